@@ -1,0 +1,69 @@
+"""The contract of a dataset."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ebm_bench.streams import Streams
+
+
+@dataclass(eq=False, kw_only=True)
+class Dataset(ABC):
+    """A distribution to learn: samples, and the density where it is known.
+
+    Attributes
+    ----------
+    version : int
+        Raised whenever the distribution changes; results of different versions never mix.
+    kind : str
+        ``"toy"`` (density known) or ``"image"``.
+    licence, citation : str
+        Of the data.
+    knows : frozenset of str
+        What this dataset offers beyond samples, of ``log_prob``, ``score``, ``entropy``,
+        ``modes``, ``parameters``, ``pixels``. Metrics ask for these.
+    """
+
+    version: ClassVar[int] = 1
+    kind: ClassVar[str] = "toy"
+    licence: ClassVar[str] = "MIT"
+    citation: ClassVar[str] = ""
+    knows: ClassVar[tuple[str, ...]] = ()
+    name: ClassVar[str] = ""
+
+    @property
+    @abstractmethod
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point: ``(d,)`` for vectors, ``(C, H, W)`` for images."""
+
+    @abstractmethod
+    def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
+        """Draw points.
+
+        Parameters
+        ----------
+        n : int
+            Points per replicate.
+        streams : Streams
+            Where the randomness comes from.
+        split : {"train", "validation", "test"}
+            Which part of a finite data set; a density has no parts and ignores it.
+
+        Returns
+        -------
+        Tensor of shape (R, n, *event_shape)
+        """
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density in nats of points of shape (..., *event_shape), shape (...)."""
+        raise TypeError(f"the density of {self.name} is not known")
+
+    def score(self, x: Tensor) -> Tensor:
+        """Gradient of `log_prob`, shape of ``x``."""
+        raise TypeError(f"the score of {self.name} is not known")
+
+    def entropy(self) -> float:
+        """Differential entropy in nats: the floor of any model's negative log-likelihood."""
+        raise TypeError(f"the entropy of {self.name} is not known")

@@ -1,0 +1,79 @@
+"""The contract of an energy."""
+
+from abc import abstractmethod
+from dataclasses import InitVar, dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ebm_bench.modules import Component
+from ebm_bench.streams import Streams
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Energy(Component):
+    """A function whose exponential ``exp(−E(x))`` is a density up to its normaliser.
+
+    Parameters
+    ----------
+    event_shape : tuple of int
+        Shape of one point.
+    replicates : int
+        Number of models side by side.
+    streams : Streams, optional
+        Where the initial weights are drawn; seed 0 where not given.
+
+    Attributes
+    ----------
+    smooth : bool
+        Whether the energy has a second derivative that says something about it. False for
+        piecewise-linear networks, whose second derivative is zero almost everywhere.
+    """
+
+    event_shape: tuple[int, ...]
+    replicates: int = 1
+    streams: InitVar[Streams | None] = None
+
+    smooth: ClassVar[bool] = True
+
+    def __post_init__(self, streams: Streams | None):
+        self.event_shape = tuple(self.event_shape)
+        self.build(streams or Streams(seed=0, replicates=self.replicates))
+
+    @abstractmethod
+    def build(self, streams: Streams) -> None:
+        """Create the parameters."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
+
+    def fit(self, data: Tensor, dataset=None) -> None:
+        """Set in closed form what can be: the base measure of a network, a Gaussian.
+
+        Parameters
+        ----------
+        data : Tensor of shape (R, N, *event_shape)
+            Training data.
+        dataset : Dataset, optional
+            Where the data come from. Used only by the control that knows the truth.
+        """
+
+    @property
+    def log_z(self) -> Tensor | None:
+        """Log-normaliser of each replicate, shape (R,), where it is known exactly."""
+        return None
+
+    @property
+    def location(self) -> Tensor:
+        """Centre of the base measure, shape (R, 1, *event_shape)."""
+        return torch.zeros(self.replicates, 1, *self.event_shape)
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviations of the base measure, shape (R, 1, *event_shape).
+
+        Samplers measure their steps in it, so that one setting serves every dataset.
+        """
+        return torch.ones(self.replicates, 1, *self.event_shape)

@@ -1,0 +1,45 @@
+"""The contract of a noise distribution."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ebm_bench.modules import Component
+from ebm_bench.streams import Streams
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Noise(Component):
+    """A distribution with a density that can be sampled, one per replicate.
+
+    Parameters
+    ----------
+    event_shape : tuple of int
+        Shape of one point.
+    replicates : int
+        Number of distributions side by side.
+    """
+
+    event_shape: tuple[int, ...]
+    replicates: int = 1
+
+    def __post_init__(self):
+        self.event_shape = tuple(self.event_shape)
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Create parameters and buffers of their final shapes."""
+
+    @abstractmethod
+    def fit(self, data: Tensor, streams: Streams) -> None:
+        """Fit each replicate's distribution to its own data, (R, N, *event_shape)."""
+
+    @abstractmethod
+    def sample(self, n: int, streams: Streams) -> Tensor:
+        """Draw ``n`` points per replicate, shape (R, n, *event_shape)."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""

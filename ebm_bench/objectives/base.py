@@ -1,0 +1,85 @@
+"""The contract of a training objective."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ebm_bench.errors import InputError
+from ebm_bench.modules import Component
+from ebm_bench.streams import Streams
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Objective(Component):
+    """A training criterion with its hyper-parameters and what it owns.
+
+    Attributes
+    ----------
+    requires : tuple of str
+        What it asks of the energy: ``"smooth"`` (a second derivative), ``"log_z"`` (a known
+        normaliser).
+    learning_rates : tuple of (str, float)
+        Parameters of the objective, by prefix of their names, whose learning rate is a
+        multiple of the energy's.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def setup(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+        """Fit or build what the objective owns: noise, flow, chains.
+
+        Parameters
+        ----------
+        energy : Energy
+            The energy to be trained, already fitted to the data.
+        data : Tensor of shape (R, N, *event_shape)
+            Training data for fitting.
+        streams : Streams
+            Where the randomness comes from.
+
+        Raises
+        ------
+        InputError
+            Where the energy lacks what the objective requires.
+        """
+        if "smooth" in self.requires and not energy.smooth:
+            raise InputError(
+                f"{self.name} needs a twice differentiable energy; this one is piecewise "
+                "linear, its second derivative is zero. Choose a smooth activation: "
+                "silu, softplus, tanh, gelu"
+            )
+        if "log_z" in self.requires and energy.log_z is None:
+            raise InputError(
+                f"{self.name} needs an energy whose normaliser is known: flow, ica, quadratic"
+            )
+
+    @abstractmethod
+    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+        """Loss of a batch.
+
+        Parameters
+        ----------
+        energy : Energy
+            The energy that is trained.
+        x : Tensor of shape (R, B, *event_shape)
+            A batch of data.
+        streams : Streams
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Tensor of shape (R,)
+            To be minimised. Its sum over replicates is differentiated.
+        """
+
+    @property
+    def log_z(self) -> Tensor | None:
+        """The log-normaliser that was learned, shape (R,), where there is one."""
+        return None
+
+    @property
+    def byproducts(self) -> dict[str, nn.Module]:
+        """Other models that training leaves, as energies by name."""
+        return {}

@@ -1,0 +1,255 @@
+"""What a run leaves: one JSON per run, and one tidy table over all of them.
+
+Files are written under a temporary name and moved into place, so that no reader ever meets
+half a file.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ebm_bench.errors import InputError
+
+Status = Literal["ok", "diverged", "out_of_memory", "timeout"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+
+class Outcome(_Record):
+    """How one replicate ended: its status and the step where it did."""
+
+    replicate: int
+    status: Status
+    step: Annotated[int, Ge(0)]
+
+
+class Cost(_Record):
+    """What a run of all replicates together cost.
+
+    Attributes
+    ----------
+    setup_seconds, train_seconds : float
+        Wall-clock time of fitting noise and the like, and of the steps; no evaluation.
+    energy_evaluations : int
+        Points at which the energy or its gradient was evaluated, per replicate; each
+        direction of a second derivative counts as one more.
+    flops_per_step : float
+        Floating-point operations of matrix products and convolutions in one step.
+    peak_memory_bytes : int
+        Largest resident memory of the process (CPU) or allocation (GPU).
+    parameters : int
+        Of the energy, per replicate.
+    """
+
+    setup_seconds: float
+    train_seconds: float
+    energy_evaluations: int
+    flops_per_step: float
+    peak_memory_bytes: int
+    parameters: int
+
+
+class CurvePoint(_Record):
+    """One point of a learning curve, with the clock stopped while it was measured."""
+
+    step: int
+    seconds: float
+    energy_evaluations: int
+    replicate: int
+    metric: str
+    value: float
+
+
+class Provenance(_Record):
+    """Where a record comes from."""
+
+    version: str
+    commit: str
+    dirty: bool
+    lock: str
+    python: str
+    torch: str
+    device: str
+    threads: int
+    machine: str
+    date: str
+
+
+class Run(_Record):
+    """One method on one dataset with all its replicates, as training leaves it."""
+
+    suite: str
+    suite_version: int
+    dataset: str
+    dataset_version: int
+    method: str
+    objective: str
+    settings: dict[str, Any]
+    energy: dict[str, Any]
+    budget: dict[str, Any]
+    seed: int
+    control: bool
+    outcomes: list[Outcome]
+    cost: Cost
+    curve: list[CurvePoint]
+    provenance: Provenance
+
+
+class Value(_Record):
+    """One metric of one replicate of one model of a run.
+
+    Attributes
+    ----------
+    model : str
+        ``"energy"``, or the name of a by-product (``"flow"``).
+    metric : str
+        Registered name, with ``.part`` behind it for a further quantity of that metric.
+    value : float or None
+        None where the replicate did not end in a model that can be measured.
+    standard_error : float or None
+        Of estimating this one value, where the metric knows it.
+    """
+
+    model: str
+    replicate: int
+    metric: str
+    metric_version: int
+    value: float | None
+    standard_error: float | None
+    split: str
+
+
+class Evaluation(_Record):
+    """What evaluation leaves of a run."""
+
+    suite: str
+    suite_version: int
+    dataset: str
+    method: str
+    values: list[Value]
+    seconds: float
+    provenance: Provenance
+
+
+@contextmanager
+def replacing(path: str | Path):
+    """Write a file under a temporary name and move it into place when all is well.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file is to stand; folders are made.
+
+    Yields
+    ------
+    Path
+        Where to write.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True) if path.parent.exists() else None
+
+
+def write(record: BaseModel, path: str | Path) -> None:
+    """Write a record as JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(record.model_dump_json(indent=1))
+
+
+def read(kind: type[BaseModel], path: str | Path) -> Any:
+    """Read a record.
+
+    Raises
+    ------
+    InputError
+        Naming the file and what is wrong with it.
+    """
+    try:
+        return kind.model_validate(json.loads(Path(path).read_text()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValidationError, ValueError) as error:
+        raise InputError(f"{path}: not a {kind.__name__} record: {error}") from None
+
+
+def collect(folders: Iterable[str | Path]):
+    """Unite the records of runs into tidy tables.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Each with ``run.json`` and, where it was evaluated, ``evaluation.json``.
+
+    Returns
+    -------
+    values, curves : pandas.DataFrame
+        One row per metric, model and replicate; one row per point of a learning curve.
+
+    Raises
+    ------
+    InputError
+        Where versions of the suite, a dataset or a metric differ between records.
+    """
+    import pandas as pd
+
+    values: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    for folder in map(Path, folders):
+        run: Run = read(Run, folder / "run.json")
+        about = {
+            **run.model_dump(exclude={"outcomes", "cost", "curve", "provenance"}),
+            **{
+                key: json.dumps(getattr(run, key), sort_keys=True)
+                for key in ("settings", "energy", "budget")
+            },
+        }
+        outcomes = {o.replicate: o.model_dump() for o in run.outcomes}
+        cost, provenance = run.cost.model_dump(), run.provenance.model_dump()
+        curves += [{**about, **point.model_dump()} for point in run.curve]
+        measured = folder / "evaluation.json"
+        found = read(Evaluation, measured).values if measured.exists() else []
+        values += [
+            {**about, **outcomes[v.replicate], **v.model_dump(), **cost, **provenance}
+            for v in found
+        ]
+    table, curve_table = pd.DataFrame(values), pd.DataFrame(curves)
+    _refuse_mixed(table)
+    return table, curve_table
+
+
+def _refuse_mixed(table) -> None:
+    for version, keys in {
+        "suite_version": ["suite"],
+        "dataset_version": ["dataset"],
+        "metric_version": ["metric"],
+    }.items():
+        if table.empty:
+            return
+        mixed = table.groupby(keys)[version].nunique()
+        for name in mixed[mixed > 1].index:
+            found = table[table[keys[0]] == name].groupby(version)["method"].unique()
+            listed = "; ".join(f"version {v}: {', '.join(m)}" for v, m in found.items())
+            raise InputError(
+                f"records mix versions of {keys[0]} '{name}' ({listed}). "
+                "Run the older ones again, or report them apart"
+            )

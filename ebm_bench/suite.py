@@ -1,0 +1,336 @@
+"""Suites: what is compared, read from YAML and checked to the last key.
+
+Nothing here imports torch: the workflow reads suites each time it starts.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError, unknown
+
+PIECEWISE_LINEAR = ("relu", "leaky_relu")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(_Strict):
+    """A registered name with its settings: ``{name: mlp, settings: {width: 64}}``."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+
+class Budget(_Strict):
+    """What each method may spend on a dataset.
+
+    Attributes
+    ----------
+    steps, batch_size : int
+        Optimiser steps, and data points a step.
+    seconds : float
+        Training time after which a run ends with status ``timeout`` and is measured as it is.
+    learning_rate : float
+        Of Adam.
+    gradient_clip : float
+        Largest gradient norm of a replicate.
+    fit_samples : int
+        Data points for fitting base measures and noise distributions.
+    """
+
+    steps: Annotated[int, Ge(0)]
+    batch_size: Annotated[int, Ge(2)] = 256
+    seconds: Annotated[float, Gt(0)] = 3600
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    gradient_clip: Annotated[float, Gt(0)] = 10.0
+    fit_samples: Annotated[int, Ge(10)] = 10_000
+
+
+class DatasetSpec(_Strict):
+    """A dataset of a suite, and how models are trained and measured on it.
+
+    Attributes
+    ----------
+    settings : dict
+        Of the dataset.
+    energy : Named
+        The energy that every method trains, unless the method brings its own.
+    replicates : int
+        Seeds per method.
+    budget : Budget
+        The same for every method.
+    sampler : Named
+        The one sampler that draws from every model where exact sampling is impossible.
+    metrics : dict of str to dict
+        Names and settings of what is measured.
+    rank_by : str
+        The metric that orders the leaderboard.
+    curve : str
+        The metric that is followed during training.
+    curve_points : int
+        How often, spaced evenly in the logarithm of the step.
+    """
+
+    settings: dict[str, Any] = {}
+    energy: Named
+    replicates: Annotated[int, Ge(1), Le(10_000)] = 3
+    budget: Budget
+    sampler: Named
+    metrics: dict[str, dict[str, Any]]
+    rank_by: str
+    curve: str
+    curve_points: Annotated[int, Ge(2)] = 10
+
+
+class MethodSpec(_Strict):
+    """A method of a suite: an objective with its settings.
+
+    Attributes
+    ----------
+    objective : str
+        Registered name.
+    settings : dict
+        Of the objective.
+    energy : Named, optional
+        In place of the dataset's.
+    datasets : list of str, optional
+        Where the method runs; everywhere if not given.
+    control : bool
+        Whether the row frames the table rather than competes in it.
+    """
+
+    objective: str
+    settings: dict[str, Any] = {}
+    energy: Named | None = None
+    datasets: list[str] | None = None
+    control: bool = False
+
+
+class Suite(_Strict):
+    """Datasets × methods, with budgets and metrics.
+
+    Attributes
+    ----------
+    name : str
+        Names the results folder.
+    version : int
+        Raised whenever results change; results of different versions never mix.
+    title : str
+        One line for the head of the leaderboard.
+    seed : int
+        From which every random stream of the suite is derived.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    version: Annotated[int, Ge(1)]
+    title: str = ""
+    seed: Annotated[int, Ge(0)] = 0
+    datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
+    methods: Annotated[dict[str, MethodSpec], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Suite":
+        for name, data in self.datasets.items():
+            at = f"datasets.{name}"
+            _check(at, "datasets", name, data.settings)
+            _check(f"{at}.energy", "energies", data.energy.name, data.energy.settings)
+            _check(f"{at}.sampler", "samplers", data.sampler.name, data.sampler.settings)
+            for metric, settings in data.metrics.items():
+                _check(f"{at}.metrics", "metrics", metric, settings)
+                _check_offered(f"{at}.metrics", metric, name)
+            _check(f"{at}.curve", "metrics", data.curve, {})
+            if data.rank_by not in data.metrics:
+                _fail(
+                    f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics)
+                )
+        for name, method in self.methods.items():
+            at = f"methods.{name}"
+            _check(at, "objectives", method.objective, method.settings)
+            noise = method.settings.get("noise")
+            if isinstance(noise, str):
+                _check(
+                    f"{at}.settings.noise",
+                    "noise",
+                    noise,
+                    method.settings.get("noise_settings") or {},
+                )
+            if method.energy:
+                _check(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
+            for dataset in method.datasets or []:
+                if dataset not in self.datasets:
+                    _fail(
+                        f"{at}.datasets", unknown("dataset of this suite", dataset, self.datasets)
+                    )
+            for dataset in self.datasets_of(name):
+                _check_smooth(at, method, method.energy or self.datasets[dataset].energy)
+        return self
+
+    def datasets_of(self, method: str) -> list[str]:
+        """List the datasets that a method runs on."""
+        chosen = self.methods[method].datasets
+        return [name for name in self.datasets if chosen is None or name in chosen]
+
+    def methods_of(self, dataset: str, objective: str | None = None) -> list[str]:
+        """List the methods that run on a dataset, of one objective where it is given."""
+        return [
+            name
+            for name, method in self.methods.items()
+            if dataset in self.datasets_of(name) and objective in (None, method.objective)
+        ]
+
+    def jobs(self) -> list[tuple[str, str]]:
+        """List (dataset, objective): the methods of each are trained by one process."""
+        pairs = [
+            (dataset, self.methods[method].objective)
+            for dataset in self.datasets
+            for method in self.methods_of(dataset)
+        ]
+        return list(dict.fromkeys(pairs))
+
+    def energy_of(self, dataset: str, method: str) -> Named:
+        """Find which energy a method trains on a dataset."""
+        return self.methods[method].energy or self.datasets[dataset].energy
+
+    def training_slice(self, dataset: str, method: str) -> str:
+        """Everything that a training depends on, as canonical JSON."""
+        data = self.datasets[dataset].model_dump(exclude={"metrics", "rank_by", "sampler"})
+        spec = self.methods[method].model_dump(exclude={"datasets", "control"})
+        return json.dumps(
+            {
+                "suite": [self.name, self.version, self.seed],
+                "dataset": [dataset, data],
+                "method": [method, spec],
+            },
+            sort_keys=True,
+        )
+
+    def evaluation_slice(self, dataset: str) -> str:
+        """Everything that an evaluation depends on beside the trained model, as JSON."""
+        return self.datasets[dataset].model_dump_json(include={"settings", "metrics", "sampler"})
+
+    def sources(self, dataset: str, method: str) -> list[Path]:
+        """List the files that define what a method trains on a dataset."""
+        spec = self.methods[method]
+        used = [
+            ("datasets", dataset),
+            ("energies", self.energy_of(dataset, method).name),
+            ("objectives", spec.objective),
+        ]
+        if "noise" in registry.describe("objectives", spec.objective).settings:
+            default = registry.describe("objectives", spec.objective).settings["noise"][1]
+            used.append(("noise", spec.settings.get("noise", default)))
+        return [registry.describe(family, name).path for family, name in used]
+
+
+def load(path: str | Path) -> Suite:
+    """Read and check a suite.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the YAML file.
+
+    Raises
+    ------
+    InputError
+        One message that names the file, the key and the valid choices.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return Suite.model_validate(yaml.load(text, Loader=_UniqueKeys) or {})
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    except ValidationError as error:
+        problems = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        raise InputError("\n".join(problems)) from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a key that stands twice instead of keeping the last."""
+
+    def construct_mapping(self, node, deep=False):
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key '{key.value}' stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_KEYS = {
+    "datasets": DatasetSpec,
+    "methods": MethodSpec,
+    "budget": Budget,
+    "energy": Named,
+    "sampler": Named,
+}
+
+
+def _explain(problem) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        parents = [part for part in problem["loc"][:-1] if part in _KEYS]
+        model = _KEYS[parents[-1]] if parents else Suite
+        return f"{where}: {unknown('key', str(problem['loc'][-1]), model.model_fields)}"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    given = problem["input"]
+    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+    return f"{where}: {problem['msg']}{shown}"
+
+
+def _fail(where: str, error: InputError) -> None:
+    raise ValueError(f"{where}: {error}") from None
+
+
+def _check(where: str, family: str, name: str, settings: dict[str, Any]) -> None:
+    try:
+        registry.describe(family, name).validate(settings)
+    except InputError as error:
+        _fail(where, error)
+
+
+def _check_offered(where: str, metric: str, dataset: str) -> None:
+    knows = registry.describe("datasets", dataset).attributes.get("knows", ())
+    required = registry.describe("metrics", metric).attributes.get("requires", ())
+    missing = [r for r in required if r not in knows and r != "learned_log_z"]
+    if missing:
+        fitting = [
+            m
+            for m, entry in registry.entries("metrics").items()
+            if set(entry.attributes.get("requires", ())) <= {*knows, "learned_log_z"}
+        ]
+        _fail(
+            where,
+            InputError(
+                f"{metric} needs {', '.join(missing)}, which {dataset} does not know. "
+                f"Valid: {', '.join(fitting)}"
+            ),
+        )
+
+
+def _check_smooth(where: str, method: MethodSpec, energy: Named) -> None:
+    required = registry.describe("objectives", method.objective).attributes.get("requires", ())
+    activation = energy.settings.get("activation")
+    if "smooth" in required and activation in PIECEWISE_LINEAR:
+        _fail(
+            where,
+            InputError(
+                f"{method.objective} needs a twice differentiable energy, and {energy.name} with "
+                f"activation '{activation}' is piecewise linear. Valid: gelu, silu, softplus, tanh"
+            ),
+        )
