@@ -248,11 +248,31 @@ def load(path: str | Path) -> Suite:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        return Suite.model_validate(yaml.load(text, Loader=_UniqueKeys) or {})
+        content = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
+    return check(content or {}, str(path))
+
+
+def check(content: dict[str, Any], source: str) -> Suite:
+    """Check the content of a suite.
+
+    Parameters
+    ----------
+    content : dict
+        As it stands in a file.
+    source : str
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    InputError
+        One line for each problem: source, key, what is wrong and what is valid.
+    """
+    try:
+        return Suite.model_validate(content)
     except ValidationError as error:
-        problems = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        problems = [f"{source}: {_explain(problem)}" for problem in error.errors()]
         raise InputError("\n".join(problems)) from None
 
 

@@ -29,6 +29,9 @@ class Energy(Component):
     smooth : bool
         Whether the energy has a second derivative that says something about it. False for
         piecewise-linear networks, whose second derivative is zero almost everywhere.
+    evaluations : int
+        Points of one replicate at which the energy was evaluated so far. A gradient counts as
+        one evaluation, and so does each direction of a second derivative.
     """
 
     event_shape: tuple[int, ...]
@@ -39,7 +42,13 @@ class Energy(Component):
 
     def __post_init__(self, streams: Streams | None):
         self.event_shape = tuple(self.event_shape)
+        self.evaluations = 0
         self.build(streams or Streams(seed=0, replicates=self.replicates))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Count the points and evaluate them."""
+        self.evaluations += x.shape[1]
+        return super().__call__(x)
 
     @abstractmethod
     def build(self, streams: Streams) -> None:
@@ -49,15 +58,16 @@ class Energy(Component):
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
 
-    def fit(self, data: Tensor, dataset=None) -> None:
+    def attach(self, dataset) -> None:
+        """Tell which dataset is modelled. Only the control that knows the truth listens."""
+
+    def fit(self, data: Tensor) -> None:
         """Set in closed form what can be: the base measure of a network, a Gaussian.
 
         Parameters
         ----------
         data : Tensor of shape (R, N, *event_shape)
             Training data.
-        dataset : Dataset, optional
-            Where the data come from. Used only by the control that knows the truth.
         """
 
     @property

@@ -20,15 +20,41 @@ class Objective(Component):
     requires : tuple of str
         What it asks of the energy: ``"smooth"`` (a second derivative), ``"log_z"`` (a known
         normaliser).
-    learning_rates : tuple of (str, float)
-        Parameters of the objective, by prefix of their names, whose learning rate is a
-        multiple of the energy's.
+    trains : bool
+        Whether there is anything to minimise. False for controls that are only fitted.
+    samples_model : bool
+        Whether the loss needs samples of the model while it is trained. They are held constant
+        when the loss is differentiated.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar[bool] = True
+    samples_model: ClassVar[bool] = False
+
+    def build(self, energy: nn.Module) -> None:
+        """Create what the objective owns (noise, flow, chains) in its final shape, unfitted.
+
+        Raises
+        ------
+        InputError
+            Where the energy lacks what the objective requires.
+        """
+        if "smooth" in self.requires and not energy.smooth:
+            raise InputError(
+                f"{self.name} needs a twice differentiable energy, and this one is piecewise "
+                "linear: its second derivative is zero or undefined. Choose a smooth "
+                "activation (gelu, silu, softplus, tanh) or, for ica, the logistic source"
+            )
+        if "log_z" in self.requires and energy.log_z is None:
+            raise InputError(
+                f"{self.name} needs an energy whose normaliser is known: flow, ica, quadratic"
+            )
+
+    def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+        """Fit what the objective owns to the data. Nothing, unless overridden."""
 
     def setup(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
-        """Fit or build what the objective owns: noise, flow, chains.
+        """Build and fit what the objective owns, ready for `loss`.
 
         Parameters
         ----------
@@ -38,22 +64,10 @@ class Objective(Component):
             Training data for fitting.
         streams : Streams
             Where the randomness comes from.
-
-        Raises
-        ------
-        InputError
-            Where the energy lacks what the objective requires.
         """
-        if "smooth" in self.requires and not energy.smooth:
-            raise InputError(
-                f"{self.name} needs a twice differentiable energy; this one is piecewise "
-                "linear, its second derivative is zero. Choose a smooth activation: "
-                "silu, softplus, tanh, gelu"
-            )
-        if "log_z" in self.requires and energy.log_z is None:
-            raise InputError(
-                f"{self.name} needs an energy whose normaliser is known: flow, ica, quadratic"
-            )
+        self.build(energy)
+        self.to(data)
+        self.fit(energy, data, streams)
 
     @abstractmethod
     def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:

@@ -1,0 +1,155 @@
+"""Train and measure one method from Python."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ebm_bench import devices, metrics, records, suite, training
+from ebm_bench.evaluation import Model
+
+
+def fit(
+    dataset: str,
+    objective: str,
+    settings: dict[str, Any] | None = None,
+    energy: str = "mlp",
+    *,
+    energy_settings: dict[str, Any] | None = None,
+    dataset_settings: dict[str, Any] | None = None,
+    replicates: int = 5,
+    steps: int = 5000,
+    batch_size: int = 512,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    device: str = "auto",
+) -> "Fit":
+    """Train an energy on a dataset with an objective.
+
+    Parameters
+    ----------
+    dataset, objective, energy : str
+        Registered names; ``ebm-bench list`` shows them.
+    settings, energy_settings, dataset_settings : dict, optional
+        Of the objective, the energy and the dataset.
+    replicates : int
+        Models trained side by side, each from its own seed.
+    steps, batch_size : int
+        Optimiser steps, and data points a step.
+    learning_rate : float
+        Of Adam.
+    seed : int
+        From which every random stream is derived.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``, ...
+
+    Returns
+    -------
+    Fit
+        The trained models, and what can be asked of them.
+
+    Raises
+    ------
+    InputError
+        Where a name or a value is not valid.
+
+    Examples
+    --------
+    >>> import ebm_bench
+    >>> fit = ebm_bench.fit("eight_gaussians", "denoising_score_matching", {"sigma": 0.2},
+    ...                     replicates=2, steps=20)
+    >>> fit.energy(fit.sample(3)).shape
+    torch.Size([2, 3])
+    """
+    checked = suite.check(
+        {
+            "name": "fit",
+            "version": 1,
+            "seed": seed,
+            "datasets": {
+                dataset: {
+                    "settings": dataset_settings or {},
+                    "energy": {"name": energy, "settings": energy_settings or {}},
+                    "replicates": replicates,
+                    "budget": {
+                        "steps": steps,
+                        "batch_size": batch_size,
+                        "learning_rate": learning_rate,
+                    },
+                    "sampler": {"name": "langevin"},
+                    "metrics": {"hyvarinen_score": {}},
+                    "rank_by": "hyvarinen_score",
+                    "curve": "hyvarinen_score",
+                }
+            },
+            "methods": {objective: {"objective": objective, "settings": settings or {}}},
+        },
+        "fit()",
+    )
+    with devices.claim(device) as claimed:
+        parts, run = training.train_method(checked, dataset, objective, claimed)
+    return Fit(parts, run)
+
+
+class Fit:
+    """A trained run.
+
+    Attributes
+    ----------
+    energy : Energy
+        Maps (R, B, *event_shape) to energies (R, B).
+    dataset : Dataset
+        What it was trained on.
+    log_z : Tensor of shape (R,) or None
+        The log-normaliser that is known or was learned.
+    byproducts : dict of str to Energy
+        Other models that training left.
+    record : ebm_bench.records.Run
+        Settings, outcomes of the replicates, cost, learning curve and provenance.
+    """
+
+    def __init__(self, parts: training.Parts, run: records.Run):
+        self._parts = parts
+        self.record = run
+        self.energy: nn.Module = parts.energy
+        self.dataset = parts.dataset
+        self.byproducts: dict[str, nn.Module] = parts.objective.byproducts
+        self._model = Model(
+            energy=parts.energy,
+            dataset=parts.dataset,
+            sampler=parts.sampler,
+            streams=parts.streams.child("evaluation"),
+            learned_log_z=parts.objective.log_z,
+        )
+
+    @property
+    def log_z(self) -> Tensor | None:
+        """The log-normaliser that is known or was learned, shape (R,)."""
+        known = self.energy.log_z
+        log_z = self._parts.objective.log_z if known is None else known
+        return None if log_z is None else log_z.detach()
+
+    def evaluate(self, names: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+        """Measure the energy.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Registered metrics.
+
+        Returns
+        -------
+        dict
+            For each metric its ``"value"`` of shape (R,), its ``"standard_error"`` where it
+            has one, and its further quantities.
+        """
+        streams = self._parts.streams.child("evaluation")
+        return {n: metrics.create(n)(self._model, self.dataset, streams) for n in names}
+
+    def sample(self, n: int) -> Tensor:
+        """Draw from each replicate's model, shape (R, n, *event_shape).
+
+        Exact in two dimensions and for models with a sampler of their own, Langevin dynamics
+        otherwise.
+        """
+        return self._model.samples(n)

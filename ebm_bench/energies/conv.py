@@ -1,0 +1,72 @@
+"""Convolutional energy for images."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from ebm_bench.energies.layers import Activation, Convolution, Dense, Flatten, Network
+from ebm_bench.errors import InputError
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class Conv(Network):
+    """Three convolutions of stride 2 and a linear read-out, on a Gaussian base measure.
+
+    Parameters
+    ----------
+    channels : int
+        Of the first convolution; the other two have twice as many.
+    activation : str
+        The nonlinearity. Score matching refuses the piecewise-linear ones.
+    """
+
+    channels: Annotated[int, Ge(1)] = 16
+    activation: Literal["silu", "softplus", "tanh", "gelu", "relu", "leaky_relu"] = "silu"
+
+    def build(self, streams: Streams) -> None:
+        """Create the layers; the last one starts small, so that training starts at the base."""
+        if len(self.event_shape) != 3:
+            raise InputError(
+                f"conv is for images (C, H, W), not for points of shape {self.event_shape}. "
+                "Choose mlp"
+            )
+        self._start()
+        shape, layers = self.event_shape, []
+        for channels in (self.channels, 2 * self.channels, 2 * self.channels):
+            convolution = Convolution(shape, channels, streams)
+            layers += [convolution, Activation(self.activation)]
+            shape = convolution.out_shape
+        size = math.prod(shape)
+        layers += [Flatten(shape), Dense(size, 1, streams, gain=0.1)]
+        self.layers = nn.ModuleList(layers)
+
+    def directions(self) -> Tensor:
+        """Sum unit vectors of pixels so far apart that no unit sees two of them.
+
+        Such pixels have no mixed second derivative, so the curvature along the sum of their
+        unit vectors is the sum of their curvatures.
+        """
+        field, jump = 1, 1
+        for layer in self.layers:
+            if isinstance(layer, Convolution):
+                field += (layer.kernel - 1) * jump
+                jump *= layer.stride
+        channels, height, width = self.event_shape
+        rows, columns = min(field, height), min(field, width)
+        y = torch.arange(height, device=self._scale.device) % rows
+        x = torch.arange(width, device=self._scale.device) % columns
+        colour = (y[:, None] * columns + x).expand(channels, height, width)
+        plane = torch.arange(channels, device=self._scale.device).view(-1, 1, 1)
+        label = plane * rows * columns + colour
+        count = channels * rows * columns
+        one_hot = torch.arange(count, device=label.device).view(-1, 1, 1, 1) == label
+        return one_hot.to(self._scale.dtype)[None, :, None].expand(
+            self.replicates, count, 1, *self.event_shape
+        )

@@ -1,0 +1,57 @@
+"""Fully connected energy."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from ebm_bench.energies.layers import Activation, Dense, Flatten, Network
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class Mlp(Network):
+    """Multilayer perceptron on a Gaussian base measure.
+
+    Parameters
+    ----------
+    width : int
+        Units of a hidden layer.
+    depth : int
+        Hidden layers.
+    activation : str
+        Their nonlinearity. Score matching refuses the piecewise-linear ones.
+    """
+
+    width: Annotated[int, Ge(1)] = 128
+    depth: Annotated[int, Ge(1)] = 2
+    activation: Literal["silu", "softplus", "tanh", "gelu", "relu", "leaky_relu"] = "silu"
+
+    def build(self, streams: Streams) -> None:
+        """Create the layers; the last one starts small, so that training starts at the base."""
+        self._start()
+        sizes = [math.prod(self.event_shape), *[self.width] * self.depth]
+        layers: list[nn.Module] = [Flatten(self.event_shape)]
+        for n_in, n_out in itertools.pairwise(sizes):
+            layers += [Dense(n_in, n_out, streams), Activation(self.activation)]
+        self.layers = nn.ModuleList([*layers, Dense(self.width, 1, streams, gain=0.1)])
+
+    def directions(self) -> Tensor:
+        """Directions that span what the first layer sees: no more than its width of them.
+
+        Orthogonal to the rows of the first weight matrix the network is flat. An orthonormal
+        basis of their span therefore has the whole trace of the Hessian.
+        """
+        size = math.prod(self.event_shape)
+        if size <= self.width:
+            return super().directions()
+        with torch.no_grad():  # The trace does not depend on which basis is taken.
+            seen = self.layers[1].weight / self._scale.view(-1, size, 1)
+            basis = torch.linalg.qr(seen).Q.mT
+        return basis.reshape(self.replicates, self.width, 1, *self.event_shape)

@@ -1,0 +1,79 @@
+"""Gaussian energy."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ebm_bench.energies.base import Energy
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class Quadratic(Energy):
+    """Gaussian density: ``E(x) = ½‖Lᵀ(x − m)‖²`` with the precision ``L Lᵀ``.
+
+    ``L`` is lower triangular and its diagonal is kept positive by an exponential. Fitted to
+    data, it is the Gaussian of maximum likelihood.
+    """
+
+    def build(self, streams: Streams) -> None:
+        """Start at the standard normal density."""
+        size = math.prod(self.event_shape)
+        self.mean = nn.Parameter(torch.zeros(self.replicates, 1, size))
+        self.lower = nn.Parameter(torch.zeros(self.replicates, size, size))
+        self.log_diagonal = nn.Parameter(torch.zeros(self.replicates, size))
+
+    @property
+    def factor(self) -> Tensor:
+        """The factor ``L`` of the precision, shape (R, d, d)."""
+        return self.lower.tril(-1) + torch.diag_embed(self.log_diagonal.exp())
+
+    @property
+    def log_z(self) -> Tensor:
+        """Log-normaliser, shape (R,)."""
+        size = self.log_diagonal.shape[1]
+        return 0.5 * size * math.log(2 * math.pi) - self.log_diagonal.sum(1)
+
+    @property
+    def location(self) -> Tensor:
+        """The mean, shape (R, 1, *event_shape)."""
+        return self.mean.detach().view(self.replicates, 1, *self.event_shape)
+
+    @property
+    def scale(self) -> Tensor:
+        """Marginal standard deviations, shape (R, 1, *event_shape)."""
+        factor = self.factor.detach()
+        unit = torch.eye(factor.shape[1], dtype=factor.dtype, device=factor.device)
+        root = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
+        return root.square().sum(1).sqrt().view(self.replicates, 1, *self.event_shape)
+
+    @torch.no_grad()
+    def fit(self, data: Tensor) -> None:
+        """Set mean and precision to those of maximum likelihood."""
+        flat = data.flatten(2).double()
+        mean = flat.mean(1, keepdim=True)
+        centred = flat - mean
+        covariance = centred.mT @ centred / flat.shape[1]
+        # cov = C Cᵀ, so the precision is C⁻ᵀ C⁻¹, and reversing the order of the
+        # coordinates before and after makes its factor lower triangular.
+        root = torch.linalg.cholesky(covariance.flip(1, 2))
+        unit = torch.eye(root.shape[1], dtype=root.dtype, device=root.device)
+        inverse = torch.linalg.solve_triangular(root, unit.expand_as(root), upper=False)
+        factor = inverse.flip(1, 2).mT
+        self.mean.copy_(mean)
+        self.lower.copy_(factor)
+        self.log_diagonal.copy_(factor.diagonal(dim1=1, dim2=2).log())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
+        return 0.5 * torch.bmm(x.flatten(2) - self.mean, self.factor).square().sum(2)
+
+    def sample(self, n: int, streams: Streams) -> Tensor:
+        """Draw exact samples, shape (R, n, *event_shape)."""
+        z = streams.normal(n, self.mean.shape[2], dtype=self.mean.dtype)
+        x = torch.linalg.solve_triangular(self.factor, z, upper=False, left=False)
+        return (x + self.mean).detach().view(self.replicates, n, *self.event_shape)

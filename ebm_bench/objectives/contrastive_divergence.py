@@ -1,0 +1,71 @@
+"""Contrastive divergence, plain and persistent."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor, nn
+
+from ebm_bench import samplers
+from ebm_bench.objectives.base import Objective
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class ContrastiveDivergence(Objective):
+    """Lower the energy of data and raise that of short Langevin chains.
+
+    ``mean E(x) − mean E(x⁻)``, whose gradient approaches that of the likelihood as the chains
+    behind ``x⁻`` approach the model. Plain chains start at data points in every step;
+    persistent ones go on where they stopped.
+
+    Parameters
+    ----------
+    persistent : bool
+        Whether chains are kept from step to step.
+    steps : int
+        Langevin steps of each chain before each update.
+    step_size : float
+        Of Langevin dynamics, in units of the energy's scale.
+    chains : int
+        Chains; plain ones are never more than the points of a batch.
+
+    References
+    ----------
+    Hinton, "Training products of experts by minimizing contrastive divergence", Neural
+    Computation 2002. Tieleman, "Training restricted Boltzmann machines using approximations to
+    the likelihood gradient", ICML 2008.
+    """
+
+    samples_model = True
+
+    persistent: bool = False
+    steps: Annotated[int, Ge(1)] = 10
+    step_size: Annotated[float, Gt(0)] = 0.1
+    chains: Annotated[int, Ge(1)] = 128
+
+    def build(self, energy: nn.Module) -> None:
+        """Create the sampler, and room for the persistent chains."""
+        super().build(energy)
+        self.sampler = samplers.create("langevin", steps=self.steps, step_size=self.step_size)
+        if self.persistent:
+            shape = (energy.replicates, self.chains, *energy.event_shape)
+            self.register_buffer("states", torch.zeros(shape))
+
+    def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+        """Start the persistent chains at data points."""
+        if self.persistent:
+            index = streams.integers(data.shape[1], self.chains)
+            rows = torch.arange(len(data), device=data.device)[:, None]
+            self.states.copy_(data[rows, index])
+
+    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+        """Energy of the data less that of the chains, shape (R,)."""
+        start = self.states if self.persistent else x[:, : self.chains]
+        points = self.sampler.run(energy, start, streams)
+        if self.persistent:
+            self.states.copy_(points)
+        return energy(x).mean(1) - energy(points).mean(1)

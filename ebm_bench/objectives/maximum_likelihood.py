@@ -1,0 +1,29 @@
+"""Maximum likelihood, for energies whose normaliser is known."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ebm_bench.objectives.base import Objective
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class MaximumLikelihood(Objective):
+    """Minimise the negative log-likelihood ``mean E(x) + log Z``.
+
+    The reference for every other objective, and possible only where log Z is known: for
+    flows, Gaussians and independent components.
+
+    References
+    ----------
+    Fisher, "On the mathematical foundations of theoretical statistics", 1922.
+    """
+
+    requires = ("log_z",)
+
+    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+        """Negative log-likelihood in nats of a batch (R, B, *event_shape), shape (R,)."""
+        return energy(x).mean(1) + energy.log_z

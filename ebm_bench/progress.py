@@ -1,0 +1,59 @@
+"""Progress of long work: a bar on a terminal, sparse lines in a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger("ebm_bench")
+
+LINE_SECONDS = 15.0
+
+
+@contextmanager
+def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Show how far a stretch of work has come.
+
+    Parameters
+    ----------
+    label : str
+        What is done.
+    total : int
+        Its number of steps.
+
+    Yields
+    ------
+    callable
+        To be called with the steps done and a few words.
+    """
+    if sys.stderr.isatty():
+        with _bar(label, total) as update:
+            yield update
+        return
+    last = time.monotonic()
+
+    def line(done: int, words: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            log.info("%s: %d of %d steps, %s", label, done, total, words)
+
+    yield line
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, words="")
+        yield lambda done, words: bar.update(task, completed=done, words=words)

@@ -1,0 +1,411 @@
+"""Training: one loop for every objective.
+
+All replicates of a run are trained at once, in one process. The loop knows nothing of
+objectives but their loss, and nothing of the past but what a checkpoint holds.
+"""
+
+import hashlib
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ebm_bench import datasets, energies, memory, metrics, objectives, provenance, records, samplers
+from ebm_bench.evaluation import Model
+from ebm_bench.optimisation import Optimiser
+from ebm_bench.progress import track
+from ebm_bench.streams import Streams
+from ebm_bench.suite import Budget, Suite
+
+log = logging.getLogger("ebm_bench")
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass
+class Parts:
+    """A run put together from its suite: what training changes and evaluation measures."""
+
+    dataset: object
+    energy: nn.Module
+    objective: nn.Module
+    sampler: object
+    streams: Streams
+    budget: Budget
+    outcomes: list[records.Outcome]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """All weights and buffers, those of the energy and those of the objective."""
+        return {
+            f"{part}.{key}": value
+            for part in ("energy", "objective")
+            for key, value in getattr(self, part).state_dict().items()
+        }
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Load what `state_dict` gave."""
+        for part in ("energy", "objective"):
+            own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(part)}
+            getattr(self, part).load_state_dict(own)
+
+
+def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
+    """Create the parts of a run, not yet fitted to data.
+
+    Parameters
+    ----------
+    suite : Suite
+        Where the run is described.
+    dataset, method : str
+        Their names in the suite.
+    device : str
+        As torch calls it.
+
+    Returns
+    -------
+    Parts
+        With initial weights that depend on the suite's seed, the dataset and the replicate,
+        but not on the method.
+    """
+    data, spec = suite.datasets[dataset], suite.methods[method]
+    source = datasets.create(dataset, **data.settings)
+    chosen = suite.energy_of(dataset, method)
+    energy = energies.create(
+        chosen.name,
+        event_shape=source.event_shape,
+        replicates=data.replicates,
+        # Drawn on the CPU, so that every device starts from the same weights.
+        streams=Streams(suite.seed, data.replicates, scope=(dataset, "weights")),
+        **chosen.settings,
+    )
+    energy.attach(source)
+    objective = objectives.create(spec.objective, **spec.settings)
+    objective.build(energy)
+    return Parts(
+        dataset=source,
+        energy=energy.to(device),
+        objective=objective.to(device),
+        sampler=samplers.create(data.sampler.name, **data.sampler.settings),
+        streams=Streams(suite.seed, data.replicates, device, scope=(dataset,)),
+        budget=data.budget,
+        outcomes=[],
+    )
+
+
+def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device: str) -> Parts:
+    """Put a trained run together again from its folder.
+
+    Raises
+    ------
+    InputError
+        Where the folder has no record of the run.
+    """
+    folder = Path(folder)
+    run = records.read(records.Run, folder / "run.json")
+    parts = assemble(suite, dataset, method, device)
+    parts.load_state_dict(safetensors.torch.load_file(folder / "weights.safetensors", device))
+    parts.outcomes = run.outcomes
+    return parts
+
+
+def train(
+    suite: Suite, dataset: str, methods: list[str], out: str | Path, device: str = "cpu"
+) -> None:
+    """Train methods of a suite on a dataset and leave a record of each.
+
+    Writes ``run.json`` and ``weights.safetensors`` to ``out/dataset/method``. Checkpoints
+    stand in the folder ``checkpoints`` beside ``out`` until all methods are done: a job that
+    was killed goes on where it was when it is started again.
+
+    Parameters
+    ----------
+    suite : Suite
+        Where the runs are described.
+    dataset : str
+        Name of a dataset of the suite.
+    methods : list of str
+        Names of methods of the suite.
+    out : path
+        Folder of runs.
+    device : str
+        As torch calls it.
+    """
+    out = Path(out)
+    checkpoints = [out.parent / "checkpoints" / dataset / f"{m}.pt" for m in methods]
+    for method, checkpoint in zip(methods, checkpoints, strict=True):
+        parts, run = train_method(suite, dataset, method, device, checkpoint)
+        folder = out / dataset / method
+        with records.replacing(folder / "weights.safetensors") as temporary:
+            state = {key: value.contiguous() for key, value in parts.state_dict().items()}
+            safetensors.torch.save_file(state, temporary)
+        records.write(run, folder / "run.json")
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
+
+
+def train_method(
+    suite: Suite, dataset: str, method: str, device: str = "cpu", checkpoint: Path | None = None
+) -> tuple[Parts, records.Run]:
+    """Train all replicates of one method on one dataset.
+
+    Parameters
+    ----------
+    suite, dataset, method, device
+        As for `assemble`.
+    checkpoint : Path, optional
+        Where to save progress, and to resume from.
+
+    Returns
+    -------
+    parts : Parts
+        The trained parts.
+    run : Run
+        The record.
+    """
+    started = time.perf_counter()
+    trainer = _Trainer(suite, dataset, method, device)
+    label = f"{dataset} {method}"
+    fingerprint = _fingerprint(suite, dataset, method)
+    memory.reset_peak(device)
+    try:
+        if trainer.resume(checkpoint, fingerprint):
+            log.info("%s: resumed at step %d", label, trainer.step)
+        else:
+            trainer.setup()
+        with track(label, trainer.total) as update:
+            while trainer.goes_on():
+                trainer.advance()
+                if trainer.is_due(checkpoint):
+                    trainer.save(checkpoint, fingerprint)
+                update(trainer.step, f"{trainer.seconds:.0f} s")
+        trainer.finish()
+        trainer.save(checkpoint, fingerprint)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        trainer.status = "out_of_memory"
+    parts = trainer.parts
+    parts.outcomes = trainer.outcomes()
+    ended = ", ".join(f"{o.status}@{o.step}" for o in parts.outcomes)
+    log.info("%s: %s in %.1f s", label, ended, time.perf_counter() - started)
+    return parts, trainer.record(suite, dataset, method, device)
+
+
+class _Trainer:
+    """The state of one training, and what can be done with it."""
+
+    def __init__(self, suite: Suite, dataset: str, method: str, device: str):
+        self.parts = assemble(suite, dataset, method, device)
+        self.spec = suite.datasets[dataset]
+        budget = self.parts.budget
+        self.total = budget.steps if self.parts.objective.trains else 0
+        self.status = "ok"
+        self.step, self.setup_seconds, self.train_seconds, self.flops = 0, 0.0, 0.0, 0.0
+        self.curve: list[dict] = []
+        self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
+        self.saved_at = time.monotonic()
+        self.due = {
+            round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
+            for i in range(self.spec.curve_points)
+        }
+        self.optimiser: Optimiser | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, evaluation not counted."""
+        return self.setup_seconds + self.train_seconds
+
+    def setup(self) -> None:
+        """Fit the energy's base and the objective's own parts."""
+        started = time.perf_counter()
+        parts, streams = self.parts, self.parts.streams.child("fit")
+        data = parts.dataset.sample(parts.budget.fit_samples, streams)
+        parts.energy.fit(data)
+        parts.objective.fit(parts.energy, data, streams)
+        self._optimise()
+        self._synchronise()
+        self.setup_seconds = time.perf_counter() - started
+        self._measure()
+
+    def goes_on(self) -> bool:
+        """Whether another step is to be taken."""
+        if self.step >= self.total or not self.optimiser.alive.any():
+            return False
+        if self.seconds > self.parts.budget.seconds:
+            self.status = "timeout"
+            return False
+        return True
+
+    def advance(self) -> None:
+        """Take a step, and measure where the curve has a point."""
+        started = time.perf_counter()
+        if self.step == 0:
+            with FlopCounterMode(display=False) as counter:
+                self._take_step()
+            self.flops = float(counter.get_total_flops())
+        else:
+            self._take_step()
+        self.step += 1
+        if self.step in self.due:
+            self._synchronise()
+        self.train_seconds += time.perf_counter() - started
+        if self.step in self.due:
+            self._measure()
+
+    def finish(self) -> None:
+        """Measure the end, where it was not yet."""
+        if self.optimiser and not any(point["step"] == self.step for point in self.curve):
+            self._measure()
+
+    def outcomes(self) -> list[records.Outcome]:
+        """How each replicate ended."""
+        replicates = self.parts.streams.indices
+        alive, ended = [True] * len(replicates), [self.step] * len(replicates)
+        if self.optimiser:
+            alive, ended = self.optimiser.alive.tolist(), self.optimiser.ended.tolist()
+        return [
+            records.Outcome(
+                replicate=replicate,
+                status=self.status if lives else "diverged",
+                step=self.step if lives else at,
+            )
+            for replicate, lives, at in zip(replicates, alive, ended, strict=True)
+        ]
+
+    def is_due(self, checkpoint: Path | None) -> bool:
+        """Whether it is time to save."""
+        waited = time.monotonic() - self.saved_at
+        return checkpoint is not None and (self.step in self.due or waited > CHECKPOINT_SECONDS)
+
+    def save(self, checkpoint: Path | None, fingerprint: str) -> None:
+        """Write a checkpoint."""
+        if checkpoint is None:
+            return
+        state = {
+            "fingerprint": fingerprint,
+            "parts": self.parts.state_dict(),
+            "optimiser": self.optimiser.state_dict() if self.optimiser else None,
+            "streams": {name: s.state_dict() for name, s in self.streams.items()},
+            "evaluations": self.parts.energy.evaluations,
+            "plain": {name: getattr(self, name) for name in self._PLAIN},
+        }
+        with records.replacing(checkpoint) as temporary:
+            torch.save(state, temporary)
+        self.saved_at = time.monotonic()
+
+    _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "curve", "status")
+
+    def resume(self, checkpoint: Path | None, fingerprint: str) -> bool:
+        """Load a checkpoint of the same training by the same code, if there is one."""
+        if checkpoint is None or not checkpoint.exists():
+            return False
+        device = self.parts.streams.device
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state["fingerprint"] != fingerprint:
+            return False
+        self.parts.load_state_dict(state["parts"])
+        self._optimise()
+        if self.optimiser:
+            self.optimiser.load_state_dict(state["optimiser"])
+        for name, saved in state["streams"].items():
+            self.streams[name].load_state_dict(saved)
+        self.parts.energy.evaluations = state["evaluations"]
+        for name, value in state["plain"].items():
+            setattr(self, name, value)
+        return True
+
+    def record(self, suite: Suite, dataset: str, method: str, device: str) -> records.Run:
+        """Put the record together."""
+        parts, spec = self.parts, suite.methods[method]
+        return records.Run(
+            suite=suite.name,
+            suite_version=suite.version,
+            dataset=dataset,
+            dataset_version=parts.dataset.version,
+            method=method,
+            objective=spec.objective,
+            settings=spec.settings,
+            energy=suite.energy_of(dataset, method).model_dump(),
+            budget=parts.budget.model_dump(),
+            seed=suite.seed,
+            control=spec.control,
+            outcomes=parts.outcomes,
+            cost=records.Cost(
+                setup_seconds=self.setup_seconds,
+                train_seconds=self.train_seconds,
+                energy_evaluations=parts.energy.evaluations,
+                flops_per_step=self.flops,
+                peak_memory_bytes=memory.peak(device),
+                parameters=sum(p.numel() for p in parts.energy.parameters())
+                // parts.energy.replicates,
+            ),
+            curve=[records.CurvePoint(**point) for point in self.curve],
+            provenance=provenance.collect(device),
+        )
+
+    def _optimise(self) -> None:
+        if self.total == 0:
+            return
+        parts = self.parts
+        players = [list(parts.energy.parameters()), list(parts.objective.parameters())]
+        self.optimiser = Optimiser(
+            [[p for p in player if p.requires_grad] for player in players],
+            parts.energy.replicates,
+            parts.budget.learning_rate,
+            parts.budget.gradient_clip,
+            self.total,
+        )
+
+    def _take_step(self) -> None:
+        parts = self.parts
+        x = parts.dataset.sample(parts.budget.batch_size, self.streams["data"])
+        loss = parts.objective.loss(parts.energy, x, self.streams["objective"])
+        self.optimiser.step(loss, self.step)
+
+    def _measure(self) -> None:
+        """Add a point to the curve of every replicate, with the counters held."""
+        parts, counted = self.parts, self.parts.energy.evaluations
+        model = Model(
+            energy=parts.energy,
+            dataset=parts.dataset,
+            sampler=parts.sampler,
+            streams=parts.streams.child("curve"),
+            learned_log_z=parts.objective.log_z,
+        )
+        metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
+        values = metric(model, parts.dataset, parts.streams.child("curve"))["value"]
+        parts.energy.evaluations = counted
+        self.curve += [
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "energy_evaluations": counted,
+                "replicate": replicate,
+                "metric": self.spec.curve,
+                "value": float(value),
+            }
+            for replicate, value in zip(parts.streams.indices, values, strict=True)
+        ]
+
+    def _synchronise(self) -> None:
+        if self.parts.streams.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def _fingerprint(suite: Suite, dataset: str, method: str) -> str:
+    digest = hashlib.sha256(suite.training_slice(dataset, method).encode())
+    for path in suite.sources(dataset, method):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(
+        error, (MemoryError, torch.OutOfMemoryError)
+    ) or "can't allocate memory" in str(error)

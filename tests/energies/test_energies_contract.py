@@ -1,0 +1,149 @@
+"""Every registered energy keeps the contract."""
+
+import math
+
+import pytest
+import torch
+
+from ebm_bench import datasets, energies
+from ebm_bench.derivatives import gradient
+from ebm_bench.errors import InputError
+from ebm_bench.streams import Streams
+
+SETTINGS = {
+    "mlp": {"width": 8},
+    "conv": {"channels": 2},
+    "ica": {"source": "logistic"},
+}
+SHAPES = {"conv": (1, 8, 8)}
+
+
+def make(name, replicates=3, dtype=torch.float64, **settings):
+    shape = SHAPES.get(name, (2,))
+    streams = Streams(seed=1, replicates=replicates)
+    energy = energies.create(
+        name,
+        event_shape=shape,
+        replicates=streams.replicates,
+        streams=streams,
+        **{**SETTINGS.get(name, {}), **settings},
+    )
+    energy.attach(datasets.create("eight_gaussians"))
+    energy.to(dtype)
+    energy.fit(1.0 + 2.0 * Streams(2, replicates).normal(200, *shape, dtype=dtype))
+    return energy
+
+
+@pytest.fixture(params=energies.names())
+def name(request):
+    return request.param
+
+
+def points(energy, n=5, seed=4):
+    return Streams(seed, energy.replicates).normal(n, *energy.event_shape, dtype=torch.float64)
+
+
+def test_shape_and_dtype(name):
+    energy = make(name)
+    out = energy(points(energy))
+    assert out.shape == (3, 5)
+    assert out.dtype == torch.float64
+    assert torch.isfinite(out).all()
+
+
+def test_known_normaliser_is_right(name):
+    energy = make(name)
+    if energy.log_z is None or math.prod(energy.event_shape) != 2:
+        return
+    line = torch.linspace(-14, 14, 401, dtype=torch.float64)
+    grid = torch.cartesian_prod(line, line).expand(3, -1, 2)
+    with torch.no_grad():
+        integral = torch.logsumexp(-energy(grid), 1) + 2 * math.log(28 / 400)
+    torch.testing.assert_close(integral, energy.log_z.double(), atol=2e-3, rtol=0)
+
+
+def test_replicates_do_not_mix(name):
+    energy = make(name)
+    x = points(energy).requires_grad_()
+    (first,) = torch.autograd.grad(energy(x)[0].sum(), x)
+    assert first[0].abs().sum() > 0
+    assert first[1:].abs().sum() == 0
+
+
+def test_replicate_alone_equals_replicate_among_others(name):
+    together, alone = make(name), make(name, replicates=[1])
+    x = points(together)
+    torch.testing.assert_close(together(x)[1:2], alone(x[1:2]))
+
+
+def test_gradient_is_that_of_autograd(name):
+    energy = make(name)
+    x = points(energy).requires_grad_()
+    (expected,) = torch.autograd.grad(energy(x).sum(), x)
+    torch.testing.assert_close(gradient(energy, x), expected)
+
+
+def test_evaluations_are_counted(name):
+    energy = make(name)
+    before = energy.evaluations
+    energy(points(energy, n=7))
+    assert energy.evaluations == before + 7
+
+
+def test_state_round_trip(name):
+    energy = make(name)
+    other = make(name, **SETTINGS.get(name, {}))
+    for parameter in other.parameters():
+        torch.nn.init.constant_(parameter, 0.3)
+    other.load_state_dict(energy.state_dict())
+    x = points(energy)
+    torch.testing.assert_close(energy(x), other(x))
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_network_rides_on_a_fitted_base(name):
+    energy = make(name)
+    torch.testing.assert_close(energy.location.mean().item(), 1.0, atol=0.1, rtol=0)
+    torch.testing.assert_close(energy.scale.mean().item(), 2.0, atol=0.1, rtol=0)
+    far = energy.location + 1e3 * energy.scale
+    torch.testing.assert_close(
+        energy(far),
+        torch.full_like(energy(far), 0.5e6 * math.prod(energy.event_shape)),
+        rtol=1e-2,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "silu", "tanh"])
+def test_smoothness_is_told(activation):
+    assert make("mlp", activation=activation).smooth == (activation in ("silu", "tanh"))
+
+
+def test_fitted_quadratic_is_the_gaussian_of_maximum_likelihood():
+    energy = make("quadratic")
+    data = 1.0 + 2.0 * Streams(2, 3).normal(200, 2, dtype=torch.float64)
+    precision = energy.factor @ energy.factor.mT
+    for replicate in range(3):
+        covariance = torch.cov(data[replicate].T, correction=0)
+        torch.testing.assert_close(precision[replicate], torch.linalg.inv(covariance))
+        torch.testing.assert_close(energy.scale[replicate].squeeze(), covariance.diagonal().sqrt())
+
+
+def test_quadratic_samples_have_its_moments():
+    energy = make("quadratic")
+    x = energy.sample(20_000, Streams(5, 3))
+    torch.testing.assert_close(x.mean(1, keepdim=True), energy.location, atol=0.06, rtol=0)
+    torch.testing.assert_close(x.std(1, keepdim=True), energy.scale, rtol=0.03, atol=0)
+
+
+def test_conv_refuses_vectors():
+    with pytest.raises(InputError, match="images"):
+        energies.create("conv", event_shape=(2,))
+
+
+def test_truth_refuses_a_dataset_without_density():
+    class Unknown:
+        knows = ()
+
+    with pytest.raises(InputError, match="density is known"):
+        energies.create("truth", event_shape=(2,)).attach(Unknown())
