@@ -1,9 +1,11 @@
-"""Peak memory of a stretch of a process."""
+"""What computing costs: peak memory, and floating-point operations."""
 
 import resource
 from pathlib import Path
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -28,3 +30,26 @@ def peak(device: str) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class FlopCounter(TorchDispatchMode):
+    """Count the floating-point operations of matrix products and convolutions.
+
+    Torch's own counter tracks modules besides, which fails where a loss differentiates.
+
+    Attributes
+    ----------
+    total : int
+        Operations so far, backward passes included.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.total += count(*args, **(kwargs or {}), out_val=out)
+        return out

@@ -14,9 +14,8 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from ebm_bench import datasets, energies, memory, metrics, objectives, provenance, records, samplers
+from ebm_bench import cost, datasets, energies, metrics, objectives, provenance, records, samplers
 from ebm_bench.evaluation import Model
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.progress import track
@@ -172,7 +171,7 @@ def train_method(
     trainer = _Trainer(suite, dataset, method, device)
     label = f"{dataset} {method}"
     fingerprint = _fingerprint(suite, dataset, method)
-    memory.reset_peak(device)
+    cost.reset_peak(device)
     try:
         if trainer.resume(checkpoint, fingerprint):
             log.info("%s: resumed at step %d", label, trainer.step)
@@ -246,9 +245,9 @@ class _Trainer:
         """Take a step, and measure where the curve has a point."""
         started = time.perf_counter()
         if self.step == 0:
-            with FlopCounterMode(display=False) as counter:
+            with cost.FlopCounter() as counter:
                 self._take_step()
-            self.flops = float(counter.get_total_flops())
+            self.flops = float(counter.total)
         else:
             self._take_step()
         self.step += 1
@@ -341,7 +340,7 @@ class _Trainer:
                 train_seconds=self.train_seconds,
                 energy_evaluations=parts.energy.evaluations,
                 flops_per_step=self.flops,
-                peak_memory_bytes=memory.peak(device),
+                peak_memory_bytes=cost.peak(device),
                 parameters=sum(p.numel() for p in parts.energy.parameters())
                 // parts.energy.replicates,
             ),

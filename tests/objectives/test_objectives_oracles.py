@@ -192,3 +192,36 @@ def test_persistent_chains_go_on():
     objective.loss(energy, data, streams)
     assert not torch.equal(before, middle)
     assert not torch.equal(middle, objective.states)
+
+
+def test_flow_contrastive_at_equilibrium():
+    """Data, energy and flow all standard normal: nobody can gain, and the loss is log 4."""
+    data, energy = normal_data(4000, 2), standard_normal(2)
+    objective = create("flow_contrastive", energy, data, flow_settings={"steps": 1})
+    objective.distribution.build()  # an unfitted flow is the standard normal
+    objective.double()
+    objective.normaliser.start.copy_(energy.log_z.detach())
+    loss = objective.loss(energy, data, Streams(3, R))
+    torch.testing.assert_close(loss, torch.full_like(loss, math.log(4)), rtol=1e-3, atol=0)
+
+
+def test_flow_contrastive_flow_climbs_where_the_energy_descends():
+    """The flow's gradient is that of the negative loss, through its samples too."""
+    data, energy = normal_data(256, 2), standard_normal(2)
+    torch.nn.init.constant_(energy.log_diagonal, -0.3)
+    objective = create("flow_contrastive", energy, data, flow_settings={"steps": 3})
+    parameter = max(objective.distribution.parameters(), key=lambda p: p.numel())
+    direction = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).double()
+
+    def loss():
+        return objective.loss(energy, data, Streams(5, R)).sum()
+
+    (slope,) = torch.autograd.grad(loss(), parameter)
+    with torch.no_grad():
+        parameter += 1e-5 * direction
+        above = loss()
+        parameter -= 2e-5 * direction
+        below = loss()
+    torch.testing.assert_close(
+        (slope * direction).sum(), -(above - below) / 2e-5, rtol=1e-4, atol=1e-7
+    )

@@ -1,0 +1,198 @@
+import pytest
+import torch
+
+from ebm_bench import records, training
+from ebm_bench.errors import InputError
+from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
+from ebm_bench.suite import check
+
+METHODS = {
+    "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.3}},
+    "nce": {"objective": "noise_contrastive"},
+    "pcd": {"objective": "contrastive_divergence", "settings": {"persistent": True, "steps": 2}},
+    "fce": {"objective": "flow_contrastive", "settings": {"flow_settings": {"steps": 3}}},
+    "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
+    "truth": {"objective": "untrained", "energy": {"name": "truth"}, "control": True},
+}
+
+
+def make_suite(replicates=2, steps=12, seconds=60.0, methods=METHODS, **budget):
+    content = {
+        "name": "test",
+        "version": 1,
+        "datasets": {
+            "eight_gaussians": {
+                "energy": {"name": "mlp", "settings": {"width": 8}},
+                "replicates": replicates,
+                "budget": {
+                    "steps": steps,
+                    "batch_size": 16,
+                    "fit_samples": 100,
+                    "seconds": seconds,
+                    **budget,
+                },
+                "sampler": {"name": "langevin", "settings": {"steps": 2}},
+                "metrics": {"hyvarinen_score": {}},
+                "rank_by": "hyvarinen_score",
+                "curve": "hyvarinen_score",
+                "curve_points": 4,
+            }
+        },
+        "methods": methods,
+    }
+    return check(content, "test")
+
+
+def run(method, checkpoint=None, **options):
+    return training.train_method(
+        make_suite(**options), "eight_gaussians", method, "cpu", checkpoint
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
+    suite = make_suite()
+    training.train(suite, "eight_gaussians", [method], tmp_path / "runs")
+    folder = tmp_path / "runs" / "eight_gaussians" / method
+    record = records.read(records.Run, folder / "run.json")
+    assert [o.status for o in record.outcomes] == ["ok", "ok"]
+    assert record.cost.parameters == (0 if method == "truth" else record.cost.parameters)
+    restored = training.restore(suite, "eight_gaussians", method, folder, "cpu")
+    trained, _ = run(method)
+    x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
+    torch.testing.assert_close(restored.energy(x), trained.energy(x))
+    assert not list((tmp_path / "checkpoints").rglob("*.pt"))
+
+
+@pytest.mark.parametrize("method", ["dsm", "nce", "pcd", "fce"])
+def test_resumed_equals_uninterrupted(method, tmp_path, monkeypatch):
+    whole, record = run(method)
+    checkpoint = tmp_path / "checkpoint.pt"
+    advance = training._Trainer.advance
+
+    def stop_at_seven(self):
+        if self.step == 7:
+            raise KeyboardInterrupt
+        advance(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training._Trainer, "advance", stop_at_seven)
+        with pytest.raises(KeyboardInterrupt):
+            run(method, checkpoint)
+    assert checkpoint.exists()
+    setups = []
+    monkeypatch.setattr(training._Trainer, "setup", lambda self: setups.append(self))
+    resumed, resumed_record = run(method, checkpoint)
+    assert not setups
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert resumed_record.cost.energy_evaluations == record.cost.energy_evaluations
+    assert [p.value for p in resumed_record.curve] == [p.value for p in record.curve]
+
+
+def test_checkpoint_of_another_setting_is_not_used(tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    run("dsm", checkpoint)
+    other = {**METHODS, "dsm": {**METHODS["dsm"], "settings": {"sigma": 0.7}}}
+    fresh, _ = run("dsm", methods=other)
+    reused, _ = run("dsm", checkpoint, methods=other)
+    for a, b in zip(fresh.state_dict().values(), reused.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_replicate_does_not_depend_on_the_others():
+    one, _ = run("nce", replicates=1)
+    three, _ = run("nce", replicates=3)
+    for a, b in zip(one.energy.parameters(), three.energy.parameters(), strict=True):
+        torch.testing.assert_close(a[0], b[0], rtol=1e-4, atol=1e-5)
+
+
+def test_methods_see_the_same_data(monkeypatch):
+    seen = {}
+    for method in ("dsm", "nce"):
+        trainer = training._Trainer(make_suite(), "eight_gaussians", method, "cpu")
+        sample = trainer.parts.dataset.sample
+        drawn = []
+
+        def keep(n, streams, split="train", sample=sample, drawn=drawn):
+            drawn.append(sample(n, streams, split))
+            return drawn[-1]
+
+        trainer.parts.dataset.sample = keep
+        trainer.setup()
+        for _ in range(3):
+            trainer.advance()
+        seen[method] = [x for x in drawn if x.shape[1] == 16]
+    for a, b in zip(*seen.values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_diverged_replicate_is_recorded_and_the_others_go_on(monkeypatch):
+    loss = DenoisingScoreMatching.loss
+    calls = []
+
+    def spoil(self, energy, x, streams):
+        calls.append(1)
+        value = loss(self, energy, x, streams)
+        factor = torch.ones_like(value)
+        factor[1] = float("nan") if len(calls) == 6 else 1.0
+        return value * factor
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", spoil)
+    _, record = run("dsm", replicates=3)
+    assert [(o.status, o.step) for o in record.outcomes] == [
+        ("ok", 12),
+        ("diverged", 5),
+        ("ok", 12),
+    ]
+
+
+def test_training_ends_when_every_replicate_has_diverged(monkeypatch):
+    loss = DenoisingScoreMatching.loss
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", lambda *a: loss(*a) * float("inf"))
+    _, record = run("dsm")
+    assert [(o.status, o.step) for o in record.outcomes] == [("diverged", 0)] * 2
+
+
+def test_time_limit_ends_a_run_with_a_record():
+    _, record = run("dsm", steps=10_000_000, seconds=0.2)
+    assert {o.status for o in record.outcomes} == {"timeout"}
+    assert 0 < record.outcomes[0].step < 10_000_000
+    assert record.curve[-1].step == record.outcomes[0].step
+
+
+def test_lack_of_memory_is_a_status(monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", fail)
+    _, record = run("dsm")
+    assert {o.status for o in record.outcomes} == {"out_of_memory"}
+
+
+def test_bugs_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        run("dsm")
+
+
+def test_curve_is_spaced_in_the_logarithm_of_the_step():
+    _, record = run("dsm", steps=1000, batch_size=4)
+    assert sorted({p.step for p in record.curve}) == [0, 1, 10, 100, 1000]
+    seconds = [p.seconds for p in record.curve if p.replicate == 0]
+    assert seconds == sorted(seconds)
+    assert record.cost.train_seconds == pytest.approx(seconds[-1] - record.cost.setup_seconds)
+
+
+def test_evaluation_does_not_count_as_cost():
+    _, record = run("dsm")
+    assert record.cost.energy_evaluations == 12 * 16
+    assert record.cost.flops_per_step > 0
+
+
+def test_restoring_nothing_says_what_is_missing(tmp_path):
+    with pytest.raises(InputError, match=r"run\.json"):
+        training.restore(make_suite(), "eight_gaussians", "dsm", tmp_path, "cpu")
