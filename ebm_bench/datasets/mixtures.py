@@ -1,0 +1,100 @@
+"""Mixtures of round Gaussians in the plane."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ebm_bench.datasets.planar import GaussianSum
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@dataclass(eq=False, kw_only=True)
+class _Mixture(GaussianSum):
+    """A mixture whose components are the modes."""
+
+    @property
+    def modes(self) -> Tensor:
+        """Centres of the modes in float64, shape (K, 2)."""
+        return self.centres
+
+    @property
+    def mode_weights(self) -> Tensor:
+        """Weights of the components in float64, shape (K,)."""
+        return self.weights
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Equal weights in float64, shape (K,)."""
+        return torch.full((len(self.centres),), 1 / len(self.centres), dtype=torch.float64)
+
+    def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
+        """Draw points of shape (R, n, 2)."""
+        noise = streams.normal(n, 2)
+        upper = self.weights.cumsum(0)[:-1].to(noise)
+        component = torch.bucketize(streams.uniform(n), upper, right=True)
+        return self.centres.to(noise)[component] + self.sd * noise
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class EightGaussians(_Mixture):
+    """Eight Gaussians of sd 1/√8 on a circle of radius 2√2, the first at angle 0."""
+
+    version = 1
+    knows = ("log_prob", "grid", "score", "entropy", "modes")
+    citation = "Grathwohl et al. 2019, FFJORD"
+    sd = 1 / math.sqrt(8)
+    box = ((-4.8, 4.8), (-4.8, 4.8))
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """Centres of the components in float64, shape (8, 2)."""
+        angle = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
+        return math.sqrt(8) * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class GridGaussians(_Mixture):
+    """Twenty-five Gaussians of sd √2/10 on a 5 × 5 grid of spacing √2 around the origin."""
+
+    version = 1
+    knows = ("log_prob", "grid", "score", "entropy", "modes")
+    citation = "Schröder et al. 2023, Energy discrepancies"
+    sd = math.sqrt(2) / 10
+    box = ((-3.6, 3.6), (-3.6, 3.6))
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """Centres of the components in float64, shape (25, 2)."""
+        axis = math.sqrt(2) * torch.arange(-2, 3, dtype=torch.float64)
+        return torch.cartesian_prod(axis, axis)
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class WeightedGaussians(_Mixture):
+    """Two unit Gaussians far apart: weight 0.2 at (−4, 0) and 0.8 at (4, 0).
+
+    The score hardly depends on the weights, so methods that match scores cannot tell them.
+    """
+
+    version = 1
+    knows = ("log_prob", "grid", "score", "entropy", "modes")
+    citation = "Song and Ermon 2019, Generative modeling by estimating gradients"
+    sd = 1.0
+    box = ((-9.0, 9.0), (-5.0, 5.0))
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """Centres of the components in float64, shape (2, 2)."""
+        return torch.tensor([[-4.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Weights of the components in float64, shape (2,)."""
+        return torch.tensor([0.2, 0.8], dtype=torch.float64)

