@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ebm_bench import devices, metrics, records, suite, training
-from ebm_bench.evaluation import Model
+from ebm_bench.model import Model
 
 
 def fit(

@@ -1,6 +1,11 @@
 """What the parts of a model share."""
 
-from torch import nn
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ebm_bench.streams import Streams
 
 
 class Component(nn.Module):
@@ -17,3 +22,26 @@ class Component(nn.Module):
         self = super().__new__(cls)
         nn.Module.__init__(self)
         return self
+
+
+class Dense(nn.Module):
+    """Affine map of vectors, one per replicate: (R, N, n_in) to (R, N, n_out)."""
+
+    elementwise = False
+
+    def __init__(self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(streams.normal(n_in, n_out) * gain / math.sqrt(n_in))
+        self.bias = nn.Parameter(torch.zeros(streams.replicates, 1, n_out))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Apply the map."""
+        return torch.baddbmm(self.bias, h, self.weight)
+
+    def linear(self, t: Tensor) -> Tensor:
+        """Apply its linear part."""
+        return torch.bmm(t, self.weight)
+
+    def adjoint(self, g: Tensor) -> Tensor:
+        """Apply the transpose of its linear part."""
+        return torch.bmm(g, self.weight.mT)

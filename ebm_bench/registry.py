@@ -93,7 +93,7 @@ class Entry:
 
 def snake_case(name: str) -> str:
     """Turn a class name into a registry name: ``FlowContrastive`` to ``flow_contrastive``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 @cache

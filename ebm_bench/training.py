@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ebm_bench import cost, datasets, energies, metrics, objectives, provenance, records, samplers
-from ebm_bench.evaluation import Model
+from ebm_bench.model import Model
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.progress import track
 from ebm_bench.streams import Streams

@@ -29,6 +29,9 @@ class Energy(Component):
     smooth : bool
         Whether the energy has a second derivative that says something about it. False for
         piecewise-linear networks, whose second derivative is zero almost everywhere.
+    location, scale : Tensor of shape (R, 1, *event_shape)
+        Mean and standard deviations of the data it was fitted to. Samplers start there and
+        measure their steps in the scale, so that one setting serves every dataset.
     evaluations : int
         Points of one replicate at which the energy was evaluated so far. A gradient counts as
         one evaluation, and so does each direction of a second derivative.
@@ -43,6 +46,9 @@ class Energy(Component):
     def __post_init__(self, streams: Streams | None):
         self.event_shape = tuple(self.event_shape)
         self.evaluations = 0
+        shape = (self.replicates, 1, *self.event_shape)
+        self.register_buffer("location", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
         self.build(streams or Streams(seed=0, replicates=self.replicates))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -62,28 +68,18 @@ class Energy(Component):
         """Tell which dataset is modelled. Only the control that knows the truth listens."""
 
     def fit(self, data: Tensor) -> None:
-        """Set in closed form what can be: the base measure of a network, a Gaussian.
+        """Set in closed form what can be: location and scale, the parameters of a Gaussian.
 
         Parameters
         ----------
         data : Tensor of shape (R, N, *event_shape)
             Training data.
         """
+        scale, location = torch.std_mean(data, dim=1, keepdim=True, correction=0)
+        self.location.copy_(location)
+        self.scale.copy_(scale.clamp_min(1e-6))
 
     @property
     def log_z(self) -> Tensor | None:
         """Log-normaliser of each replicate, shape (R,), where it is known exactly."""
         return None
-
-    @property
-    def location(self) -> Tensor:
-        """Centre of the base measure, shape (R, 1, *event_shape)."""
-        return torch.zeros(self.replicates, 1, *self.event_shape)
-
-    @property
-    def scale(self) -> Tensor:
-        """Standard deviations of the base measure, shape (R, 1, *event_shape).
-
-        Samplers measure their steps in it, so that one setting serves every dataset.
-        """
-        return torch.ones(self.replicates, 1, *self.event_shape)

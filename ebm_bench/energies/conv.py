@@ -8,8 +8,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from ebm_bench.energies.layers import Activation, Convolution, Dense, Flatten, Network
+from ebm_bench.energies.layers import Activation, Convolution, Flatten, Network
 from ebm_bench.errors import InputError
+from ebm_bench.modules import Dense
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -37,7 +38,6 @@ class Conv(Network):
                 f"conv is for images (C, H, W), not for points of shape {self.event_shape}. "
                 "Choose mlp"
             )
-        self._start()
         shape, layers = self.event_shape, []
         for channels in (self.channels, 2 * self.channels, 2 * self.channels):
             convolution = Convolution(shape, channels, streams)
@@ -60,13 +60,13 @@ class Conv(Network):
                 jump *= layer.stride
         channels, height, width = self.event_shape
         rows, columns = min(field, height), min(field, width)
-        y = torch.arange(height, device=self._scale.device) % rows
-        x = torch.arange(width, device=self._scale.device) % columns
+        y = torch.arange(height, device=self.scale.device) % rows
+        x = torch.arange(width, device=self.scale.device) % columns
         colour = (y[:, None] * columns + x).expand(channels, height, width)
-        plane = torch.arange(channels, device=self._scale.device).view(-1, 1, 1)
+        plane = torch.arange(channels, device=self.scale.device).view(-1, 1, 1)
         label = plane * rows * columns + colour
         count = channels * rows * columns
         one_hot = torch.arange(count, device=label.device).view(-1, 1, 1, 1) == label
-        return one_hot.to(self._scale.dtype)[None, :, None].expand(
+        return one_hot.to(self.scale.dtype)[None, :, None].expand(
             self.replicates, count, 1, *self.event_shape
         )

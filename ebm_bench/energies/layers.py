@@ -16,29 +16,6 @@ from ebm_bench.energies.base import Energy
 from ebm_bench.streams import Streams
 
 
-class Dense(nn.Module):
-    """Affine map of vectors, one per replicate: (R, N, n_in) to (R, N, n_out)."""
-
-    elementwise = False
-
-    def __init__(self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0):
-        super().__init__()
-        self.weight = nn.Parameter(streams.normal(n_in, n_out) * gain / math.sqrt(n_in))
-        self.bias = nn.Parameter(torch.zeros(streams.replicates, 1, n_out))
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Apply the map."""
-        return torch.baddbmm(self.bias, h, self.weight)
-
-    def linear(self, t: Tensor) -> Tensor:
-        """Apply its linear part."""
-        return torch.bmm(t, self.weight)
-
-    def adjoint(self, g: Tensor) -> Tensor:
-        """Apply the transpose of its linear part."""
-        return torch.bmm(g, self.weight.mT)
-
-
 class Convolution(nn.Module):
     """3×3 convolution of stride 2 with one padding pixel, one per replicate.
 
@@ -158,34 +135,14 @@ class Network(Energy):
         Affine and elementwise layers from (R, B, *event_shape) to (R, B, 1).
     """
 
-    def _start(self) -> None:
-        shape = (self.replicates, 1, *self.event_shape)
-        self.register_buffer("_location", torch.zeros(shape))
-        self.register_buffer("_scale", torch.ones(shape))
-
-    @property
-    def location(self) -> Tensor:
-        """Centre of the base measure, shape (R, 1, *event_shape)."""
-        return self._location
-
-    @property
-    def scale(self) -> Tensor:
-        """Standard deviations of the base measure, shape (R, 1, *event_shape)."""
-        return self._scale
-
     @property
     def smooth(self) -> bool:
         """Whether every activation is twice differentiable."""
         return all(layer.smooth for layer in self.layers if layer.elementwise)
 
-    def fit(self, data: Tensor) -> None:
-        """Set the base measure to the data's mean and standard deviation per dimension."""
-        self._location.copy_(data.mean(1, keepdim=True))
-        self._scale.copy_(data.std(1, keepdim=True).clamp_min(1e-6))
-
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
-        u = (x - self._location) / self._scale
+        u = (x - self.location) / self.scale
         h = u
         for layer in self.layers:
             h = layer(h)
@@ -200,7 +157,7 @@ class Network(Energy):
             All unit vectors, unless the architecture allows fewer.
         """
         size = math.prod(self.event_shape)
-        unit = torch.eye(size, dtype=self._scale.dtype, device=self._scale.device)
+        unit = torch.eye(size, dtype=self.scale.dtype, device=self.scale.device)
         return unit.view(1, size, 1, *self.event_shape).expand(
             self.replicates, size, 1, *self.event_shape
         )

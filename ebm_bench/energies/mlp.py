@@ -9,7 +9,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from ebm_bench.energies.layers import Activation, Dense, Flatten, Network
+from ebm_bench.energies.layers import Activation, Flatten, Network
+from ebm_bench.modules import Dense
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -35,7 +36,6 @@ class Mlp(Network):
 
     def build(self, streams: Streams) -> None:
         """Create the layers; the last one starts small, so that training starts at the base."""
-        self._start()
         sizes = [math.prod(self.event_shape), *[self.width] * self.depth]
         layers: list[nn.Module] = [Flatten(self.event_shape)]
         for n_in, n_out in itertools.pairwise(sizes):
@@ -52,6 +52,6 @@ class Mlp(Network):
         if size <= self.width:
             return super().directions()
         with torch.no_grad():  # The trace does not depend on which basis is taken.
-            seen = self.layers[1].weight / self._scale.view(-1, size, 1)
+            seen = self.layers[1].weight / self.scale.view(-1, size, 1)
             basis = torch.linalg.qr(seen).Q.mT
         return basis.reshape(self.replicates, self.width, 1, *self.event_shape)

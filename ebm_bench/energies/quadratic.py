@@ -38,22 +38,10 @@ class Quadratic(Energy):
         size = self.log_diagonal.shape[1]
         return 0.5 * size * math.log(2 * math.pi) - self.log_diagonal.sum(1)
 
-    @property
-    def location(self) -> Tensor:
-        """The mean, shape (R, 1, *event_shape)."""
-        return self.mean.detach().view(self.replicates, 1, *self.event_shape)
-
-    @property
-    def scale(self) -> Tensor:
-        """Marginal standard deviations, shape (R, 1, *event_shape)."""
-        factor = self.factor.detach()
-        unit = torch.eye(factor.shape[1], dtype=factor.dtype, device=factor.device)
-        root = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
-        return root.square().sum(1).sqrt().view(self.replicates, 1, *self.event_shape)
-
     @torch.no_grad()
     def fit(self, data: Tensor) -> None:
         """Set mean and precision to those of maximum likelihood."""
+        super().fit(data)
         flat = data.flatten(2).double()
         mean = flat.mean(1, keepdim=True)
         centred = flat - mean

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
@@ -36,4 +35,8 @@ class Truth(Energy):
     @property
     def log_z(self) -> Tensor:
         """Zero for every replicate, shape (R,)."""
-        return torch.zeros(self.replicates)
+        return self.location.new_zeros(self.replicates)
+
+    def sample(self, n: int, streams: Streams) -> Tensor:
+        """Draw exact samples, shape (R, n, *event_shape)."""
+        return self._dataset.sample(n, streams)

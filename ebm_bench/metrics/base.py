@@ -20,8 +20,8 @@ class Metric(ABC):
     requires : tuple of str
         What it asks of the dataset (see `Dataset.knows`) or of the model
         (``"learned_log_z"``).
-    higher_is_better : bool
-        The direction of the main value.
+    higher_is_better : bool or None
+        The direction of the main value; None where neither is better.
     unit : str
         Of the main value, for axes and table heads (``"nats"``).
     label : str
@@ -30,7 +30,7 @@ class Metric(ABC):
 
     version: ClassVar[int] = 1
     requires: ClassVar[tuple[str, ...]] = ()
-    higher_is_better: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool | None] = False
     unit: ClassVar[str] = ""
     label: ClassVar[str] = ""
     name: ClassVar[str] = ""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ebm_bench.streams import Streams
@@ -33,3 +34,27 @@ class Sampler(ABC):
         Tensor of shape (R, C, *event_shape)
             Where the chains end, detached from the graph.
         """
+
+
+def value_and_gradient(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate an energy and its gradient where nothing is trained.
+
+    Parameters
+    ----------
+    energy : Energy
+        Maps (R, C, *event_shape) to (R, C).
+    x : Tensor of shape (R, C, *event_shape)
+        Where.
+
+    Returns
+    -------
+    value : Tensor of shape (R, C)
+        ``E``, detached.
+    gradient : Tensor of shape (R, C, *event_shape)
+        ``∇E``, detached.
+    """
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        value = energy(point)
+        (gradient,) = torch.autograd.grad(value.sum(), point)
+    return value.detach(), gradient

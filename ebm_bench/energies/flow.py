@@ -1,0 +1,60 @@
+"""Energy of a normalizing flow."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ebm_bench.energies.base import Energy
+from ebm_bench.flows import FlowModel
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class Flow(Energy):
+    """Negative log-density of a normalizing flow, ``E(x) = −log q(x)``, whose log Z is 0.
+
+    Parameters
+    ----------
+    kind : {"spline", "affine"}
+        Couplings of the flow of vectors; images have a Glow. Splines fit better, but their
+        score jumps at the knots: score matching needs affine couplings.
+
+    References
+    ----------
+    Durkan et al., "Neural spline flows", 2019; Dinh, Sohl-Dickstein and Bengio, "Density
+    estimation using Real NVP", 2017; Kingma and Dhariwal, "Glow", 2018.
+    """
+
+    kind: Literal["spline", "affine"] = "spline"
+
+    def build(self, streams: Streams) -> None:
+        """Start at the standard normal density."""
+        self.flow = FlowModel(self.event_shape, streams, self.kind)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the score is continuous."""
+        return self.kind == "affine" or len(self.event_shape) > 1
+
+    @property
+    def log_z(self) -> Tensor:
+        """Log-normaliser, zeros of shape (R,)."""
+        return self.flow.mean.new_zeros(self.replicates)
+
+    def fit(self, data: Tensor) -> None:
+        """Standardise by the data, (R, N, *event_shape)."""
+        super().fit(data)
+        self.flow.fit_base(data)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
+        return -self.flow.log_prob(x)
+
+    def sample(self, n: int, streams: Streams) -> Tensor:
+        """Draw exact samples, shape (R, n, *event_shape)."""
+        with torch.no_grad():
+            return self.flow.sample_with_log_prob(n, streams)[0]

@@ -1,0 +1,348 @@
+"""Normalizing flows: densities that are sampled and evaluated by one pass of a network.
+
+The layers are those of normflows, one flow per replicate. A flow maps standard normal
+``z`` to standardised data ``u = (x − m) / s`` and knows its log-determinant both ways:
+``log q(x) = log N(z; 0, I) − log |du/dz| − Σ log s``.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import normflows as nf
+import torch
+from normflows.utils.splines import (
+    DEFAULT_MIN_DERIVATIVE,
+    unconstrained_rational_quadratic_spline,
+)
+from torch import Tensor, nn
+
+from ebm_bench.errors import InputError
+from ebm_bench.optimisation import Optimiser
+from ebm_bench.streams import Streams
+
+Kind = Literal["spline", "affine"]
+
+_COUPLINGS = {"spline": 3, "affine": 8}  # of vectors
+_HIDDEN = 64  # units of the coupling networks of vectors
+_BINS, _TAIL_BOUND = 8, 4.0  # of splines; beyond the bound they are the identity
+_UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))  # of an untrained spline
+_HIDDEN_CHANNELS = 32  # of the coupling networks of images
+_LEVELS, _BLOCKS_PER_LEVEL = 2, 3
+_LOG_SCALE_BOUND = 2.0  # of one affine coupling: keeps training stable
+_CLIP = 1.0  # norm of the gradient of the likelihood per dimension
+_INITIALISATION_POINTS = 512  # that activation norms start from
+_LEAST_SCALE = 1e-4  # of a dimension, as a part of the overall scale
+
+
+class Replicated(nn.Module):
+    """One ordinary module per replicate, called side by side.
+
+    Every parameter carries the position of its replicate as the attribute ``replicate``.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes the module of one replicate.
+    streams : Streams
+        Seeds the initial weights; as many modules are made as there are streams.
+    """
+
+    def __init__(self, factory: Callable[[], nn.Module], streams: Streams):
+        super().__init__()
+        self.members = nn.ModuleList()
+        for r, seed in enumerate(streams.integers(2**62).tolist()):
+            # Modules draw their initial weights from the global generator.
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                member = factory()
+            for parameter in member.parameters():
+                parameter.replicate = r
+            self.members.append(member.to(streams.device))
+
+    def call(self, method: str, x: Tensor) -> tuple[Tensor, ...]:
+        """Call a method that returns several tensors on each replicate's own slice.
+
+        Parameters
+        ----------
+        method : str
+            Its name.
+        x : Tensor of shape (R, B, ...)
+            One slice per replicate.
+
+        Returns
+        -------
+        tuple of Tensor
+            Each of shape (R, B, ...).
+        """
+        pairs = zip(self.members, x, strict=True)
+        results = [getattr(member, method)(x_r) for member, x_r in pairs]
+        return tuple(torch.stack(parts) for parts in zip(*results, strict=True))
+
+
+class FlowModel(nn.Module):
+    """Normalizing flows for vectors or images, one per replicate.
+
+    Vectors pass rational-quadratic spline couplings (Durkan et al. 2019) or affine ones
+    (Dinh et al. 2017), images a Glow (Kingma & Dhariwal 2018). Every coupling network is
+    smooth. So is the log-density of affine couplings and of the Glow; the score of splines
+    jumps at their knots.
+
+    Parameters
+    ----------
+    event_shape : tuple of int
+        Shape of one point: ``(d,)`` with d ≥ 2, or ``(C, H, W)`` with H and W even.
+    streams : Streams
+        Where the initial weights are drawn.
+    kind : {"spline", "affine"}
+        Couplings of vectors; those of images are always affine.
+
+    Attributes
+    ----------
+    mean, scale : Tensor of shape (R, 1, *event_shape)
+        Of the data; see `fit_base`.
+
+    Raises
+    ------
+    InputError
+        Where no flow is known for the event shape.
+    """
+
+    def __init__(self, event_shape: Sequence[int], streams: Streams, kind: Kind = "spline"):
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        self.replicates = streams.replicates
+        shape = (self.replicates, 1, *self.event_shape)
+        self.register_buffer("mean", torch.zeros(shape, device=streams.device))
+        self.register_buffer("scale", torch.ones(shape, device=streams.device))
+        self.flows = Replicated(lambda: _make(self.event_shape, kind), streams)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""
+        z, log_det = self.flows.call("inverse", (x - self.mean) / self.scale)
+        return _standard_normal_log_prob(z) + log_det - self._log_scale
+
+    def sample_with_log_prob(self, n: int, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Draw points and their log-density in one pass.
+
+        Parameters
+        ----------
+        n : int
+            Points per replicate.
+        streams : Streams
+            Where the latent noise is drawn.
+
+        Returns
+        -------
+        x : Tensor of shape (R, n, *event_shape)
+            Differentiable in the flow's parameters.
+        log_q : Tensor of shape (R, n)
+            Log-density in nats of the same points.
+        """
+        z = streams.normal(n, math.prod(self.event_shape), dtype=self.mean.dtype)
+        u, log_det = self.flows.call("forward", z)
+        log_q = _standard_normal_log_prob(z) - log_det - self._log_scale
+        return self.mean + self.scale * u, log_q
+
+    @torch.no_grad()
+    def fit_base(self, data: Tensor) -> None:
+        """Standardise by the data (R, N, *event_shape), and start activation norms on them."""
+        self.mean, self.scale = standardisation(data)
+        for module in self.modules():
+            if isinstance(module, nf.flows.ActNorm):
+                module.data_dep_init_done.fill_(0.0)
+        self.log_prob(data[:, :_INITIALISATION_POINTS])
+
+    def fit(
+        self, data: Tensor, streams: Streams, steps: int, batch_size: int, learning_rate: float
+    ) -> None:
+        """Maximise the likelihood by Adam, its rate decaying to zero along a cosine.
+
+        Parameters
+        ----------
+        data : Tensor of shape (R, N, *event_shape)
+            Training data of each replicate.
+        streams : Streams
+            Where the batches are drawn.
+        steps, batch_size : int
+            Number of updates, and points per replicate in each.
+        learning_rate : float
+            Of the first step.
+        """
+        self.fit_base(data)
+        parameters = list(self.parameters())
+        optimiser = Optimiser([parameters], self.replicates, learning_rate, _CLIP, steps)
+        replicate = torch.arange(self.replicates, device=data.device)[:, None]
+        for step in range(steps):
+            batch = data[replicate, streams.integers(data.shape[1], batch_size)]
+            loss = -self.log_prob(batch).mean(1) / math.prod(self.event_shape)
+            optimiser.step(loss, step)
+
+    @property
+    def _log_scale(self) -> Tensor:
+        return self.scale.log().flatten(1).sum(1, keepdim=True)
+
+
+def standardisation(data: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each dimension.
+
+    Parameters
+    ----------
+    data : Tensor of shape (R, N, *event_shape)
+
+    Returns
+    -------
+    mean, scale : Tensor of shape (R, 1, *event_shape)
+        The scale of a constant dimension is a small part of the others', not zero.
+    """
+    scale, mean = torch.std_mean(data, dim=1, keepdim=True, correction=0)
+    overall = scale.square().flatten(1).mean(1).sqrt().view(-1, *[1] * (data.ndim - 1))
+    return mean, scale.maximum(_LEAST_SCALE * overall)
+
+
+def _standard_normal_log_prob(z: Tensor) -> Tensor:
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(2)
+
+
+class _Chain(nn.Module):
+    """Invertible layers, one after the other, from latent vectors (B, D) to events."""
+
+    def __init__(self, layers: Sequence[nn.Module], latent_shape: tuple[int, ...]):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.latent_shape = latent_shape
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = z.new_zeros(len(z))
+        z = z.view(-1, *self.latent_shape)
+        for layer in self.layers:
+            z, step = layer(z)
+            log_det = log_det + step
+        return z, log_det
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = x.new_zeros(len(x))
+        for layer in reversed(self.layers):
+            x, step = layer.inverse(x)
+            log_det = log_det + step
+        return x.flatten(1), log_det
+
+
+class _SplineCoupling(nf.flows.Flow):
+    """Moves the second half of a vector along splines that depend on the first half."""
+
+    def __init__(self, dimension: int):
+        super().__init__()
+        self.split = [(dimension + 1) // 2, dimension // 2]
+        # Widths and heights of the bins, and derivatives at the inner knots.
+        self.sizes = [_BINS, _BINS, _BINS - 1]
+        self.net = _dense(self.split[0], self.split[1] * sum(self.sizes))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self._move(z, to_data=True)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self._move(z, to_data=False)
+
+    def _move(self, z: Tensor, to_data: bool) -> tuple[Tensor, Tensor]:
+        kept, moved = z.split(self.split, dim=1)
+        knots = self.net(kept)
+        # The spline's search for a bin fails on NaN: a diverged flow says so by its density.
+        finite = knots.isfinite().all(1)
+        knots = torch.where(finite[:, None], knots, 0).view(*moved.shape, -1)
+        # One way solves a quadratic equation whose discriminant cancels in single precision.
+        dtype = torch.float64 if to_data else z.dtype
+        widths, heights, slopes = knots.to(dtype).split(self.sizes, dim=-1)
+        moved, log_det = unconstrained_rational_quadratic_spline(
+            moved.to(dtype),
+            widths,
+            heights,
+            slopes + _UNIT_SLOPE,
+            inverse=to_data,
+            tail_bound=_TAIL_BOUND,
+        )
+        log_det = torch.where(finite, log_det.sum(1), math.nan)
+        return torch.cat([kept, moved.to(z.dtype)], dim=1), log_det.to(z.dtype)
+
+
+class _ShiftAndScale(nn.Module):
+    """Turns a network's output, channels (2C, ...), into interleaved shifts and log-scales."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        shift, log_scale = self.net(x).chunk(2, dim=1)
+        log_scale = _LOG_SCALE_BOUND * torch.tanh(log_scale / _LOG_SCALE_BOUND)
+        return torch.stack([shift, log_scale], dim=2).flatten(1, 2)
+
+
+def _make(event_shape: tuple[int, ...], kind: Kind) -> _Chain:
+    if len(event_shape) == 1 and event_shape[0] >= 2:
+        return _vector_flow(event_shape[0], kind)
+    if len(event_shape) == 3 and event_shape[1] % 2 == event_shape[2] % 2 == 0:
+        return _image_flow(*event_shape)
+    raise InputError(
+        f"no flow for points of shape {event_shape}: it takes vectors of at least two "
+        "dimensions or images of even height and width; choose another noise or energy"
+    )
+
+
+def _vector_flow(d: int, kind: Kind) -> _Chain:
+    layers: list[nn.Module] = []
+    for _ in range(_COUPLINGS[kind]):
+        if kind == "spline":
+            layers.append(_SplineCoupling(d))
+        else:
+            net = _dense((d + 1) // 2, 2 * (d // 2))
+            layers.append(nf.flows.AffineCouplingBlock(_ShiftAndScale(net)))
+        # A learned rotation, but in the plane, where it only slows the fit down.
+        mixing = nf.flows.Permute(2, "swap") if d == 2 else nf.flows.InvertibleAffine(d, False)
+        layers.append(mixing)
+    return _Chain(layers, (d,))
+
+
+def _image_flow(channels: int, height: int, width: int) -> _Chain:
+    layers: list[nn.Module] = []
+    shape = (channels, height, width)
+    for _ in range(_LEVELS):
+        if shape[1] % 2 or shape[2] % 2:
+            break
+        shape = (4 * shape[0], shape[1] // 2, shape[2] // 2)
+        layers.append(nf.flows.Squeeze())
+        for _ in range(_BLOCKS_PER_LEVEL):
+            net = _convolutional((shape[0] + 1) // 2, 2 * (shape[0] // 2))
+            layers += [
+                nf.flows.ActNorm((shape[0], 1, 1)),
+                nf.flows.Invertible1x1Conv(shape[0], use_lu=False),
+                nf.flows.AffineCouplingBlock(_ShiftAndScale(net)),
+            ]
+    # From data to latents above; normflows counts the other way.
+    layers.reverse()
+    for layer in layers:
+        if isinstance(layer, nf.flows.ActNorm):
+            layer.data_dep_init_done.fill_(1.0)  # else the first batch, whatever it is, sets it
+    return _Chain(layers, shape)
+
+
+def _dense(inputs: int, outputs: int) -> nn.Sequential:
+    last = _zeroed(nn.Linear(_HIDDEN, outputs))
+    return nn.Sequential(
+        nn.Linear(inputs, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.SiLU(), last
+    )
+
+
+def _convolutional(inputs: int, outputs: int) -> nn.Sequential:
+    h = _HIDDEN_CHANNELS
+    last = _zeroed(nn.Conv2d(h, outputs, 3, padding=1))
+    return nn.Sequential(
+        nn.Conv2d(inputs, h, 3, padding=1), nn.SiLU(), nn.Conv2d(h, h, 1), nn.SiLU(), last
+    )
+
+
+def _zeroed(layer: nn.Module) -> nn.Module:
+    """Start a coupling as the identity."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

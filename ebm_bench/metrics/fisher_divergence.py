@@ -1,0 +1,40 @@
+"""Fisher divergence from the truth."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from torch import Tensor
+
+from ebm_bench.metrics.base import Metric
+from ebm_bench.metrics.points import average, in_chunks
+from ebm_bench.registry import register
+from ebm_bench.samplers.base import value_and_gradient
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class FisherDivergence(Metric):
+    """Mean squared distance of the model's score from the true one, over data.
+
+    Small for models that misplace the weights of separated modes: see `mode_mass_error`.
+    Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching".
+
+    Parameters
+    ----------
+    points : int
+        Held-out points.
+    """
+
+    points: Annotated[int, Ge(2)] = 10_000
+
+    version = 1
+    requires = ("score",)
+    label = "Fisher divergence"
+
+    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
+        """Compare the scores of each replicate, ``E‖s_p − s‖²``."""
+        x = dataset.sample(self.points, streams.child("data"), split="test")
+        gradient = in_chunks(lambda chunk: value_and_gradient(model.energy, chunk)[1], x)
+        return average((dataset.score(x) + gradient).flatten(2).square().sum(2))

@@ -1,0 +1,46 @@
+"""How far a learned log-normaliser is from the truth."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from torch import Tensor
+
+from ebm_bench.metrics.base import Metric
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class LogZError(Metric):
+    """Distance of the learned log-normaliser from the known, integrated or sampled one.
+
+    The part ``signed`` is learned minus reference. Nothing for methods that learn none.
+
+    Parameters
+    ----------
+    chains, levels : int
+        Of annealed importance sampling, where that is the reference.
+    """
+
+    chains: Annotated[int, Ge(2)] = 16
+    levels: Annotated[int, Ge(1)] = 300
+
+    version = 1
+    requires = ("learned_log_z",)
+    unit = "nats"
+    label = "log Z error"
+
+    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
+        """Compare each replicate."""
+        if model.learned_log_z is None:
+            return {}
+        reference = model.normaliser(self.chains, self.levels)
+        signed = model.learned_log_z.double() - reference.log_z
+        return {
+            "value": signed.abs(),
+            "standard_error": reference.standard_error,
+            "signed": signed,
+            **reference.details,
+        }

@@ -1,0 +1,37 @@
+"""How wrongly mass is shared out between modes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebm_bench.metrics.base import Metric
+from ebm_bench.metrics.points import in_chunks
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class ModeMassError(Metric):
+    """Total variation between the masses that truth and model give to each mode.
+
+    A mode owns the points to which it is nearest; 0 is perfect and 1 the worst. This sees what
+    scores hardly do: Wenliang & Kanagawa (2020), "Blindness of score-based methods to isolated
+    components and mixing proportions".
+    """
+
+    version = 1
+    requires = ("modes", "log_prob", "grid")
+    label = "mode mass error"
+
+    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
+        """Compare the masses of each replicate."""
+        grid = model.grid
+        modes = dataset.modes.to(grid.points)
+        with torch.no_grad():
+            truth = in_chunks(dataset.log_prob, grid.points[None]).double().softmax(1)
+        nearest = in_chunks(lambda x: torch.cdist(x, modes).argmin(2), grid.points[None])[0]
+        excess = grid.probabilities() - truth
+        by_mode = excess.new_zeros(len(excess), len(modes)).index_add(1, nearest, excess)
+        return {"value": 0.5 * by_mode.abs().sum(1), "converged": grid.converged.double()}

@@ -1,0 +1,116 @@
+"""Telling held-out images from others by their energy."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ebm_bench import datasets, registry
+from ebm_bench.metrics.base import Metric
+from ebm_bench.metrics.points import energies
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+# Luma of red, green and blue: ITU-R BT.601.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class OodAuroc(Metric):
+    """Area under the ROC curve of the energy as a detector of foreign images.
+
+    The chance that a foreign image has a higher energy than a held-out one. Its average, and
+    by part, against ``other`` (the other image sets, brought to size, bytes and logit space),
+    ``noise`` (uniform pixels) and ``shuffled`` (held-out images with their pixels in random
+    order). Du & Mordatch (2019), "Implicit generation and modeling with energy-based models".
+
+    Parameters
+    ----------
+    points : int
+        Images of each kind.
+    """
+
+    points: Annotated[int, Ge(2)] = 500
+
+    version = 1
+    requires = ("pixels",)
+    higher_is_better = True
+    label = "OOD AUROC"
+
+    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
+        """Compare the energies of each replicate."""
+        known = dataset.sample(self.points, streams.child("data"), split="test")
+        shape = dataset.event_shape
+        foreign = {
+            "other": _to_logits(_others(dataset, self.points, streams.child("other")), dataset),
+            "noise": _to_logits(streams.child("noise").uniform(self.points, *shape), dataset),
+            "shuffled": _shuffle(known, streams.child("order")),
+        }
+        inside = energies(model.energy, known)
+        parts = {k: auroc(inside, energies(model.energy, y)) for k, y in foreign.items()}
+        return {"value": sum(parts.values()) / len(parts), **parts}
+
+
+def auroc(inside: Tensor, outside: Tensor) -> Tensor:
+    """Compute the chance that a value of the second set is higher, ties counting half.
+
+    Parameters
+    ----------
+    inside, outside : Tensor of shape (R, N), (R, M)
+        Values of points that belong, and of points that do not.
+
+    Returns
+    -------
+    Tensor of shape (R,)
+        Not a number where a value is not.
+    """
+    order = (outside[:, :, None] - inside[:, None, :]).sign()
+    equal = outside[:, :, None] == inside[:, None, :]  # two infinities have no difference
+    area = torch.where(equal, 0.0, order.double()).mean((1, 2)) / 2 + 0.5
+    return torch.where(torch.cat([inside, outside], 1).isnan().any(1), math.nan, area)
+
+
+def _others(dataset, n: int, streams: Streams) -> Tensor:
+    """Draw held-out images of all other image sets, as dequantised pixels of this size."""
+    names = [
+        name
+        for name, entry in registry.entries("datasets").items()
+        if entry.attributes.get("kind") == "image" and name != dataset.name
+    ]
+    counts = [n // len(names) + (i < n % len(names)) for i in range(len(names))]
+    sets = [
+        _fit(source.to_pixels(source.sample(count, streams.child(name), split="test")), dataset)
+        for name, count in zip(names, counts, strict=True)
+        for source in [datasets.create(name)]
+    ]
+    pixels = torch.cat(sets, 1)
+    levels = (256 * pixels).floor().clamp_max(255)
+    return (levels + streams.uniform(*pixels.shape[1:], dtype=pixels.dtype)) / 256
+
+
+def _fit(pixels: Tensor, dataset) -> Tensor:
+    """Bring pixels (R, N, C, H, W) to the channels and the size of a dataset."""
+    channels, *size = dataset.event_shape
+    if pixels.shape[2] == 3 and channels == 1:
+        luma = torch.tensor(_LUMA, dtype=pixels.dtype, device=pixels.device)
+        pixels = (pixels * luma.view(3, 1, 1)).sum(2, keepdim=True)
+    flat = pixels.expand(-1, -1, channels, -1, -1).flatten(0, 1)
+    resized = interpolate(flat, size, mode="bilinear", align_corners=False, antialias=True)
+    return resized.unflatten(0, pixels.shape[:2])
+
+
+def _to_logits(pixels: Tensor, dataset) -> Tensor:
+    """Map dequantised pixels to the space of a dataset."""
+    return torch.logit(dataset.lam + (1 - 2 * dataset.lam) * pixels)
+
+
+def _shuffle(images: Tensor, streams: Streams) -> Tensor:
+    """Put the pixels of each image in random order, its channels together."""
+    flat = images.flatten(3)
+    order = streams.uniform(flat.shape[1], flat.shape[3]).argsort(2)
+    return flat.gather(3, order.unsqueeze(2).expand(flat.shape)).view(images.shape)

@@ -1,0 +1,30 @@
+"""What metrics do with many points: a chunk at a time, and on average."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+# Numbers of one chunk of points: what they become inside a network stays in cache.
+_CHUNK = 8192
+
+
+def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a function to points (R, N, *event_shape), some at a time, and join along N."""
+    size = max(128, _CHUNK // x[0, 0].numel())
+    return torch.cat([function(chunk) for chunk in x.split(size, 1)], 1)
+
+
+@torch.no_grad()
+def energies(energy: nn.Module, x: Tensor) -> Tensor:
+    """Evaluate an energy at points (R, N, *event_shape), shape (R, N)."""
+    return in_chunks(energy, x)
+
+
+def average(values: Tensor) -> dict[str, Tensor]:
+    """Mean over points (R, N) with its standard error, in float64."""
+    values = values.detach().double()
+    return {
+        "value": values.mean(1),
+        "standard_error": values.std(1) / values.shape[1] ** 0.5,
+    }

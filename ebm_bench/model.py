@@ -1,0 +1,134 @@
+"""A trained model as metrics see it."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from ebm_bench.errors import InputError
+from ebm_bench.metrics import features
+from ebm_bench.metrics.grid import Grid, integrate
+from ebm_bench.samplers.annealed_importance_sampling import LogZ, annealed_importance_sampling
+from ebm_bench.streams import Streams
+
+
+class Model:
+    """A trained energy, with what several metrics need of it computed once.
+
+    Parameters
+    ----------
+    energy : Energy
+        What was trained.
+    dataset : Dataset
+        On what.
+    sampler : Sampler
+        Draws samples where there is no exact way.
+    streams : Streams
+        Where the randomness comes from.
+    learned_log_z : Tensor of shape (R,), optional
+        The log-normaliser that training found.
+    """
+
+    def __init__(
+        self,
+        energy: nn.Module,
+        dataset,
+        sampler,
+        streams: Streams,
+        learned_log_z: Tensor | None = None,
+    ):
+        self.energy, self.dataset, self.sampler, self.streams = energy, dataset, sampler, streams
+        self.learned_log_z = None if learned_log_z is None else learned_log_z.detach()
+        self._normalisers: dict[tuple[int, int], LogZ] = {}
+        self._samples: dict[int, Tensor] = {}
+        self._features: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether points are in the plane, where integrals are sums over a grid."""
+        return tuple(self.dataset.event_shape) == (2,)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The energy on a grid.
+
+        Raises
+        ------
+        InputError
+            Where points are not in the plane.
+        """
+        if not self.is_planar:
+            raise InputError(
+                f"a grid needs points of two dimensions, not of shape {self.dataset.event_shape}. "
+                "Leave out the metrics that require 'grid'"
+            )
+        return integrate(self.energy, self.dataset.box)
+
+    @property
+    def log_z(self) -> Tensor:
+        """The log-normaliser by the best way there is, shape (R,) in float64."""
+        return self.normaliser().log_z
+
+    def normaliser(self, chains: int = 16, levels: int = 300) -> LogZ:
+        """Find the log-normaliser: known, by the grid, or by annealed importance sampling.
+
+        Parameters
+        ----------
+        chains, levels : int
+            Of annealed importance sampling.
+        """
+        key = (chains, levels)
+        if key not in self._normalisers:
+            self._normalisers[key] = self._normaliser(chains, levels)
+        return self._normalisers[key]
+
+    def _normaliser(self, chains: int, levels: int) -> LogZ:
+        known = self.energy.log_z
+        if known is not None:
+            known = known.detach().double()
+            return LogZ(known, torch.zeros_like(known))
+        if self.is_planar:
+            grid = self.grid
+            details = {"converged": grid.converged.double()}
+            return LogZ(grid.log_z, torch.zeros_like(grid.log_z), details)
+        streams = self.streams.child("log_z")
+        return annealed_importance_sampling(self.energy, streams, chains, levels)
+
+    def samples(self, n: int) -> Tensor:
+        """Draw from each replicate's model.
+
+        Exact in the plane, by the grid, and for energies with a sampler of their own;
+        elsewhere the sampler runs from draws of the energy's base measure.
+
+        Returns
+        -------
+        Tensor of shape (R, n, *event_shape)
+            The same ones whenever that many are asked for.
+        """
+        if n not in self._samples:
+            self._samples[n] = self._sample(n).detach()
+        return self._samples[n]
+
+    @property
+    def most_samples(self) -> int:
+        """The largest number of samples drawn so far."""
+        return max(self._samples, default=0)
+
+    def _sample(self, n: int) -> Tensor:
+        streams = self.streams.child("samples")
+        if self.is_planar:
+            return self.grid.sample(n, streams)
+        if hasattr(self.energy, "sample"):
+            with torch.no_grad():
+                return self.energy.sample(n, streams)
+        location, scale = self.energy.location, self.energy.scale
+        start = streams.normal(n, *self.dataset.event_shape, dtype=scale.dtype)
+        return self.sampler.run(self.energy, location + scale * start, streams)
+
+    def features(self, n: int) -> tuple[Tensor, Tensor]:
+        """Features of ``n`` samples and of ``n`` held-out images, each of shape (R, n, F)."""
+        if n not in self._features:
+            data = self.dataset.sample(n, self.streams.child("data"), split="test")
+            pixels = (self.dataset.to_pixels(images) for images in (self.samples(n), data))
+            self._features[n] = tuple(features.extract(images) for images in pixels)
+        return self._features[n]

@@ -1,0 +1,41 @@
+"""Langevin dynamics."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt
+from torch import Tensor, nn
+
+from ebm_bench.registry import register
+from ebm_bench.samplers.base import Sampler, value_and_gradient
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Langevin(Sampler):
+    """Unadjusted Langevin dynamics: ``x ← x − ½ (εs)² ∇E(x) + εs ξ``, ``ξ ~ N(0, I)``.
+
+    ``s`` is the energy's scale per dimension. There is no accept step, so the chains have
+    a bias that vanishes with ``ε``: their variance for a Gaussian of scale ``s`` is
+    ``s² / (1 − ε²/4)``. Roberts & Tweedie (1996), "Exponential convergence of Langevin
+    distributions and their discrete approximations".
+
+    Parameters
+    ----------
+    steps : int
+        Of each chain; one gradient each.
+    step_size : float
+        ``ε``, in units of the energy's scale.
+    """
+
+    steps: Annotated[int, Ge(1)] = 100
+    step_size: Annotated[float, Gt(0)] = 0.1
+
+    def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+        """Move every chain, (R, C, *event_shape)."""
+        step = self.step_size * energy.scale
+        for _ in range(self.steps):
+            _, gradient = value_and_gradient(energy, x)
+            x = x.detach() - 0.5 * step.square() * gradient + step * streams.normal_like(x)
+        return x

@@ -1,0 +1,131 @@
+"""Known answers for images, and a case where each metric must be bad."""
+
+import math
+
+import pytest
+import torch
+
+from ebm_bench import metrics
+from ebm_bench.metrics import features
+from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
+from ebm_bench.metrics.kernel_distance_efficientnet import kernel_distance
+from ebm_bench.metrics.ood_auroc import _fit, auroc
+from ebm_bench.streams import Streams
+
+
+def measure(name, model, **settings):
+    return metrics.create(name, **settings)(model, model.dataset, model.streams)
+
+
+def test_bits_per_dim_of_a_known_density(images):
+    """Standard normal logits: the bits of a pixel are an integral over one dimension."""
+    y = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
+    log_p = -0.5 * y**2 - 0.5 * math.log(2 * math.pi)
+    log_det = -torch.nn.functional.logsigmoid(y) - torch.nn.functional.logsigmoid(-y)
+    nats = (-(log_p + log_det) * log_p.exp()).sum() * (y[1] - y[0])
+    expected = nats / math.log(2) + 8
+    result = measure("bits_per_dim", images())
+    assert ((result["value"] - expected).abs() < 4 * result["standard_error"]).all()
+    assert (result["standard_error"] < 0.02).all()
+    torch.testing.assert_close(
+        result["log_z"], torch.full((2,), 32 * math.log(2 * math.pi), dtype=torch.float64)
+    )
+    worse = measure("bits_per_dim", images(mean=1.0))["value"] - result["value"]
+    excess = torch.full((2,), 0.5 / math.log(2), dtype=torch.float64)
+    torch.testing.assert_close(worse, excess, atol=0.05, rtol=0)
+
+
+def test_auroc():
+    inside, outside = torch.arange(10.0)[None], torch.arange(10.0)[None]
+    assert auroc(inside, outside + 10) == 1
+    assert auroc(inside, outside - 10) == 0
+    assert auroc(inside, outside) == 0.5
+    assert auroc(torch.zeros(1, 4), torch.zeros(1, 3)) == 0.5
+    infinite = torch.full((1, 4), math.inf)
+    assert auroc(infinite, infinite) == 0.5
+    assert auroc(torch.zeros(1, 4), infinite) == 1
+    assert auroc(inside, torch.tensor([[math.nan, 1.0]])).isnan()
+
+
+def test_ood_auroc_of_seeing_and_blind_energies(images, monkeypatch):
+    monkeypatch.setattr(
+        "ebm_bench.metrics.ood_auroc._others",
+        lambda dataset, n, streams: 0.98 + 0.01 * streams.uniform(n, *dataset.event_shape),
+    )
+    seeing = measure("ood_auroc", images())
+    assert (seeing["other"] == 1).all()
+    assert (seeing["noise"] > 0.99).all()
+    # A Gaussian without correlations cannot see that pixels changed places.
+    assert (seeing["shuffled"] - 0.5).abs().max() < 1e-3
+    mean = (seeing["other"] + seeing["noise"] + seeing["shuffled"]) / 3
+    torch.testing.assert_close(seeing["value"], mean)
+    blind = measure("ood_auroc", images(slope=0.0))
+    torch.testing.assert_close(blind["value"], torch.full((2,), 0.5).double())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_other_images_are_brought_to_size_and_colour(channels):
+    class Target:
+        event_shape = (3, 8, 6) if channels == 1 else (1, 8, 6)
+
+    pixels = torch.full((2, 5, channels, 12, 12), 0.25)
+    fitted = _fit(pixels, Target)
+    assert fitted.shape == (2, 5, *Target.event_shape)
+    torch.testing.assert_close(fitted, torch.full_like(fitted, 0.25))
+
+
+def test_frechet_distance():
+    x = Streams(0).normal(300, 6, dtype=torch.float64)[0]
+    assert frechet_distance(x, x).item() == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(x, x + 2).item() == pytest.approx(24)
+    assert frechet_distance(x, x - x.mean(0)).item() == pytest.approx(x.mean(0).square().sum())
+    centred = x - x.mean(0)
+    spread = x.var(0).sum().item()
+    assert frechet_distance(centred, 3 * centred).item() == pytest.approx(4 * spread)
+    assert frechet_distance(x, x * math.nan).isnan()
+
+
+def test_frechet_distance_agrees_with_the_matrix_root():
+    import scipy.linalg
+
+    x, y = Streams(0, 2).normal(50, 4, dtype=torch.float64)
+    y = y @ torch.tensor([[2.0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 3, 0], [1, 0, 0, 1]]).double()
+    root = scipy.linalg.sqrtm(x.T.cov().numpy() @ y.T.cov().numpy()).real
+    traces = x.T.cov().trace() + y.T.cov().trace() - 2 * root.trace()
+    expected = (x.mean(0) - y.mean(0)).square().sum() + traces
+    assert frechet_distance(x, y).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_kernel_distance_scatters_about_its_expectation():
+    streams = Streams(0, 100)
+    x, y = (streams.child(name).normal(40, 5) for name in "xy")
+    values = kernel_distance(x, y)
+    assert values.mean().abs() < 4 * values.std() / 10
+    assert (values < 0).any()
+    assert (kernel_distance(x, y + 2) > 5).all()
+
+
+def test_features_tell_images_apart():
+    streams = Streams(0, 2)
+    grey = streams.uniform(3, 1, 28, 28)
+    found = features.extract(grey)
+    assert found.shape == (2, 3, 1280)
+    torch.testing.assert_close(found, features.extract(grey.expand(-1, -1, 3, -1, -1)))
+    assert (found[:, 0] - found[:, 1]).norm(dim=1).min() > 1
+    assert features.extract(grey * math.nan).isnan().all()
+
+
+def test_distances_of_samples_use_the_same_features(images, monkeypatch):
+    calls = []
+    monkeypatch.setattr(features, "extract", lambda pixels: calls.append(1) or pixels.flatten(2))
+    model = images()
+    good = [
+        measure(f"{kind}_distance_efficientnet", model, points=200)["value"]
+        for kind in ("frechet", "kernel")
+    ]
+    assert len(calls) == 2
+    bad = [
+        measure(f"{kind}_distance_efficientnet", images(mean=3.0), points=200)["value"]
+        for kind in ("frechet", "kernel")
+    ]
+    assert all((b > g).all() for g, b in zip(good, bad, strict=True))

@@ -1,0 +1,103 @@
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from ebm_bench.energies.base import Energy
+from ebm_bench.samplers.annealed_importance_sampling import annealed_importance_sampling
+from ebm_bench.streams import Streams
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Bowl(Energy):
+    """A Gaussian that is neither at the base measure nor normalised."""
+
+    mean: float = 0.0
+    sd: float = 1.0
+
+    def build(self, streams):
+        pass
+
+    def forward(self, x):
+        return 0.5 * ((x - self.mean) / self.sd).flatten(2).square().sum(2) + 7
+
+    def truth(self):
+        size = math.prod(self.event_shape)
+        return size * math.log(self.sd * math.sqrt(2 * math.pi)) - 7
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class TwoModes(Energy):
+    def build(self, streams):
+        pass
+
+    def forward(self, x):
+        modes = [
+            math.log(weight) - 0.5 * ((x - at) / 0.4).square().sum(2)
+            for at, weight in ((2.0, 0.8), (-2.0, 0.2))
+        ]
+        return -torch.stack(modes).logsumexp(0)
+
+
+def test_recovers_gaussians_within_its_error():
+    energy = Bowl(event_shape=(2, 5), replicates=3, mean=1.0, sd=0.5)
+    found = annealed_importance_sampling(energy, Streams(0, 3))
+    assert ((found.log_z - energy.truth()).abs() < 4 * found.standard_error).all()
+    assert (found.standard_error < 0.3).all()
+    assert (found.details["converged"] == 1).all()
+
+
+def test_recovers_separated_modes_within_its_error():
+    energy = TwoModes(event_shape=(2,), replicates=3)
+    found = annealed_importance_sampling(energy, Streams(0, 3), chains=64)
+    truth = math.log(2 * math.pi * 0.16)
+    assert ((found.log_z - truth).abs() < 4 * found.standard_error).all()
+    assert (found.standard_error < 0.2).all()
+
+
+def test_weights_are_unbiased_however_few_the_levels():
+    energy = Bowl(event_shape=(1,), replicates=300, mean=0.7, sd=0.8)
+    found = annealed_importance_sampling(energy, Streams(0, 300), chains=20, levels=4)
+    ratios = (found.log_z - energy.truth()).exp()
+    error = ratios.std() / 300**0.5
+    assert error < 0.02
+    assert (ratios.mean() - 1).abs() < 4 * error
+
+
+def test_the_error_it_states_is_the_error_it_makes():
+    energy = Bowl(event_shape=(2,), replicates=300, mean=0.7, sd=0.8)
+    found = annealed_importance_sampling(energy, Streams(0, 300), chains=50, levels=8)
+    stated = found.standard_error.square().mean().sqrt()
+    assert found.log_z.std().item() == pytest.approx(stated.item(), rel=0.2)
+
+
+def test_is_exact_for_the_base_measure():
+    energy = Bowl(event_shape=(3,), replicates=2)
+    found = annealed_importance_sampling(energy, Streams(0, 2), chains=8, levels=10)
+    torch.testing.assert_close(found.log_z, torch.full((2,), energy.truth()).double())
+    torch.testing.assert_close(
+        found.details["effective_sample_size"], torch.full((2,), 8.0).double()
+    )
+
+
+def test_says_when_it_has_not_converged():
+    energy = Bowl(event_shape=(200,), mean=1.0, sd=0.3)
+    found = annealed_importance_sampling(energy, Streams(0), levels=20)
+    assert found.log_z < energy.truth() - 10
+    assert found.details["converged"] == 0
+
+
+def test_keeps_what_is_not_finite():
+    energy = Bowl(event_shape=(2,), replicates=1, mean=math.nan)
+    assert annealed_importance_sampling(energy, Streams(0), levels=5).log_z.isnan().all()
+
+
+def test_a_replicate_alone_equals_itself_among_others():
+    among, alone = (
+        annealed_importance_sampling(
+            TwoModes(event_shape=(2,), replicates=len(r)), Streams(0, r), levels=20
+        )
+        for r in ([0, 1, 2], [2])
+    )
+    torch.testing.assert_close(alone.log_z, among.log_z[2:])
