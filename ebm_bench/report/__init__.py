@@ -1,0 +1,70 @@
+"""From collected records to tables, figures and the leaderboard page.
+
+Nothing here imports torch, and nothing heavy is imported before `build` is called: the
+workflow asks for `outputs` each time it starts.
+"""
+
+from pathlib import Path
+
+from ebm_bench.errors import InputError
+from ebm_bench.report.files import outputs
+from ebm_bench.suite import Suite
+
+__all__ = ["build", "first_lines", "outputs"]
+
+
+def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Path]:
+    """Make the tables, the figures and the page of a suite.
+
+    Runs and evaluations that are missing are shown as such.
+
+    Parameters
+    ----------
+    suite : Suite
+        What was to be compared.
+    suite_path : path
+        Its file, for the commands that the page shows.
+    results : path
+        Folder of the suite's results, with ``records`` and ``runs``.
+
+    Returns
+    -------
+    list of Path
+        Everything that was written, which is what `outputs` announces.
+
+    Raises
+    ------
+    InputError
+        Where the records have not been collected or a file cannot be written.
+    """
+    from ebm_bench.report import figures, leaderboard, tables
+    from ebm_bench.report import results as found
+
+    results = Path(results)
+    collected = found.load(suite, results)
+    written = tables.write(collected, results)
+    drawn = figures.write(collected, results)
+    page = leaderboard.write(collected, suite_path, results)
+    return [*written, *drawn, page]
+
+
+def first_lines(results: str | Path) -> str:
+    """Read the overall ranking as a plain-text table for a terminal.
+
+    Parameters
+    ----------
+    results : path
+        Folder of the suite's results, after `build`.
+
+    Raises
+    ------
+    InputError
+        Where the report has not been made.
+    """
+    path = Path(results) / "tables" / "overall.txt"
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); make the report first"
+        ) from None

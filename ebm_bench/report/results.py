@@ -1,0 +1,280 @@
+"""The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ebm_bench.errors import InputError
+from ebm_bench.records import Run, read
+from ebm_bench.report import statistics
+from ebm_bench.report.wording import ending, quantity
+from ebm_bench.suite import Suite
+
+COLUMNS = ["dataset", "method", "model", "metric", "replicate", "status", "value"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric summarised over replicates, see `statistics.summarise`; empty if not measured."""
+
+    mean: float = np.nan
+    median: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    n: int = 0
+    failed: int = 0
+    not_finite: int = 0
+
+    @property
+    def replicates(self) -> int:
+        """How many were measured or failed; 0 where the metric was not measured."""
+        return self.n + self.failed + self.not_finite
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A model on a dataset: what a method trained, or a by-product of it.
+
+    Attributes
+    ----------
+    method, model : str
+        The model is ``"energy"``, or the name of a by-product.
+    control : bool
+        Whether it frames the table rather than competes in it.
+    status : str
+        How its replicates ended, in words.
+    rank : int or None
+        None for controls, and where there is nothing to rank.
+    mean_rank : float
+        Over replicates; NaN without a rank.
+    tied : bool
+        Whether it cannot be told apart from the best.
+    run : Run or None
+        None where it was not run.
+    """
+
+    method: str
+    model: str
+    control: bool
+    status: str
+    rank: int | None
+    mean_rank: float
+    tied: bool
+    run: Run | None
+
+    @property
+    def label(self) -> str:
+        """For tables and legends: ``fce``, ``fce (flow)``."""
+        return label(self.method, self.model)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of setting up and training all replicates; NaN if not run."""
+        return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
+
+    @property
+    def best(self) -> bool:
+        """Whether it is ranked first, or cannot be told apart from what is."""
+        return self.rank == 1 or self.tied
+
+    @property
+    def place(self) -> str:
+        """The rank, with a sign where it is shared with the best."""
+        return "–" if self.rank is None else f"{self.rank}{' ≈' if self.tied else ''}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is known of a suite's results.
+
+    Attributes
+    ----------
+    suite : Suite
+        What was to be run.
+    folder : Path
+        Of the suite's results.
+    runs : dict of (dataset, method) to Run
+        What was run.
+    values, curves : DataFrame
+        What `records.collect` gave; of the values, the columns `COLUMNS`, and a replicate
+        that failed without being measured has its rows all the same.
+    """
+
+    suite: Suite
+    folder: Path
+    runs: dict[tuple[str, str], Run]
+    values: pd.DataFrame
+    curves: pd.DataFrame
+
+    @cached_property
+    def rankings(self) -> dict[str, pd.DataFrame]:
+        """See `statistics.rank`, for each dataset by its own criterion."""
+        rankings = {}
+        for dataset, spec in self.suite.datasets.items():
+            chosen = self.values[
+                (self.values["dataset"] == dataset)
+                & (self.values["metric"] == spec.rank_by)
+                & ~self.values["method"].isin(self.controls)
+            ]
+            direction = bool(quantity(spec.rank_by).higher_is_better)
+            rankings[dataset] = statistics.rank(chosen, direction)
+        return rankings
+
+    @property
+    def controls(self) -> list[str]:
+        """Methods that frame the tables."""
+        return [name for name, spec in self.suite.methods.items() if spec.control]
+
+    def rows(self, dataset: str) -> list[Row]:
+        """List the rows of a dataset: ranked, then not ranked, then controls, best first."""
+        ranking = self.rankings[dataset].set_index(statistics.ROW)
+        measured = self.values[self.values["dataset"] == dataset]
+        models = measured[["method", "model"]].drop_duplicates().itertuples(index=False, name=None)
+        expected = [(method, "energy") for method in self.suite.methods_of(dataset)]
+        rows = []
+        for method, model in dict.fromkeys([*expected, *models]):
+            found = ranking.loc[(method, model)] if (method, model) in ranking.index else None
+            rows.append(
+                Row(
+                    method=method,
+                    model=model,
+                    control=method in self.controls,
+                    status=self._status(dataset, method, model),
+                    rank=None if found is None else int(found["rank"]),
+                    mean_rank=np.nan if found is None else float(found["mean_rank"]),
+                    tied=found is not None and bool(found["tied"]),
+                    run=self.runs.get((dataset, method)),
+                )
+            )
+        return sorted(rows, key=lambda row: (row.control, *self._order(dataset, row)))
+
+    def estimate(self, dataset: str, row: Row, metric: str) -> Estimate:
+        """Look up the summary of a metric of a row."""
+        return self._estimates.get((dataset, row.method, row.model, metric), Estimate())
+
+    def parts(self, dataset: str) -> list[str]:
+        """List the further quantities that the metrics of a dataset gave."""
+        measured = self.values.loc[self.values["dataset"] == dataset, "metric"].unique()
+        return [m for m in measured if m not in self.suite.datasets[dataset].metrics]
+
+    def pictures(self, dataset: str, method: str) -> dict[str, np.ndarray]:
+        """Load the densities and samples of a run; empty where there are none."""
+        path = self.folder / "runs" / dataset / method / "pictures.npz"
+        if not path.exists():
+            return {}
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+    def missing(self) -> dict[str, list[str]]:
+        """List the runs that were not run, and those that were not evaluated."""
+        expected = [(d, m) for d in self.suite.datasets for m in self.suite.methods_of(d)]
+        evaluated = set(self.values[["dataset", "method"]].itertuples(index=False, name=None))
+        return {
+            "not run": [f"{d}/{m}" for d, m in expected if (d, m) not in self.runs],
+            "not evaluated": [
+                f"{d}/{m}" for d, m in expected if (d, m) in self.runs and (d, m) not in evaluated
+            ],
+        }
+
+    @cached_property
+    def _estimates(self) -> dict[tuple[str, str, str, str], Estimate]:
+        names = [field.name for field in fields(Estimate)]
+        return {
+            (found["dataset"], found["method"], found["model"], found["metric"]): Estimate(
+                **{name: found[name] for name in names}
+            )
+            for found in statistics.summarise(self.values).to_dict("records")
+        }
+
+    def _status(self, dataset: str, method: str, model: str) -> str:
+        run = self.runs.get((dataset, method))
+        if run is None:
+            return "not run"
+        ended = ending(run.outcomes)
+        if any(key[:3] == (dataset, method, model) for key in self._estimates):
+            return ended
+        return "not evaluated" if ended == "ok" else f"{ended}, not evaluated"
+
+    def _order(self, dataset: str, row: Row) -> tuple[float, float]:
+        """Order by rank; what has no rank by its value, and what has no value comes last."""
+        if row.rank is not None:
+            return row.rank, row.mean_rank
+        criterion = self.suite.datasets[dataset].rank_by
+        mean = self.estimate(dataset, row, criterion).mean
+        sign = -1 if quantity(criterion).higher_is_better else 1
+        return np.inf, np.inf if np.isnan(mean) else sign * mean
+
+
+def label(method: str, model: str) -> str:
+    """Name a model for tables and legends."""
+    return method if model == "energy" else f"{method} ({model})"
+
+
+def load(suite: Suite, folder: Path) -> Results:
+    """Read collected records and the runs they come from.
+
+    Parameters
+    ----------
+    suite : Suite
+        What was to be run; records of what is no longer in it are left aside.
+    folder : Path
+        Of the suite's results.
+
+    Raises
+    ------
+    InputError
+        Where the records have not been collected, or belong to another version.
+    """
+    tables = {}
+    for name in ("values", "curves"):
+        path = folder / "records" / f"{name}.parquet"
+        try:
+            tables[name] = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be read ({error}); collect the records first"
+            ) from None
+    expected = [(d, m) for d in suite.datasets for m in suite.methods_of(d)]
+    paths = {key: folder / "runs" / key[0] / key[1] / "run.json" for key in expected}
+    runs = {key: read(Run, path) for key, path in paths.items() if path.exists()}
+    for (dataset, method), run in runs.items():
+        if run.suite_version != suite.version:
+            raise InputError(
+                f"{paths[dataset, method]}: is of version {run.suite_version} of the suite, which "
+                f"is at version {suite.version}. Run it again, or report them apart"
+            )
+    values = _of(runs, tables["values"], COLUMNS)
+    curves = _of(runs, tables["curves"], ["dataset", "method", "metric"])
+    return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
+
+
+def _of(runs: dict, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Keep the records of runs of the suite; an empty table gets its columns."""
+    if table.empty:
+        return pd.DataFrame(columns=columns)
+    known = [key in runs for key in zip(table["dataset"], table["method"], strict=True)]
+    return table[known]
+
+
+def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFrame:
+    """Add rows without a value for replicates that failed and were not measured.
+
+    A run of which some replicates did not fail waits for its evaluation instead.
+    """
+    keys = ["dataset", "method", "model", "metric", "replicate"]
+    there = set(values[keys].itertuples(index=False, name=None))
+    evaluated = {key[:2] for key in there}
+    failed = [
+        dict(zip(COLUMNS, (*key, outcome.status, np.nan), strict=True))
+        for (dataset, method), run in runs.items()
+        if (dataset, method) in evaluated
+        or all(outcome.status in statistics.FAILED for outcome in run.outcomes)
+        for outcome in run.outcomes
+        if outcome.status in statistics.FAILED
+        for metric in suite.datasets[dataset].metrics
+        if (key := (dataset, method, "energy", metric, outcome.replicate)) not in there
+    ]
+    return pd.DataFrame([*values[COLUMNS].to_dict("records"), *failed], columns=COLUMNS)

@@ -1,0 +1,117 @@
+"""How numbers, metrics and outcomes are written, the same in tables, figures and page."""
+
+import math
+from dataclasses import dataclass
+
+from ebm_bench import registry
+from ebm_bench.records import Outcome
+
+MISSING = "–"
+_ENDINGS = {"diverged": "diverged", "out_of_memory": "out of memory", "timeout": "timed out"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a column or axis shows.
+
+    Attributes
+    ----------
+    label, unit : str
+        As the metric gives them; a further part of a metric has no unit of its own.
+    meaning : str
+        One sentence.
+    higher_is_better : bool or None
+        None where neither is, as for a further part of a metric.
+    """
+
+    label: str
+    unit: str
+    meaning: str
+    higher_is_better: bool | None
+
+    @property
+    def arrow(self) -> str:
+        """The direction of better values."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+    @property
+    def axis(self) -> str:
+        """For axes: ``KL(data‖model) [nats], lower is better``."""
+        direction = {True: ", higher is better", False: ", lower is better", None: ""}
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.label}{unit}{direction[self.higher_is_better]}"
+
+    @property
+    def head(self) -> str:
+        """For table heads: ``KL(data‖model) [nats] ↓``."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.label}{unit} {self.arrow}".strip()
+
+
+def quantity(metric: str) -> Quantity:
+    """Describe a metric, or a further part of one (``metric.part``)."""
+    name, _, part = metric.partition(".")
+    entry = registry.describe("metrics", name)
+    label = entry.attributes.get("label") or name.replace("_", " ")
+    if part:
+        return Quantity(f"{label}: {part.replace('_', ' ')}", "", plain(entry.summary), None)
+    return Quantity(
+        label,
+        entry.attributes.get("unit", ""),
+        plain(entry.summary),
+        entry.attributes.get("higher_is_better", False),
+    )
+
+
+def plain(summary: str) -> str:
+    """Take the marks of code out of the first line of a docstring."""
+    return summary.replace("``", "")
+
+
+def number(x: float, decimals: int | None = None) -> str:
+    """Write a number to three digits, or to so many decimals; a dash where it is missing."""
+    if x is None or math.isnan(x):
+        return MISSING
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x != 0 and not 1e-3 <= abs(x) < 1e5:
+        mantissa, exponent = f"{x:.2e}".split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", "−")
+    text = f"{x:.{_decimals(x) if decimals is None else decimals}f}"
+    return text.replace("-", "−") if float(text) else text.replace("-", "")
+
+
+def estimate(mean: float, low: float, high: float) -> str:
+    """Write ``mean [low, high]`` with two digits of the interval's width, or the mean alone."""
+    if math.isnan(mean) or math.isnan(low):
+        return number(mean)
+    decimals = max(_decimals(mean), _decimals(high - low, digits=2))
+    return f"{number(mean, decimals)} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def count(x: int) -> str:
+    """Write a large count: ``1.2 M``."""
+    for factor, sign in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if x >= factor:
+            return f"{x / factor:.3g} {sign}"
+    return str(x)
+
+
+def ending(outcomes: list[Outcome]) -> str:
+    """Say how the replicates of a run ended: ``ok``, ``1 of 3 diverged at step 120``."""
+    told = []
+    for status, words in _ENDINGS.items():
+        steps = sorted(o.step for o in outcomes if o.status == status)
+        if steps:
+            share = "" if len(outcomes) == 1 else f"{len(steps)} of {len(outcomes)} "
+            first, last = steps[0], steps[-1]
+            at = f"step {first}" if first == last else f"steps {first} to {last}"
+            told.append(f"{share}{words} at {at}")
+    return ", ".join(told) or "ok"
+
+
+def _decimals(x: float, digits: int = 3) -> int:
+    """Count the decimals that show so many digits of a number, at most five."""
+    if x == 0 or not math.isfinite(x):
+        return 0
+    return min(max(digits - 1 - math.floor(math.log10(abs(x))), 0), 5)

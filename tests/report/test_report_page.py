@@ -1,0 +1,171 @@
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from ebm_bench import report
+from ebm_bench.errors import InputError
+from ebm_bench.report import leaderboard
+
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and text; fails where a tag is not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "script" not in self.open and "style" not in self.open:
+            self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html(built):
+    return (built[0] / "leaderboard.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_build_writes_what_is_announced(built, made_up_names):
+    folder, suite, written = built
+    announced = [path for paths in report.outputs(suite, folder).values() for path in paths]
+    assert written == announced or sorted(written) == sorted(announced)
+    assert all(path.stat().st_size > 100 for path in written)
+
+
+def test_page_needs_nothing_beside_itself(page, html):
+    assert not page.all("link")
+    assert all("src" not in attrs for attrs in page.all("script"))
+    assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in page.all("img"))
+    assert all(attrs["href"].startswith("#") for attrs in page.all("a"))
+    assert "http" not in re.sub(r"base64,[^\"]*", "", html)
+    assert "url(" not in html
+    assert len(html) < 10e6
+
+
+def test_links_lead_somewhere(page):
+    targets = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    assert {attrs["href"][1:] for attrs in page.all("a")} <= targets
+
+
+def test_page_names_every_method_and_dataset(page, built):
+    text = " ".join(page.text)
+    suite = built[1]
+    assert all(name in text for name in [*suite.methods, *suite.datasets, "slow_100% (flow)"])
+
+
+def test_page_escapes_what_the_suite_says(page, html):
+    assert "A small <suite> & its results" in " ".join(page.text)
+    assert "<suite>" not in html
+    assert "<first>" not in html
+
+
+def test_page_shows_intervals_failures_ties_and_controls(page):
+    text = " ".join(page.text)
+    assert re.search(r"\[0\.0\d+, 0\.0\d+\]", text)
+    assert "2 of 6 diverged at step 120" in text
+    assert re.search(r"\d ≈", text)
+    assert text.count("Controls, not ranked") == 3  # two datasets, and further quantities of one
+
+
+def test_page_tells_commands_settings_and_provenance(page):
+    text = " ".join(page.text)
+    assert (
+        "ebm-bench train --suite 'benchmarks/small suite.yaml' --dataset plane --method winner"
+        " --out " in text
+    )
+    assert "rate = 0.5" in text
+    for part in ("0123456789ab", "2.9.0", "A processor", "12 of 12"):
+        assert part in text
+
+
+def test_heads_can_be_sorted_by_keyboard(page, html):
+    heads = [attrs for attrs in page.all("th") if attrs.get("scope") == "col"]
+    assert len(page.all("button")) == len(heads) > 0
+    assert "aria-sort" in html
+    values = [attrs["data-value"] for attrs in page.all("td")]
+    assert any(re.fullmatch(r"0\.\d+", value) for value in values)
+
+
+def test_every_table_is_captioned_and_every_figure_described(page):
+    assert len(page.all("caption")) == len(page.all("table")) == 4
+    assert all(attrs["alt"] for attrs in page.all("img"))
+    assert len(page.all("img")) == len(page.all("figcaption")) == 6
+
+
+def test_missing_runs_are_counted(forget, folder, monkeypatch):
+    forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
+    results = forget("pixels", "winner", "evaluation.json")
+    monkeypatch.setattr(leaderboard, "_embed", lambda path: "data:,")
+    text = " ".join(Page(leaderboard.page(results, "small.yaml", folder)).text)
+    assert "1 of 12 runs are missing" in text
+    assert "plane/winner" in text
+    assert "pixels/winner" in text
+
+
+def test_first_lines_are_the_overall_ranking(built):
+    lines = report.first_lines(built[0]).splitlines()
+    assert lines[0].split()[:3] == ["Method", "Average", "rank"]
+    assert {lines[2].split()[0], lines[3].split()[0]} == {"winner", "equal"}
+    assert len(lines) == 2 + 5
+
+
+def test_first_lines_before_the_report(tmp_path):
+    with pytest.raises(InputError, match="make the report first"):
+        report.first_lines(tmp_path)
+
+
+def test_outputs_follow_from_the_suite_alone(suite, tmp_path):
+    found = report.outputs(suite, tmp_path / "nowhere")
+    names = {path.name for path in found["figures"]}
+    assert "plane-densities.png" in names
+    assert "pixels-samples.pdf" in names
+    assert "pixels-densities.png" not in names
+    assert found["page"] == [tmp_path / "nowhere" / "leaderboard.html"]
+    assert {path.name for path in found["tables"]} >= {"plane.tex", "overall.csv"}
+
+
+def test_densities_are_drawn_in_two_dimensions_only(suite):
+    spec = suite.datasets["plane"]
+    wide = suite.model_copy(update={"datasets": {"space": spec}})
+    flat = spec.model_copy(update={"settings": {"dimension": 2}})
+    narrow = suite.model_copy(update={"datasets": {"space": flat}})
+    assert not any("densities" in p.name for p in report.outputs(wide, "x")["figures"])
+    assert any("densities" in p.name for p in report.outputs(narrow, "x")["figures"])
+
+
+def test_outputs_import_nothing_heavy():
+    code = (
+        "import sys, ebm_bench.report; "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'matplotlib', 'scipy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_report_does_without_torch():
+    code = (
+        "import sys, ebm_bench.report.leaderboard, ebm_bench.report.figures; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

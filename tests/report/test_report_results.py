@@ -1,0 +1,110 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ebm_bench.errors import InputError
+from ebm_bench.report import results as results_module
+
+
+def by_label(results, dataset="plane"):
+    return {row.label: row for row in results.rows(dataset)}
+
+
+def test_rows_come_ranked_with_controls_last(results):
+    labels = [row.label for row in results.rows("plane")]
+    assert set(labels[:2]) == {"winner", "equal"}
+    assert labels[2:5].index("slow_100% (flow)") < labels[2:5].index("slow_100%")
+    assert labels[5:] == ["truth", "gaussian_fit"]
+    assert [row.rank for row in results.rows("plane")][5:] == [None, None]
+
+
+def test_equal_methods_are_tied_and_the_others_are_not(results):
+    rows = by_label(results)
+    assert {name for name, row in rows.items() if row.best} == {"winner", "equal"}
+    assert rows["winner"].place.endswith("≈")
+
+
+def test_each_dataset_is_ranked_in_the_direction_of_its_metric(results):
+    rows = by_label(results, "pixels")
+    assert rows["slow_100%"].rank == 5
+    assert {name for name, row in rows.items() if row.best} == {"winner", "equal"}
+
+
+def test_failures_are_told(results):
+    row = by_label(results)["unlucky"]
+    assert row.status == "2 of 6 diverged at step 120"
+    found = results.estimate("plane", row, "kl")
+    assert (found.n, found.failed) == (4, 2)
+
+
+def test_a_run_that_is_missing_is_shown_and_not_ranked(forget):
+    results = forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
+    row = by_label(results)["winner"]
+    assert (row.status, row.rank) == ("not run", None)
+    assert np.isnan(row.seconds)
+    assert results.missing()["not run"] == ["plane/winner"]
+    assert [r.label for r in results.rows("plane") if not r.control][-1] == "winner"
+
+
+def test_a_run_without_evaluation_is_shown_and_not_ranked(forget):
+    results = forget("plane", "unlucky", "evaluation.json", "pictures.npz")
+    row = by_label(results)["unlucky"]
+    assert row.rank is None
+    assert row.status == "2 of 6 diverged at step 120, not evaluated"
+    assert results.missing()["not evaluated"] == ["plane/unlucky"]
+
+
+def test_a_run_that_failed_altogether_is_ranked_last_even_without_evaluation(forget, change):
+    forget("plane", "winner", "evaluation.json", "pictures.npz")
+
+    def fail(record):
+        for outcome in record["outcomes"]:
+            outcome["status"] = "out_of_memory"
+
+    results = change("plane", "winner", "run.json", fail)
+    row = by_label(results)["winner"]
+    assert row.rank == max(r.rank for r in results.rows("plane") if r.rank)
+    assert results.estimate("plane", row, "kl").failed == 6
+
+
+def test_values_that_are_not_finite_cost_the_place(change):
+    def spoil(record):
+        for value in record["values"]:
+            value["value"] = float("inf") if value["metric"] == "kl" else value["value"]
+
+    results = change("plane", "winner", "evaluation.json", spoil)
+    row = by_label(results)["winner"]
+    assert row.rank == 5
+    assert results.estimate("plane", row, "kl").not_finite == 6
+
+
+def test_parts_of_metrics_are_kept_apart(results):
+    assert results.parts("plane") == ["kl.gap"]
+    assert results.parts("pixels") == []
+
+
+def test_records_that_were_not_collected(suite, tmp_path):
+    with pytest.raises(InputError, match="collect the records first"):
+        results_module.load(suite, tmp_path)
+
+
+def test_records_of_another_version_are_refused(suite, folder):
+    newer = suite.model_copy(update={"version": 3})
+    with pytest.raises(InputError, match="is of version 2 of the suite"):
+        results_module.load(newer, folder)
+
+
+def test_runs_that_left_the_suite_are_left_aside(suite, folder):
+    values = pd.read_parquet(folder / "records" / "values.parquet")
+    strange = values[values["method"] == "winner"].assign(method="removed")
+    pd.concat([values, strange]).to_parquet(folder / "records" / "values.parquet")
+    labels = by_label(results_module.load(suite, folder))
+    assert "removed" not in labels
+
+
+def test_empty_records_give_rows_that_were_not_run(suite, tmp_path):
+    (tmp_path / "records").mkdir()
+    for name in ("values", "curves"):
+        pd.DataFrame().to_parquet(tmp_path / "records" / f"{name}.parquet")
+    results = results_module.load(suite, tmp_path)
+    assert {row.status for row in results.rows("plane")} == {"not run"}

@@ -1,0 +1,108 @@
+import io
+import re
+
+import pandas as pd
+import pytest
+
+from ebm_bench.report import tables
+
+
+def test_every_row_and_metric_is_shown(results):
+    table = tables.dataset_table(results, "plane")
+    assert len(table) == 7
+    assert list(table)[:4] == ["Rank", "Method", "KL [nats] ↓", "AUROC ↑"]  # what ranks is first
+    row = table.set_index("Method").loc["winner"]
+    assert re.fullmatch(r"0\.0\d+ \[0\.0\d+, 0\.0\d+\]", row["KL [nats] ↓"])
+    assert (row["n"], row["Failed"], row["Status"]) == ("6", "0", "ok")
+
+
+def test_controls_stand_last_without_a_rank(results):
+    table = tables.dataset_table(results, "plane")
+    assert table["Rank"].tolist()[-2:] == ["control", "control"]
+    overall = tables.overall_table(results)
+    assert "truth" not in overall["Method"].tolist()
+
+
+def test_overall_shows_ranks_and_their_average(results):
+    table = tables.overall_table(results).set_index("Method")
+    assert table.loc["slow_100%", "Average rank"] == "5.00"
+    assert table.loc["slow_100%", "plane"] == "5"
+    assert table.loc["winner", "Datasets"] == "2 of 2"
+    assert "≈" in table.loc["winner", "pixels"]
+
+
+def test_missing_runs_are_dashes(forget):
+    results = forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
+    row = tables.dataset_table(results, "plane").set_index("Method").loc["winner"]
+    assert row["Status"] == "not run"
+    assert set(row.drop("Status")) == {"–"}
+    assert tables.overall_table(results).set_index("Method").loc["winner", "plane"] == "–"
+    assert pd.isna(
+        tables.dataset_numbers(results, "plane").set_index("method").loc["winner", "rank"]
+    )
+
+
+def test_replicates_without_a_finite_value_are_told(change):
+    def spoil(record):
+        for value in record["values"]:
+            if value["metric"] == "kl" and value["replicate"] < 2:
+                value["value"] = float("nan")
+
+    results = change("plane", "winner", "evaluation.json", spoil)
+    cells = tables.dataset_table(results, "plane").set_index("Method")["KL [nats] ↓"]
+    assert cells["winner"].endswith("(4 of 6 finite)")
+
+
+def test_csv_round_trip(results):
+    table = tables.dataset_numbers(results, "plane")
+    again = pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype={"rank": "Int64"})
+    for name in ("rank", "kl_mean", "kl_low", "kl_n", "auroc_median", "kl.gap_mean"):
+        assert pd.api.types.is_numeric_dtype(again[name])
+        pd.testing.assert_series_equal(again[name], table[name], check_dtype=False)
+
+
+def test_markdown_has_one_line_a_row(results):
+    table = tables.dataset_table(results, "plane")
+    text = tables.markdown(table, "A caption.")
+    assert text.startswith("A caption.\n\n|")
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(table)
+
+
+def test_latex_is_balanced_and_escaped(results):
+    text = tables.latex(
+        tables.dataset_table(results, "plane"), tables.caption(results, "plane"), "tab:x"
+    )
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
+    bare = re.sub(r"\\[\\{}%&_$#]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert r"slow\_100\%" in text
+    assert text.isascii()
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 8
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
+    assert all("_" not in re.sub(r"\\_", "", row) for row in rows)
+    assert body.count(r"\midrule") == 2  # under the head and above the controls
+
+
+@pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞"))
+def test_latex_escapes(sign):
+    assert tables.escape(sign) != sign
+    assert tables.escape(sign).isascii()
+
+
+def test_caption_states_replicates_budget_criterion_and_interval(results):
+    text = tables.caption(results, "plane")
+    for part in ("6 replicates", "1000 steps of 256 points", "60 s", "Ranked by KL", "bootstrap"):
+        assert part in text
+
+
+def test_few_replicates_are_warned_of(results):
+    spec = results.suite.datasets["plane"]
+    few = results.suite.model_copy(
+        update={"datasets": {"plane": spec.model_copy(update={"replicates": 3})}}
+    )
+    object.__setattr__(results, "suite", few)
+    assert "one time in 4" in tables.caption(results, "plane")

@@ -1,0 +1,53 @@
+import math
+
+import pytest
+
+from ebm_bench.records import Outcome
+from ebm_bench.report import wording
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (0.0, "0"),
+        (2.8316, "2.83"),
+        (-2039.0, "−2039"),
+        (0.02013, "0.0201"),
+        (1.2e-5, "1.20e−5"),
+        (123456.0, "1.23e5"),
+        (math.nan, "–"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+    ],
+)
+def test_number(x, text):
+    assert wording.number(x) == text
+
+
+def test_estimate_shows_two_digits_of_the_width():
+    assert wording.estimate(3.4561, 3.4550, 3.4572) == "3.4561 [3.4550, 3.4572]"
+    assert wording.estimate(2.3, 0.2, 25.1) == "2.30 [0.20, 25.10]"
+
+
+def test_estimate_without_interval_or_width():
+    assert wording.estimate(3.4561, math.nan, math.nan) == "3.46"
+    assert wording.estimate(1.0, 1.0, 1.0) == "1.00 [1.00, 1.00]"
+    assert wording.estimate(math.nan, math.nan, math.nan) == "–"
+
+
+def test_ending_names_status_share_and_step():
+    def outcomes(*ends):
+        return [Outcome(replicate=r, status=s, step=n) for r, (s, n) in enumerate(ends)]
+
+    assert wording.ending(outcomes(("ok", 5), ("ok", 5))) == "ok"
+    assert wording.ending(outcomes(("diverged", 120))) == "diverged at step 120"
+    several = outcomes(("diverged", 120), ("ok", 5), ("diverged", 90), ("timeout", 5))
+    assert (
+        wording.ending(several) == "2 of 4 diverged at steps 90 to 120, 1 of 4 timed out at step 5"
+    )
+
+
+def test_quantity_of_metrics_and_their_parts(made_up_names):
+    assert wording.quantity("kl").head == "KL [nats] ↓"
+    assert wording.quantity("auroc").axis == "AUROC, higher is better"
+    assert wording.quantity("kl.gap_width").head == "KL: gap width"
