@@ -1,49 +1,43 @@
 """Normalizing flows: densities that are sampled and evaluated by one pass of a network.
 
-The layers are those of normflows, one flow per replicate. A flow maps standard normal
-``z`` to standardised data ``u = (x − m) / s`` and knows its log-determinant both ways:
+Vectors pass the stacked couplings of `ebm_bench.couplings`, images a Glow of normflows' layers,
+one per replicate. A flow maps standard normal ``z`` to standardised data ``u = (x − m) / s``
+and knows its log-determinant both ways:
 ``log q(x) = log N(z; 0, I) − log |du/dz| − Σ log s``.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import normflows as nf
 import torch
-from normflows.utils.splines import (
-    DEFAULT_MIN_DERIVATIVE,
-    unconstrained_rational_quadratic_spline,
-)
 from torch import Tensor, nn
 
+from ebm_bench.couplings import LOG_SCALE_BOUND, vector_flow
 from ebm_bench.errors import InputError
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.streams import Streams
 
 Kind = Literal["spline", "affine"]
 
-_COUPLINGS = {"spline": 3, "affine": 8}  # of vectors
-_HIDDEN = 64  # units of the coupling networks of vectors
-_BINS, _TAIL_BOUND = 8, 4.0  # of splines; beyond the bound they are the identity
-_UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))  # of an untrained spline
 _HIDDEN_CHANNELS = 32  # of the coupling networks of images
 _LEVELS, _BLOCKS_PER_LEVEL = 2, 3
-_LOG_SCALE_BOUND = 2.0  # of one affine coupling: keeps training stable
 _CLIP = 1.0  # norm of the gradient of the likelihood per dimension
 _INITIALISATION_POINTS = 512  # that activation norms start from
 _LEAST_SCALE = 1e-4  # of a dimension, as a part of the overall scale
 
 
 class Replicated(nn.Module):
-    """One ordinary module per replicate, called side by side.
+    """One ordinary invertible module per replicate, called side by side.
 
     Every parameter carries the position of its replicate as the attribute ``replicate``.
 
     Parameters
     ----------
     factory : callable
-        Makes the module of one replicate.
+        Makes the module of one replicate. Its ``forward`` and ``inverse`` map (B, ...) to
+        points (B, ...) and their log-determinants (B,).
     streams : Streams
         Seeds the initial weights; as many modules are made as there are streams.
     """
@@ -60,24 +54,19 @@ class Replicated(nn.Module):
                 parameter.replicate = r
             self.members.append(member.to(streams.device))
 
-    def call(self, method: str, x: Tensor) -> tuple[Tensor, ...]:
-        """Call a method that returns several tensors on each replicate's own slice.
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map each replicate's points, (R, B, ...); also the log-determinants, (R, B)."""
+        return _stack(member(z_r) for member, z_r in zip(self.members, z, strict=True))
 
-        Parameters
-        ----------
-        method : str
-            Its name.
-        x : Tensor of shape (R, B, ...)
-            One slice per replicate.
-
-        Returns
-        -------
-        tuple of Tensor
-            Each of shape (R, B, ...).
-        """
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Undo `forward`; also the log-determinants of doing so, (R, B)."""
         pairs = zip(self.members, x, strict=True)
-        results = [getattr(member, method)(x_r) for member, x_r in pairs]
-        return tuple(torch.stack(parts) for parts in zip(*results, strict=True))
+        return _stack(member.inverse(x_r) for member, x_r in pairs)
+
+
+def _stack(results: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    points, log_dets = zip(*results, strict=True)
+    return torch.stack(points), torch.stack(log_dets)
 
 
 class FlowModel(nn.Module):
@@ -115,11 +104,11 @@ class FlowModel(nn.Module):
         shape = (self.replicates, 1, *self.event_shape)
         self.register_buffer("mean", torch.zeros(shape, device=streams.device))
         self.register_buffer("scale", torch.ones(shape, device=streams.device))
-        self.flows = Replicated(lambda: _make(self.event_shape, kind), streams)
+        self.flows = _make(self.event_shape, kind, streams)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""
-        z, log_det = self.flows.call("inverse", (x - self.mean) / self.scale)
+        z, log_det = self.flows.inverse((x - self.mean) / self.scale)
         return _standard_normal_log_prob(z) + log_det - self._log_scale
 
     def sample_with_log_prob(self, n: int, streams: Streams) -> tuple[Tensor, Tensor]:
@@ -140,7 +129,7 @@ class FlowModel(nn.Module):
             Log-density in nats of the same points.
         """
         z = streams.normal(n, math.prod(self.event_shape), dtype=self.mean.dtype)
-        u, log_det = self.flows.call("forward", z)
+        u, log_det = self.flows(z)
         log_q = _standard_normal_log_prob(z) - log_det - self._log_scale
         return self.mean + self.scale * u, log_q
 
@@ -228,43 +217,6 @@ class _Chain(nn.Module):
         return x.flatten(1), log_det
 
 
-class _SplineCoupling(nf.flows.Flow):
-    """Moves the second half of a vector along splines that depend on the first half."""
-
-    def __init__(self, dimension: int):
-        super().__init__()
-        self.split = [(dimension + 1) // 2, dimension // 2]
-        # Widths and heights of the bins, and derivatives at the inner knots.
-        self.sizes = [_BINS, _BINS, _BINS - 1]
-        self.net = _dense(self.split[0], self.split[1] * sum(self.sizes))
-
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self._move(z, to_data=True)
-
-    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self._move(z, to_data=False)
-
-    def _move(self, z: Tensor, to_data: bool) -> tuple[Tensor, Tensor]:
-        kept, moved = z.split(self.split, dim=1)
-        knots = self.net(kept)
-        # The spline's search for a bin fails on NaN: a diverged flow says so by its density.
-        finite = knots.isfinite().all(1)
-        knots = torch.where(finite[:, None], knots, 0).view(*moved.shape, -1)
-        # One way solves a quadratic equation whose discriminant cancels in single precision.
-        dtype = torch.float64 if to_data else z.dtype
-        widths, heights, slopes = knots.to(dtype).split(self.sizes, dim=-1)
-        moved, log_det = unconstrained_rational_quadratic_spline(
-            moved.to(dtype),
-            widths,
-            heights,
-            slopes + _UNIT_SLOPE,
-            inverse=to_data,
-            tail_bound=_TAIL_BOUND,
-        )
-        log_det = torch.where(finite, log_det.sum(1), math.nan)
-        return torch.cat([kept, moved.to(z.dtype)], dim=1), log_det.to(z.dtype)
-
-
 class _ShiftAndScale(nn.Module):
     """Turns a network's output, channels (2C, ...), into interleaved shifts and log-scales."""
 
@@ -274,33 +226,19 @@ class _ShiftAndScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shift, log_scale = self.net(x).chunk(2, dim=1)
-        log_scale = _LOG_SCALE_BOUND * torch.tanh(log_scale / _LOG_SCALE_BOUND)
+        log_scale = LOG_SCALE_BOUND * torch.tanh(log_scale / LOG_SCALE_BOUND)
         return torch.stack([shift, log_scale], dim=2).flatten(1, 2)
 
 
-def _make(event_shape: tuple[int, ...], kind: Kind) -> _Chain:
+def _make(event_shape: tuple[int, ...], kind: Kind, streams: Streams) -> nn.Module:
     if len(event_shape) == 1 and event_shape[0] >= 2:
-        return _vector_flow(event_shape[0], kind)
+        return vector_flow(event_shape[0], kind, streams)
     if len(event_shape) == 3 and event_shape[1] % 2 == event_shape[2] % 2 == 0:
-        return _image_flow(*event_shape)
+        return Replicated(lambda: _image_flow(*event_shape), streams)
     raise InputError(
         f"no flow for points of shape {event_shape}: it takes vectors of at least two "
         "dimensions or images of even height and width; choose another noise or energy"
     )
-
-
-def _vector_flow(d: int, kind: Kind) -> _Chain:
-    layers: list[nn.Module] = []
-    for _ in range(_COUPLINGS[kind]):
-        if kind == "spline":
-            layers.append(_SplineCoupling(d))
-        else:
-            net = _dense((d + 1) // 2, 2 * (d // 2))
-            layers.append(nf.flows.AffineCouplingBlock(_ShiftAndScale(net)))
-        # A learned rotation, but in the plane, where it only slows the fit down.
-        mixing = nf.flows.Permute(2, "swap") if d == 2 else nf.flows.InvertibleAffine(d, False)
-        layers.append(mixing)
-    return _Chain(layers, (d,))
 
 
 def _image_flow(channels: int, height: int, width: int) -> _Chain:
@@ -324,13 +262,6 @@ def _image_flow(channels: int, height: int, width: int) -> _Chain:
         if isinstance(layer, nf.flows.ActNorm):
             layer.data_dep_init_done.fill_(1.0)  # else the first batch, whatever it is, sets it
     return _Chain(layers, shape)
-
-
-def _dense(inputs: int, outputs: int) -> nn.Sequential:
-    last = _zeroed(nn.Linear(_HIDDEN, outputs))
-    return nn.Sequential(
-        nn.Linear(inputs, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.SiLU(), last
-    )
 
 
 def _convolutional(inputs: int, outputs: int) -> nn.Sequential:

@@ -167,7 +167,8 @@ def replacing(path: str | Path):
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.exists() else None
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
 
 
 def write(record: BaseModel, path: str | Path) -> None:
@@ -233,23 +234,23 @@ def collect(folders: Iterable[str | Path]):
             for v in found
         ]
     table, curve_table = pd.DataFrame(values), pd.DataFrame(curves)
-    _refuse_mixed(table)
+    _refuse_mixed(table, curve_table)
     return table, curve_table
 
 
-def _refuse_mixed(table) -> None:
-    for version, keys in {
-        "suite_version": ["suite"],
-        "dataset_version": ["dataset"],
-        "metric_version": ["metric"],
-    }.items():
+def _refuse_mixed(values, curves) -> None:
+    for table, version, key in (
+        (curves, "suite_version", "suite"),
+        (curves, "dataset_version", "dataset"),
+        (values, "metric_version", "metric"),
+    ):
         if table.empty:
-            return
-        mixed = table.groupby(keys)[version].nunique()
+            continue
+        mixed = table.groupby(key)[version].nunique()
         for name in mixed[mixed > 1].index:
-            found = table[table[keys[0]] == name].groupby(version)["method"].unique()
+            found = table[table[key] == name].groupby(version)["method"].unique()
             listed = "; ".join(f"version {v}: {', '.join(m)}" for v, m in found.items())
             raise InputError(
-                f"records mix versions of {keys[0]} '{name}' ({listed}). "
+                f"records mix versions of {key} '{name}' ({listed}). "
                 "Run the older ones again, or report them apart"
             )

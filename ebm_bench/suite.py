@@ -291,7 +291,7 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_KEYS = {
+_KEYS: dict[str, type[BaseModel]] = {
     "datasets": DatasetSpec,
     "methods": MethodSpec,
     "budget": Budget,

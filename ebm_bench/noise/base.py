@@ -43,3 +43,8 @@ class Noise(Component):
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""
+
+    def sample_with_log_prob(self, n: int, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Draw ``n`` points per replicate and their log-density, (R, n, *event_shape), (R, n)."""
+        x = self.sample(n, streams)
+        return x, self.log_prob(x)

@@ -55,8 +55,11 @@ class Flow(Noise):
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draw points, shape (R, n, *event_shape)."""
-        with torch.no_grad():
-            return self.flow.sample_with_log_prob(n, streams)[0]
+        return self.sample_with_log_prob(n, streams)[0].detach()
+
+    def sample_with_log_prob(self, n: int, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Draw points and their log-density in one pass, differentiable in the flow."""
+        return self.flow.sample_with_log_prob(n, streams)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""

@@ -51,7 +51,7 @@ class FlowContrastive(Objective):
         """Fit the flow by maximum likelihood, and start ``c`` at an estimate of log Z."""
         self.distribution.fit(data, streams)
         with torch.no_grad():
-            points, log_noise = self.distribution.flow.sample_with_log_prob(1000, streams)
+            points, log_noise = self.distribution.sample_with_log_prob(1000, streams)
             self.normaliser.fit(energy(points), log_noise)
         self.distribution.requires_grad_(True)
 
@@ -76,10 +76,9 @@ class FlowContrastive(Objective):
     def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
-        flow = self.distribution.flow
-        points, log_noise = flow.sample_with_log_prob(count, streams)
+        points, log_noise = self.distribution.sample_with_log_prob(count, streams)
         both = torch.cat([x, _Reversed.apply(points)], dim=1)
-        log_q = _Reversed.apply(torch.cat([flow.log_prob(x), log_noise], dim=1))
+        log_q = _Reversed.apply(torch.cat([self.distribution.log_prob(x), log_noise], dim=1))
         logit = -energy(both) - self.log_z[:, None] - log_q
         return softplus(-logit[:, :count]).mean(1) + softplus(logit[:, count:]).mean(1)
 

@@ -55,8 +55,8 @@ class NoiseContrastive(Objective):
         """Fit the noise to the data, and start ``c`` at an estimate of log Z."""
         with torch.enable_grad():
             self.distribution.fit(data, streams)
-        points = self.distribution.sample(1000, streams)
-        self.normaliser.fit(energy(points), self.distribution.log_prob(points))
+        points, log_noise = self.distribution.sample_with_log_prob(1000, streams)
+        self.normaliser.fit(energy(points), log_noise)
 
     @property
     def log_z(self) -> Tensor:
@@ -67,11 +67,16 @@ class NoiseContrastive(Objective):
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
         with torch.no_grad():
-            points = self.distribution.sample(max(1, round(self.ratio * count)), streams)
-            both = torch.cat([x, points], dim=1)
-            log_noise = self.distribution.log_prob(both)
+            size = max(1, round(self.ratio * count))
+            points, log_noise = self.distribution.sample_with_log_prob(size, streams)
+            log_noise = torch.cat([self.distribution.log_prob(x), log_noise], dim=1)
         # log ν of the sizes that were drawn, so that the loss is right after rounding.
-        ratio = points.shape[1] / count
-        logit = -energy(both) - self.log_z[:, None] - log_noise - math.log(ratio)
+        ratio = size / count
+        logit = (
+            -energy(torch.cat([x, points], dim=1))
+            - self.log_z[:, None]
+            - log_noise
+            - math.log(ratio)
+        )
         data_term = softplus(-logit[:, :count]).mean(1)
         return data_term + ratio * softplus(logit[:, count:]).mean(1)

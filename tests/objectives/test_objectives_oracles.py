@@ -144,8 +144,8 @@ def test_density_chasm(gap, eigenvalue, accuracy):
     objective.normaliser.start.copy_(energy.log_z.detach())
 
     class StandardNormal(torch.nn.Module):
-        def sample(self, count, streams):
-            return quantiles
+        def sample_with_log_prob(self, count, streams):
+            return quantiles, self.log_prob(quantiles)
 
         def log_prob(self, x):
             return normal.log_prob(x).squeeze(2)

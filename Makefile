@@ -1,0 +1,45 @@
+# `make run` and `make test` set up .venv by themselves.
+PYTHON ?= python3
+SUITE ?= benchmarks/quick.yaml
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# One thread a process: several of them with several threads each stand in each other's way.
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
+
+run: $(INSTALLED) ## fetch the data, run the benchmark and print the leaderboard (SUITE=file.yaml)
+	@$(BIN)/ebm-bench prepare --suite $(SUITE)
+	@$(BIN)/snakemake --config suite=$(SUITE)
+	@results=results/$$(sed -n 's/^name: *//p' $(SUITE)); cat $$results/tables/overall.txt; \
+	  echo "The leaderboard: $(CURDIR)/$$results/leaderboard.html"
+
+test: $(INSTALLED) ## run the tests (ARGS='-k name' for some of them)
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+lint: $(INSTALLED) ## check style, types and the workflow
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/snakemake --lint
+	@$(BIN)/mypy
+
+clean: ## remove the environment and caches; results are kept
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo 'Python 3.11 or newer is needed; name it with make PYTHON=python3.12 ...'; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo 'The venv module of Python is needed; on Debian: apt install python3-venv'; exit 2; }
+	@echo 'Installing the locked versions into .venv; the first time takes some minutes'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m compileall -q ebm_bench
+	@touch $@

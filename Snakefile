@@ -1,0 +1,29 @@
+"""The benchmark: prepare → train → evaluate → collect → report, for one suite.
+
+`snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        OUTPUTS.values(),
+        # Named here, or a run whose repetition failed would not be missed.
+        expand("{folder}/{file}", folder=FOLDERS, file=TRAINED + EVALUATED),
+    message:
+        f"the leaderboard is {OUTPUTS['page'][0]}"

@@ -1,0 +1,242 @@
+"""The command line: one command per stage.
+
+Whatever needs torch is imported inside the commands, after the number of threads is set.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from ebm_bench import __version__, registry, suite
+from ebm_bench.errors import InputError, unknown
+
+# What the libraries under torch and numpy read when they are loaded, and never again.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class _Commands(TyperGroup):
+    """Commands that tell bad input in one message and end with exit code 2."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            typer.echo(f"ebm-bench: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="A dataset of the suite.")]
+MethodsOption = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="A method of the suite; may be repeated. [default: all]"),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the runs.")]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, or cuda:N; auto takes a free GPU if there is one.")
+]
+ThreadsOption = Annotated[
+    int, typer.Option(min=1, help="Threads; more processes gain more than more threads.")
+]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the suite's results.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"ebm-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ebm_bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Compare training objectives for energy-based models."""
+
+
+@app.command("list")
+def list_names(
+    family: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(registry.FAMILIES)}.")
+    ] = None,
+) -> None:
+    """List the names a suite may use, with their settings and defaults."""
+    if family not in (None, *registry.FAMILIES):
+        raise unknown("family", family, registry.FAMILIES)
+    for chosen in [family] if family else registry.FAMILIES:
+        typer.secho(chosen, bold=True)
+        for name, entry in registry.entries(chosen).items():
+            typer.echo(f"  {name:30}{entry.summary}")
+            for setting, (_, default) in entry.settings.items():
+                typer.echo(f"    {setting} = {'(required)' if default is ... else default!r}")
+
+
+@app.command()
+def check(path: Annotated[Path, typer.Argument(metavar="SUITE")]) -> None:
+    """Check a suite and show what it would run."""
+    checked = suite.load(path)
+    jobs = checked.jobs()
+    typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
+    for dataset, objective in jobs:
+        typer.echo(
+            f"  {dataset:24}{objective:28}{', '.join(checked.methods_of(dataset, objective))}"
+        )
+    runs = sum(len(checked.methods_of(dataset)) for dataset in checked.datasets)
+    typer.echo(
+        f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: "
+        f"{runs} runs in {len(jobs)} jobs"
+    )
+
+
+@app.command()
+def prepare(
+    path: Annotated[Path | None, typer.Option("--suite", help="YAML file of the suite.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Registered name; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a note on each data set fetched.")
+    ] = None,
+) -> None:
+    """Fetch and verify the data of a suite, or of single datasets."""
+    from ebm_bench.datasets import download
+    from ebm_bench.records import replacing
+
+    if not path and not dataset:
+        raise InputError("name what to prepare: --suite FILE or --dataset NAME")
+    names = [*(suite.load(path).datasets if path else ()), *(dataset or ())]
+    if path and any(_is_image(name) for name in names):
+        # Image sets are measured against each other, as data from elsewhere.
+        names += filter(_is_image, registry.names("datasets"))
+    for name in dict.fromkeys(names):
+        stamp = download.prepare(name)
+        if stamp and out:
+            with replacing(out / f"{name}.json") as temporary:
+                temporary.write_bytes(stamp.read_bytes())
+
+
+@app.command()
+def train(
+    path: SuiteOption,
+    dataset: DatasetOption,
+    out: OutOption,
+    method: MethodsOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train methods of a suite on one of its datasets; resumes where it was stopped.
+
+    A training that diverges, or runs out of memory or time, is a result: its record says so,
+    and the exit code is 0.
+    """
+    chosen, methods = _choose(path, dataset, method)
+    _start_work(threads)
+    from ebm_bench import devices, training
+
+    with devices.claim(device) as claimed:
+        training.train(chosen, dataset, methods, out, claimed)
+
+
+@app.command()
+def evaluate(
+    path: SuiteOption,
+    dataset: DatasetOption,
+    out: OutOption,
+    method: MethodsOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Measure trained methods of a suite on one of its datasets."""
+    chosen, methods = _choose(path, dataset, method)
+    _start_work(threads)
+    from ebm_bench import devices, evaluation
+
+    with devices.claim(device) as claimed:
+        for name in methods:
+            evaluation.evaluate(chosen, dataset, name, out / dataset / name, claimed)
+
+
+@app.command()
+def collect(path: SuiteOption, results: ResultsOption) -> None:
+    """Unite the records of all runs into tables; what is missing is named."""
+    from ebm_bench import records
+
+    chosen = suite.load(path)
+    folders = {
+        f"{dataset}/{method}": results / "runs" / dataset / method
+        for dataset in chosen.datasets
+        for method in chosen.methods_of(dataset)
+    }
+    present = [folder for folder in folders.values() if (folder / "run.json").exists()]
+    if not present:
+        raise InputError(f"{results / 'runs'}: no run of suite {chosen.name} is there yet")
+    for stage, file in {"trained": "run.json", "evaluated": "evaluation.json"}.items():
+        missing = [name for name, folder in folders.items() if not (folder / file).exists()]
+        if missing:
+            typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
+    tables = dict(zip(("values", "curves"), records.collect(present), strict=True))
+    for name, table in tables.items():
+        with records.replacing(results / "records" / f"{name}.parquet") as temporary:
+            table.to_parquet(temporary)
+        with records.replacing(results / "records" / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
+
+
+@app.command()
+def report(path: SuiteOption, results: ResultsOption) -> None:
+    """Make the tables, the figures and the leaderboard page from collected records."""
+    from ebm_bench import report as reports
+
+    reports.build(suite.load(path), path, results)
+    typer.echo(reports.first_lines(results))
+
+
+def _is_image(dataset: str) -> bool:
+    return registry.describe("datasets", dataset).attributes.get("kind") == "image"
+
+
+def _choose(
+    path: Path, dataset: str, methods: Iterable[str] | None
+) -> tuple[suite.Suite, list[str]]:
+    chosen = suite.load(path)
+    if dataset not in chosen.datasets:
+        raise InputError(f"{path}: {unknown('dataset of this suite', dataset, chosen.datasets)}")
+    offered = chosen.methods_of(dataset)
+    for name in methods or []:
+        if name not in offered:
+            raise InputError(f"{path}: {unknown(f'method of {dataset}', name, offered)}")
+    return chosen, list(dict.fromkeys(methods or offered))
+
+
+def _start_work(threads: int) -> None:
+    """Set the number of threads, before torch is imported, and show what is logged."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    logging.getLogger("ebm_bench").setLevel(logging.INFO)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="ebm-bench")

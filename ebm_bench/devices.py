@@ -1,0 +1,87 @@
+"""Where tensors live: the CPU, or a GPU that no other process of this user works on."""
+
+import getpass
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ebm_bench.errors import InputError
+
+
+def resolve(name: str) -> str:
+    """Turn the name of a device into what torch calls it, without claiming it.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:0"``, ...
+
+    Raises
+    ------
+    InputError
+        Naming what this machine has.
+    """
+    gpus = _gpus()
+    valid = ["auto", "cpu", *(["cuda", *gpus] if gpus else [])]
+    if name not in valid:
+        raise InputError(f"unknown device '{name}'. Valid on this machine: {', '.join(valid)}")
+    if name in ("auto", "cuda"):
+        return next(iter(gpus), "cpu")
+    return name
+
+
+@contextmanager
+def claim(name: str) -> Iterator[str]:
+    """Hold a device while it is in use; with ``"auto"`` and ``"cuda"`` wait for a free GPU.
+
+    A GPU named by its number is taken as it is, and so is the CPU. A claim ends with its
+    process, however that ends.
+
+    Parameters
+    ----------
+    name : str
+        As for `resolve`.
+
+    Yields
+    ------
+    str
+        What torch calls the device.
+    """
+    device, gpus = resolve(name), _gpus()
+    if name not in ("auto", "cuda") or not gpus:
+        yield device
+        return
+    device, lock = _wait_for_one(gpus)
+    try:
+        yield device
+    finally:
+        lock.release()
+
+
+def _gpus() -> dict[str, str]:
+    """Map each GPU to the identity of the hardware, whatever number this process sees."""
+    import torch
+
+    return {
+        f"cuda:{index}": str(torch.cuda.get_device_properties(index).uuid)
+        for index in range(torch.cuda.device_count())
+    }
+
+
+def _wait_for_one(gpus: dict[str, str]) -> tuple[str, FileLock]:
+    # The temporary folder belongs to one machine, as its devices do; a home may be shared.
+    folder = Path(tempfile.gettempdir(), f"ebm-bench-{getpass.getuser()}")
+    folder.mkdir(exist_ok=True)
+    while True:
+        for device, identity in gpus.items():
+            lock = FileLock(folder / f"{identity}.lock")
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                continue
+            return device, lock
+        time.sleep(0.5)

@@ -1,0 +1,102 @@
+import subprocess
+import sys
+import tempfile
+import threading
+
+import pytest
+
+from ebm_bench import devices
+from ebm_bench.errors import InputError
+
+
+@pytest.fixture
+def gpus(monkeypatch, tmp_path):
+    """Two made-up GPUs, and a temporary folder of our own for their locks."""
+    found = {"cuda:0": "GPU-a", "cuda:1": "GPU-b"}
+    monkeypatch.setattr(devices, "_gpus", lambda: found)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return found
+
+
+@pytest.fixture
+def no_gpus(monkeypatch):
+    monkeypatch.setattr(devices, "_gpus", dict)
+
+
+def test_without_a_gpu(no_gpus):
+    assert devices.resolve("auto") == devices.resolve("cpu") == "cpu"
+    with devices.claim("auto") as device:
+        assert device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "gpu", "mps", ""])
+def test_an_unknown_device_names_the_valid_ones(name, no_gpus):
+    with pytest.raises(InputError, match=f"unknown device '{name}'. Valid on this machine: auto,"):
+        devices.resolve(name)
+    with pytest.raises(InputError), devices.claim(name):
+        pass
+
+
+def test_with_gpus(gpus):
+    assert devices.resolve("auto") == devices.resolve("cuda") == "cuda:0"
+    assert devices.resolve("cuda:1") == "cuda:1"
+    with pytest.raises(InputError, match="auto, cpu, cuda, cuda:0, cuda:1"):
+        devices.resolve("cuda:2")
+
+
+def test_claims_take_different_gpus_and_give_them_back(gpus):
+    with devices.claim("auto") as first, devices.claim("cuda") as second:
+        assert {first, second} == set(gpus)
+    with devices.claim("auto") as again:
+        assert again == "cuda:0"
+
+
+def test_a_claim_waits_for_a_free_gpu(gpus):
+    taken, release, got = threading.Event(), threading.Event(), []
+
+    def hold():
+        with devices.claim("auto"), devices.claim("auto"):
+            taken.set()
+            release.wait(10)
+
+    def wait():
+        with devices.claim("auto") as device:
+            got.append(device)
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
+    threads[0].start()
+    taken.wait(10)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert not got
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(got) == 1
+
+
+def test_a_claim_ends_with_its_process(gpus, tmp_path):
+    code = (
+        "import os, signal, tempfile; from ebm_bench import devices\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        f"devices._gpus = lambda: {gpus}\n"
+        "claims = [devices.claim('auto'), devices.claim('auto')]\n"
+        "print([c.__enter__() for c in claims]); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert killed.returncode == -9
+    with devices.claim("auto") as device:
+        assert device == "cuda:0"
+
+
+def test_a_numbered_gpu_and_the_cpu_are_taken_as_they_are(gpus):
+    with devices.claim("cuda:0") as first, devices.claim("cuda:0") as second:
+        assert first == second == "cuda:0"
+    with devices.claim("cpu") as device:
+        assert device == "cpu"
+
+
+def test_this_machine():
+    import torch
+
+    assert len(devices._gpus()) == torch.cuda.device_count()

@@ -1,0 +1,70 @@
+"""The lock, the project's bounds and the conda environment tell the same versions."""
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import ebm_bench
+
+ROOT = Path(__file__).parents[1]
+LINES = (ROOT / "constraints.txt").read_text().splitlines()
+PINS = {canonicalize_name(name): v for name, v in (line.split("==") for line in LINES)}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = [
+    Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def test_the_lock_is_sorted_and_holds_versions_alone():
+    assert [line.lower() for line in LINES] == sorted(line.lower() for line in LINES)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in LINES)
+    assert "ebm-bench" not in PINS
+
+
+@pytest.mark.parametrize("requirement", REQUIRED, ids=str)
+def test_the_lock_satisfies_the_project(requirement):
+    assert PINS[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_the_lock_holds_all_that_the_project_brings():
+    waiting, seen = [r.name for r in REQUIRED], set()
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in seen:
+            continue
+        seen.add(name)
+        for text in metadata.requires(name) or []:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(requirement.name)
+    assert seen - {"setuptools", "pip"} <= set(PINS)
+
+
+def test_conda_has_the_same_pins():
+    (pip,) = (entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
+    pins = {canonicalize_name(r.name): str(r.specifier) for r in map(Requirement, pip)}
+    assert pins == {
+        canonicalize_name(r.name): f"=={PINS[canonicalize_name(r.name)]}" for r in REQUIRED
+    }
+
+
+def test_conda_has_a_python_that_the_project_takes():
+    (python,) = (e for e in ENVIRONMENT["dependencies"] if str(e).startswith("python="))
+    assert python.split("=")[1] in Requirement(f"python{PROJECT['requires-python']}").specifier
+
+
+def test_the_package_has_the_version_of_the_project():
+    assert ebm_bench.__version__ == PROJECT["version"]
+
+
+def test_the_workflow_asks_for_a_snakemake_that_the_project_brings():
+    asked = re.search(r'min_version\("(.+)"\)', (ROOT / "Snakefile").read_text())[1]
+    bound = next(r for r in REQUIRED if r.name == "snakemake")
+    assert str(bound.specifier) == f">={asked}"

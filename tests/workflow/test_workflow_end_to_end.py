@@ -1,0 +1,110 @@
+"""A tiny suite through the whole workflow, killed on the way."""
+
+import contextlib
+import subprocess
+import time
+
+import psutil
+import pytest
+import safetensors.torch
+import torch
+
+from ebm_bench import records, training
+from ebm_bench.suite import Suite
+
+TOY = {
+    "energy": {"name": "mlp", "settings": {"width": 16}},
+    "replicates": 2,
+    "budget": {"steps": 20, "batch_size": 32, "fit_samples": 500},
+    "sampler": {"name": "langevin", "settings": {"steps": 10}},
+    "metrics": {"hyvarinen_score": {}, "fisher_divergence": {}},
+    "rank_by": "hyvarinen_score",
+    "curve": "hyvarinen_score",
+    "curve_points": 4,
+}
+SUITE = {
+    "name": "tiny",
+    "version": 1,
+    "datasets": {
+        "two_moons": TOY,
+        # Long enough to be killed while it trains.
+        "eight_gaussians": {**TOY, "budget": {**TOY["budget"], "steps": 600}},
+    },
+    "methods": {
+        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        "nce": {
+            "objective": "noise_contrastive",
+            "settings": {"noise": "gaussian"},
+            "datasets": ["two_moons"],
+        },
+        "gaussian": {
+            "objective": "untrained",
+            "energy": {"name": "quadratic"},
+            "datasets": ["two_moons"],
+            "control": True,
+        },
+    },
+}
+RUNS = [("two_moons", m) for m in SUITE["methods"]] + [("eight_gaussians", "dsm-0.2")]
+KILLED = "runs/eight_gaussians/dsm-0.2"
+
+
+def kill_while_training(checkout):
+    """Run the workflow towards one training, and kill every process of it amid the steps."""
+    checkpoint = checkout.folder / "results/tiny/checkpoints/eight_gaussians/dsm-0.2.pt"
+    process = psutil.Popen(
+        checkout.command(f"results/tiny/{KILLED}/run.json"),
+        cwd=checkout.folder,
+        env=checkout.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline and process.is_running():
+        time.sleep(0.01)
+    for each in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
+    assert checkpoint.exists()
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    """The workflow after it was killed and run again, and what the second run said."""
+    checkout.write_suite(SUITE)
+    kill_while_training(checkout)
+    assert not (checkout.folder / "results/tiny" / KILLED / "run.json").exists()
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stdout
+    return checkout
+
+
+def test_every_run_is_there(finished):
+    results = finished.folder / "results/tiny"
+    for dataset, method in RUNS:
+        run = records.read(records.Run, results / "runs" / dataset / method / "run.json")
+        assert [outcome.status for outcome in run.outcomes] == ["ok", "ok"]
+        assert (results / "runs" / dataset / method / "pictures.npz").exists()
+    assert (results / "leaderboard.html").stat().st_size > 1000
+    assert (results / "records" / "values.parquet").exists()
+    assert "dsm-0.2" in (results / "tables" / "overall.md").read_text()
+    assert not list(results.glob("checkpoints/**/*.pt"))
+
+
+def test_a_second_run_does_nothing(finished):
+    assert "Nothing to be done" in finished.snakemake().stdout
+
+
+def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
+    log = "results/tiny/logs/train_eight_gaussians_denoising_score_matching.log"
+    assert "resumed at step" in (finished.folder / log).read_text()
+    training.train(Suite.model_validate(SUITE), "eight_gaussians", ["dsm-0.2"], tmp_path / "runs")
+    folders = finished.folder / "results/tiny" / KILLED, tmp_path / KILLED
+    killed, whole = (records.read(records.Run, folder / "run.json") for folder in folders)
+    assert killed.outcomes == whole.outcomes
+    assert [p.value for p in killed.curve] == pytest.approx([p.value for p in whole.curve])
+    assert killed.cost.energy_evaluations == whole.cost.energy_evaluations
+    weights = [safetensors.torch.load_file(folder / "weights.safetensors") for folder in folders]
+    for name, tensor in weights[1].items():
+        torch.testing.assert_close(weights[0][name], tensor)

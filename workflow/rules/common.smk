@@ -1,0 +1,56 @@
+"""Read the suite, name the files, guard the results."""
+
+import os
+import sys
+from pathlib import Path
+
+import ebm_bench
+from ebm_bench import registry, suite
+from ebm_bench.errors import InputError, unknown
+from ebm_bench.report import outputs
+from filelock import FileLock, Timeout
+
+SUITE_FILE = os.path.relpath(config.get("suite", "benchmarks/quick.yaml"))
+try:
+    for key in config.keys() - {"suite"}:
+        raise unknown("configuration key", key, ["suite"])
+    SUITE = suite.load(SUITE_FILE)
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+RESULTS = f"results/{SUITE.name}"
+RUNS = f"{RESULTS}/runs"
+FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
+TRAINED = ["run.json", "weights.safetensors"]
+EVALUATED = ["evaluation.json", "pictures.npz"]
+OUTPUTS = outputs(SUITE, Path(RESULTS))
+# In place of Snakemake's own lock, which would outlive a killed process.
+LOCK = FileLock(f"{RESULTS}/.lock")
+# Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
+shell.prefix(f"PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+def described(path, category):
+    """Say what `snakemake --report` tells about a file."""
+    return {
+        "caption": f"../report/{category}.rst",
+        "category": category.title(),
+        "labels": {"name": path.stem, "format": path.suffix[1:]},
+    }
+
+
+onstart:
+    try:
+        LOCK.acquire(blocking=False)
+    except Timeout:
+        print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
+        sys.exit(2)
+
+
+onerror:
+    print(
+        "Some jobs failed. Run again to go on, or report what is there:\n"
+        f"  ebm-bench collect --suite {SUITE_FILE} --results {RESULTS}\n"
+        f"  ebm-bench report --suite {SUITE_FILE} --results {RESULTS}"
+    )

@@ -1,0 +1,25 @@
+"""Fetch and verify data sets; densities need no data."""
+
+IMAGE_SETS = [
+    name
+    for name, entry in registry.entries("datasets").items()
+    if entry.attributes.get("kind") == "image"
+]
+STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
+
+
+rule prepare:
+    output:
+        f"{RESULTS}/data/{{dataset}}.json",
+    log:
+        f"{RESULTS}/logs/prepare_{{dataset}}.log",
+    wildcard_constraints:
+        dataset="|".join(IMAGE_SETS),
+    conda:
+        "../../environment.yml"
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "prepare {wildcards.dataset}"
+    shell:
+        "ebm-bench prepare --dataset {wildcards.dataset} --out {params.out} >{log} 2>&1"

@@ -1,0 +1,55 @@
+"""Unite the records; make tables, figures and the leaderboard."""
+
+REPORT_CODE = Path(ebm_bench.__file__).parent.glob("report/**/*.*")
+
+
+localrules:
+    collect,
+    report,
+
+
+rule collect:
+    input:
+        expand("{folder}/run.json", folder=FOLDERS),
+        expand("{folder}/evaluation.json", folder=FOLDERS),
+        suite=ancient(SUITE_FILE),
+    output:
+        expand(
+            f"{RESULTS}/records/{{table}}.{{ending}}",
+            table=["values", "curves"],
+            ending=["parquet", "csv"],
+        ),
+    log:
+        f"{RESULTS}/logs/collect.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(output[0], ancestor=2),
+    message:
+        "collect the records"
+    shell:
+        "ebm-bench collect --suite {input.suite} --results {params.results} >{log} 2>&1"
+
+
+rule report:
+    input:
+        rules.collect.output,
+        expand("{folder}/pictures.npz", folder=FOLDERS),
+        suite=SUITE_FILE,
+        code=sorted(
+            os.path.relpath(path) for path in REPORT_CODE if path.suffix != ".pyc"
+        ),
+    output:
+        [report(path, **described(path, "tables")) for path in OUTPUTS["tables"]],
+        [report(path, **described(path, "figures")) for path in OUTPUTS["figures"]],
+        page=report(OUTPUTS["page"][0], **described(OUTPUTS["page"][0], "leaderboard")),
+    log:
+        f"{RESULTS}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(output.page, parent=True),
+    message:
+        "make tables, figures and the leaderboard"
+    shell:
+        "ebm-bench report --suite {input.suite} --results {params.results} >{log} 2>&1"
