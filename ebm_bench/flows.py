@@ -21,8 +21,8 @@ from ebm_bench.streams import Streams
 
 Kind = Literal["spline", "affine"]
 
-_HIDDEN_CHANNELS = 32  # of the coupling networks of images
-_LEVELS, _BLOCKS_PER_LEVEL = 2, 3
+_HIDDEN_CHANNELS = 24  # of the coupling networks of images
+_LEVELS, _BLOCKS_PER_LEVEL = 2, 2
 _CLIP = 1.0  # norm of the gradient of the likelihood per dimension
 _INITIALISATION_POINTS = 512  # that activation norms start from
 _LEAST_SCALE = 1e-4  # of a dimension, as a part of the overall scale

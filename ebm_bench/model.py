@@ -97,7 +97,7 @@ class Model:
     def samples(self, n: int) -> Tensor:
         """Draw from each replicate's model.
 
-        Exact in the plane, by the grid, and for energies with a sampler of their own;
+        Exact for energies with a sampler of their own, and in the plane by the grid;
         elsewhere the sampler runs from draws of the energy's base measure.
 
         Returns
@@ -116,11 +116,11 @@ class Model:
 
     def _sample(self, n: int) -> Tensor:
         streams = self.streams.child("samples")
-        if self.is_planar:
-            return self.grid.sample(n, streams)
         if hasattr(self.energy, "sample"):
             with torch.no_grad():
                 return self.energy.sample(n, streams)
+        if self.is_planar:
+            return self.grid.sample(n, streams)
         location, scale = self.energy.location, self.energy.scale
         start = streams.normal(n, *self.dataset.event_shape, dtype=scale.dtype)
         return self.sampler.run(self.energy, location + scale * start, streams)

@@ -98,6 +98,8 @@ class MethodSpec(_Strict):
         Registered name.
     settings : dict
         Of the objective.
+    overrides : dict of str to dict
+        Settings that replace those on one dataset, by its name.
     energy : Named, optional
         In place of the dataset's.
     datasets : list of str, optional
@@ -108,6 +110,7 @@ class MethodSpec(_Strict):
 
     objective: str
     settings: dict[str, Any] = {}
+    overrides: dict[str, dict[str, Any]] = {}
     energy: Named | None = None
     datasets: list[str] | None = None
     control: bool = False
@@ -152,22 +155,15 @@ class Suite(_Strict):
                 )
         for name, method in self.methods.items():
             at = f"methods.{name}"
-            _check(at, "objectives", method.objective, method.settings)
-            noise = method.settings.get("noise")
-            if isinstance(noise, str):
-                _check(
-                    f"{at}.settings.noise",
-                    "noise",
-                    noise,
-                    method.settings.get("noise_settings") or {},
-                )
+            for dataset in [*(method.datasets or []), *method.overrides]:
+                if dataset not in self.datasets:
+                    _fail(at, unknown("dataset of this suite", dataset, self.datasets))
+            _check_objective(f"{at}.settings", method.objective, method.settings)
+            for dataset in method.overrides:
+                settings = self.settings_of(dataset, name)
+                _check_objective(f"{at}.overrides.{dataset}", method.objective, settings)
             if method.energy:
                 _check(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
-            for dataset in method.datasets or []:
-                if dataset not in self.datasets:
-                    _fail(
-                        f"{at}.datasets", unknown("dataset of this suite", dataset, self.datasets)
-                    )
             for dataset in self.datasets_of(name):
                 _check_smooth(at, method, method.energy or self.datasets[dataset].energy)
         return self
@@ -198,10 +194,16 @@ class Suite(_Strict):
         """Find which energy a method trains on a dataset."""
         return self.methods[method].energy or self.datasets[dataset].energy
 
+    def settings_of(self, dataset: str, method: str) -> dict[str, Any]:
+        """Find the settings of a method's objective on a dataset."""
+        spec = self.methods[method]
+        return {**spec.settings, **spec.overrides.get(dataset, {})}
+
     def training_slice(self, dataset: str, method: str) -> str:
         """Everything that a training depends on, as canonical JSON."""
         data = self.datasets[dataset].model_dump(exclude={"metrics", "rank_by", "sampler"})
-        spec = self.methods[method].model_dump(exclude={"datasets", "control"})
+        spec = self.methods[method].model_dump(exclude={"datasets", "control", "overrides"})
+        spec["settings"] = self.settings_of(dataset, method)
         return json.dumps(
             {
                 "suite": [self.name, self.version, self.seed],
@@ -223,9 +225,9 @@ class Suite(_Strict):
             ("energies", self.energy_of(dataset, method).name),
             ("objectives", spec.objective),
         ]
-        if "noise" in registry.describe("objectives", spec.objective).settings:
-            default = registry.describe("objectives", spec.objective).settings["noise"][1]
-            used.append(("noise", spec.settings.get("noise", default)))
+        noise = _noise_of(spec.objective, self.settings_of(dataset, method))
+        if noise:
+            used.append(("noise", noise))
         return [registry.describe(family, name).path for family, name in used]
 
 
@@ -322,6 +324,20 @@ def _check(where: str, family: str, name: str, settings: dict[str, Any]) -> None
         registry.describe(family, name).validate(settings)
     except InputError as error:
         _fail(where, error)
+
+
+def _noise_of(objective: str, settings: dict[str, Any]) -> str | None:
+    """Name the noise that an objective uses: by its setting, or by its definition."""
+    entry = registry.describe("objectives", objective)
+    _, default = entry.settings.get("noise", (None, entry.attributes.get("noise")))
+    return settings.get("noise", default)
+
+
+def _check_objective(where: str, objective: str, settings: dict[str, Any]) -> None:
+    _check(where, "objectives", objective, settings)
+    noise = _noise_of(objective, settings)
+    if noise:
+        _check(f"{where}.noise_settings", "noise", noise, settings.get("noise_settings") or {})
 
 
 def _check_offered(where: str, metric: str, dataset: str) -> None:

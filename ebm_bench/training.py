@@ -84,7 +84,7 @@ def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
         **chosen.settings,
     )
     energy.attach(source)
-    objective = objectives.create(spec.objective, **spec.settings)
+    objective = objectives.create(spec.objective, **suite.settings_of(dataset, method))
     objective.build(energy)
     return Parts(
         dataset=source,
@@ -329,7 +329,7 @@ class _Trainer:
             dataset_version=parts.dataset.version,
             method=method,
             objective=spec.objective,
-            settings=spec.settings,
+            settings=suite.settings_of(dataset, method),
             energy=suite.energy_of(dataset, method).model_dump(),
             budget=parts.budget.model_dump(),
             seed=suite.seed,

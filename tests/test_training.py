@@ -10,7 +10,7 @@ METHODS = {
     "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.3}},
     "nce": {"objective": "noise_contrastive"},
     "pcd": {"objective": "contrastive_divergence", "settings": {"persistent": True, "steps": 2}},
-    "fce": {"objective": "flow_contrastive", "settings": {"flow_settings": {"steps": 3}}},
+    "fce": {"objective": "flow_contrastive", "settings": {"noise_settings": {"steps": 3}}},
     "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
     "truth": {"objective": "untrained", "energy": {"name": "truth"}, "control": True},
 }

@@ -27,8 +27,8 @@ class FlowContrastive(Objective):
 
     Parameters
     ----------
-    flow_settings : dict
-        Of the noise distribution ``flow``, for its fit before the game.
+    noise_settings : dict
+        Of the noise ``flow``, for its fit before the game.
 
     References
     ----------
@@ -37,13 +37,15 @@ class FlowContrastive(Objective):
     move at once.
     """
 
-    flow_settings: Any = None
+    noise = "flow"
+
+    noise_settings: Any = None
 
     def build(self, energy: nn.Module) -> None:
         """Create the flow and the learned normaliser."""
         super().build(energy)
         shapes = {"event_shape": energy.event_shape, "replicates": energy.replicates}
-        self.distribution = noise.create("flow", **shapes, **(self.flow_settings or {}))
+        self.distribution = noise.create(self.noise, **shapes, **(self.noise_settings or {}))
         self.distribution.requires_grad_(True)
         self.normaliser = Normaliser(energy.replicates, energy.event_shape)
 

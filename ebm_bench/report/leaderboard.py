@@ -231,6 +231,7 @@ def _method(results: Results, name: str, suite_path: str | Path) -> dict:
             {
                 "dataset": dataset,
                 "energy": f"{energy.name} {_plain(energy.settings)}".strip(),
+                "overrides": _plain(spec.overrides.get(dataset, {})),
                 "cost": f"{cost.parameters} parameters, {count(int(cost.flops_per_step))} "
                 f"floating-point operations a step, {cost.peak_memory_bytes / 2**20:.0f} MiB at "
                 f"most, {number(cost.setup_seconds)} s to set up" if cost else "not run",

@@ -12,7 +12,7 @@ from ebm_bench.streams import Streams
 # What makes a test quick; nothing that changes what is tested.
 SETTINGS = {
     "contrastive_divergence": {"steps": 20, "step_size": 0.3, "chains": 4000},
-    "flow_contrastive": {"flow_settings": {"steps": 5}},
+    "flow_contrastive": {"noise_settings": {"steps": 5}},
 }
 VARIANTS = [(name, SETTINGS.get(name, {})) for name in objectives.names()] + [
     ("sliced_score_matching", {"variance_reduced": False, "projections": 2}),

@@ -197,7 +197,7 @@ def test_persistent_chains_go_on():
 def test_flow_contrastive_at_equilibrium():
     """Data, energy and flow all standard normal: nobody can gain, and the loss is log 4."""
     data, energy = normal_data(4000, 2), standard_normal(2)
-    objective = create("flow_contrastive", energy, data, flow_settings={"steps": 1})
+    objective = create("flow_contrastive", energy, data, noise_settings={"steps": 1})
     objective.distribution.build()  # an unfitted flow is the standard normal
     objective.double()
     objective.normaliser.start.copy_(energy.log_z.detach())
@@ -209,7 +209,7 @@ def test_flow_contrastive_flow_climbs_where_the_energy_descends():
     """The flow's gradient is that of the negative loss, through its samples too."""
     data, energy = normal_data(256, 2), standard_normal(2)
     torch.nn.init.constant_(energy.log_diagonal, -0.3)
-    objective = create("flow_contrastive", energy, data, flow_settings={"steps": 3})
+    objective = create("flow_contrastive", energy, data, noise_settings={"steps": 3})
     parameter = max(objective.distribution.parameters(), key=lambda p: p.numel())
     direction = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).double()
 
