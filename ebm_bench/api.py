@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ebm_bench import devices, metrics, records, suite, training
+from ebm_bench import devices, metrics, records, registry, suite, training
+from ebm_bench.errors import InputError
 from ebm_bench.model import Model
 
 
@@ -143,6 +144,11 @@ class Fit:
             For each metric its ``"value"`` of shape (R,), its ``"standard_error"`` where it
             has one, and its further quantities.
         """
+        for name in names:
+            required = registry.describe("metrics", name).attributes.get("requires", ())
+            missing = set(required) - {*self.dataset.knows, "learned_log_z"}
+            if missing:
+                raise InputError(f"{name} needs {', '.join(missing)} of {self.dataset.name}")
         streams = self._parts.streams.child("evaluation")
         return {n: metrics.create(n)(self._model, self.dataset, streams) for n in names}
 

@@ -213,6 +213,18 @@ def report(path: SuiteOption, results: ResultsOption) -> None:
     typer.echo(reports.first_lines(results))
 
 
+@app.command()
+def show(path: SuiteOption) -> None:
+    """Show the leaderboard that the workflow made of a suite, and where its page is."""
+    from ebm_bench import report as reports
+
+    chosen = suite.load(path)
+    results = Path("results", chosen.name).resolve()
+    typer.echo(reports.first_lines(results))
+    (page,) = reports.outputs(chosen, results)["page"]
+    typer.echo(f"The leaderboard: {page}")
+
+
 def _is_image(dataset: str) -> bool:
     return registry.describe("datasets", dataset).attributes.get("kind") == "image"
 

@@ -1,6 +1,7 @@
 """Where tensors live: the CPU, or a GPU that no other process of this user works on."""
 
-import getpass
+import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ebm_bench.errors import InputError
+
+log = logging.getLogger("ebm_bench")
 
 
 def resolve(name: str) -> str:
@@ -74,8 +77,9 @@ def _gpus() -> dict[str, str]:
 
 def _wait_for_one(gpus: dict[str, str]) -> tuple[str, FileLock]:
     # The temporary folder belongs to one machine, as its devices do; a home may be shared.
-    folder = Path(tempfile.gettempdir(), f"ebm-bench-{getpass.getuser()}")
+    folder = Path(tempfile.gettempdir(), f"ebm-bench-{os.getuid()}")
     folder.mkdir(exist_ok=True)
+    told = False
     while True:
         for device, identity in gpus.items():
             lock = FileLock(folder / f"{identity}.lock")
@@ -84,4 +88,7 @@ def _wait_for_one(gpus: dict[str, str]) -> tuple[str, FileLock]:
             except Timeout:
                 continue
             return device, lock
+        if not told:
+            log.info("waiting for a free GPU")
+            told = True
         time.sleep(0.5)

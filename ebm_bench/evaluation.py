@@ -45,7 +45,7 @@ def evaluate(
     InputError
         Where the folder has no run, or cannot be written.
     """
-    from ebm_bench.training import restore
+    from ebm_bench.training import fingerprint, is_out_of_memory, restore
 
     started = time.perf_counter()
     parts = restore(suite, dataset, method, folder, device)
@@ -66,10 +66,17 @@ def evaluate(
     for metric_name, settings in suite.datasets[dataset].metrics.items():
         metric = metrics.create(metric_name, **settings)
         for name, model in models.items():
+            if "learned_log_z" in metric.requires and model.learned_log_z is None:
+                continue
             begun = time.perf_counter()
             result = {"value": torch.full((len(measured),), torch.nan)}
             if any(measured):
-                result = metric(model, parts.dataset, streams)
+                try:
+                    result = metric(model, parts.dataset, streams)
+                except (MemoryError, RuntimeError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    log.warning("%s: no memory for %s of %s", method, metric_name, name)
             values += _values(metric, name, result, parts.outcomes, measured)
             log.info(
                 "%s / %s: %s of %s in %.1f s",
@@ -87,6 +94,7 @@ def evaluate(
         suite_version=suite.version,
         dataset=dataset,
         method=method,
+        fingerprint=fingerprint(suite, dataset, method),
         values=values,
         seconds=time.perf_counter() - started,
         provenance=provenance.collect(device),

@@ -6,6 +6,7 @@ and knows its log-determinant both ways:
 ``log q(x) = log N(z; 0, I) − log |du/dz| − Σ log s``.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -18,6 +19,8 @@ from ebm_bench.couplings import LOG_SCALE_BOUND, vector_flow
 from ebm_bench.errors import InputError
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.streams import Streams
+
+log = logging.getLogger("ebm_bench")
 
 Kind = Literal["spline", "affine"]
 
@@ -166,6 +169,8 @@ class FlowModel(nn.Module):
             batch = data[replicate, streams.integers(data.shape[1], batch_size)]
             loss = -self.log_prob(batch).mean(1) / math.prod(self.event_shape)
             optimiser.step(loss, step)
+        if not optimiser.alive.all():
+            log.warning("a flow diverged while it was fitted and is used as it was before")
 
     @property
     def _log_scale(self) -> Tensor:

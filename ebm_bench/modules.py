@@ -32,7 +32,7 @@ class Dense(nn.Module):
     def __init__(self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0):
         super().__init__()
         self.weight = nn.Parameter(streams.normal(n_in, n_out) * gain / math.sqrt(n_in))
-        self.bias = nn.Parameter(torch.zeros(streams.replicates, 1, n_out))
+        self.bias = nn.Parameter(torch.zeros(streams.replicates, 1, n_out, device=streams.device))
 
     def forward(self, h: Tensor) -> Tensor:
         """Apply the map."""

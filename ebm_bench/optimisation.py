@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ebm_bench.errors import InputError
+
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -50,6 +52,8 @@ class Optimiser:
         steps: int,
     ):
         self.players = [player for player in players if player]
+        if not self.players:
+            raise InputError("this energy has no parameters: there is nothing to train")
         self.parameters = [parameter for player in self.players for parameter in player]
         self.learning_rate, self.clip, self.steps = learning_rate, clip, steps
         device = self.parameters[0].device

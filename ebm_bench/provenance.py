@@ -40,12 +40,12 @@ def collect(device: str) -> Provenance:
 
 @cache
 def _checkout(root: Path) -> tuple[str, bool]:
-    """Read the commit and whether files differ from it; the version where git cannot tell."""
+    """Read the commit and whether its files were changed; the version where git cannot tell."""
     if not (root / ".git").exists():  # installed: a repository further up is not ours
         return f"v{__version__}", False
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        return commit, bool(_git(root, "status", "--porcelain"))
+        return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return f"v{__version__}", True
 

@@ -84,7 +84,13 @@ class Provenance(_Record):
 
 
 class Run(_Record):
-    """One method on one dataset with all its replicates, as training leaves it."""
+    """One method on one dataset with all its replicates, as training leaves it.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Of the settings and the code that training depended on.
+    """
 
     suite: str
     suite_version: int
@@ -97,6 +103,7 @@ class Run(_Record):
     budget: dict[str, Any]
     seed: int
     control: bool
+    fingerprint: str
     outcomes: list[Outcome]
     cost: Cost
     curve: list[CurvePoint]
@@ -128,12 +135,13 @@ class Value(_Record):
 
 
 class Evaluation(_Record):
-    """What evaluation leaves of a run."""
+    """What evaluation leaves of a run; the fingerprint is that of the run it measured."""
 
     suite: str
     suite_version: int
     dataset: str
     method: str
+    fingerprint: str
     values: list[Value]
     seconds: float
     provenance: Provenance
@@ -218,7 +226,7 @@ def collect(folders: Iterable[str | Path]):
     for folder in map(Path, folders):
         run: Run = read(Run, folder / "run.json")
         about = {
-            **run.model_dump(exclude={"outcomes", "cost", "curve", "provenance"}),
+            **run.model_dump(exclude={"outcomes", "cost", "curve", "provenance", "fingerprint"}),
             **{
                 key: json.dumps(getattr(run, key), sort_keys=True)
                 for key in ("settings", "energy", "budget")
@@ -227,8 +235,7 @@ def collect(folders: Iterable[str | Path]):
         outcomes = {o.replicate: o.model_dump() for o in run.outcomes}
         cost, provenance = run.cost.model_dump(), run.provenance.model_dump()
         curves += [{**about, **point.model_dump()} for point in run.curve]
-        measured = folder / "evaluation.json"
-        found = read(Evaluation, measured).values if measured.exists() else []
+        found = _measured(run, folder / "evaluation.json")
         values += [
             {**about, **outcomes[v.replicate], **v.model_dump(), **cost, **provenance}
             for v in found
@@ -236,6 +243,14 @@ def collect(folders: Iterable[str | Path]):
     table, curve_table = pd.DataFrame(values), pd.DataFrame(curves)
     _refuse_mixed(table, curve_table)
     return table, curve_table
+
+
+def _measured(run: Run, path: Path) -> list[Value]:
+    """Read what was measured of this very run; an older run's evaluation does not count."""
+    if not path.exists():
+        return []
+    evaluation: Evaluation = read(Evaluation, path)
+    return evaluation.values if evaluation.fingerprint == run.fingerprint else []
 
 
 def _refuse_mixed(values, curves) -> None:

@@ -66,7 +66,7 @@ class Entry:
     @property
     def model(self) -> type[pydantic.BaseModel]:
         """A pydantic model that validates the settings."""
-        config = pydantic.ConfigDict(extra="forbid", strict=False)
+        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
         fields: dict[str, Any] = dict(self.settings)
         return pydantic.create_model(self.class_name, __config__=config, **fields)
 
@@ -165,6 +165,25 @@ def create(family: str, name: str, /, **arguments: Any) -> Any:
     instance = cls(**shared, **entry.validate(settings))
     instance.name = name
     return instance
+
+
+def shared(*units: str) -> list[Path]:
+    """List the code of modules and families that all of their users share.
+
+    Parameters
+    ----------
+    *units : str
+        Modules of the package, whose file it is, or families, of which it is the files without
+        a registered class.
+    """
+    found: list[Path] = []
+    for unit in units:
+        if unit in FAMILIES:
+            own = {entry.path for entry in entries(unit).values()}
+            found += [path for path in sorted((_ROOT / unit).glob("*.py")) if path not in own]
+        else:
+            found.append(_ROOT / f"{unit}.py")
+    return found
 
 
 _SINGULAR = {

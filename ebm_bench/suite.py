@@ -5,7 +5,7 @@ Nothing here imports torch: the workflow reads suites each time it starts.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from annotated_types import Ge, Gt, Le
@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
 
-PIECEWISE_LINEAR = ("relu", "leaky_relu")
+# Names become folders, file names and words of commands.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Named(_Strict):
@@ -36,7 +37,8 @@ class Budget(_Strict):
     steps, batch_size : int
         Optimiser steps, and data points a step.
     seconds : float
-        Training time after which a run ends with status ``timeout`` and is measured as it is.
+        Time of fitting and training after which no further step is taken: the run ends with
+        status ``timeout`` and is measured as it is. The fit of a noise is not cut short.
     learning_rate : float
         Of Adam.
     gradient_clip : float
@@ -136,7 +138,7 @@ class Suite(_Strict):
     title: str = ""
     seed: Annotated[int, Ge(0)] = 0
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
-    methods: Annotated[dict[str, MethodSpec], Field(min_length=1)]
+    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check_names(self) -> "Suite":
@@ -148,7 +150,8 @@ class Suite(_Strict):
             for metric, settings in data.metrics.items():
                 _check(f"{at}.metrics", "metrics", metric, settings)
                 _check_offered(f"{at}.metrics", metric, name)
-            _check(f"{at}.curve", "metrics", data.curve, {})
+            _check(f"{at}.curve", "metrics", data.curve, data.metrics.get(data.curve, {}))
+            _check_offered(f"{at}.curve", data.curve, name, learned=())
             if data.rank_by not in data.metrics:
                 _fail(
                     f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics)
@@ -165,7 +168,7 @@ class Suite(_Strict):
             if method.energy:
                 _check(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
             for dataset in self.datasets_of(name):
-                _check_smooth(at, method, method.energy or self.datasets[dataset].energy)
+                _check_fitting(at, method, self.energy_of(dataset, name), dataset)
         return self
 
     def datasets_of(self, method: str) -> list[str]:
@@ -204,10 +207,12 @@ class Suite(_Strict):
         data = self.datasets[dataset].model_dump(exclude={"metrics", "rank_by", "sampler"})
         spec = self.methods[method].model_dump(exclude={"datasets", "control", "overrides"})
         spec["settings"] = self.settings_of(dataset, method)
+        curve = self.datasets[dataset].metrics.get(self.datasets[dataset].curve, {})
         return json.dumps(
             {
                 "suite": [self.name, self.version, self.seed],
                 "dataset": [dataset, data],
+                "curve": curve,
                 "method": [method, spec],
             },
             sort_keys=True,
@@ -218,7 +223,11 @@ class Suite(_Strict):
         return self.datasets[dataset].model_dump_json(include={"settings", "metrics", "sampler"})
 
     def sources(self, dataset: str, method: str) -> list[Path]:
-        """List the files that define what a method trains on a dataset."""
+        """List the files that decide what a method becomes on a dataset.
+
+        Those that define its parts, and the code that all trainings share. Training is to be
+        repeated when one of them changes.
+        """
         spec = self.methods[method]
         used = [
             ("datasets", dataset),
@@ -226,9 +235,19 @@ class Suite(_Strict):
             ("objectives", spec.objective),
         ]
         noise = _noise_of(spec.objective, self.settings_of(dataset, method))
-        if noise:
+        if noise is not None:
             used.append(("noise", noise))
-        return [registry.describe(family, name).path for family, name in used]
+        if registry.describe("objectives", spec.objective).attributes.get("samples_model"):
+            used.append(("samplers", "langevin"))
+        used.append(("metrics", self.datasets[dataset].curve))
+        own = [registry.describe(family, name).path for family, name in used]
+        return own + registry.shared(*_TRAINING_CODE)
+
+
+_TRAINING_CODE = (
+    "training", "streams", "modules", "optimisation", "derivatives", "couplings", "flows",
+    "objectives", "energies", "noise", "datasets",
+)  # fmt: skip
 
 
 def load(path: str | Path) -> Suite:
@@ -249,9 +268,11 @@ def load(path: str | Path) -> Suite:
         text = path.read_text()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
     try:
         content = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     return check(content or {}, str(path))
 
@@ -284,7 +305,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.MarkedYAMLError(
                         problem=f"key '{key.value}' stands twice", problem_mark=key.start_mark
@@ -336,37 +357,64 @@ def _noise_of(objective: str, settings: dict[str, Any]) -> str | None:
 def _check_objective(where: str, objective: str, settings: dict[str, Any]) -> None:
     _check(where, "objectives", objective, settings)
     noise = _noise_of(objective, settings)
-    if noise:
+    if noise is not None:
         _check(f"{where}.noise_settings", "noise", noise, settings.get("noise_settings") or {})
 
 
-def _check_offered(where: str, metric: str, dataset: str) -> None:
-    knows = registry.describe("datasets", dataset).attributes.get("knows", ())
-    required = registry.describe("metrics", metric).attributes.get("requires", ())
-    missing = [r for r in required if r not in knows and r != "learned_log_z"]
-    if missing:
-        fitting = [
-            m
-            for m, entry in registry.entries("metrics").items()
-            if set(entry.attributes.get("requires", ())) <= {*knows, "learned_log_z"}
-        ]
+def _check_offered(
+    where: str, metric: str, dataset: str, learned: tuple[str, ...] = ("learned_log_z",)
+) -> None:
+    offered = {*registry.describe("datasets", dataset).attributes.get("knows", ()), *learned}
+
+    def missing(name: str) -> list[str]:
+        required = registry.describe("metrics", name).attributes.get("requires", ())
+        return [r for r in required if r not in offered]
+
+    if missing(metric):
+        fitting = [name for name in registry.names("metrics") if not missing(name)]
         _fail(
             where,
             InputError(
-                f"{metric} needs {', '.join(missing)}, which {dataset} does not know. "
+                f"{metric} needs {', '.join(missing(metric))}, which {dataset} does not offer. "
                 f"Valid: {', '.join(fitting)}"
             ),
         )
 
 
-def _check_smooth(where: str, method: MethodSpec, energy: Named) -> None:
+def _check_fitting(where: str, method: MethodSpec, energy: Named, dataset: str) -> None:
+    """Refuse what cannot be trained together, as far as names and settings tell."""
     required = registry.describe("objectives", method.objective).attributes.get("requires", ())
-    activation = energy.settings.get("activation")
-    if "smooth" in required and activation in PIECEWISE_LINEAR:
+    entry = registry.describe("energies", energy.name)
+    settings = entry.validate(energy.settings)
+    if "smooth" in required:
+        for setting, rough in entry.attributes.get("rough", {}).items():
+            if settings[setting] in rough:
+                annotation = entry.settings[setting][0]
+                smooth = [v for v in get_args(annotation) if v not in rough]
+                _fail(
+                    where,
+                    InputError(
+                        f"{method.objective} needs a twice differentiable energy, and "
+                        f"{energy.name} with {setting} '{settings[setting]}' is not. "
+                        f"Valid: {', '.join(smooth)}"
+                    ),
+                )
+    if "log_z" in required and not entry.attributes.get("normalised"):
+        normalised = [
+            n for n, e in registry.entries("energies").items() if e.attributes.get("normalised")
+        ]
         _fail(
             where,
             InputError(
-                f"{method.objective} needs a twice differentiable energy, and {energy.name} with "
-                f"activation '{activation}' is piecewise linear. Valid: gelu, silu, softplus, tanh"
+                f"{method.objective} needs an energy whose normaliser is known, and that of "
+                f"{energy.name} is not. Valid: {', '.join(normalised)}"
             ),
         )
+    told = registry.describe("datasets", dataset).attributes
+    lacking = [
+        need
+        for need in entry.attributes.get("needs", ())
+        if need not in (*told.get("knows", ()), told.get("kind", "toy"))
+    ]
+    if lacking:
+        _fail(where, InputError(f"energy {energy.name} needs {lacking[0]}, and {dataset} has none"))

@@ -11,11 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
 
 from ebm_bench import cost, datasets, energies, metrics, objectives, provenance, records, samplers
+from ebm_bench.errors import InputError
 from ebm_bench.model import Model
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.progress import track
@@ -73,6 +75,13 @@ def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
         but not on the method.
     """
     data, spec = suite.datasets[dataset], suite.methods[method]
+    try:
+        return _assemble(suite, dataset, method, data, spec, device)
+    except InputError as error:
+        raise InputError(f"methods.{method} on {dataset}: {error}") from None
+
+
+def _assemble(suite, dataset, method, data, spec, device) -> Parts:
     source = datasets.create(dataset, **data.settings)
     chosen = suite.energy_of(dataset, method)
     energy = energies.create(
@@ -107,8 +116,17 @@ def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device:
     """
     folder = Path(folder)
     run = records.read(records.Run, folder / "run.json")
+    if run.fingerprint != fingerprint(suite, dataset, method):
+        raise InputError(
+            f"{folder}: trained with other settings or other code than there are now; "
+            f"train {method} on {dataset} again"
+        )
     parts = assemble(suite, dataset, method, device)
-    parts.load_state_dict(safetensors.torch.load_file(folder / "weights.safetensors", device))
+    weights = folder / "weights.safetensors"
+    try:
+        parts.load_state_dict(safetensors.torch.load_file(weights, device))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{weights}: cannot be loaded ({error}); train again") from None
     parts.outcomes = run.outcomes
     return parts
 
@@ -118,9 +136,9 @@ def train(
 ) -> None:
     """Train methods of a suite on a dataset and leave a record of each.
 
-    Writes ``run.json`` and ``weights.safetensors`` to ``out/dataset/method``. Checkpoints
-    stand in the folder ``checkpoints`` beside ``out`` until all methods are done: a job that
-    was killed goes on where it was when it is started again.
+    Writes ``run.json`` and ``weights.safetensors`` to ``out/dataset/method``, and checkpoints to
+    ``out/.checkpoints``: what was killed goes on where it was when it is started again, and
+    what was done is not done twice.
 
     Parameters
     ----------
@@ -136,16 +154,14 @@ def train(
         As torch calls it.
     """
     out = Path(out)
-    checkpoints = [out.parent / "checkpoints" / dataset / f"{m}.pt" for m in methods]
-    for method, checkpoint in zip(methods, checkpoints, strict=True):
+    for method in methods:
+        checkpoint = out / ".checkpoints" / dataset / f"{method}.pt"
         parts, run = train_method(suite, dataset, method, device, checkpoint)
         folder = out / dataset / method
         with records.replacing(folder / "weights.safetensors") as temporary:
             state = {key: value.contiguous() for key, value in parts.state_dict().items()}
-            safetensors.torch.save_file(state, temporary)
+            temporary.write_bytes(safetensors.torch.save(state))
         records.write(run, folder / "run.json")
-    for checkpoint in checkpoints:
-        checkpoint.unlink(missing_ok=True)
 
 
 def train_method(
@@ -170,23 +186,22 @@ def train_method(
     started = time.perf_counter()
     trainer = _Trainer(suite, dataset, method, device)
     label = f"{dataset} {method}"
-    fingerprint = _fingerprint(suite, dataset, method)
-    cost.reset_peak(device)
     try:
-        if trainer.resume(checkpoint, fingerprint):
+        if trainer.resume(checkpoint):
             log.info("%s: resumed at step %d", label, trainer.step)
         else:
+            log.info("%s: fitting to data", label)
             trainer.setup()
         with track(label, trainer.total) as update:
             while trainer.goes_on():
                 trainer.advance()
                 if trainer.is_due(checkpoint):
-                    trainer.save(checkpoint, fingerprint)
+                    trainer.save(checkpoint)
                 update(trainer.step, f"{trainer.seconds:.0f} s")
         trainer.finish()
-        trainer.save(checkpoint, fingerprint)
+        trainer.save(checkpoint)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         trainer.status = "out_of_memory"
     parts = trainer.parts
@@ -202,10 +217,13 @@ class _Trainer:
     def __init__(self, suite: Suite, dataset: str, method: str, device: str):
         self.parts = assemble(suite, dataset, method, device)
         self.spec = suite.datasets[dataset]
+        self.device = device
+        self.fingerprint = fingerprint(suite, dataset, method)
         budget = self.parts.budget
         self.total = budget.steps if self.parts.objective.trains else 0
         self.status = "ok"
-        self.step, self.setup_seconds, self.train_seconds, self.flops = 0, 0.0, 0.0, 0.0
+        self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
+        self.flops, self.peak = 0.0, 0
         self.curve: list[dict] = []
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
         self.saved_at = time.monotonic()
@@ -222,6 +240,7 @@ class _Trainer:
 
     def setup(self) -> None:
         """Fit the energy's base and the objective's own parts."""
+        cost.reset_peak(self.device)
         started = time.perf_counter()
         parts, streams = self.parts, self.parts.streams.child("fit")
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
@@ -282,31 +301,32 @@ class _Trainer:
         waited = time.monotonic() - self.saved_at
         return checkpoint is not None and (self.step in self.due or waited > CHECKPOINT_SECONDS)
 
-    def save(self, checkpoint: Path | None, fingerprint: str) -> None:
+    def save(self, checkpoint: Path | None) -> None:
         """Write a checkpoint."""
         if checkpoint is None:
             return
         state = {
-            "fingerprint": fingerprint,
+            "fingerprint": [self.fingerprint, self.parts.streams.device.type],
             "parts": self.parts.state_dict(),
             "optimiser": self.optimiser.state_dict() if self.optimiser else None,
             "streams": {name: s.state_dict() for name, s in self.streams.items()},
             "evaluations": self.parts.energy.evaluations,
             "plain": {name: getattr(self, name) for name in self._PLAIN},
         }
-        with records.replacing(checkpoint) as temporary:
-            torch.save(state, temporary)
+        # Through Python's own file, whose errors say when a disk is full.
+        with records.replacing(checkpoint) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
         self.saved_at = time.monotonic()
 
-    _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "curve", "status")
+    _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "peak", "curve", "status")
 
-    def resume(self, checkpoint: Path | None, fingerprint: str) -> bool:
+    def resume(self, checkpoint: Path | None) -> bool:
         """Load a checkpoint of the same training by the same code, if there is one."""
         if checkpoint is None or not checkpoint.exists():
             return False
         device = self.parts.streams.device
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["fingerprint"] != fingerprint:
+        if state["fingerprint"] != [self.fingerprint, device.type]:
             return False
         self.parts.load_state_dict(state["parts"])
         self._optimise()
@@ -334,13 +354,14 @@ class _Trainer:
             budget=parts.budget.model_dump(),
             seed=suite.seed,
             control=spec.control,
+            fingerprint=self.fingerprint,
             outcomes=parts.outcomes,
             cost=records.Cost(
                 setup_seconds=self.setup_seconds,
                 train_seconds=self.train_seconds,
                 energy_evaluations=parts.energy.evaluations,
                 flops_per_step=self.flops,
-                peak_memory_bytes=cost.peak(device),
+                peak_memory_bytes=max(self.peak, cost.peak(device)),
                 parameters=sum(p.numel() for p in parts.energy.parameters())
                 // parts.energy.replicates,
             ),
@@ -352,7 +373,8 @@ class _Trainer:
         if self.total == 0:
             return
         parts = self.parts
-        players = [list(parts.energy.parameters()), list(parts.objective.parameters())]
+        # What the objective owns plays beside the energy: each part is clipped by itself.
+        players = [list(part.parameters()) for part in (parts.energy, *parts.objective.children())]
         self.optimiser = Optimiser(
             [[p for p in player if p.requires_grad] for player in players],
             parts.energy.replicates,
@@ -369,6 +391,7 @@ class _Trainer:
 
     def _measure(self) -> None:
         """Add a point to the curve of every replicate, with the counters held."""
+        self.peak = max(self.peak, cost.peak(self.device))
         parts, counted = self.parts, self.parts.energy.evaluations
         model = Model(
             energy=parts.energy,
@@ -380,6 +403,7 @@ class _Trainer:
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
         values = metric(model, parts.dataset, parts.streams.child("curve"))["value"]
         parts.energy.evaluations = counted
+        cost.reset_peak(self.device)
         self.curve += [
             {
                 "step": self.step,
@@ -397,14 +421,15 @@ class _Trainer:
             torch.cuda.synchronize()
 
 
-def _fingerprint(suite: Suite, dataset: str, method: str) -> str:
+def fingerprint(suite: Suite, dataset: str, method: str) -> str:
+    """Digest the settings and the code that a training depends on."""
     digest = hashlib.sha256(suite.training_slice(dataset, method).encode())
     for path in suite.sources(dataset, method):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(
-        error, (MemoryError, torch.OutOfMemoryError)
-    ) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell an exhausted memory, of the machine or of a GPU, from other errors."""
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or "can't allocate memory" in str(error)

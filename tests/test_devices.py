@@ -1,3 +1,5 @@
+import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -51,7 +53,8 @@ def test_claims_take_different_gpus_and_give_them_back(gpus):
         assert again == "cuda:0"
 
 
-def test_a_claim_waits_for_a_free_gpu(gpus):
+def test_a_claim_waits_for_a_free_gpu(gpus, caplog):
+    caplog.set_level(logging.INFO, logger="ebm_bench")
     taken, release, got = threading.Event(), threading.Event(), []
 
     def hold():
@@ -67,12 +70,22 @@ def test_a_claim_waits_for_a_free_gpu(gpus):
     threads[0].start()
     taken.wait(10)
     threads[1].start()
-    threads[1].join(0.2)
+    threads[1].join(0.7)  # two rounds
     assert not got
     release.set()
     for thread in threads:
         thread.join(10)
     assert len(got) == 1
+    assert caplog.messages == ["waiting for a free GPU"]
+
+
+def test_a_user_without_a_name(gpus, monkeypatch, tmp_path):
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with devices.claim("auto") as device:
+        assert device == "cuda:0"
+    assert (tmp_path / "ebm-bench-54321").is_dir()
 
 
 def test_a_claim_ends_with_its_process(gpus, tmp_path):

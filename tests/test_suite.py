@@ -123,11 +123,33 @@ MOONS = ("datasets", "two_moons")
         (changed("methods", "nce", "settings", "noise", to="langevin"), "unknown noise"),
         (
             changed("datasets", "mnist", "metrics", to={"kl_divergence": {}}),
-            "which mnist does not know",
+            "which mnist does not offer",
         ),
         (
             changed(*MOONS, "energy", "settings", "activation", to="relu"),
             "needs a twice differentiable energy",
+        ),
+        (
+            changed("methods", "exact-sm", "energy", to={"name": "ica"}),
+            "ica with source 'laplace' is not. Valid: logistic",
+        ),
+        (
+            changed("methods", "exact-sm", "objective", to="maximum_likelihood"),
+            "needs an energy whose normaliser is known",
+        ),
+        (changed(*MOONS, "energy", to={"name": "conv"}), "energy conv needs image"),
+        (changed("methods", "nce", "energy", to={"name": "truth"}), "energy truth needs log_prob"),
+        (changed(*MOONS, "curve", to="log_z_error"), "log_z_error needs learned_log_z"),
+        (changed("datasets", "mnist", "curve", to="log_z"), "log_z needs"),
+        (changed("methods", "nce", "settings", "noise_settings", to=5), "noise_settings = 5"),
+        (changed("methods", "nce", "settings", "noise", to=""), "unknown noise ''"),
+        (changed("methods", "nce", "settings", "ratio", to=float("inf")), "ratio = inf"),
+        (changed(*MOONS, "budget", "seconds", to=float("inf")), "budget.seconds"),
+        (renamed("methods", "nce", to="../nce {x}"), "should match pattern"),
+        (changed("methods", "nce", "overrides", to={"mnst": {}}), "Did you mean 'mnist'?"),
+        (
+            changed("methods", "nce", "overrides", to={"mnist": {"ratio": 0}}),
+            "methods.nce.overrides.mnist",
         ),
     ],
 )

@@ -1,3 +1,6 @@
+import resource
+import signal
+
 import pytest
 import torch
 
@@ -61,7 +64,52 @@ def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
     trained, _ = run(method)
     x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
     torch.testing.assert_close(restored.energy(x), trained.energy(x))
-    assert not list((tmp_path / "checkpoints").rglob("*.pt"))
+
+
+def test_what_was_done_is_not_done_twice(tmp_path, monkeypatch):
+    suite, out = make_suite(), tmp_path / "runs"
+    training.train(suite, "eight_gaussians", ["dsm"], out)
+    weights = (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes()
+    monkeypatch.setattr(training._Trainer, "advance", None)
+    training.train(suite, "eight_gaussians", ["dsm"], out)
+    assert (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes() == weights
+
+
+def test_weights_of_other_settings_are_not_measured(tmp_path):
+    training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
+    other = make_suite(steps=13)
+    with pytest.raises(InputError, match="other settings"):
+        training.restore(other, "eight_gaussians", "dsm", tmp_path / "eight_gaussians/dsm", "cpu")
+
+
+def test_damaged_weights_are_told(tmp_path):
+    suite = make_suite()
+    training.train(suite, "eight_gaussians", ["dsm"], tmp_path)
+    folder = tmp_path / "eight_gaussians" / "dsm"
+    (folder / "weights.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"weights\.safetensors"):
+        training.restore(suite, "eight_gaussians", "dsm", folder, "cpu")
+
+
+def test_a_full_disk_is_told(tmp_path):
+    """A file may grow to one kilobyte only; the checkpoint does not fit."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_an_energy_without_parameters_is_refused():
+    methods = {"t": {**METHODS["dsm"], "energy": {"name": "truth"}}}
+    with pytest.raises(InputError, match="nothing to train"):
+        run("t", methods=methods)
 
 
 @pytest.mark.parametrize("method", ["dsm", "nce", "pcd", "fce"])

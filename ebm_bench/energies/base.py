@@ -32,6 +32,12 @@ class Energy(Component):
     location, scale : Tensor of shape (R, 1, *event_shape)
         Mean and standard deviations of the data it was fitted to. Samplers start there and
         measure their steps in the scale, so that one setting serves every dataset.
+    rough : dict of str to tuple
+        Settings with the values that make the energy not smooth.
+    normalised : bool
+        Whether ``log_z`` is known.
+    needs : tuple of str
+        What it asks of the dataset: an entry of `Dataset.knows`, or its kind.
     evaluations : int
         Points of one replicate at which the energy was evaluated so far. A gradient counts as
         one evaluation, and so does each direction of a second derivative.
@@ -42,6 +48,9 @@ class Energy(Component):
     streams: InitVar[Streams | None] = None
 
     smooth: ClassVar[bool] = True
+    rough: ClassVar[dict[str, tuple[str, ...]]] = {}
+    normalised: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self, streams: Streams | None):
         self.event_shape = tuple(self.event_shape)

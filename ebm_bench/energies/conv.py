@@ -28,6 +28,9 @@ class Conv(Network):
         The nonlinearity. Score matching refuses the piecewise-linear ones.
     """
 
+    rough = {"activation": ("relu", "leaky_relu")}  # noqa: RUF012
+    needs = ("image",)
+
     channels: Annotated[int, Ge(1)] = 16
     activation: Literal["silu", "softplus", "tanh", "gelu", "relu", "leaky_relu"] = "silu"
 

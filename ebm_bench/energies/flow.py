@@ -29,6 +29,8 @@ class Flow(Energy):
     estimation using Real NVP", 2017; Kingma and Dhariwal, "Glow", 2018.
     """
 
+    normalised = True
+
     kind: Literal["spline", "affine"] = "spline"
 
     def build(self, streams: Streams) -> None:

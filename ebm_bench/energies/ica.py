@@ -27,6 +27,9 @@ class Ica(Energy):
         ``h(s) = 2 log cosh(π s / (2√3))``, which is smooth.
     """
 
+    rough = {"source": ("laplace",)}  # noqa: RUF012
+    normalised = True
+
     source: Literal["laplace", "logistic"] = "laplace"
 
     def build(self, streams: Streams) -> None:

@@ -31,7 +31,7 @@ class Convolution(nn.Module):
         fan_in = c * self.kernel**2
         shape = (channels, c, self.kernel, self.kernel)
         self.weight = nn.Parameter(streams.normal(*shape) / math.sqrt(fan_in))
-        self.bias = nn.Parameter(torch.zeros(streams.replicates, channels))
+        self.bias = nn.Parameter(torch.zeros(streams.replicates, channels, device=streams.device))
         self.out_shape = (channels, (self.height + 1) // 2, (self.width + 1) // 2)
 
     def forward(self, h: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ class Mlp(Network):
         Their nonlinearity. Score matching refuses the piecewise-linear ones.
     """
 
+    rough = {"activation": ("relu", "leaky_relu")}  # noqa: RUF012
+
     width: Annotated[int, Ge(1)] = 128
     depth: Annotated[int, Ge(1)] = 2
     activation: Literal["silu", "softplus", "tanh", "gelu", "relu", "leaky_relu"] = "silu"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_bench.energies.base import Energy
+from ebm_bench.errors import InputError
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -19,6 +20,8 @@ class Quadratic(Energy):
     ``L`` is lower triangular and its diagonal is kept positive by an exponential. Fitted to
     data, it is the Gaussian of maximum likelihood.
     """
+
+    normalised = True
 
     def build(self, streams: Streams) -> None:
         """Start at the standard normal density."""
@@ -48,7 +51,12 @@ class Quadratic(Energy):
         covariance = centred.mT @ centred / flat.shape[1]
         # cov = C Cᵀ, so the precision is C⁻ᵀ C⁻¹, and reversing the order of the
         # coordinates before and after makes its factor lower triangular.
-        root = torch.linalg.cholesky(covariance.flip(1, 2))
+        root, info = torch.linalg.cholesky_ex(covariance.flip(1, 2))
+        if info.any():
+            raise InputError(
+                f"a Gaussian in {mean.shape[2]} dimensions cannot be fitted to {data.shape[1]} "
+                "points: their covariance is singular. Raise fit_samples"
+            )
         unit = torch.eye(root.shape[1], dtype=root.dtype, device=root.device)
         inverse = torch.linalg.solve_triangular(root, unit.expand_as(root), upper=False)
         factor = inverse.flip(1, 2).mT

@@ -15,6 +15,9 @@ from ebm_bench.streams import Streams
 class Truth(Energy):
     """The dataset's own density: what a perfect model would score."""
 
+    normalised = True
+    needs = ("log_prob",)
+
     def build(self, streams: Streams) -> None:
         """Leave open until `attach`."""
         self._dataset = None

@@ -47,7 +47,7 @@ class Flow(Noise):
     def fit(self, data: Tensor, streams: Streams) -> None:
         """Maximise the likelihood of the data, (R, N, *event_shape), from fresh weights."""
         self._renew(streams.child("weights"))
-        self.flow.to(data.dtype).requires_grad_(True)
+        self.flow.to(data).requires_grad_(True)
         with torch.enable_grad():
             batches = streams.child("batches")
             self.flow.fit(data, batches, self.steps, self.batch_size, self.learning_rate)

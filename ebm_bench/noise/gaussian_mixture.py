@@ -7,6 +7,8 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Estimator
 from torch import Tensor
 
 from ebm_bench.errors import InputError
@@ -105,9 +107,6 @@ class GaussianMixture(Noise):
 
     def _fit_one(self, u: Tensor, seed: int) -> list[Tensor]:
         """Weights (K,), means (K, D) and factors of the covariances of one replicate."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture as Estimator
-
         estimator = Estimator(
             self.components,
             covariance_type="full" if self.full else "diag",

@@ -39,7 +39,7 @@ class FlowContrastive(Objective):
 
     noise = "flow"
 
-    noise_settings: Any = None
+    noise_settings: dict[str, Any] | None = None
 
     def build(self, energy: nn.Module) -> None:
         """Create the flow and the learned normaliser."""
@@ -73,6 +73,9 @@ class FlowContrastive(Objective):
             kind=self.distribution.kind,
         )
         energy.flow = flow
+        energy.to(flow.mean)
+        energy.location.copy_(flow.mean)
+        energy.scale.copy_(flow.scale)
         return {"flow": energy}
 
     def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:

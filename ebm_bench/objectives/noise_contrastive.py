@@ -40,7 +40,7 @@ class NoiseContrastive(Objective):
     """
 
     noise: str = "gaussian"
-    noise_settings: Any = None
+    noise_settings: dict[str, Any] | None = None
     ratio: Annotated[float, Gt(0)] = 1.0
 
     def build(self, energy: nn.Module) -> None:
