@@ -14,10 +14,9 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
 
 run: $(INSTALLED) ## fetch the data, run the benchmark and print the leaderboard (SUITE=file.yaml)
-	@$(BIN)/ebm-bench prepare --suite $(SUITE)
-	@$(BIN)/snakemake --config suite=$(SUITE)
-	@results=results/$$(sed -n 's/^name: *//p' $(SUITE)); cat $$results/tables/overall.txt; \
-	  echo "The leaderboard: $(CURDIR)/$$results/leaderboard.html"
+	@$(BIN)/ebm-bench prepare --suite '$(SUITE)'
+	@$(BIN)/snakemake --config suite='$(SUITE)'
+	@$(BIN)/ebm-bench show --suite '$(SUITE)'
 
 test: $(INSTALLED) ## run the tests (ARGS='-k name' for some of them)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)

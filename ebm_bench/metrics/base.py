@@ -22,6 +22,8 @@ class Metric(ABC):
         (``"learned_log_z"``).
     higher_is_better : bool or None
         The direction of the main value; None where neither is better.
+    lower_bound : bool
+        Whether a value that has not converged is too low.
     unit : str
         Of the main value, for axes and table heads (``"nats"``).
     label : str
@@ -31,6 +33,7 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     requires: ClassVar[tuple[str, ...]] = ()
     higher_is_better: ClassVar[bool | None] = False
+    lower_bound: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     label: ClassVar[str] = ""
     name: ClassVar[str] = ""

@@ -37,6 +37,7 @@ class BitsPerDim(Metric):
     version = 1
     requires = ("pixels",)
     label = "bits/dim"
+    lower_bound = True  # a value that did not converge
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average each replicate's held-out images."""

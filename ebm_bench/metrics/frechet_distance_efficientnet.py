@@ -18,9 +18,11 @@ from ebm_bench.streams import Streams
 class FrechetDistanceEfficientnet(Metric):
     """Fréchet distance of samples to held-out images in EfficientNet-Lite0 features.
 
-    Not comparable with published FID: other features, and far fewer samples, which make it
-    larger; it rewards blur as well, so read it beside the kernel distance. Heusel et al.
-    (2017), "GANs trained by a two time-scale update rule".
+    From no more samples than there are features (1,280) the fitted covariances are singular
+    and the distance is far too large, by an amount that differs between models: the part
+    ``converged`` is 1 only where there are more. Not comparable with published FID: other
+    features, and fewer samples; it rewards blur as well, so read it beside the kernel
+    distance. Heusel et al. (2017), "GANs trained by a two time-scale update rule".
 
     Parameters
     ----------
@@ -36,8 +38,11 @@ class FrechetDistanceEfficientnet(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the samples of each replicate with its data."""
-        pairs = zip(*model.features(self.points), strict=True)
-        return {"value": torch.stack([frechet_distance(x, y) for x, y in pairs])}
+        samples, data = model.features(self.points)
+        pairs = zip(samples, data, strict=True)
+        value = torch.stack([frechet_distance(x, y) for x, y in pairs])
+        enough = self.points > data.shape[-1]
+        return {"value": value, "converged": torch.full_like(value, float(enough))}
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> Tensor:

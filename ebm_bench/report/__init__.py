@@ -37,11 +37,10 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     InputError
         Where the records have not been collected or a file cannot be written.
     """
-    from ebm_bench.report import figures, leaderboard, tables
-    from ebm_bench.report import results as found
+    from ebm_bench.report import figures, leaderboard, loading, tables
 
     results = Path(results)
-    collected = found.load(suite, results)
+    collected = loading.load(suite, results)
     written = tables.write(collected, results)
     drawn = figures.write(collected, results)
     page = leaderboard.write(collected, suite_path, results)

@@ -71,11 +71,12 @@ def cost(results: Results, dataset: str) -> Figure:
     higher = bool(quantity(metric).higher_is_better)
     front = _pareto(list(points.values()), higher)
     controls = [f.mean for row, f in found.items() if row.control]
-    ends = [end for row in points for end in (found[row].low, found[row].mean, found[row].high)]
-    fit_axis(axis, ends, higher, frame=controls)
+    ends = [end for row in points for end in (found[row].low, found[row].high)]
+    fit_axis(axis, [mean for _, mean in points.values()], higher, frame=[*controls, *ends])
     for row, summary in found.items():
         style, mean = look(results.suite, row), summary.mean
         note = _legend(row) + whereabouts(axis, mean)
+        note += ", not converged" if summary.converged < 1 else ""
         if row.control and np.isfinite(mean):
             axis.axhline(mean, color=GRAY, linestyle=style.dashes, label=f"control: {note}")
         elif row in points:

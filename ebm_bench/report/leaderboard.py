@@ -2,9 +2,7 @@
 
 import base64
 import json
-import math
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -12,40 +10,29 @@ import jinja2
 from ebm_bench import registry
 from ebm_bench.records import replacing
 from ebm_bench.report import statistics
+from ebm_bench.report.cells import (
+    COST,
+    Cell,
+    Column,
+    cost_cells,
+    metric_cell,
+    metric_column,
+    place_cell,
+    table_of,
+)
 from ebm_bench.report.files import figure_kinds, figure_path
 from ebm_bench.report.results import Results, Row, label
-from ebm_bench.report.tables import by_criterion, cell
-from ebm_bench.report.wording import MISSING, count, number, plain, quantity
+from ebm_bench.report.tables import MARKS, ORDER, by_criterion
+from ebm_bench.report.wording import MISSING, count, explanation, number, plain, quantity
 
 _CAPTIONS = {
     "densities": "Densities of one replicate, controls first, on one colour scale.",
-    "samples": "Samples of one replicate, drawn by the same sampler from every model, beside data.",
+    "samples": "Samples of one replicate, drawn as told above, beside data.",
     "cost": "Quality against cost. Bars are the intervals of the table; no model on the Pareto "
     "front is beaten by a cheaper one.",
     "curves": "Learning curves against steps and against time. Line: median over replicates; "
     "band: their range; cross: a replicate diverged.",
 }
-
-
-@dataclass(frozen=True)
-class Column:
-    """A head that can be clicked: what it says, and which way it sorts first."""
-
-    name: str
-    unit: str = ""
-    arrow: str = ""
-    title: str = ""
-    first: str = "ascending"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A text, what stands beneath it, what it sorts by, and whether it is among the best."""
-
-    text: str
-    below: str = ""
-    value: float | str = ""
-    best: bool = False
 
 
 def write(results: Results, suite_path: str | Path, folder: Path) -> Path:
@@ -85,9 +72,14 @@ def page(results: Results, suite_path: str | Path, folder: Path) -> str:
     return environment.get_template("leaderboard.html.j2").render(
         suite=suite,
         overall=_overall(results),
-        metrics=[quantity(metric) for metric in sorted(measured)],
-        cautions=sorted({statistics.caution(s.replicates) for s in suite.datasets.values()} - {""}),
+        metrics=[(quantity(metric), explanation(metric)) for metric in sorted(measured)],
+        cautions=[
+            *sorted({statistics.caution(s.replicates) for s in suite.datasets.values()} - {""}),
+            statistics.COMPARISONS,
+        ],
         interval=statistics.INTERVAL,
+        marks=MARKS,
+        order=ORDER,
         datasets=[_dataset(results, name, folder) for name in suite.datasets],
         methods=[_method(results, name, suite_path) for name in suite.methods],
         provenance=_provenance(results),
@@ -110,11 +102,16 @@ def _overall(results: Results) -> dict:
         ]
         for name in names:
             row = places[name].get(key)
-            cells.append(_place(row) if row else Cell(MISSING))
+            cells.append(place_cell(row) if row else Cell(MISSING))
         rows.append(
             {"label": label(*key), "method": key[0], "best": False, "note": "", "cells": cells}
         )
-    columns = [Column("Average rank"), Column("Datasets", first="descending"), *map(Column, names)]
+    criteria = [(name, quantity(spec.rank_by)) for name, spec in results.suite.datasets.items()]
+    columns = [
+        Column("Average rank"),
+        Column("Datasets", first="descending"),
+        *(Column(name, f"by {by.label}", by.arrow, by.meaning) for name, by in criteria),
+    ]
     return {"columns": columns, "rows": rows, "controls": []}
 
 
@@ -123,97 +120,59 @@ def _dataset(results: Results, dataset: str, folder: Path) -> dict:
     suite, spec = results.suite, results.suite.datasets[dataset]
     metrics, rows = by_criterion(results, dataset), results.rows(dataset)
     parts = results.parts(dataset)
-    best = [row.label for row in rows if row.best]
+    best = [row for row in rows if row.best]
+    named = ", ".join(row.label for row in best)
     failed = [row.label for row in rows if row.status not in ("ok", "not run", "not evaluated")]
     return {
         "name": dataset,
         "summary": plain(registry.describe("datasets", dataset).summary),
         "spec": spec,
         "criterion": quantity(spec.rank_by),
-        "best": best,
+        "best": named,
+        "won": len(best) == 1 and _whole(results, dataset, best[0]),
+        "sampling": _sampling(results, dataset),
         "failed": failed,
-        "table": _table(
-            [Column("Rank"), *map(_metric_column, metrics), *_COST],
+        "table": table_of(
+            [Column("Rank"), *map(metric_column, metrics), *COST],
             rows,
             lambda row: [
-                Cell("") if row.control else _place(row),
-                *(_metric_cell(results, dataset, row, metric) for metric in metrics),
-                *_cost_cells(results, dataset, row),
+                Cell("") if row.control else place_cell(row),
+                *(metric_cell(results, dataset, row, metric) for metric in metrics),
+                *cost_cells(results, dataset, row),
             ],
         ),
-        "parts": parts and _table(
-            [_metric_column(part) for part in parts],
+        "parts": parts and table_of(
+            [metric_column(part) for part in parts],
             rows,
-            lambda row: [_metric_cell(results, dataset, row, part) for part in parts],
+            lambda row: [metric_cell(results, dataset, row, part) for part in parts],
         ),
         "figures": [
             {
                 "caption": _CAPTIONS[kind],
                 "source": _embed(figure_path(folder, dataset, kind, "png")),
-                "alt": f"{dataset}, {kind}; best: {', '.join(best) or 'none yet'}",
+                "alt": f"{dataset}, {kind}; best: {named or 'none yet'}",
             }
             for kind in figure_kinds(suite, dataset)
         ],
     }  # fmt: skip
 
 
-_COST = [
-    Column("n", title="replicates with a finite value of the ranking metric", first="descending"),
-    Column("Failed", title="replicates that diverged or ran out of memory"),
-    Column("Training", "s", title="setting up and training all replicates together"),
-    Column("Energy evaluations", title="points at which the energy or its gradient was computed, "
-           "per replicate"),
-]  # fmt: skip
+def _whole(results: Results, dataset: str, row: Row) -> bool:
+    """Whether a model has several replicates and the criterion is finite for all of them."""
+    found = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
+    return found.n == found.replicates > 1
 
 
-def _table(columns: list[Column], rows: list[Row], cells) -> dict:
-    laid = [
-        {
-            "label": row.label,
-            "method": row.method,
-            "best": row.best,
-            "note": "" if row.status == "ok" else row.status,
-            "cells": cells(row),
-        }
-        for row in rows
-    ]
-    return {
-        "columns": columns,
-        "rows": [r for r, row in zip(laid, rows, strict=True) if not row.control],
-        "controls": [r for r, row in zip(laid, rows, strict=True) if row.control],
-    }
-
-
-def _metric_column(metric: str) -> Column:
-    told = quantity(metric)
-    first = "descending" if told.higher_is_better else "ascending"
-    return Column(told.label, told.unit, told.arrow, told.meaning, first)
-
-
-def _metric_cell(results: Results, dataset: str, row: Row, metric: str) -> Cell:
-    text, bracket, rest = cell(results, dataset, row, metric).partition(" [")
-    below = bracket.strip() + rest
-    mean = results.estimate(dataset, row, metric).mean
-    return Cell(text, below, "" if math.isnan(mean) else mean)
-
-
-def _cost_cells(results: Results, dataset: str, row: Row) -> list[Cell]:
-    main = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
-    counts = [Cell(MISSING)] * 2
-    if main.replicates:
-        counts = [Cell(str(x), value=x) for x in (main.n, main.failed)]
-    costs = [Cell(MISSING)] * 2
-    if row.run:
-        evaluations = row.run.cost.energy_evaluations
-        costs = [
-            Cell(number(row.seconds), value=row.seconds),
-            Cell(count(evaluations), value=evaluations),
-        ]
-    return [*counts, *costs]
-
-
-def _place(row: Row) -> Cell:
-    return Cell(row.place, value=row.mean_rank if row.rank else "", best=row.best)
+def _sampling(results: Results, dataset: str) -> str:
+    """Tell how samples of the models of a dataset are drawn."""
+    spec = results.suite.datasets[dataset].sampler
+    settings = registry.describe("samplers", spec.name).validate(spec.settings)
+    planar = "densities" in figure_kinds(results.suite, dataset)
+    way = "on a grid" if planar else f"by {spec.name} ({_plain(settings)})"
+    return (
+        "Samples are drawn exactly from flows, Gaussians and the truth, and "
+        f"{way} from all other energies."
+    )
 
 
 def _method(results: Results, name: str, suite_path: str | Path) -> dict:

@@ -88,9 +88,12 @@ def _picture(results: Results, dataset: str, row: Row, kind: str) -> np.ndarray 
 def _title(results: Results, dataset: str, row: Row) -> str:
     metric = results.suite.datasets[dataset].rank_by
     name = f"control: {row.label}" if row.control else row.label
-    mean = results.estimate(dataset, row, metric).mean
+    found = results.estimate(dataset, row, metric)
     lines = [textwrap.shorten(name, 30, placeholder="…")]
-    lines += [f"{quantity(metric).label} {number(mean)}"] if np.isfinite(mean) else []
+    if np.isfinite(found.mean):
+        bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
+        lines.append(f"{quantity(metric).label} {bound}{number(found.mean)}")
+    lines += ["not converged"] if found.converged < 1 else []
     lines += textwrap.wrap(row.status, 24) if row.status != "ok" else []
     return "\n".join(lines)
 

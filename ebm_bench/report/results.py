@@ -1,32 +1,41 @@
 """The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ebm_bench.errors import InputError
-from ebm_bench.records import Run, read
+from ebm_bench.records import Run
 from ebm_bench.report import statistics
 from ebm_bench.report.wording import ending, quantity
 from ebm_bench.suite import Suite
 
-COLUMNS = ["dataset", "method", "model", "metric", "replicate", "status", "value"]
+KEYS = ["dataset", "method", "model", "metric"]
+COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
+CONVERGED = "converged"  # the part by which a metric says 1 or 0 of the value of a replicate
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric summarised over replicates, see `statistics.summarise`; empty if not measured."""
+    """A metric summarised over replicates, see `statistics.summarise`; empty if not measured.
+
+    Attributes
+    ----------
+    converged : float
+        The share of replicates whose value converged; NaN where the metric does not tell.
+    """
 
     mean: float = np.nan
     median: float = np.nan
     low: float = np.nan
     high: float = np.nan
+    standard_error: float = np.nan
     n: int = 0
     failed: int = 0
     not_finite: int = 0
+    converged: float = np.nan
 
     @property
     def replicates(self) -> int:
@@ -50,8 +59,8 @@ class Row:
         None for controls, and where there is nothing to rank.
     mean_rank : float
         Over replicates; NaN without a rank.
-    tied : bool
-        Whether it cannot be told apart from the best.
+    best, tied : bool
+        Whether it is among the best, and whether others are as well.
     run : Run or None
         None where it was not run.
     """
@@ -62,6 +71,7 @@ class Row:
     status: str
     rank: int | None
     mean_rank: float
+    best: bool
     tied: bool
     run: Run | None
 
@@ -74,11 +84,6 @@ class Row:
     def seconds(self) -> float:
         """Wall-clock time of setting up and training all replicates; NaN if not run."""
         return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
-
-    @property
-    def best(self) -> bool:
-        """Whether it is ranked first, or cannot be told apart from what is."""
-        return self.rank == 1 or self.tied
 
     @property
     def place(self) -> str:
@@ -145,6 +150,7 @@ class Results:
                     status=self._status(dataset, method, model),
                     rank=None if found is None else int(found["rank"]),
                     mean_rank=np.nan if found is None else float(found["mean_rank"]),
+                    best=found is not None and bool(found["best"]),
                     tied=found is not None and bool(found["tied"]),
                     run=self.runs.get((dataset, method)),
                 )
@@ -156,9 +162,10 @@ class Results:
         return self._estimates.get((dataset, row.method, row.model, metric), Estimate())
 
     def parts(self, dataset: str) -> list[str]:
-        """List the further quantities that the metrics of a dataset gave."""
+        """List the further quantities of a dataset's metrics; convergence is in `estimate`."""
         measured = self.values.loc[self.values["dataset"] == dataset, "metric"].unique()
-        return [m for m in measured if m not in self.suite.datasets[dataset].metrics]
+        known = self.suite.datasets[dataset].metrics
+        return [m for m in measured if m not in known and m.partition(".")[2] != CONVERGED]
 
     def pictures(self, dataset: str, method: str) -> dict[str, np.ndarray]:
         """Load the densities and samples of a run; empty where there are none."""
@@ -181,12 +188,13 @@ class Results:
 
     @cached_property
     def _estimates(self) -> dict[tuple[str, str, str, str], Estimate]:
-        names = [field.name for field in fields(Estimate)]
+        summaries = statistics.summarise(self.values).set_index(KEYS).to_dict("index")
+        shares = {key: found["mean"] for key, found in summaries.items()}
         return {
-            (found["dataset"], found["method"], found["model"], found["metric"]): Estimate(
-                **{name: found[name] for name in names}
+            (*row, metric): Estimate(
+                **found, converged=shares.get((*row, f"{metric.split('.')[0]}.{CONVERGED}"), np.nan)
             )
-            for found in statistics.summarise(self.values).to_dict("records")
+            for (*row, metric), found in summaries.items()
         }
 
     def _status(self, dataset: str, method: str, model: str) -> str:
@@ -211,70 +219,3 @@ class Results:
 def label(method: str, model: str) -> str:
     """Name a model for tables and legends."""
     return method if model == "energy" else f"{method} ({model})"
-
-
-def load(suite: Suite, folder: Path) -> Results:
-    """Read collected records and the runs they come from.
-
-    Parameters
-    ----------
-    suite : Suite
-        What was to be run; records of what is no longer in it are left aside.
-    folder : Path
-        Of the suite's results.
-
-    Raises
-    ------
-    InputError
-        Where the records have not been collected, or belong to another version.
-    """
-    tables = {}
-    for name in ("values", "curves"):
-        path = folder / "records" / f"{name}.parquet"
-        try:
-            tables[name] = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path}: cannot be read ({error}); collect the records first"
-            ) from None
-    expected = [(d, m) for d in suite.datasets for m in suite.methods_of(d)]
-    paths = {key: folder / "runs" / key[0] / key[1] / "run.json" for key in expected}
-    runs = {key: read(Run, path) for key, path in paths.items() if path.exists()}
-    for (dataset, method), run in runs.items():
-        if run.suite_version != suite.version:
-            raise InputError(
-                f"{paths[dataset, method]}: is of version {run.suite_version} of the suite, which "
-                f"is at version {suite.version}. Run it again, or report them apart"
-            )
-    values = _of(runs, tables["values"], COLUMNS)
-    curves = _of(runs, tables["curves"], ["dataset", "method", "metric"])
-    return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
-
-
-def _of(runs: dict, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Keep the records of runs of the suite; an empty table gets its columns."""
-    if table.empty:
-        return pd.DataFrame(columns=columns)
-    known = [key in runs for key in zip(table["dataset"], table["method"], strict=True)]
-    return table[known]
-
-
-def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFrame:
-    """Add rows without a value for replicates that failed and were not measured.
-
-    A run of which some replicates did not fail waits for its evaluation instead.
-    """
-    keys = ["dataset", "method", "model", "metric", "replicate"]
-    there = set(values[keys].itertuples(index=False, name=None))
-    evaluated = {key[:2] for key in there}
-    failed = [
-        dict(zip(COLUMNS, (*key, outcome.status, np.nan), strict=True))
-        for (dataset, method), run in runs.items()
-        if (dataset, method) in evaluated
-        or all(outcome.status in statistics.FAILED for outcome in run.outcomes)
-        for outcome in run.outcomes
-        if outcome.status in statistics.FAILED
-        for metric in suite.datasets[dataset].metrics
-        if (key := (dataset, method, "energy", metric, outcome.replicate)) not in there
-    ]
-    return pd.DataFrame([*values[COLUMNS].to_dict("records"), *failed], columns=COLUMNS)

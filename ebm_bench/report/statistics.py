@@ -12,11 +12,19 @@ from scipy import stats
 FAILED = ("diverged", "out_of_memory")
 LEVEL = 0.95
 ROW = ["method", "model"]
-INTERVAL = "95 % percentile bootstrap interval of the mean over replicates"
+FEW = 10  # values: below, a bootstrap interval is far too short
+INTERVAL = (
+    f"95 % interval of the mean over replicates (Student t below {FEW} values, percentile "
+    "bootstrap from there on)"
+)
+COMPARISONS = (
+    "Many comparisons are made, each of which errs up to one time in twenty: expect some "
+    "differences that look clear and are chance."
+)
 
 
 def interval(x: np.ndarray) -> tuple[float, float]:
-    """Bootstrap an interval of the mean.
+    """Find a 95 % interval of the mean.
 
     Parameters
     ----------
@@ -26,13 +34,18 @@ def interval(x: np.ndarray) -> tuple[float, float]:
     Returns
     -------
     low, high : float
-        95 % percentile interval from 9,999 resamples, the same whenever it is asked for
-        (Efron 1979). Both NaN for fewer than two values; both the value where all are equal.
+        Of Student's t for fewer than ten values, where resampling cannot show how far the
+        mean may be off; else the percentile interval of 9,999 resamples, the same whenever
+        it is asked for (Efron 1979). Both NaN for fewer than two values; both the value
+        where all are equal.
     """
     if len(x) < 2:
         return np.nan, np.nan
     if np.ptp(x) == 0:
         return float(x[0]), float(x[0])
+    if len(x) < FEW:
+        low, high = stats.t.interval(LEVEL, len(x) - 1, np.mean(x), stats.sem(x))
+        return float(low), float(high)
     found = stats.bootstrap(
         (x,),
         np.mean,
@@ -51,7 +64,7 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     ----------
     values : DataFrame
         As `records.collect` gives it: columns dataset, method, model, metric, replicate,
-        status and value.
+        status, value and standard_error.
 
     Returns
     -------
@@ -59,9 +72,10 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
         One row per dataset, method, model and metric: ``mean``, ``median``, ``low`` and
         ``high`` (see `interval`) over the finite values of replicates that did not fail,
         their number ``n``, the number ``failed``, and the number ``not_finite`` among those
-        that did not fail.
+        that did not fail; ``standard_error`` is the mean of what the metric itself says of
+        these values, NaN where it says nothing.
     """
-    columns = ["mean", "median", "low", "high", "n", "failed", "not_finite"]
+    columns = ["mean", "median", "low", "high", "standard_error", "n", "failed", "not_finite"]
     keys = ["dataset", *ROW, "metric"]
     found = []
     for key, group in values.groupby(keys, sort=False):
@@ -69,8 +83,9 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
         measured = group["value"].to_numpy(float)[~failed]
         finite = measured[np.isfinite(measured)]
         mean, median = (finite.mean(), np.median(finite)) if len(finite) else (np.nan, np.nan)
+        error = group["standard_error"].astype(float)[~failed].mean()
         counts = (len(finite), failed.sum(), len(measured) - len(finite))
-        found.append((*key, mean, median, *interval(finite), *map(int, counts)))
+        found.append((*key, mean, median, *interval(finite), error, *map(int, counts)))
     return pd.DataFrame(found, columns=[*keys, *columns])
 
 
@@ -82,8 +97,11 @@ def rank(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:
     their mean rank over the replicates, so that one catastrophic replicate costs places and
     not the whole comparison.
 
-    A model is ``tied`` with the best where the interval of the mean paired difference to it
-    contains zero. This needs at least two replicates, all of them finite in both.
+    The reference is the first model that is finite in every replicate. A model is among the
+    ``best`` unless it is ranked below the reference and the interval of its mean paired
+    difference to it says that it is worse. Where fewer than two replicates are finite in
+    both there is no such interval, and so no model with failures, and none with a single
+    replicate, wins alone. A model without any finite value is not among the best.
 
     Parameters
     ----------
@@ -97,7 +115,7 @@ def rank(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:
     -------
     DataFrame
         Columns method, model, ``rank`` (1 is best; equal mean ranks share the better one),
-        ``mean_rank`` and ``tied``, best first.
+        ``mean_rank``, ``best``, and ``tied`` where several are, best first.
     """
     usable = values["value"].astype(float).where(~values["status"].isin(FAILED))
     loss = -usable if higher_is_better else usable
@@ -110,12 +128,13 @@ def rank(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:
     ranked = pd.DataFrame(
         {"rank": mean_rank.rank(method="min").astype(int), "mean_rank": mean_rank}
     ).sort_values("mean_rank", kind="stable")
-    best = table.loc[ranked.index[0]] if len(ranked) else None
-    ranked["tied"] = [
-        index != ranked.index[0] and _equals(table.loc[index] - best) for index in ranked.index
-    ]
-    if ranked["tied"].any():
-        ranked.loc[ranked.index[0], "tied"] = True
+    table = table.loc[ranked.index]
+    whole = table.dropna()
+    ranked["best"] = table.notna().any(axis=1)
+    if len(whole):
+        below = ranked["rank"] > ranked.loc[whole.index[0], "rank"]
+        ranked["best"] &= ~(below & _worse(table - whole.iloc[0]))
+    ranked["tied"] = ranked["best"] & (ranked["best"].sum() > 1)
     return ranked.reset_index()
 
 
@@ -131,34 +150,29 @@ def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
     -------
     DataFrame
         Columns method, model, the rank on each dataset (missing where there is none),
-        ``datasets`` (on how many it is ranked) and ``average_rank`` over those, best first.
+        ``datasets`` (on how many it is ranked) and ``average_rank`` over those. Ordered by
+        the number of datasets and then by average rank, so that missing ones never help.
     """
     ranks = pd.concat(
         {name: found.set_index(ROW)["rank"] for name, found in rankings.items()}, axis=1
     ).reindex(columns=list(rankings))
     united = ranks.assign(datasets=ranks.notna().sum(axis=1), average_rank=ranks.mean(axis=1))
-    return united.sort_values("average_rank", kind="stable").reset_index()
+    order = ["datasets", "average_rank"]
+    return united.sort_values(order, ascending=[False, True]).reset_index()
 
 
 def caution(replicates: int) -> str:
-    """Say in one sentence how far so few replicates can be trusted; empty for six or more.
-
-    The chance that all paired differences of two equally good methods have one sign is
-    2^(1−n); the interval then leaves out zero.
-    """
+    """Say in one sentence how far so few replicates can be trusted; empty where they suffice."""
     if replicates == 1:
         return "One replicate: there is no interval, and no difference can be told from chance."
-    if replicates < 6:
+    if replicates < FEW:
         return (
-            f"With {replicates} replicates the intervals are too narrow: two equally good methods "
-            f"look different at least one time in {2 ** (replicates - 1)}."
+            f"With {replicates} replicates the intervals are wide, and hold as far as replicates "
+            "scatter like a normal distribution, which so few cannot show."
         )
     return ""
 
 
-def _equals(difference: pd.Series) -> bool:
-    """Whether the mean paired difference may be zero."""
-    if difference.isna().any():
-        return False
-    low, high = interval(difference.to_numpy())
-    return bool(low <= 0 <= high)
+def _worse(differences: pd.DataFrame) -> np.ndarray:
+    """Whether each row of losses, less those of the reference, is above zero on average."""
+    return np.array([interval(row[np.isfinite(row)])[0] > 0 for row in differences.to_numpy()])

@@ -8,10 +8,18 @@ import pandas as pd
 from ebm_bench.records import replacing
 from ebm_bench.report import statistics
 from ebm_bench.report.files import TABLE_ENDINGS, table_path
-from ebm_bench.report.results import Results, Row, label
+from ebm_bench.report.results import Estimate, Results, Row, label
 from ebm_bench.report.wording import MISSING, count, estimate, number, quantity
 
-TIES = "≈: not told apart from the best by the paired difference of replicates."
+TIES = (
+    "≈: not told apart from the best by the paired difference of replicates, or not comparable "
+    "because replicates are missing."
+)
+ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
+MARKS = (
+    "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
+    "not vouch for a value; ≥: which is no more than a lower bound."
+)
 # What LaTeX needs in place of a character; pdflatex knows few of them.
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -21,6 +29,7 @@ _LATEX = {
     "−": "$-$",
     "–": "--",
     "≈": r"$\approx$",
+    "≥": r"$\geq$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "∞": r"$\infty$",
@@ -176,19 +185,22 @@ def caption(results: Results, dataset: str) -> str:
         f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
         "over replicates decides, and a replicate that failed takes the last place.",
         TIES,
-        f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value.",
+        f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value. {MARKS}",
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate.",
         statistics.caution(spec.replicates),
+        statistics.COMPARISONS,
     ]
     return " ".join(filter(None, sentences))
 
 
 def overall_caption(results: Results) -> str:
     """Say what the overall table shows."""
+    suite = results.suite
+    by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
     return (
-        f"Ranks on the datasets of suite {results.suite.name}, version {results.suite.version}, "
-        "and their average over the datasets where the method is ranked. Controls are not ranked. "
+        f"Ranks on the datasets of suite {suite.name}, version {suite.version} ({by}), and their "
+        f"average over the datasets where the method is ranked. {ORDER} Controls are not ranked. "
         + TIES
     )
 
@@ -200,13 +212,24 @@ def by_criterion(results: Results, dataset: str) -> list[str]:
 
 
 def cell(results: Results, dataset: str, row: Row, metric: str) -> str:
-    """Write the summary of a metric, with how many values were finite where not all were."""
+    """Write the summary of a metric, and in brackets what has to be known of it."""
     found = results.estimate(dataset, row, metric)
+    told = notes(found)
+    return value(found, metric) + (f" ({told})" if told else "")
+
+
+def value(found: Estimate, metric: str) -> str:
+    """Write a summary as ``mean [low, high]``, or why there is none."""
     if found.n == 0:
         return "not finite" if found.not_finite else "failed" if found.failed else MISSING
-    text = estimate(found.mean, found.low, found.high)
-    of = found.n + found.not_finite
-    return text if found.n == of else f"{text} ({found.n} of {of} finite)"
+    bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
+    return bound + estimate(found.mean, found.low, found.high)
+
+
+def notes(found: Estimate) -> str:
+    """Say where not all replicates are in a summary, and where not all values converged."""
+    part = f"{found.n} of {found.replicates}" if 0 < found.n < found.replicates else ""
+    return ", ".join(filter(None, [part, "not converged" if found.converged < 1 else ""]))
 
 
 def markdown(table: pd.DataFrame, caption: str) -> str:

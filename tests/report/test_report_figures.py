@@ -44,6 +44,24 @@ def test_divergence_is_noted_in_the_panel(results):
     assert any("unlucky" in t and "2 of 6 diverged at step 120" in t for t in shown)
 
 
+def test_what_did_not_converge_is_noted_in_figures(add_part):
+    results = add_part("plane", "winner", "kl", "converged", lambda r: 0.0)
+    noted = [t for t in titles(figures.densities(results, "plane")) if "not converged" in t]
+    assert [t.split("\n")[0] for t in noted] == ["winner"]
+    assert "winner, not converged" in legend(figures.cost(results, "plane"))
+
+
+def test_an_interval_below_zero_keeps_the_axis_logarithmic(change):
+    def scatter(record):
+        for value in record["values"]:
+            value["value"] = 4.0 if value["metric"] == "kl" and value["replicate"] == 0 else 0.01
+
+    results = change("plane", "winner", "evaluation.json", scatter)
+    row = next(r for r in results.rows("plane") if r.method == "winner")
+    assert results.estimate("plane", row, "kl").low < 0
+    assert figures.cost(results, "plane").axes[0].get_yscale() == "log"
+
+
 def test_samples_stand_beside_data(results):
     figure = figures.samples(results, "pixels")
     assert titles(figure)[0] == "data"
@@ -69,7 +87,7 @@ def test_cost_shows_every_model_with_units(results):
     assert axis.get_xlabel().endswith("[s]")
     assert axis.get_ylabel() == "KL [nats], lower is better"
     told = legend(figure)
-    assert {"winner", "equal", "slow_100%", "slow_100% (flow)"} <= set(told)
+    assert {"winner", "equal", "slow_100", "slow_100 (flow)"} <= set(told)
     assert "unlucky: 2 of 6 diverged at step 120" in told
     assert told[-1] == "Pareto front"
 
@@ -119,7 +137,7 @@ def test_looks_are_distinct_and_the_same_everywhere(results):
     elsewhere = {row.label: style.look(results.suite, row) for row in results.rows("pixels")}
     assert looks == elsewhere
     assert len(set(looks.values())) == len(looks)
-    assert looks["slow_100%"].colour == looks["slow_100% (flow)"].colour
+    assert looks["slow_100"].colour == looks["slow_100 (flow)"].colour
     assert {looks[name].colour for name in ("truth", "gaussian_fit")} == {style.GRAY}
 
 

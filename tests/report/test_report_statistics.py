@@ -17,6 +17,7 @@ def table(status=None, model="energy", dataset="d", metric="m", **methods):
                 "replicate": r,
                 "status": (status or {}).get((method, r), "ok"),
                 "value": value,
+                "standard_error": None,
             }
             for method, values in methods.items()
             for r, value in enumerate(values)
@@ -28,6 +29,10 @@ def ranks(found):
     return dict(zip(found["method"], found["rank"], strict=True))
 
 
+def best(found):
+    return set(found.loc[found["best"], "method"])
+
+
 def tied(found):
     return set(found.loc[found["tied"], "method"])
 
@@ -36,18 +41,33 @@ def test_summary_of_known_replicates():
     found = statistics.summarise(table(a=[1.0, 2.0, 6.0])).iloc[0]
     assert (found["mean"], found["median"]) == (3.0, 2.0)
     assert (found["n"], found["failed"], found["not_finite"]) == (3, 0, 0)
-    assert 1.0 <= found["low"] < 3.0 < found["high"] <= 6.0
+    # t with two degrees of freedom, times the standard error of the mean
+    assert found["high"] - 3.0 == pytest.approx(4.302653 * 7**0.5 / 3**0.5)
+    assert found["high"] - 3.0 == pytest.approx(3.0 - found["low"])
 
 
-def test_interval_covers_the_mean_about_as_often_as_it_says():
+@pytest.mark.parametrize("n", [2, 3, 30])
+def test_interval_covers_the_mean_about_as_often_as_it_says(n):
     rng = np.random.default_rng(0)
-    intervals = [statistics.interval(rng.standard_normal(30)) for _ in range(200)]
+    intervals = [statistics.interval(rng.standard_normal(n)) for _ in range(200)]
     covered = np.mean([low <= 0 <= high for low, high in intervals])
-    assert 0.88 <= covered <= 0.99
+    assert 0.9 <= covered <= 0.99
+
+
+def test_ten_values_are_resampled():
+    x = np.append(np.zeros(statistics.FEW - 1), 1.0)
+    low, high = statistics.interval(x)
+    assert low == 0.0 < high  # as no interval that is symmetric about the mean would have it
+
+
+def test_standard_errors_of_replicates_are_averaged_without_failures():
+    values = table({("a", 0): "diverged"}, a=[1.0, 2.0, 3.0]).assign(standard_error=[9.0, 0.1, 0.3])
+    assert statistics.summarise(values).iloc[0]["standard_error"] == pytest.approx(0.2)
+    assert np.isnan(statistics.summarise(table(a=[1.0])).iloc[0]["standard_error"])
 
 
 def test_interval_is_the_same_each_time():
-    x = np.random.default_rng(0).standard_normal(5)
+    x = np.random.default_rng(0).standard_normal(statistics.FEW)
     assert statistics.interval(x) == statistics.interval(x)
 
 
@@ -108,7 +128,28 @@ def test_a_failure_costs_places_but_not_everything():
                    steady=[1.0, 1.1, 1.0, 1.1], poor=[9.0, 9.0, 9.0, 9.0])  # fmt: skip
     found = statistics.rank(values, higher_is_better=False).set_index("method")
     assert found["mean_rank"].to_dict() == {"risky": 1.5, "steady": 1.75, "poor": 2.75}
-    assert not found["tied"].any()
+
+
+def test_a_model_with_failures_never_wins_alone():
+    values = table({("risky", 0): "diverged"}, risky=[0.0, 0.1, 0.1, 0.1],
+                   steady=[1.0, 1.1, 1.0, 1.1], poor=[9.0, 9.1, 9.0, 9.1])  # fmt: skip
+    assert tied(statistics.rank(values, higher_is_better=False)) == {"risky", "steady"}
+
+
+def test_a_failure_does_not_hide_that_a_model_is_worse():
+    values = table({("b", 0): "diverged"}, a=[1.0, 1.2, 0.9, 1.1], b=[0.0, 5.1, 4.9, 5.2])
+    assert best(statistics.rank(values, False)) == {"a"}
+
+
+def test_what_cannot_be_compared_is_tied():
+    values = table({("b", 0): "diverged", ("b", 1): "diverged"}, a=[1.0, 1.1, 1.2],
+                   b=[0.0, 0.0, 50.0], c=[None, None, None])  # fmt: skip
+    assert tied(statistics.rank(values, False)) == {"a", "b"}
+
+
+def test_where_all_fail_none_is_best():
+    found = statistics.rank(table(a=[None, None], b=[np.inf, np.nan]), False)
+    assert best(found) == tied(found) == set()
 
 
 def test_a_missing_replicate_counts_as_the_worst():
@@ -118,16 +159,16 @@ def test_a_missing_replicate_counts_as_the_worst():
     assert found.loc["b", "mean_rank"] == 2.0
 
 
-def test_one_replicate_ranks_without_ties():
-    found = statistics.rank(table(a=[1.0], b=[1.0001]), False)
+def test_one_replicate_tells_nothing_apart():
+    found = statistics.rank(table(a=[1.0], b=[5.0]), False)
     assert ranks(found) == {"a": 1, "b": 2}
-    assert tied(found) == set()
+    assert tied(found) == {"a", "b"}
     assert "chance" in statistics.caution(1)
 
 
-def test_caution_states_the_chance_of_a_false_difference():
-    assert "one time in 4" in statistics.caution(3)
-    assert statistics.caution(6) == ""
+def test_caution_where_replicates_are_few():
+    assert "normal distribution" in statistics.caution(3)
+    assert statistics.caution(statistics.FEW) == ""
 
 
 def test_byproducts_are_ranked_beside_energies():
@@ -144,7 +185,7 @@ def test_nothing_to_rank():
     assert statistics.overall({"d": statistics.rank(empty, False)}).empty
 
 
-def test_overall_averages_over_the_datasets_where_a_method_is_ranked():
+def test_overall_never_rewards_a_missing_dataset():
     found = statistics.overall(
         {
             "first": statistics.rank(table(a=[1.0], b=[2.0]), False),
@@ -153,5 +194,5 @@ def test_overall_averages_over_the_datasets_where_a_method_is_ranked():
     ).set_index("method")
     assert found["average_rank"].to_dict() == {"c": 1.0, "b": 2.0, "a": 2.0}
     assert found["datasets"].to_dict() == {"a": 2, "b": 2, "c": 1}
-    assert found.index[0] == "c"
+    assert found.index[-1] == "c"
     assert np.isnan(found.loc["c", "first"])

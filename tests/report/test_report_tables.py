@@ -1,10 +1,12 @@
 import io
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from ebm_bench.report import tables
+from ebm_bench.report import statistics, tables
+from ebm_bench.report.results import Estimate
 
 
 def test_every_row_and_metric_is_shown(results):
@@ -25,8 +27,8 @@ def test_controls_stand_last_without_a_rank(results):
 
 def test_overall_shows_ranks_and_their_average(results):
     table = tables.overall_table(results).set_index("Method")
-    assert table.loc["slow_100%", "Average rank"] == "5.00"
-    assert table.loc["slow_100%", "plane"] == "5"
+    assert table.loc["slow_100", "Average rank"] == "5.00"
+    assert table.loc["slow_100", "plane"] == "5"
     assert table.loc["winner", "Datasets"] == "2 of 2"
     assert "≈" in table.loc["winner", "pixels"]
 
@@ -50,7 +52,46 @@ def test_replicates_without_a_finite_value_are_told(change):
 
     results = change("plane", "winner", "evaluation.json", spoil)
     cells = tables.dataset_table(results, "plane").set_index("Method")["KL [nats] ↓"]
-    assert cells["winner"].endswith("(4 of 6 finite)")
+    assert cells["winner"].endswith("] (4 of 6)")
+    assert cells["unlucky"].endswith("] (4 of 6)")  # whose other two failed
+
+
+@pytest.mark.parametrize("replicate", [0, 5])
+def test_values_that_did_not_converge_are_marked(add_part, replicate):
+    results = add_part("plane", "winner", "kl", "converged", lambda r: float(r != replicate))
+    assert results.parts("plane") == ["kl.gap"]
+    table = tables.dataset_table(results, "plane")
+    marked = [name for name in table["Method"] if "not converged" in " ".join(
+        table.set_index("Method").loc[name])]  # fmt: skip
+    assert marked == ["winner"]
+    assert "not converged" in tables.markdown(table, "")
+    assert "not converged" in tables.latex(table, "", "")
+    numbers = tables.dataset_numbers(results, "plane").set_index("method")
+    assert numbers.loc["winner", "kl_converged"] == pytest.approx(5 / 6)
+    assert numbers.loc["equal", "kl_converged"] != numbers.loc["equal", "kl_converged"]
+
+
+def test_what_converged_is_not_marked(add_part):
+    results = add_part("plane", "winner", "kl", "converged", lambda r: 1.0)
+    assert not tables.dataset_table(results, "plane").map(lambda t: "converged" in t).any(axis=None)
+
+
+def test_a_lower_bound_is_written_as_one(made_up_names):
+    found = Estimate(mean=3.2, low=3.1, high=3.3, n=3, converged=2 / 3)
+    assert tables.value(found, "bits") == "≥ 3.20 [3.10, 3.30]"
+    assert tables.value(found, "kl") == tables.value(replace(found, converged=1.0), "bits")
+    assert tables.escape("≥ 3.2") == r"$\geq$ 3.2"
+
+
+def test_the_metrics_own_standard_errors_are_kept(change):
+    def measure(record):
+        for value in record["values"]:
+            value["standard_error"] = 0.25 if value["metric"] == "kl" else None
+
+    results = change("plane", "winner", "evaluation.json", measure)
+    numbers = tables.dataset_numbers(results, "plane").set_index("method")
+    assert numbers.loc["winner", "kl_standard_error"] == 0.25
+    assert pd.isna(numbers.loc["winner", "auroc_standard_error"])
 
 
 def test_csv_round_trip(results):
@@ -77,7 +118,7 @@ def test_latex_is_balanced_and_escaped(results):
     bare = re.sub(r"\\[\\{}%&_$#]", "", text)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
-    assert r"slow\_100\%" in text
+    assert r"slow\_100" in text
     assert text.isascii()
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
@@ -95,8 +136,15 @@ def test_latex_escapes(sign):
 
 def test_caption_states_replicates_budget_criterion_and_interval(results):
     text = tables.caption(results, "plane")
-    for part in ("6 replicates", "1000 steps of 256 points", "60 s", "Ranked by KL", "bootstrap"):
+    for part in ("6 replicates", "1000 steps of 256 points", "60 s", "Ranked by KL", "Student t"):
         assert part in text
+    assert statistics.COMPARISONS in text
+
+
+def test_overall_caption_states_criteria_and_order(results):
+    text = tables.overall_caption(results)
+    assert "plane by KL, pixels by AUROC" in text
+    assert "missing dataset never helps" in text
 
 
 def test_few_replicates_are_warned_of(results):
@@ -105,4 +153,4 @@ def test_few_replicates_are_warned_of(results):
         update={"datasets": {"plane": spec.model_copy(update={"replicates": 3})}}
     )
     object.__setattr__(results, "suite", few)
-    assert "one time in 4" in tables.caption(results, "plane")
+    assert statistics.caution(3) in tables.caption(results, "plane")

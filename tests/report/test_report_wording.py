@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from ebm_bench import registry
 from ebm_bench.records import Outcome
 from ebm_bench.report import wording
 
@@ -45,6 +46,18 @@ def test_ending_names_status_share_and_step():
     assert (
         wording.ending(several) == "2 of 4 diverged at steps 90 to 120, 1 of 4 timed out at step 5"
     )
+
+
+def test_explanation_is_the_docstring_up_to_its_sections(made_up_names):
+    expected = "What a metric measures & its <first> line. More of it, over two lines."
+    assert wording.explanation("kl") == expected
+
+
+def test_every_metric_explains_itself():
+    found = {name: wording.explanation(name) for name in registry.names("metrics")}
+    assert all(text.endswith((".", '".')) and "----" not in text for text in found.values())
+    assert "singular" in found["frechet_distance_efficientnet"]
+    assert wording.quantity("bits_per_dim").lower_bound
 
 
 def test_quantity_of_metrics_and_their_parts(made_up_names):

@@ -23,7 +23,10 @@ class Checkout:
             source = REPOSITORY / part
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, folder / part)
-        # The copy's own code, and the programs of the environment the tests run in.
+        # The copy's own code, and the environment the tests run in, under a name with a space.
+        environment = folder / "an environment"
+        environment.symlink_to(sys.prefix)
+        self.python = environment / Path(sys.executable).relative_to(sys.prefix)
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(folder),
@@ -38,7 +41,7 @@ class Checkout:
         config = {"suite": "suite.yaml", **config}
         pairs = [f"{key}={value}" for key, value in config.items() if value is not None]
         options = ["--config", *pairs] if pairs else []
-        return [sys.executable, "-m", "snakemake", *arguments, *options]
+        return [self.python, "-m", "snakemake", *arguments, *options]
 
     def snakemake(self, *arguments, **config):
         """Run the workflow; the output has standard error in it."""
@@ -56,7 +59,10 @@ class Checkout:
         done = self.snakemake("--dry-run", *arguments, **config)
         assert done.returncode == 0, done.stdout
         table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", done.stdout, re.DOTALL)
-        return {line.split()[0] for line in table[1].splitlines()} if table else set()
+        if table:
+            return {line.split()[0] for line in table[1].splitlines()}
+        assert "Nothing to be done" in done.stdout, done.stdout
+        return set()
 
 
 @pytest.fixture(scope="session")

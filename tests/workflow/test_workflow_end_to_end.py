@@ -51,7 +51,7 @@ KILLED = "runs/eight_gaussians/dsm-0.2"
 
 def kill_while_training(checkout):
     """Run the workflow towards one training, and kill every process of it amid the steps."""
-    checkpoint = checkout.folder / "results/tiny/checkpoints/eight_gaussians/dsm-0.2.pt"
+    checkpoint = checkout.folder / "results/tiny/runs/.checkpoints/eight_gaussians/dsm-0.2.pt"
     process = psutil.Popen(
         checkout.command(f"results/tiny/{KILLED}/run.json"),
         cwd=checkout.folder,
@@ -89,7 +89,6 @@ def test_every_run_is_there(finished):
     assert (results / "leaderboard.html").stat().st_size > 1000
     assert (results / "records" / "values.parquet").exists()
     assert "dsm-0.2" in (results / "tables" / "overall.md").read_text()
-    assert not list(results.glob("checkpoints/**/*.pt"))
 
 
 def test_a_second_run_does_nothing(finished):
@@ -108,3 +107,32 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
     weights = [safetensors.torch.load_file(folder / "weights.safetensors") for folder in folders]
     for name, tensor in weights[1].items():
         torch.testing.assert_close(weights[0][name], tensor)
+
+
+def test_another_method_leaves_the_training_of_its_siblings(finished):
+    weights = finished.folder / "results/tiny/runs/two_moons/dsm-0.2/weights.safetensors"
+    before = weights.read_bytes()
+    method = {**SUITE["methods"]["dsm-0.2"], "settings": {"sigma": 0.5}, "datasets": ["two_moons"]}
+    finished.write_suite({**SUITE, "methods": {**SUITE["methods"], "dsm-0.5": method}})
+    try:
+        done = finished.snakemake("results/tiny/runs/two_moons/dsm-0.5/run.json")
+    finally:
+        finished.write_suite(SUITE)
+    assert done.returncode == 0, done.stdout
+    log = finished.folder / "results/tiny/logs/train_two_moons_denoising_score_matching.log"
+    resumed = [line for line in log.read_text().splitlines() if "resumed" in line]
+    assert resumed == ["two_moons dsm-0.2: resumed at step 20"]
+    assert weights.read_bytes() == before
+
+
+def test_a_preparation_that_fails_is_told_and_leaves_its_log(checkout):
+    # What it says passes a pipe to the terminal, which must not hide its exit code.
+    (checkout.folder / "occupied").write_text("")
+    checkout.environment["EBM_BENCH_DATA"] = str(checkout.folder / "occupied")
+    done = checkout.snakemake("results/quick/data/mnist.json", suite=None)
+    del checkout.environment["EBM_BENCH_DATA"]
+    assert done.returncode == 1
+    said = "cannot prepare mnist in"
+    assert said in done.stdout.partition("failed")[0]
+    assert said in (checkout.folder / "results/quick/logs/prepare_mnist.log").read_text()
+    assert "completed successfully" not in done.stdout

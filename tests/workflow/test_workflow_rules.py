@@ -1,6 +1,8 @@
 """Which jobs run when what changed, on outputs that are made up."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ TOY = {
     "energy": {"name": "mlp"},
     "budget": {"steps": 10},
     "sampler": {"name": "langevin"},
-    "metrics": {"hyvarinen_score": {}},
+    "metrics": {"hyvarinen_score": {}, "denoising_error": {}},
     "rank_by": "hyvarinen_score",
     "curve": "hyvarinen_score",
 }
@@ -87,6 +89,30 @@ def with_change(*path, to):
     return content
 
 
+PROBE = """
+import json
+found = {
+    "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
+    "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
+    "local": list(workflow._localrules),
+}
+print("FOUND", json.dumps(found), file=sys.stderr)
+"""
+
+
+def probe(checkout, *arguments, **config):
+    """What a dry run works with: limits of resources, GPUs of each rule, local rules."""
+    snakefile = checkout.folder / "Snakefile"
+    before = snakefile.read_text()
+    snakefile.write_text(before + PROBE)
+    try:
+        done = checkout.snakemake("--dry-run", *arguments, **config)
+    finally:
+        snakefile.write_text(before)
+    assert done.returncode == 0, done.stdout
+    return json.loads(re.search("FOUND (.*)", done.stdout)[1])
+
+
 def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
     planned = make_checkout(tmp_path).planned(suite=None)
     assert planned >= {"prepare", "train_mnist_noise_contrastive", *END}
@@ -103,7 +129,15 @@ def test_editing_a_noise_runs_the_methods_that_use_it(edited):
 
 
 def test_editing_a_metric_measures_again_and_trains_nothing(edited):
-    checkout = edited("ebm_bench/metrics/hyvarinen_score.py", lambda text: text + "\n# changed\n")
+    checkout = edited("ebm_bench/metrics/denoising_error.py", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == jobs("evaluate", DSM, NCE) | END
+
+
+@pytest.mark.parametrize(
+    "path", ["metrics/grid.py", "samplers/base.py", "model.py", "evaluation.py"]
+)
+def test_editing_what_evaluations_share_measures_everything_again(path, edited):
+    checkout = edited(f"ebm_bench/{path}", lambda text: text + "\n# changed\n")
     assert checkout.planned() == jobs("evaluate", DSM, NCE) | END
 
 
@@ -195,8 +229,26 @@ def test_a_bad_configuration_key_ends_with_2(finished):
     assert "unknown configuration key 'siute'. Did you mean 'suite'?" in done.stdout
 
 
-def test_the_gpu_profile_is_accepted(finished):
-    assert finished.planned("--profile", "profiles/gpu") == set()
+def test_with_the_gpu_profile_training_and_evaluation_take_turns(make_checkout, tmp_path):
+    found = probe(make_checkout(tmp_path), "--profile", "profiles/gpu", suite=None)
+    assert found["limits"]["gpu"] == 1
+    gpus = found["gpus"]
+    assert {gpus.pop(name) for name in ("prepare", "collect", "report")} == {0}
+    del gpus["all"]
+    assert set(gpus.values()) == {1}
+    assert {name.split("_")[0] for name in gpus} == {"train", "evaluate"}
+
+
+def test_memory_is_limited_by_the_machine_or_by_hand(finished):
+    found = probe(finished)
+    pages = os.sysconf("SC_PHYS_PAGES")
+    assert found["limits"]["mem_mb"] == pages * os.sysconf("SC_PAGE_SIZE") // 10**6
+    for given in ("mem_mb=5000", "mem=5GB"):
+        assert probe(finished, "--resources", given)["limits"]["mem_mb"] == 5000
+
+
+def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
+    assert sorted(probe(finished)["local"]) == ["all", "collect", "prepare", "report"]
 
 
 def test_lint_finds_nothing(finished):

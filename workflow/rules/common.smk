@@ -1,6 +1,7 @@
 """Read the suite, name the files, guard the results."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -28,7 +29,12 @@ OUTPUTS = outputs(SUITE, Path(RESULTS))
 # In place of Snakemake's own lock, which would outlive a killed process.
 LOCK = FileLock(f"{RESULTS}/.lock")
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
-shell.prefix(f"PATH={Path(sys.executable).parent}:$PATH; ")
+PROGRAMS = Path(sys.executable).parent
+shell.prefix(f"set -euo pipefail; PATH={shlex.quote(str(PROGRAMS))}:$PATH; ")
+# Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
+if workflow.local_exec and "mem_mb" not in workflow.global_resources:
+    MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    workflow.register_resource("mem_mb", MEMORY // 10**6)
 
 
 def described(path, category):
@@ -49,8 +55,9 @@ onstart:
 
 
 onerror:
+    program = shlex.quote(str(PROGRAMS / "ebm-bench"))
     print(
         "Some jobs failed. Run again to go on, or report what is there:\n"
-        f"  ebm-bench collect --suite {SUITE_FILE} --results {RESULTS}\n"
-        f"  ebm-bench report --suite {SUITE_FILE} --results {RESULTS}"
+        f"  {program} collect --suite {SUITE_FILE} --results {RESULTS}\n"
+        f"  {program} report --suite {SUITE_FILE} --results {RESULTS}"
     )

@@ -1,10 +1,15 @@
 """Evaluate: a job for each job of training, after it."""
 
+# Metrics sample too, by samplers of their own choice.
+EVALUATION_CODE = {
+    *registry.shared("evaluation", "model", "metrics", "samplers"),
+    *(entry.path for entry in registry.entries("samplers").values()),
+}
+
 for dataset, objective in SUITE.jobs():
     methods = SUITE.methods_of(dataset, objective)
     spec = SUITE.datasets[dataset]
-    sources = [registry.describe("metrics", metric).path for metric in spec.metrics]
-    sources.append(registry.describe("samplers", spec.sampler.name).path)
+    sources = {registry.describe("metrics", metric).path for metric in spec.metrics}
 
     rule:
         name:
@@ -14,7 +19,7 @@ for dataset, objective in SUITE.jobs():
                 f"{RUNS}/{dataset}/{{method}}/{{file}}", method=methods, file=TRAINED
             ),
             suite=ancient(SUITE_FILE),
-            sources=sorted(map(os.path.relpath, sources)),
+            sources=sorted(map(os.path.relpath, sources | EVALUATION_CODE)),
             # Image sets are measured against each other, as data from elsewhere.
             data=STAMPS.values() if dataset in STAMPS else [],
         output:
@@ -33,7 +38,7 @@ for dataset, objective in SUITE.jobs():
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=4000,
+            mem_mb=3000,
             runtime=10 + 20 * len(methods),
         params:
             dataset=dataset,

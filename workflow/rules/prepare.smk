@@ -8,6 +8,10 @@ IMAGE_SETS = [
 STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
 
 
+localrules:
+    prepare,
+
+
 rule prepare:
     output:
         f"{RESULTS}/data/{{dataset}}.json",
@@ -22,4 +26,4 @@ rule prepare:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "ebm-bench prepare --dataset {wildcards.dataset} --out {params.out} >{log} 2>&1"
+        "ebm-bench prepare --dataset {wildcards.dataset} --out {params.out} 2>&1 | tee {log} >&2"

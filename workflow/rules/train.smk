@@ -32,7 +32,7 @@ for dataset, objective in SUITE.jobs():
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=4000,
+            mem_mb=3000,
             runtime=round(
                 10 + len(methods) * SUITE.datasets[dataset].budget.seconds / 60
             ),

@@ -1,0 +1,85 @@
+"""Reading what was collected, and filling in the replicates that failed unmeasured."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError
+from ebm_bench.records import Run, read
+from ebm_bench.report import statistics
+from ebm_bench.report.results import COLUMNS, KEYS, Results
+from ebm_bench.suite import Suite
+
+
+def load(suite: Suite, folder: Path) -> Results:
+    """Read collected records and the runs they come from.
+
+    Parameters
+    ----------
+    suite : Suite
+        What was to be run; records of what is no longer in it are left aside.
+    folder : Path
+        Of the suite's results.
+
+    Raises
+    ------
+    InputError
+        Where the records have not been collected, or belong to another version.
+    """
+    tables = {}
+    for name in ("values", "curves"):
+        path = folder / "records" / f"{name}.parquet"
+        try:
+            tables[name] = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be read ({error}); collect the records first"
+            ) from None
+    expected = [(d, m) for d in suite.datasets for m in suite.methods_of(d)]
+    paths = {key: folder / "runs" / key[0] / key[1] / "run.json" for key in expected}
+    runs = {key: read(Run, path) for key, path in paths.items() if path.exists()}
+    for (dataset, method), run in runs.items():
+        if run.suite_version != suite.version:
+            raise InputError(
+                f"{paths[dataset, method]}: is of version {run.suite_version} of the suite, which "
+                f"is at version {suite.version}. Run it again, or report them apart"
+            )
+    values = _of(runs, tables["values"], COLUMNS)
+    curves = _of(runs, tables["curves"], ["dataset", "method", "metric"])
+    return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
+
+
+def _of(runs: dict, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Keep the records of runs of the suite; an empty table gets its columns."""
+    if table.empty:
+        return pd.DataFrame(columns=columns)
+    known = [key in runs for key in zip(table["dataset"], table["method"], strict=True)]
+    return table[known]
+
+
+def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFrame:
+    """Add rows without a value for replicates that failed and were not measured.
+
+    A run of which some replicates did not fail waits for its evaluation instead. Whether a
+    metric of a learned log Z applies to a method, only an evaluation tells.
+    """
+    there = set(values[[*KEYS, "replicate"]].itertuples(index=False, name=None))
+    evaluated = {key[:2] for key in there}
+    failed = [
+        dict(zip(COLUMNS, (*key, outcome.status, np.nan, np.nan), strict=True))
+        for (dataset, method), run in runs.items()
+        if (dataset, method) in evaluated
+        or all(outcome.status in statistics.FAILED for outcome in run.outcomes)
+        for outcome in run.outcomes
+        if outcome.status in statistics.FAILED
+        for metric in filter(_always_applies, suite.datasets[dataset].metrics)
+        if (key := (dataset, method, "energy", metric, outcome.replicate)) not in there
+    ]
+    return pd.DataFrame([*values[COLUMNS].to_dict("records"), *failed], columns=COLUMNS)
+
+
+def _always_applies(metric: str) -> bool:
+    requires = registry.describe("metrics", metric).attributes.get("requires", ())
+    return "learned_log_z" not in requires
