@@ -25,14 +25,28 @@ class Component(nn.Module):
 
 
 class Dense(nn.Module):
-    """Affine map of vectors, one per replicate: (R, N, n_in) to (R, N, n_out)."""
+    """Affine map of vectors, one per replicate: (R, N, n_in) to (R, N, n_out).
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Length of the vectors.
+    streams : Streams
+        Where the initial weights are drawn.
+    gain : float
+        Standard deviation of an output for standard normal input.
+    spread : float
+        Standard deviation of the initial biases.
+    """
 
     elementwise = False
 
-    def __init__(self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0):
+    def __init__(
+        self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0, spread: float = 0.0
+    ):
         super().__init__()
         self.weight = nn.Parameter(streams.normal(n_in, n_out) * gain / math.sqrt(n_in))
-        self.bias = nn.Parameter(torch.zeros(streams.replicates, 1, n_out, device=streams.device))
+        self.bias = nn.Parameter(streams.normal(1, n_out) * spread)
 
     def forward(self, h: Tensor) -> Tensor:
         """Apply the map."""

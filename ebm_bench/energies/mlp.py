@@ -40,8 +40,11 @@ class Mlp(Network):
         """Create the layers; the last one starts small, so that training starts at the base."""
         sizes = [math.prod(self.event_shape), *[self.width] * self.depth]
         layers: list[nn.Module] = [Flatten(self.event_shape)]
-        for n_in, n_out in itertools.pairwise(sizes):
-            layers += [Dense(n_in, n_out, streams), Activation(self.activation)]
+        for depth, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+            # The first features are finer than the data are wide and spread over them; with
+            # coarser ones that all bend at the origin, modes take thousands of steps to show.
+            fine = {"gain": 2.0, "spread": 2.0} if depth == 0 else {}
+            layers += [Dense(n_in, n_out, streams, **fine), Activation(self.activation)]
         self.layers = nn.ModuleList([*layers, Dense(self.width, 1, streams, gain=0.1)])
 
     def directions(self) -> Tensor:
