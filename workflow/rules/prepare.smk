@@ -19,6 +19,8 @@ rule prepare:
         f"{RESULTS}/logs/prepare_{{dataset}}.log",
     wildcard_constraints:
         dataset="|".join(IMAGE_SETS),
+    # Before anything else: what waits for the data takes longest.
+    priority: 100
     conda:
         "../../environment.yml"
     params:
