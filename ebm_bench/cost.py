@@ -53,3 +53,14 @@ class FlopCounter(TorchDispatchMode):
         if count is not None:
             self.total += count(*args, **(kwargs or {}), out_val=out)
         return out
+
+
+def warm_up(device: str) -> None:
+    """Do once what torch does at the first counted derivative, and takes a second for.
+
+    Otherwise the first of the methods that share a process would pay for it.
+    """
+    x = torch.ones(2, 2, device=device, requires_grad=True)
+    with FlopCounter():
+        (slope,) = torch.autograd.grad((x @ x).square().sum(), x, create_graph=True)
+        torch.autograd.grad(slope.sum(), x)

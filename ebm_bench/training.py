@@ -240,6 +240,7 @@ class _Trainer:
 
     def setup(self) -> None:
         """Fit the energy's base and the objective's own parts."""
+        cost.warm_up(self.device)
         cost.reset_peak(self.device)
         started = time.perf_counter()
         parts, streams = self.parts, self.parts.streams.child("fit")

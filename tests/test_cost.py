@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import torch
 
 from ebm_bench import cost
@@ -24,3 +27,19 @@ def test_peak_memory_sees_an_allocation():
     before = cost.peak("cpu")
     block = torch.ones(64 * 1024 * 1024)
     assert cost.peak("cpu") - before > 0.8 * block.nbytes
+
+
+def test_nothing_is_imported_in_the_first_step_after_warming_up():
+    code = """
+import sys, torch
+from ebm_bench import cost
+cost.warm_up("cpu")
+before = set(sys.modules)
+x = torch.ones(2, 2, requires_grad=True)
+with cost.FlopCounter():
+    (slope,) = torch.autograd.grad((x @ x).exp().sum(), x, create_graph=True)
+    torch.autograd.grad(slope.sum(), x)
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
