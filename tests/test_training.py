@@ -59,7 +59,7 @@ def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
     folder = tmp_path / "runs" / "eight_gaussians" / method
     record = records.read(records.Run, folder / "run.json")
     assert [o.status for o in record.outcomes] == ["ok", "ok"]
-    assert record.cost.parameters == (0 if method == "truth" else record.cost.parameters)
+    assert (record.cost.parameters == 0) == (method == "truth")
     restored = training.restore(suite, "eight_gaussians", method, folder, "cpu")
     trained, _ = run(method)
     x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
