@@ -88,6 +88,52 @@ class Streams:
         return out
 
 
+class Recording(Streams):
+    """Streams that keep what is drawn, to draw the like again and to replay it.
+
+    Parameters
+    ----------
+    streams : Streams
+        Where the numbers come from.
+
+    Attributes
+    ----------
+    draws : list of Tensor
+        What was drawn, in order.
+    """
+
+    def __init__(self, streams: Streams):
+        vars(self).update(vars(streams))
+        self.draws: list[torch.Tensor] = []
+        self._calls: list[tuple] = []
+
+    def _fill(self, shape, dtype, draw) -> torch.Tensor:
+        self._calls.append((shape, dtype, draw))
+        self.draws.append(super()._fill(shape, dtype, draw))
+        return self.draws[-1]
+
+    def redraw(self) -> list[torch.Tensor]:
+        """Draw new numbers of the same kinds, shapes and order."""
+        return [super(Recording, self)._fill(*call) for call in self._calls]
+
+
+class Replay(Streams):
+    """Streams that hand out numbers that were drawn before, in their order.
+
+    Parameters
+    ----------
+    draws : list of Tensor
+        As `Recording` keeps them, each (R, ...).
+    """
+
+    def __init__(self, draws: list[torch.Tensor]):
+        self._draws, self._next = draws, 0
+
+    def _fill(self, shape, dtype, draw) -> torch.Tensor:
+        self._next += 1
+        return self._draws[self._next - 1]
+
+
 def _hash(*parts: object) -> int:
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ebm_bench.streams import Streams, _hash
+from ebm_bench.streams import Recording, Replay, Streams, _hash
 
 DRAWS = {
     "normal": lambda s: s.normal(5),
@@ -85,3 +85,32 @@ def test_the_hash_is_the_same_everywhere_and_always():
     # Published numbers depend on it: these may never change.
     assert _hash(0, "two_moons", "data", 0) == 485667206318131303
     assert _hash(1) == 1469723619026552644
+
+
+def _draw_some(streams):
+    return [
+        streams.normal(3),
+        streams.integers(5, 2),
+        streams.rademacher(2, dtype=torch.float64),
+        streams.uniform(2, 2),
+    ]
+
+
+def test_a_recording_draws_what_its_streams_draw():
+    expected = _draw_some(Streams(seed=3, replicates=2))
+    recorded = _draw_some(Recording(Streams(seed=3, replicates=2)))
+    assert all(map(torch.equal, expected, recorded))
+
+
+def test_a_recording_redraws_what_its_streams_would_draw_next():
+    streams, recording = Streams(seed=3, replicates=2), Recording(Streams(seed=3, replicates=2))
+    _draw_some(streams), _draw_some(recording)
+    replayed = _draw_some(Replay(recording.redraw()))
+    assert all(map(torch.equal, _draw_some(streams), replayed))
+
+
+def test_a_replay_repeats_a_recording():
+    recording = Recording(Streams(seed=3, replicates=2))
+    drawn = _draw_some(recording)
+    for _ in range(2):
+        assert all(map(torch.equal, drawn, _draw_some(Replay(recording.draws))))
