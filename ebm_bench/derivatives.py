@@ -1,19 +1,17 @@
 """Derivatives of energies with respect to points: the compute core.
 
-Networks of affine and elementwise layers are differentiated by plain tensor operations: one
-sweep forward for the tangents, one backward for the adjoint, and no derivative of a
-derivative when the loss is differentiated with respect to the weights. With pre-activations
-``a``, their tangents ``t`` along a direction ``v`` and the adjoints ``g`` of the activations,
-``vᵀ ∇²f v = Σ g σ''(a) t²`` over all units of all layers. Any other energy goes through
-automatic differentiation, twice.
+Networks of affine and elementwise layers go through `ebm_bench.sweeps`, which needs no
+derivative of a derivative. Any other energy goes through automatic differentiation, twice.
 """
+
+import logging
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-# Numbers in the tangents of one chunk of directions: about what a cache holds.
-_CHUNK = 1 << 20
+from ebm_bench import sweeps
+
+log = logging.getLogger("ebm_bench")
 
 
 def gradient(energy: nn.Module, x: Tensor) -> Tensor:
@@ -31,9 +29,9 @@ def gradient(energy: nn.Module, x: Tensor) -> Tensor:
     Tensor of shape (R, B, *event_shape)
         ``∇E``, itself differentiable in the weights and in ``x``.
     """
-    if hasattr(energy, "layers"):
+    if _is_network(energy):
         energy.evaluations += x.shape[1]
-        return _sweep(energy, x)[0]
+        return _network(energy, x)[0]
     return _autograd_gradient(energy, x)[0]
 
 
@@ -55,11 +53,11 @@ def curvature(energy: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         ``Σ_k v_kᵀ ∇²E v_k``.
     """
     energy.evaluations += v.shape[1] * x.shape[1]
-    if hasattr(energy, "layers"):
+    if _is_network(energy):
         energy.evaluations += x.shape[1]
-        first, slopes = _sweep(energy, x)
         t = v / energy.scale.unsqueeze(1)
-        return first, _network_curvature(energy, t, slopes) + t.square().flatten(3).sum((1, 3))
+        first, total = _network(energy, x, t)
+        return first, total + t.square().flatten(3).sum((1, 3))
     first, point = _autograd_gradient(energy, x)
     total = sum(
         (_autograd_product(first, point, direction) * direction).flatten(2).sum(2)
@@ -83,13 +81,12 @@ def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     laplacian : Tensor of shape (R, B)
         ``ΔE``, exactly.
     """
-    if hasattr(energy, "layers"):
-        v = energy.directions()
+    if _is_network(energy):
+        v, staircase = energy.directions()
         energy.evaluations += (1 + v.shape[1]) * x.shape[1]
-        first, slopes = _sweep(energy, x)
         scale = energy.scale.unsqueeze(1)
-        base = scale.pow(-2).flatten(1).sum(1, keepdim=True)
-        return first, _network_curvature(energy, v / scale, slopes) + base
+        first, total = _network(energy, x, v / scale, staircase)
+        return first, total + scale.pow(-2).flatten(1).sum(1, keepdim=True)
     size = x[0, 0].numel()
     energy.evaluations += size * x.shape[1]
     first, point = _autograd_gradient(energy, x)
@@ -101,51 +98,36 @@ def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return first, sum(row.flatten(2)[..., i] for i, row in enumerate(rows))
 
 
-def _sweep(energy, x: Tensor):
-    """Gradient of a network energy, and (σ', g σ'') of each elementwise layer."""
+def _is_network(energy: nn.Module) -> bool:
+    """Tell whether the sweeps know all that an energy is made of."""
+    if sweeps.covers(getattr(energy, "layers", ())):
+        return True
+    log.debug("%s is differentiated automatically", type(energy).__name__)
+    return False
+
+
+def _network(
+    energy: nn.Module, x: Tensor, t: Tensor | None = None, staircase: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Gradient of a network energy, and curvature of its network without the base.
+
+    Parameters
+    ----------
+    energy : Network
+    x : Tensor of shape (R, B, *event_shape)
+    t : Tensor of shape (R, K, B or 1, *event_shape), optional
+        Directions in units of the energy's scale.
+    staircase : bool
+        See `Network.directions`.
+
+    Returns
+    -------
+    gradient : Tensor of shape (R, B, *event_shape)
+    curvature : Tensor of shape (R, B), or None without directions
+    """
     u = (x - energy.location) / energy.scale
-    h, slopes = u, {}
-    for index, layer in enumerate(energy.layers):
-        if layer.elementwise:
-            slopes[index] = layer.slopes(h)
-        h = layer(h)
-    g = torch.ones_like(h)
-    for index, layer in reversed(list(enumerate(energy.layers))):
-        if layer.elementwise:
-            first, second = slopes[index]
-            slopes[index] = (first, g * second)
-            g = g * first
-        else:
-            g = layer.adjoint(g)
-    return (g + u) / energy.scale, slopes
-
-
-def _network_curvature(energy, t: Tensor, slopes) -> Tensor:
-    """Sum over directions of the network's curvature, (R, B), in chunks of directions."""
-    points = next(iter(slopes.values()))[0].shape[1]
-    widest = max(first[0, 0].numel() for first, _ in slopes.values())
-    count = max(1, _CHUNK // (points * max(widest, t[0, 0, 0].numel())))
-    chunks = t.split(count, dim=1)
-    if len(chunks) == 1:
-        return _chunk_curvature(energy, t, slopes)
-    # Recomputed in the backward pass, so that memory does not grow with the directions.
-    return sum(
-        checkpoint(_chunk_curvature, energy, chunk, slopes, use_reentrant=False) for chunk in chunks
-    )
-
-
-def _chunk_curvature(energy, t: Tensor, slopes) -> Tensor:
-    directions, total, last = t.shape[1], 0.0, max(slopes)
-    for index, layer in enumerate(energy.layers):
-        if layer.elementwise:
-            first, weighted = slopes[index]
-            total = total + (weighted * t.square().sum(1)).flatten(2).sum(2)
-            if index == last:
-                return total
-            t = first.unsqueeze(1) * t
-        else:
-            t = layer.linear(t.flatten(1, 2)).unflatten(1, (directions, -1))
-    raise AssertionError("a network has at least one elementwise layer")
+    gradient, curvature = sweeps.differentiate(energy.layers, u, t, staircase)
+    return (gradient + u) / energy.scale, curvature
 
 
 def _autograd_gradient(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

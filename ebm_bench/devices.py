@@ -1,5 +1,6 @@
 """Where tensors live: the CPU, or a GPU that no other process of this user works on."""
 
+import ctypes
 import logging
 import os
 import tempfile
@@ -13,6 +14,36 @@ from filelock import FileLock, Timeout
 from ebm_bench.errors import InputError
 
 log = logging.getLogger("ebm_bench")
+
+
+# Parameters of mallopt, in bytes: free memory to keep, and the largest size that is not mapped.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = (-1, 1 << 29), (-3, 1 << 25)
+
+
+def prepare_process() -> None:
+    """Make a process fit for many tensor operations, which are small but for their number.
+
+    Numbers too small to be normal take a hundred times as long as others and are flushed to
+    zero. Freed memory is kept: tensors of some hundred kilobytes would otherwise be mapped
+    anew each time, which takes longer than filling them.
+    """
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        libc = ctypes.CDLL(None)
+        for parameter, value in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            libc.mallopt(parameter, value)
+    except (AttributeError, OSError):  # another C library: as it is
+        return
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, so that a peak is that of what follows."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return
 
 
 def resolve(name: str) -> str:
@@ -54,6 +85,7 @@ def claim(name: str) -> Iterator[str]:
     str
         What torch calls the device.
     """
+    prepare_process()
     device, gpus = resolve(name), _gpus()
     if name not in ("auto", "cuda") or not gpus:
         yield device

@@ -245,8 +245,8 @@ class Suite(_Strict):
 
 
 _TRAINING_CODE = (
-    "training", "streams", "modules", "optimisation", "derivatives", "couplings", "flows",
-    "objectives", "energies", "noise", "datasets",
+    "training", "streams", "modules", "optimisation", "sweeps", "derivatives", "couplings",
+    "flows", "objectives", "energies", "noise", "datasets",
 )  # fmt: skip
 
 

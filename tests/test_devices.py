@@ -113,3 +113,29 @@ def test_this_machine():
     import torch
 
     assert len(devices._gpus()) == torch.cuda.device_count()
+
+
+def test_a_prepared_process_flushes_denormal_numbers():
+    code = (
+        "import torch; from ebm_bench import devices; devices.prepare_process();"
+        "assert (torch.tensor([1e-39]) * 0.5).item() == 0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other allocators")
+def test_a_prepared_process_keeps_freed_memory_until_it_is_released():
+    code = """
+import torch
+from ebm_bench import devices
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+devices.prepare_process()
+parts = [torch.ones(1 << 18) for _ in range(100)]  # 100 MiB in pieces
+full = resident()
+del parts
+assert full - resident() < 20 << 20
+devices.release_memory()
+assert full - resident() > 80 << 20
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

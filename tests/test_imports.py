@@ -12,7 +12,7 @@ ROOT = Path(ebm_bench.__file__).parent
 # A unit may import what stands before it, and nothing else of the package.
 ORDER = [
     "errors", "registry", "streams", "modules", "suite", "records", "progress",
-    "provenance", "devices", "optimisation", "derivatives", "cost", "couplings", "flows",
+    "provenance", "devices", "optimisation", "sweeps", "derivatives", "cost", "couplings", "flows",
     "noise", "energies", "datasets", "samplers", "metrics", "objectives",
     "model", "training", "evaluation", "api", "report", "cli",
 ]  # fmt: skip

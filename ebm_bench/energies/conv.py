@@ -50,7 +50,7 @@ class Conv(Network):
         layers += [Flatten(shape), Dense(size, 1, streams, gain=0.1)]
         self.layers = nn.ModuleList(layers)
 
-    def directions(self) -> Tensor:
+    def directions(self) -> tuple[Tensor, bool]:
         """Sum unit vectors of pixels so far apart that no unit sees two of them.
 
         Such pixels have no mixed second derivative, so the curvature along the sum of their
@@ -70,6 +70,5 @@ class Conv(Network):
         label = plane * rows * columns + colour
         count = channels * rows * columns
         one_hot = torch.arange(count, device=label.device).view(-1, 1, 1, 1) == label
-        return one_hot.to(self.scale.dtype)[None, :, None].expand(
-            self.replicates, count, 1, *self.event_shape
-        )
+        one_hot = one_hot.to(self.scale.dtype)[None, :, None]
+        return one_hot.expand(self.replicates, count, 1, *self.event_shape), False

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ebm_bench.energies.base import Energy
+from ebm_bench.modules import Affine
 from ebm_bench.streams import Streams
 
 
-class Convolution(nn.Module):
+class Convolution(Affine):
     """3×3 convolution of stride 2 with one padding pixel, one per replicate.
 
     Maps (R, N, C_in, H, W) to (R, N, C_out, ⌈H/2⌉, ⌈W/2⌉).
     """
 
-    elementwise = False
     kernel, stride, padding = 3, 2, 1
 
     def __init__(self, in_shape: Sequence[int], channels: int, streams: Streams):
@@ -50,18 +50,44 @@ class Convolution(nn.Module):
             F.conv_transpose2d, g, None, padding=self.padding, output_padding=extra
         )
 
+    def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
+        """Differentiate ``⟨g, linear(t)⟩`` by the weight."""
+        weight = self.weight.flatten(0, 1)
+        found = torch.ops.aten.convolution_backward(
+            _stacked(g),
+            _stacked(t),
+            weight,
+            None,
+            [self.stride] * 2,
+            [self.padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            t.shape[0],
+            [False, True, False],
+        )[1]
+        return found.view_as(self.weight)
+
+    def bias_gradient(self, g: Tensor) -> Tensor:
+        """Differentiate ``⟨g, forward(h)⟩`` by the bias."""
+        return g.sum((1, 3, 4))
+
     def _grouped(self, operation, h: Tensor, bias: Tensor | None, **options) -> Tensor:
         replicates, n = h.shape[:2]
-        stacked = h.transpose(0, 1).reshape(n, -1, *h.shape[3:])
         weight = self.weight.flatten(0, 1)
-        out = operation(stacked, weight, bias, stride=self.stride, groups=replicates, **options)
+        out = operation(_stacked(h), weight, bias, stride=self.stride, groups=replicates, **options)
         return out.view(n, replicates, -1, *out.shape[2:]).transpose(0, 1)
 
 
-class Flatten(nn.Module):
+def _stacked(h: Tensor) -> Tensor:
+    """Put the replicates beside each other as channels: (R, N, C, H, W) to (N, R·C, H, W)."""
+    return h.transpose(0, 1).flatten(1, 2)
+
+
+class Flatten(Affine):
     """Turn points of any shape into vectors: (R, N, *shape) to (R, N, n)."""
 
-    elementwise = False
+    weight = bias = None
 
     def __init__(self, shape: Sequence[int]):
         super().__init__()
@@ -77,50 +103,62 @@ class Flatten(nn.Module):
         """Apply the transpose, which is the inverse."""
         return g.unflatten(2, self.shape)
 
+    def weight_gradient(self, t: Tensor, g: Tensor) -> None:
+        """There is no weight."""
+
 
 class Activation(nn.Module):
-    """An elementwise function with its first two derivatives."""
+    """An elementwise function with its first three derivatives."""
 
     elementwise = True
 
     def __init__(self, function: str):
         super().__init__()
         self.function = function
-        self.smooth = function in _SLOPES
+        self.smooth = function in _DERIVATIVES
 
     def forward(self, a: Tensor) -> Tensor:
         """Apply the function."""
         return getattr(F, self.function)(a)
 
-    def slopes(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        """First and second derivative at ``a``, each of its shape."""
-        return _SLOPES[self.function](a)
+    def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
+        """Value and the derivatives up to an order of 1 to 3 at ``a``, each of its shape."""
+        return _DERIVATIVES[self.function](a, order)
 
 
-def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
+def _silu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     s = torch.sigmoid(a)
-    bell = s * (1 - s)
-    return s + a * bell, bell * (2 + a * (1 - 2 * s))
+    bell = torch.addcmul(s, s, s, value=-1)
+    value, first = a * s, torch.addcmul(s, a, bell)
+    if order == 1:
+        return value, first
+    tilt = torch.rsub(s, 1, alpha=2)
+    second = (a * tilt).add_(2).mul_(bell)
+    if order == 2:
+        return value, first, second
+    return value, first, second, (bell * -6).add_(1).mul_(a).add_(tilt, alpha=3).mul_(bell)
 
 
-def _softplus(a: Tensor) -> tuple[Tensor, Tensor]:
+def _softplus(a: Tensor, order: int) -> tuple[Tensor, ...]:
     s = torch.sigmoid(a)
-    return s, s * (1 - s)
+    bell = torch.addcmul(s, s, s, value=-1)
+    return (F.softplus(a), s, bell, torch.rsub(s, 1, alpha=2).mul_(bell))[: order + 1]
 
 
-def _tanh(a: Tensor) -> tuple[Tensor, Tensor]:
+def _tanh(a: Tensor, order: int) -> tuple[Tensor, ...]:
     t = torch.tanh(a)
     first = 1 - t * t
-    return first, -2 * t * first
+    return (t, first, -2 * t * first, (6 * t * t - 2) * first)[: order + 1]
 
 
-def _gelu(a: Tensor) -> tuple[Tensor, Tensor]:
+def _gelu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     cdf = 0.5 * (1 + torch.erf(a / math.sqrt(2)))
     pdf = torch.exp(-0.5 * a * a) / math.sqrt(2 * math.pi)
-    return cdf + a * pdf, pdf * (2 - a * a)
+    all_orders = (a * cdf, cdf + a * pdf, pdf * (2 - a * a), pdf * a * (a * a - 4))
+    return all_orders[: order + 1]
 
 
-_SLOPES = {"silu": _silu, "softplus": _softplus, "tanh": _tanh, "gelu": _gelu}
+_DERIVATIVES = {"silu": _silu, "softplus": _softplus, "tanh": _tanh, "gelu": _gelu}
 
 
 class Network(Energy):
@@ -148,16 +186,17 @@ class Network(Energy):
             h = layer(h)
         return h.squeeze(2) + 0.5 * u.flatten(2).square().sum(2)
 
-    def directions(self) -> Tensor:
+    def directions(self) -> tuple[Tensor, bool]:
         """Directions whose curvatures under ``f`` add up to its Laplacian.
 
         Returns
         -------
-        Tensor of shape (R, K, 1, *event_shape)
+        directions : Tensor of shape (R, K, 1, *event_shape)
             All unit vectors, unless the architecture allows fewer.
+        staircase : bool
+            Whether the first layer maps direction ``k`` to a vector that starts with ``k`` zeros.
         """
         size = math.prod(self.event_shape)
         unit = torch.eye(size, dtype=self.scale.dtype, device=self.scale.device)
-        return unit.view(1, size, 1, *self.event_shape).expand(
-            self.replicates, size, 1, *self.event_shape
-        )
+        unit = unit.view(1, size, 1, *self.event_shape)
+        return unit.expand(self.replicates, size, 1, *self.event_shape), False

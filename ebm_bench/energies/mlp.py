@@ -14,6 +14,8 @@ from ebm_bench.modules import Dense
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
+_FEW = 16  # dimensions, below which a basis is not worth its computation
+
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -47,16 +49,17 @@ class Mlp(Network):
             layers += [Dense(n_in, n_out, streams, **fine), Activation(self.activation)]
         self.layers = nn.ModuleList([*layers, Dense(self.width, 1, streams, gain=0.1)])
 
-    def directions(self) -> Tensor:
+    def directions(self) -> tuple[Tensor, bool]:
         """Directions that span what the first layer sees: no more than its width of them.
 
         Orthogonal to the rows of the first weight matrix the network is flat. An orthonormal
-        basis of their span therefore has the whole trace of the Hessian.
+        basis of their span therefore has the whole trace of the Hessian, and the one of the QR
+        decomposition turns the matrix into a triangular one, half of which is zero.
         """
         size = math.prod(self.event_shape)
-        if size <= self.width:
+        if size < _FEW:
             return super().directions()
         with torch.no_grad():  # The trace does not depend on which basis is taken.
             seen = self.layers[1].weight / self.scale.view(-1, size, 1)
             basis = torch.linalg.qr(seen).Q.mT
-        return basis.reshape(self.replicates, self.width, 1, *self.event_shape)
+        return basis.reshape(self.replicates, -1, 1, *self.event_shape), True

@@ -1,0 +1,323 @@
+"""Derivatives of networks of affine and elementwise layers, by plain tensor operations.
+
+A sweep forward gives the inputs ``h`` of all layers, one backward the adjoints ``g`` of their
+outputs, and a second one forward the tangents ``t`` of the inputs along directions ``v``. Then
+``vᵀ ∇²f v = Σ g σ'' t²`` over the units of all elementwise layers. The derivative of both
+sweeps with respect to the weights is written out, so that a loss made of them needs no
+derivative of a derivative, and so that the memory for many directions does not grow with their
+number: they pass in chunks, each of which leaves nothing but its share of the gradient.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Numbers in the tangents of one chunk of directions: about what a cache holds.
+CHUNK = 1 << 18
+
+
+def covers(layers: Sequence[nn.Module]) -> bool:
+    """Tell whether layers are affine and smooth elementwise ones, ending with an affine one."""
+    kinds = [getattr(layer, "elementwise", None) for layer in layers]
+    return (
+        bool(kinds)
+        and None not in kinds
+        and not kinds[0]
+        and not kinds[-1]
+        and any(kinds)
+        and not any(a and b for a, b in itertools.pairwise(kinds))
+        and all(layer.smooth for layer in layers if layer.elementwise)
+    )
+
+
+def differentiate(
+    layers: Sequence[nn.Module], u: Tensor, t: Tensor | None = None, staircase: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Differentiate a network once, and twice along directions.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.Module
+        From (R, B, *event_shape) to (R, B, 1); see `covers`.
+    u : Tensor of shape (R, B, *event_shape)
+        Where.
+    t : Tensor of shape (R, K, B or 1, *event_shape), optional
+        Directions of each point, or those that all points share. They are held constant.
+    staircase : bool
+        Whether the tangents of the first k units along direction k are zero.
+
+    Returns
+    -------
+    gradient : Tensor of shape (R, B, *event_shape)
+    curvature : Tensor of shape (R, B), or None
+        Summed over the directions.
+    """
+    weights = [w for layer in layers for w in _weights(layer)]
+    return _Network.apply(u, t, staircase, list(layers), *weights)
+
+
+def _weights(layer: nn.Module) -> tuple[Tensor, ...]:
+    return () if layer.elementwise or layer.weight is None else (layer.weight, layer.bias)
+
+
+class _Network(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, u, t, staircase, layers, *weights):
+        learns = any(ctx.needs_input_grad)
+        ctx.sweeps = _Sweeps(layers, u, order=1 + (t is not None) + learns)
+        ctx.tangents = ctx.ahead = None
+        if t is None:
+            return ctx.sweeps.gradient, None
+        ctx.tangents = _Tangents(ctx.sweeps, t, staircase)
+        if len(ctx.tangents.chunks) > 1 and learns:
+            # A loss is a mean over points, whose gradient can be formed before it is asked for.
+            ctx.ahead = _Gradients()
+            ctx.tangents.differentiate(ctx.ahead)
+        else:
+            ctx.tangents.sweep()
+        return ctx.sweeps.gradient, ctx.tangents.curvature()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_gradient, of_curvature):
+        sweeps, tangents = ctx.sweeps, ctx.tangents
+        if tangents is None:
+            return _returned(sweeps, *sweeps.differentiate(of_gradient, {}, _Gradients()))
+        factor = of_curvature[:, :1]
+        if torch.equal(of_curvature, factor.expand_as(of_curvature)) and factor.all():
+            # The same for all points: taken out of everything and put back in the end.
+            found, each = ctx.ahead, None
+            of_gradient = of_gradient / _with_axes(factor, of_gradient)
+        elif ctx.ahead is None:
+            found, each, factor = None, of_curvature, None
+        else:
+            raise RuntimeError("the curvature along many directions enters losses as a mean")
+        if found is None:
+            found = _Gradients()
+            tangents.differentiate(found, each)
+        squares = tangents.squares
+        if each is not None:
+            squares = {i: value * _with_axes(each, value) for i, value in squares.items()}
+        of_u, found = sweeps.differentiate(of_gradient, squares, found)
+        return _returned(sweeps, of_u, found, factor)
+
+
+def _returned(
+    sweeps: "_Sweeps", of_u: Tensor, found: "_Gradients", factor: Tensor | None = None
+) -> tuple[Tensor | None, ...]:
+    """Order derivatives as the arguments of `_Network`, times the factor (R, 1)."""
+    weights = [
+        kind.get(i)
+        for i, layer in enumerate(sweeps.layers)
+        for kind, _ in zip((found.weight, found.bias), _weights(layer), strict=False)
+    ]
+    if factor is not None:
+        of_u, *weights = (
+            value if value is None else value * _with_axes(factor, value)
+            for value in (of_u, *weights)
+        )
+    return of_u, None, None, None, *weights
+
+
+def _with_axes(factor: Tensor, value: Tensor) -> Tensor:
+    """Give factors of points, (R, B or 1), as many axes as a value has."""
+    return factor.reshape(*factor.shape, *[1] * (value.dim() - 2))
+
+
+class _Gradients:
+    """What a loss's derivative is by weights, biases and first slopes, by layer."""
+
+    def __init__(self):
+        self.weight: dict[int, Tensor] = {}
+        self.bias: dict[int, Tensor] = {}
+        self.first: dict[int, Tensor] = {}
+
+
+def _add(to: dict[int, Tensor], i: int, value: Tensor | None) -> None:
+    if value is not None:
+        to[i] = to[i].add_(value) if i in to else value
+
+
+class _Sweeps:
+    """Inputs and adjoints of all layers; everything goes by the position of the layer."""
+
+    def __init__(self, layers: list[nn.Module], u: Tensor, order: int):
+        self.layers = layers
+        self.h: list[Tensor] = []
+        # First derivatives of the elementwise layers, and as many more as are asked for.
+        self.slopes: dict[int, tuple[Tensor, ...]] = {}
+        for i, layer in enumerate(layers):
+            self.h.append(u)
+            if layer.elementwise:
+                u, *self.slopes[i] = layer.derivatives(u, order)
+            elif i + 1 < len(layers):
+                u = layer(u)
+        self.start, self.last = min(self.slopes), max(self.slopes)
+        self.g: list[Tensor] = []
+        g = u.new_ones(*u.shape[:2], 1)
+        for i in reversed(range(len(layers))):
+            self.g.insert(0, g)
+            g = g * self.slopes[i][0] if layers[i].elementwise else layers[i].adjoint(g)
+        self.gradient = g
+
+    def differentiate(
+        self, p: Tensor, squares: dict[int, Tensor], tangents: _Gradients
+    ) -> tuple[Tensor, _Gradients]:
+        """Differentiate through the adjoints and the inputs.
+
+        Parameters
+        ----------
+        p : Tensor of shape (R, B, *event_shape)
+            Derivative of the loss by the gradient.
+        squares : dict of int to Tensor
+            Of the tangents, times the derivative of the loss by the curvature.
+        tangents : _Gradients
+            What came through the tangents.
+
+        Returns
+        -------
+        of_u : Tensor of shape (R, B, *event_shape)
+            Derivative of the loss by the points.
+        into : _Gradients
+            By all weights and biases.
+        """
+        into = _Gradients()
+        for i, layer in enumerate(self.layers):
+            if layer.elementwise:
+                first, second, *_ = self.slopes[i]
+                into.first[i] = p * self.g[i]
+                if i in tangents.first:
+                    into.first[i] += tangents.first[i]
+                p = p * first
+                if i in squares:
+                    p.addcmul_(second, squares[i])
+            elif layer.weight is not None:
+                into.weight[i] = layer.weight_gradient(p, self.g[i])
+                if i in tangents.weight:
+                    into.weight[i] += tangents.weight[i]
+            if not layer.elementwise and i + 1 < len(self.layers):
+                p = layer.linear(p)
+        q = None
+        for i in reversed(range(self.last + 1)):
+            layer = self.layers[i]
+            if layer.elementwise:
+                first, second, *third = self.slopes[i]
+                of_h = into.first[i].mul_(second)
+                if i in squares:
+                    of_h.addcmul_(self.g[i] * third[0], squares[i])
+                q = of_h if q is None else of_h.addcmul_(q, first)
+                continue
+            if layer.weight is not None:
+                into.weight[i] += layer.weight_gradient(self.h[i], q)
+                into.bias[i] = layer.bias_gradient(q)
+            q = layer.adjoint(q)
+        return q, into
+
+
+class _Tangents:
+    """Tangents along directions, with the sums of their squares."""
+
+    def __init__(self, sweeps: _Sweeps, t: Tensor, staircase: bool):
+        self.sweeps = sweeps
+        # Until the first elementwise layer, points do not matter.
+        self.lead: list[Tensor] = []
+        for layer in sweeps.layers[: sweeps.start]:
+            self.lead.append(t)
+            t = _each_direction(layer.linear, t)
+        self.t = t
+        # Curvature is the sum of the factors times half the squares.
+        self.factors = {i: (sweeps.g[i] * slopes[1]).mul_(2) for i, slopes in sweeps.slopes.items()}
+        self.squares = {i: torch.zeros_like(f) for i, f in self.factors.items()}
+        self.squares[sweeps.start] = t.square().sum(1)
+        size = max(factor.numel() for factor in self.factors.values())
+        self.chunks = t.split(max(1, CHUNK // size), dim=1)
+        lengths = [chunk.shape[1] for chunk in self.chunks]
+        # A multiple of 16 keeps the rows aligned.
+        before = [n // 16 * 16 for n in itertools.accumulate(lengths, initial=0)]
+        self.skips = before[:-1] if staircase else [0] * len(lengths)
+        self.kept: list[tuple[Tensor, Tensor | None]] | None = None
+
+    def curvature(self) -> Tensor:
+        """Curvature along all directions, (R, B)."""
+        return sum(
+            0.5 * (self.factors[i] * squares).flatten(2).sum(2)
+            for i, squares in self.squares.items()
+        )
+
+    def sweep(self) -> None:
+        """Carry all directions up the layers, and keep the tangents where they are few."""
+        for chunk, skip in zip(self.chunks, self.skips, strict=True):
+            found = self._up(chunk, skip)
+        if len(self.chunks) == 1:
+            self.kept = found
+
+    def differentiate(self, into: _Gradients, each: Tensor | None = None) -> None:
+        """Differentiate the sum of the curvatures, each times its factor (R, B)."""
+        sweeps = self.sweeps
+        factors = {
+            i: f if each is None else f * _with_axes(each, f) for i, f in self.factors.items()
+        }
+        found = [self.kept] if self.kept else map(self._up, self.chunks, self.skips)
+        downs = [
+            self._down(one, skip, factors, into)
+            for one, skip in zip(found, self.skips, strict=True)
+        ]
+        factor = factors[sweeps.start]
+        if self.t.shape[2] < factor.shape[1]:
+            factor = factor.sum(1, keepdim=True)
+        g = self.t * factor.unsqueeze(1)
+        if sweeps.start < sweeps.last:
+            g += torch.cat(downs, dim=1)
+        for i in reversed(range(sweeps.start)):
+            layer, t = sweeps.layers[i], self.lead[i]
+            _add(into.weight, i, layer.weight_gradient(t.flatten(1, 2), g.flatten(1, 2)))
+            if i > 0:
+                g = _each_direction(layer.adjoint, g)
+
+    def _up(self, t: Tensor, skip: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Tangents at the input of each layer from the first elementwise one on."""
+        layers, slopes, found = self.sweeps.layers, self.sweeps.slopes, []
+        for i in range(self.sweeps.start, self.sweeps.last + 1):
+            before, product = t, None
+            if i - 1 in slopes:
+                # An elementwise layer acts with the affine one that follows it.
+                t, product = layers[i].modulated(t, slopes[i - 1][0], skip)
+                skip = 0
+            elif i not in slopes:
+                t = _each_direction(layers[i].linear, t)
+            elif i > self.sweeps.start:
+                for one in t.unbind(1):
+                    self.squares[i].addcmul_(one, one)
+            found.append((before, product))
+        return found
+
+    def _down(
+        self, found, skip: int, factors: dict[int, Tensor], into: _Gradients
+    ) -> Tensor | None:
+        """Differentiate by the tangents at the first elementwise layer, but for its squares."""
+        layers, slopes, g = self.sweeps.layers, self.sweeps.slopes, None
+        for i in reversed(range(self.sweeps.start + 1, self.sweeps.last + 1)):
+            t, product = found[i - self.sweeps.start]
+            if i in slopes:
+                own = t * factors[i].unsqueeze(1)
+                g = own if g is None else g.add_(own)
+            elif i - 1 in slopes:
+                is_first = i - 1 == self.sweeps.start
+                weight, g, first = layers[i].modulated_gradient(
+                    t, slopes[i - 1][0], product, g, skip if is_first else 0
+                )
+                _add(into.weight, i, weight)
+                _add(into.first, i - 1, first)
+            else:
+                weight = layers[i].weight_gradient(t.flatten(1, 2), g.flatten(1, 2))
+                _add(into.weight, i, weight)
+                g = _each_direction(layers[i].adjoint, g)
+        return g
+
+
+def _each_direction(function, t: Tensor) -> Tensor:
+    """Apply a map of points to directions (R, K, B, ...)."""
+    return function(t.flatten(1, 2)).unflatten(1, t.shape[1:3])
