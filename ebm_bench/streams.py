@@ -112,6 +112,12 @@ class Recording(Streams):
         self.draws.append(super()._fill(shape, dtype, draw))
         return self.draws[-1]
 
+    def on(self, streams: Streams) -> "Recording":
+        """Remember the same draws, to be drawn from other streams."""
+        other = Recording(streams)
+        other._calls = self._calls
+        return other
+
     def redraw(self) -> list[torch.Tensor]:
         """Draw new numbers of the same kinds, shapes and order."""
         return [super(Recording, self)._fill(*call) for call in self._calls]

@@ -5,7 +5,7 @@ Nothing here imports torch: the workflow reads suites each time it starts.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from annotated_types import Ge, Gt, Le
@@ -78,6 +78,9 @@ class DatasetSpec(_Strict):
         The metric that is followed during training.
     curve_points : int
         How often, spaced evenly in the logarithm of the step.
+    compute : str
+        How steps run: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``, compiled
+        with matrix products in bfloat16; ``auto``, compiled where that saves time.
     """
 
     settings: dict[str, Any] = {}
@@ -89,6 +92,7 @@ class DatasetSpec(_Strict):
     rank_by: str
     curve: str
     curve_points: Annotated[int, Ge(2)] = 10
+    compute: Literal["auto", "eager", "compiled", "mixed"] = "auto"
 
 
 class MethodSpec(_Strict):
@@ -245,8 +249,8 @@ class Suite(_Strict):
 
 
 _TRAINING_CODE = (
-    "training", "streams", "modules", "optimisation", "sweeps", "derivatives", "couplings",
-    "flows", "objectives", "energies", "noise", "datasets",
+    "training", "compiling", "streams", "modules", "optimisation", "sweeps", "derivatives",
+    "couplings", "flows", "objectives", "energies", "noise", "datasets",
 )  # fmt: skip
 
 

@@ -55,6 +55,14 @@ def differentiate(
     curvature : Tensor of shape (R, B), or None
         Summed over the directions.
     """
+    if torch.compiler.is_compiling():
+        # The compiler differentiates plain operations better than it traces what is written out.
+        sweeps = _Sweeps(list(layers), u, order=1 + (t is not None))
+        if t is None:
+            return sweeps.gradient, None
+        tangents = _Tangents(sweeps, t, staircase)
+        tangents.sweep()
+        return sweeps.gradient, tangents.curvature()
     weights = [w for layer in layers for w in _weights(layer)]
     return _Network.apply(u, t, staircase, list(layers), *weights)
 
@@ -83,9 +91,9 @@ class _Network(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, of_gradient, of_curvature):
-        sweeps, tangents = ctx.sweeps, ctx.tangents
+        sweeps, tangents, by_u = ctx.sweeps, ctx.tangents, ctx.needs_input_grad[0]
         if tangents is None:
-            return _returned(sweeps, *sweeps.differentiate(of_gradient, {}, _Gradients()))
+            return _returned(sweeps, *sweeps.differentiate(of_gradient, {}, _Gradients(), by_u))
         factor = of_curvature[:, :1]
         if torch.equal(of_curvature, factor.expand_as(of_curvature)) and factor.all():
             # The same for all points: taken out of everything and put back in the end.
@@ -101,12 +109,12 @@ class _Network(torch.autograd.Function):
         squares = tangents.squares
         if each is not None:
             squares = {i: value * _with_axes(each, value) for i, value in squares.items()}
-        of_u, found = sweeps.differentiate(of_gradient, squares, found)
+        of_u, found = sweeps.differentiate(of_gradient, squares, found, by_u)
         return _returned(sweeps, of_u, found, factor)
 
 
 def _returned(
-    sweeps: "_Sweeps", of_u: Tensor, found: "_Gradients", factor: Tensor | None = None
+    sweeps: "_Sweeps", of_u: Tensor | None, found: "_Gradients", factor: Tensor | None = None
 ) -> tuple[Tensor | None, ...]:
     """Order derivatives as the arguments of `_Network`, times the factor (R, 1)."""
     weights = [
@@ -164,8 +172,8 @@ class _Sweeps:
         self.gradient = g
 
     def differentiate(
-        self, p: Tensor, squares: dict[int, Tensor], tangents: _Gradients
-    ) -> tuple[Tensor, _Gradients]:
+        self, p: Tensor, squares: dict[int, Tensor], tangents: _Gradients, by_u: bool
+    ) -> tuple[Tensor | None, _Gradients]:
         """Differentiate through the adjoints and the inputs.
 
         Parameters
@@ -176,10 +184,12 @@ class _Sweeps:
             Of the tangents, times the derivative of the loss by the curvature.
         tangents : _Gradients
             What came through the tangents.
+        by_u : bool
+            Whether to differentiate by the points too.
 
         Returns
         -------
-        of_u : Tensor of shape (R, B, *event_shape)
+        of_u : Tensor of shape (R, B, *event_shape) or None
             Derivative of the loss by the points.
         into : _Gradients
             By all weights and biases.
@@ -213,7 +223,7 @@ class _Sweeps:
             if layer.weight is not None:
                 into.weight[i] += layer.weight_gradient(self.h[i], q)
                 into.bias[i] = layer.bias_gradient(q)
-            q = layer.adjoint(q)
+            q = layer.adjoint(q) if i > 0 or by_u else None
         return q, into
 
 

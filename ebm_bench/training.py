@@ -16,7 +16,18 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from ebm_bench import cost, datasets, energies, metrics, objectives, provenance, records, samplers
+from ebm_bench import (
+    compiling,
+    cost,
+    datasets,
+    energies,
+    metrics,
+    objectives,
+    provenance,
+    records,
+    samplers,
+)
+from ebm_bench.compiling import CompiledLoss
 from ebm_bench.errors import InputError
 from ebm_bench.model import Model
 from ebm_bench.optimisation import Optimiser
@@ -232,6 +243,7 @@ class _Trainer:
             for i in range(self.spec.curve_points)
         }
         self.optimiser: Optimiser | None = None
+        self.compiled: CompiledLoss | None = None
 
     @property
     def seconds(self) -> float:
@@ -248,6 +260,7 @@ class _Trainer:
         parts.energy.fit(data)
         parts.objective.fit(parts.energy, data, streams)
         self._optimise()
+        self._compile()
         self._synchronise()
         self.setup_seconds = time.perf_counter() - started
         self._measure()
@@ -264,7 +277,7 @@ class _Trainer:
     def advance(self) -> None:
         """Take a step, and measure where the curve has a point."""
         started = time.perf_counter()
-        if self.step == 0:
+        if self.step == 0 and self.compiled is None:
             with cost.FlopCounter() as counter:
                 self._take_step()
             self.flops = float(counter.total)
@@ -331,6 +344,7 @@ class _Trainer:
             return False
         self.parts.load_state_dict(state["parts"])
         self._optimise()
+        self._compile()
         if self.optimiser:
             self.optimiser.load_state_dict(state["optimiser"])
         for name, saved in state["streams"].items():
@@ -384,9 +398,39 @@ class _Trainer:
             self.total,
         )
 
+    def _compile(self) -> None:
+        """Compile the step where the suite asks for it, or leaves it open and it pays."""
+        parts, chosen, device = self.parts, self.spec.compute, self.parts.streams.device
+        wanted = chosen in ("compiled", "mixed") and not parts.objective.samples_model
+        automatic = chosen == "auto" and compiling.pays(parts.objective, self.total, device)
+        if self.total == 0 or not (wanted or automatic):
+            return
+        x = parts.dataset.sample(parts.budget.batch_size, parts.streams.child("trial"))
+        try:
+            self.compiled = compiling.CompiledLoss(
+                parts.objective,
+                parts.energy,
+                self.streams["objective"],
+                x,
+                self.optimiser.parameters,
+                mixed=chosen == "mixed",
+            )
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            log.warning("not compiled: %s", str(error).splitlines()[0])
+            return
+        self.flops = float(self.compiled.flops)
+        log.info("compiled in %.1f s", self.compiled.seconds)
+
     def _take_step(self) -> None:
         parts = self.parts
         x = parts.dataset.sample(parts.budget.batch_size, self.streams["data"])
+        if self.compiled is not None:
+            gradients, loss = self.compiled(x)
+            parts.energy.evaluations += self.compiled.evaluations
+            self.optimiser.update(gradients, torch.isfinite(loss), self.step)
+            return
         loss = parts.objective.loss(parts.energy, x, self.streams["objective"])
         self.optimiser.step(loss, self.step)
 

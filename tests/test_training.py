@@ -1,3 +1,5 @@
+import contextlib
+import logging
 import resource
 import signal
 
@@ -19,7 +21,7 @@ METHODS = {
 }
 
 
-def make_suite(replicates=2, steps=12, seconds=60.0, methods=METHODS, **budget):
+def make_suite(replicates=2, steps=12, seconds=60.0, methods=METHODS, compute="eager", **budget):
     content = {
         "name": "test",
         "version": 1,
@@ -39,6 +41,7 @@ def make_suite(replicates=2, steps=12, seconds=60.0, methods=METHODS, **budget):
                 "rank_by": "hyvarinen_score",
                 "curve": "hyvarinen_score",
                 "curve_points": 4,
+                "compute": compute,
             }
         },
         "methods": methods,
@@ -233,6 +236,41 @@ def test_curve_is_spaced_in_the_logarithm_of_the_step():
     seconds = [p.seconds for p in record.curve if p.replicate == 0]
     assert seconds == sorted(seconds)
     assert record.cost.train_seconds == pytest.approx(seconds[-1] - record.cost.setup_seconds)
+
+
+def test_compiled_steps_are_the_same_steps(caplog):
+    caplog.set_level(logging.INFO, "ebm_bench")
+    eager_parts, eager = run("nce")
+    parts, compiled = run("nce", compute="compiled")
+    assert "compiled in" in caplog.text
+    for name, value in parts.state_dict().items():
+        torch.testing.assert_close(value, eager_parts.state_dict()[name], rtol=1e-4, atol=1e-5)
+    assert compiled.cost.energy_evaluations == eager.cost.energy_evaluations
+    assert compiled.cost.flops_per_step == eager.cost.flops_per_step
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(caplog, monkeypatch):
+    def loss(self, energy, x, streams):
+        torch._dynamo.graph_break()
+        return energy(x).mean(1)
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", loss)
+    _, record = run("dsm", steps=1, compute="compiled")
+    assert "not compiled" in caplog.text
+    assert [o.status for o in record.outcomes] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("steps", [10, 10**6])
+def test_compilation_is_left_to_long_trainings(steps, monkeypatch):
+    tried = []
+    monkeypatch.setattr(training.compiling, "CompiledLoss", lambda *a, **k: tried.append(a))
+    monkeypatch.setattr(training.compiling.shutil, "which", lambda name: "/usr/bin/g++")
+    suite = make_suite(steps=steps, compute="auto")
+    trainer = training._Trainer(suite, "eight_gaussians", "dsm", "cpu")
+    trainer._optimise()
+    with contextlib.suppress(AttributeError):  # of the compiled function that is none
+        trainer._compile()
+    assert bool(tried) == (steps == 10**6)
 
 
 def test_evaluation_does_not_count_as_cost():
