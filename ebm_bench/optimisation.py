@@ -1,6 +1,8 @@
 """Optimiser steps of many replicates at once, each clipped and ended on its own."""
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,16 +53,29 @@ class Optimiser:
         clip: float,
         steps: int,
     ):
-        self.players = [player for player in players if player]
-        if not self.players:
+        players = [player for player in players if player]
+        if not players:
             raise InputError("this energy has no parameters: there is nothing to train")
-        self.parameters = [parameter for player in self.players for parameter in player]
+        self.parameters = [parameter for player in players for parameter in player]
         self.learning_rate, self.clip, self.steps = learning_rate, clip, steps
         device = self.parameters[0].device
         self.alive = torch.ones(replicates, dtype=torch.bool, device=device)
         self.ended = torch.full((replicates,), steps, device=device)
-        self.first = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
-        self.second = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
+        # Gradients and moments are rows of numbers, one per replicate: a few large operations
+        # take less time than a few for each parameter.
+        lengths = [len(player) for player in players]
+        self._bounds = list(itertools.pairwise(itertools.accumulate(lengths, initial=0)))
+        blocks = [self._block(self.parameters[a:b], self.parameters[a:b]) for a, b in self._bounds]
+        self._widths = [block.shape[1] for block in blocks]
+        change = torch.zeros_like(torch.cat(blocks, dim=1), requires_grad=False)
+        self.first, self.second = torch.zeros_like(change), torch.zeros_like(change)
+        self._change = change
+        parts = change.split(self._widths, dim=1)
+        self._changes = [
+            view
+            for (a, b), part in zip(self._bounds, parts, strict=True)
+            for view in _views(self.parameters[a:b], part)
+        ]
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -85,25 +100,24 @@ class Optimiser:
     @torch.no_grad()
     def update(self, gradients: tuple[Tensor, ...], finite: Tensor, step: int) -> None:
         """Clip the gradients and move the parameters of the replicates that are finite."""
-        remaining, scales = list(gradients), []
-        for player in self.players:
-            own, remaining = remaining[: len(player)], remaining[len(player) :]
-            norm = self._norm(player, own)
-            finite = finite & torch.isfinite(norm)
-            scales += [(self.clip / norm).clamp(max=1.0)] * len(player)
-        self._end(self.alive & ~finite, step)
-        clipped = [
-            torch.where(_of(self.alive, p), g * _of(scale, p), 0.0)
-            for p, g, scale in zip(self.parameters, gradients, scales, strict=True)
-        ]
-        torch._foreach_lerp_(self.first, clipped, 1 - BETAS[0])
-        torch._foreach_mul_(self.second, BETAS[1])
-        torch._foreach_addcmul_(self.second, clipped, clipped, 1 - BETAS[1])
-        spread = torch._foreach_sqrt(self.second)
-        torch._foreach_div_(spread, math.sqrt(1 - BETAS[1] ** (step + 1)))
-        torch._foreach_add_(spread, EPSILON)
+        blocks = []
+        for a, b in self._bounds:
+            block = self._block(self.parameters[a:b], gradients[a:b])
+            norm = torch.linalg.vector_norm(block, dim=1, keepdim=True)
+            finite = finite & torch.isfinite(norm[:, 0])
+            blocks.append(block * (self.clip / norm).clamp(max=1.0))
+        # Written without a branch, which would wait for a GPU.
+        self.ended = torch.where(self.alive & ~finite, step, self.ended)
+        self.alive = self.alive & finite
+        alive = self.alive[:, None]
+        rows = torch.where(alive, torch.cat(blocks, dim=1), 0.0)
+        # Without momentum and gradient, Adam leaves the weights exactly where they are.
+        self.first = torch.where(alive, self.first.lerp_(rows, 1 - BETAS[0]), 0.0)
+        self.second.mul_(BETAS[1]).addcmul_(rows, rows, value=1 - BETAS[1])
+        spread = self.second.sqrt().div_(math.sqrt(1 - BETAS[1] ** (step + 1))).add_(EPSILON)
+        torch.div(self.first, spread, out=self._change)
         size = self.rate(step) / (1 - BETAS[0] ** (step + 1))
-        torch._foreach_addcdiv_(self.parameters, self.first, spread, -size)
+        torch._foreach_add_(self.parameters, self._changes, alpha=-size)
 
     def state_dict(self) -> dict:
         """Collect what a checkpoint needs."""
@@ -115,29 +129,34 @@ class Optimiser:
         for name, value in state.items():
             setattr(self, name, value)
 
-    def _norm(self, player: list[nn.Parameter], gradients: list[Tensor]) -> Tensor:
-        total = torch.zeros_like(self.alive, dtype=gradients[0].dtype)
-        for parameter, gradient in zip(player, gradients, strict=True):
+    def _block(self, parameters: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+        """Put values of parameters into one row per replicate, (R, n)."""
+        stacked, own = [], [[] for _ in range(len(self.alive))]
+        for parameter, value in zip(parameters, values, strict=True):
             replicate = getattr(parameter, "replicate", None)
             if replicate is None:
-                total = total + gradient.reshape(len(total), -1).square().sum(1)
+                stacked.append(value.reshape(len(own), -1))
             else:
-                total[replicate] += gradient.square().sum()
-        return total.sqrt()
-
-    def _end(self, diverged: Tensor, step: int) -> None:
-        if not diverged.any():
-            return
-        self.alive &= ~diverged
-        self.ended[diverged] = step
-        for parameter, first in zip(self.parameters, self.first, strict=True):
-            # Without momentum and gradient, Adam leaves the weights exactly where they are.
-            first.copy_(torch.where(_of(diverged, parameter), 0.0, first))
+                own[replicate].append(value.flatten())
+        if own[0]:
+            stacked.append(torch.stack([torch.cat(parts) for parts in own]))
+        return torch.cat(stacked, dim=1)
 
 
-def _of(per_replicate: Tensor, parameter: nn.Parameter) -> Tensor:
-    """Shape numbers of all replicates, (R,), for a parameter: its own, or one per row."""
-    replicate = getattr(parameter, "replicate", None)
-    if replicate is not None:
-        return per_replicate[replicate]
-    return per_replicate.view(-1, *[1] * (parameter.dim() - 1))
+def _views(parameters: Sequence[Tensor], block: Tensor) -> list[Tensor]:
+    """Find the parts of a block, as `Optimiser._block` makes it, that belong to parameters."""
+    shared = [p for p in parameters if not hasattr(p, "replicate")]
+    used = [0] * len(block)
+    position, views = 0, []
+    start = sum(p[0].numel() for p in shared)
+    for parameter in parameters:
+        replicate = getattr(parameter, "replicate", None)
+        if replicate is None:
+            part = block[:, position : position + parameter[0].numel()]
+            position += parameter[0].numel()
+        else:
+            begin = start + used[replicate]
+            part = block[replicate, begin : begin + parameter.numel()]
+            used[replicate] += parameter.numel()
+        views.append(part.view(parameter.shape))
+    return views

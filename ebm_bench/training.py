@@ -244,6 +244,7 @@ class _Trainer:
         }
         self.optimiser: Optimiser | None = None
         self.compiled: CompiledLoss | None = None
+        self.look_every = 50 if self.device.startswith("cuda") else 1
 
     @property
     def seconds(self) -> float:
@@ -267,7 +268,10 @@ class _Trainer:
 
     def goes_on(self) -> bool:
         """Whether another step is to be taken."""
-        if self.step >= self.total or not self.optimiser.alive.any():
+        if self.step >= self.total:
+            return False
+        # Seldom on a GPU, where asking waits for all that is under way.
+        if self.step % self.look_every == 0 and not self.optimiser.alive.any():
             return False
         if self.seconds > self.parts.budget.seconds:
             self.status = "timeout"
