@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # Numbers in the tangents of one chunk of directions: about what a cache holds.
-CHUNK = 1 << 18
+CHUNK = 1 << 17
 
 
 def covers(layers: Sequence[nn.Module]) -> bool:
