@@ -1,0 +1,1 @@
+"""Speed, measured against the bare work and against other libraries."""
