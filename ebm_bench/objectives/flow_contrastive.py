@@ -81,9 +81,9 @@ class FlowContrastive(Objective):
     def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
-        points, log_noise = self.distribution.sample_with_log_prob(count, streams)
+        points, log_noise, log_data = self.distribution.flow.sample_beside(x, streams)
         both = torch.cat([x, _Reversed.apply(points)], dim=1)
-        log_q = _Reversed.apply(torch.cat([self.distribution.log_prob(x), log_noise], dim=1))
+        log_q = _Reversed.apply(torch.cat([log_data, log_noise], dim=1))
         logit = -energy(both) - self.log_z[:, None] - log_q
         return softplus(-logit[:, :count]).mean(1) + softplus(logit[:, count:]).mean(1)
 
