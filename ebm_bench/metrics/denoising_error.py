@@ -7,9 +7,9 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.metrics.base import Metric
-from ebm_bench.metrics.points import average, in_chunks
+from ebm_bench.metrics.points import average
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import value_and_gradient
+from ebm_bench.samplers.base import gradient
 from ebm_bench.streams import Streams
 
 
@@ -40,5 +40,5 @@ class DenoisingError(Metric):
         """Denoise each replicate's held-out data."""
         x = dataset.sample(self.points, streams.child("data"), split="test")
         noisy = x + self.sigma * streams.child("noise").normal_like(x)
-        gradient = in_chunks(lambda chunk: value_and_gradient(model.energy, chunk)[1], noisy)
-        return average((noisy - self.sigma**2 * gradient - x).flatten(2).square().mean(2))
+        denoised = noisy - self.sigma**2 * gradient(model.energy, noisy)
+        return average((denoised - x).flatten(2).square().mean(2))

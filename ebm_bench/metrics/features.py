@@ -31,7 +31,7 @@ def extract(pixels: Tensor) -> Tensor:
     network = _network(pixels.device)
     images = pixels.flatten(0, 1).expand(-1, 3, -1, -1)
     rows = []
-    for chunk in images.split(64):
+    for chunk in images.split(32):
         resized = interpolate(chunk, (_SIDE, _SIDE), mode="bilinear", align_corners=False)
         scaled = (255 * resized - 127) / 128
         maps = network.extract_features(scaled.contiguous(memory_format=torch.channels_last))

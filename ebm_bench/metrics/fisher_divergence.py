@@ -7,9 +7,9 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ebm_bench.metrics.base import Metric
-from ebm_bench.metrics.points import average, in_chunks
+from ebm_bench.metrics.points import average
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import value_and_gradient
+from ebm_bench.samplers.base import gradient
 from ebm_bench.streams import Streams
 
 
@@ -36,5 +36,4 @@ class FisherDivergence(Metric):
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the scores of each replicate, ``E‖s_p − s‖²``."""
         x = dataset.sample(self.points, streams.child("data"), split="test")
-        gradient = in_chunks(lambda chunk: value_and_gradient(model.energy, chunk)[1], x)
-        return average((dataset.score(x) + gradient).flatten(2).square().sum(2))
+        return average((dataset.score(x) + gradient(model.energy, x)).flatten(2).square().sum(2))

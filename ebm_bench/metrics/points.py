@@ -5,14 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# Numbers of one chunk of points: what they become inside a network stays in cache.
-_CHUNK = 8192
+from ebm_bench.samplers.base import chunks, join
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a function to points (R, N, *event_shape), some at a time, and join along N."""
-    size = max(128, _CHUNK // x[0, 0].numel())
-    return torch.cat([function(chunk) for chunk in x.split(size, 1)], 1)
+    return join([function(chunk) for chunk in chunks(x)])
 
 
 @torch.no_grad()

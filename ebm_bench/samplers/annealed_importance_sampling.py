@@ -7,8 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.samplers.base import value_and_gradient
-from ebm_bench.samplers.hamiltonian import trajectory
+from ebm_bench.samplers.hamiltonian import place, trajectory
 from ebm_bench.streams import Streams
 
 # Acceptance rate that the pilot run steers towards. A rejected move turns its chain round,
@@ -94,33 +93,23 @@ def _anneal(
 
     Returns the log-weights (R, chains) in float64 and the step sizes.
     """
-    location, scale = energy.location, energy.scale
+    like = energy.scale
     adapt = steps is None
     if adapt:  # the dependence on dimension that suits a Gaussian: Roberts & Rosenthal (1998)
         first = math.prod(energy.event_shape) ** (-1 / 6)
-        steps = torch.full((streams.replicates, levels), first, device=scale.device)
+        steps = torch.full((streams.replicates, levels), first, device=like.device)
     # Denser near the base, where the weights spread most.
     betas = [(k / levels) ** 2 for k in range(levels + 1)]
-
-    def excess(x: Tensor, value: Tensor) -> Tensor:
-        return value - 0.5 * ((x - location) / scale).flatten(2).square().sum(2)
-
-    x = location + scale * streams.normal(chains, *energy.event_shape, dtype=scale.dtype)
-    state = (x, *value_and_gradient(energy, x), streams.normal_like(x))
-    weights = torch.zeros(x.shape[:2], dtype=torch.float64, device=x.device)
+    u = streams.normal(chains, *energy.event_shape, dtype=like.dtype)
+    state = place(energy, u, streams.normal_like(u))
+    weights = torch.zeros(u.shape[:2], dtype=torch.float64, device=u.device)
     for k, (last, beta) in enumerate(pairwise(betas)):
-
-        def path(x: Tensor, value: Tensor, gradient: Tensor, beta=beta) -> tuple[Tensor, Tensor]:
-            base = (x - location) / scale.square()
-            return value - (1 - beta) * excess(x, value), torch.lerp(base, gradient, beta)
-
-        weights -= (beta - last) * excess(*state[:2]).double()
-        step = steps[:, k].to(scale.dtype).view(-1, *[1] * (scale.dim() - 1))
+        weights -= (beta - last) * state.excess.double()
+        step = steps[:, k].to(like.dtype).view(-1, *[1] * (like.dim() - 1))
         keep = 0.5**step  # of the momentum's variance
-        momentum = keep.sqrt() * state[3] + (1 - keep).sqrt() * streams.normal_like(x)
-        state, acceptance = trajectory(
-            energy, (*state[:3], momentum), streams, step * scale, 1, path
-        )
+        momentum = streams.normal_like(u).mul_((1 - keep).sqrt())
+        state = state._replace(momentum=momentum.addcmul_(state.momentum, keep.sqrt()))
+        state, acceptance = trajectory(energy, state, streams, step, 1, beta)
         if adapt:
             steps[:, k + 1 :] *= (0.5 * (acceptance.mean(1) - _TARGET)).exp()[:, None]
     return weights, steps

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import Sampler, value_and_gradient
-from ebm_bench.samplers.hamiltonian import trajectory
+from ebm_bench.samplers.base import Sampler, rescale, unscale
+from ebm_bench.samplers.hamiltonian import place, trajectory
 from ebm_bench.streams import Streams
 
 
@@ -36,9 +37,10 @@ class Hmc(Sampler):
 
     def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
-        step = self.step_size * energy.scale
-        state = (x.detach(), *value_and_gradient(energy, x))
+        u = rescale(energy, x)
+        step = u.new_tensor(self.step_size)
+        state = place(energy, u, torch.zeros_like(u))
         for _ in range(self.steps):
-            start = (*state[:3], streams.normal_like(x))
-            state, _ = trajectory(energy, start, streams, step, self.leapfrog)
-        return state[0]
+            state = state._replace(momentum=streams.normal_like(u))
+            state, _ = trajectory(energy, state, streams, step, self.leapfrog)
+        return unscale(energy, state.u)

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import Sampler, value_and_gradient
+from ebm_bench.samplers.base import Sampler, excess_and_slope, rescale, unscale
 from ebm_bench.streams import Streams
 
 
@@ -34,8 +34,9 @@ class Langevin(Sampler):
 
     def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
-        step = self.step_size * energy.scale
+        u, drift = rescale(energy, x), 0.5 * self.step_size**2
         for _ in range(self.steps):
-            _, gradient = value_and_gradient(energy, x)
-            x = x.detach() - 0.5 * step.square() * gradient + step * streams.normal_like(x)
-        return x
+            _, slope = excess_and_slope(energy, u)
+            u = (1 - drift) * u
+            u.sub_(slope, alpha=drift).add_(streams.normal_like(u), alpha=self.step_size)
+        return unscale(energy, u)

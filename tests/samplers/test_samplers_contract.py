@@ -7,8 +7,8 @@ import torch
 
 from ebm_bench import energies, samplers
 from ebm_bench.energies.base import Energy
-from ebm_bench.samplers.base import value_and_gradient
-from ebm_bench.samplers.hamiltonian import trajectory
+from ebm_bench.samplers.base import excess_and_slope, gradient, half_square, rescale
+from ebm_bench.samplers.hamiltonian import place, trajectory
 from ebm_bench.streams import Streams
 
 
@@ -23,6 +23,14 @@ class HalfNormal(Energy):
 
 def start(replicates, chains, *shape, dtype=torch.float32):
     return Streams(1, replicates, scope=("start",)).normal(chains, *shape, dtype=dtype)
+
+
+ACTIVATIONS = ("silu", "softplus", "tanh", "gelu", "relu", "leaky_relu")
+NETWORKS = [
+    *[("mlp", (3,), {"activation": a}) for a in ACTIVATIONS],
+    ("conv", (1, 5, 6), {"channels": 2}),
+    ("quadratic", (3,), {}),
+]
 
 
 @pytest.fixture(params=samplers.names())
@@ -86,11 +94,12 @@ def test_hmc_has_no_bias_however_long_its_steps():
 def test_trajectories_that_keep_their_momentum_turn_round_where_they_are_rejected():
     energy = energies.create("quadratic", event_shape=(1,), replicates=2)
     streams, x = Streams(0, 2), start(2, 20_000, 1)
-    state = (x, *value_and_gradient(energy, x), streams.normal_like(x))
+    state = place(energy, x, streams.normal_like(x))
     for _ in range(30):
-        momentum = 0.9 * state[3] + (1 - 0.9**2) ** 0.5 * streams.normal_like(x)
-        state, _ = trajectory(energy, (*state[:3], momentum), streams, torch.tensor(1.7), 1)
-    torch.testing.assert_close(state[0].var(1), torch.ones(2, 1), rtol=TOLERANCE, atol=0)
+        momentum = 0.9 * state.momentum + (1 - 0.9**2) ** 0.5 * streams.normal_like(x)
+        state = state._replace(momentum=momentum)
+        state, _ = trajectory(energy, state, streams, torch.tensor(1.7), 1)
+    torch.testing.assert_close(state.u.var(1), torch.ones(2, 1), rtol=TOLERANCE, atol=0)
 
 
 def test_hmc_does_not_enter_where_there_is_no_mass():
@@ -98,3 +107,39 @@ def test_hmc_does_not_enter_where_there_is_no_mass():
     moved = samplers.create("hmc").run(HalfNormal(event_shape=(1,)), inside, Streams(0))
     assert (moved > 0).all()
     assert moved.square().mean() == pytest.approx(1, abs=4 * (2 / 4000) ** 0.5)
+
+
+@pytest.mark.parametrize(("name", "shape", "settings"), NETWORKS)
+def test_gradients_are_those_of_automatic_differentiation(name, shape, settings):
+    energy = energies.create(name, event_shape=shape, replicates=2, **settings).double()
+    energy.fit(3 + 2 * start(2, 50, *shape, dtype=torch.float64))
+    # More points than are evaluated at once.
+    x = 4 * start(2, 2000, *shape, dtype=torch.float64)
+    u = rescale(energy, x)
+    point = x.clone().requires_grad_()
+    value = energy(point)
+    (expected,) = torch.autograd.grad(value.sum(), point)
+    energy.evaluations = 0
+    excess, slope = excess_and_slope(energy, u)
+    assert energy.evaluations == 2000
+    assert not slope.requires_grad
+    torch.testing.assert_close(excess + half_square(u), value.detach())
+    torch.testing.assert_close((u + slope) / energy.scale, expected)
+    torch.testing.assert_close(gradient(energy, x), expected)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_rejected_chains_stay_and_turn_round(name):
+    energy = energies.create(name, event_shape=(1, 4, 4), replicates=3)
+    x = start(3, 40, 1, 4, 4)
+    state = place(energy, x, Streams(0, 3).normal_like(x))
+    kept = [part.clone() for part in state]
+    moved, acceptance = trajectory(energy, state, Streams(0, 3), torch.tensor(1.2), 1)
+    accepted = Streams(0, 3).uniform(40) < acceptance
+    assert accepted.any()
+    assert not accepted.all()
+    assert torch.equal(moved.u[~accepted], x[~accepted])
+    assert torch.equal(moved.momentum[~accepted], -state.momentum[~accepted])
+    assert (moved.u[accepted] != x[accepted]).all()
+    torch.testing.assert_close(place(energy, moved.u, moved.momentum), moved)
+    assert all(torch.equal(a, b) for a, b in zip(state, kept, strict=True))
