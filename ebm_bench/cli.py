@@ -214,6 +214,45 @@ def report(path: SuiteOption, results: ResultsOption) -> None:
 
 
 @app.command()
+def speed(
+    out: Annotated[Path, typer.Option(help="Folder of table, figures and record.")] = Path(
+        "results/speed"
+    ),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A row to measure anew; may be repeated. [default: all]"),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Most rounds of a row; slow rows have fewer.")
+    ] = 25,
+    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and end.")] = False,
+) -> None:
+    """Measure training steps beside the published way and other libraries, on one thread.
+
+    Losses and gradients must agree before anything is timed, in turns. Takes about ten
+    minutes; let the machine do nothing else. Each row is saved when it is done, and the same
+    command goes on after an interruption. The other libraries are the extra "peers". The exit
+    code is 1 where values disagree.
+    """
+    _start_work(1)
+    # What the profiler says of GPUs that are not there would hide the progress.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from ebm_bench.speed import running, tables
+    from ebm_bench.speed.rows import rows
+
+    if list_rows:
+        for row in rows():
+            typer.echo(f"  {row.name:22}{row.title}")
+        return
+    record = running.run(rows(), out, only or [], repeats)
+    typer.echo(tables.summary(record))
+    typer.echo(f"The table: {out / 'table.md'}")
+    if tables.disagreeing(record):
+        raise typer.Exit(1)
+
+
+@app.command()
 def show(path: SuiteOption) -> None:
     """Show the leaderboard that the workflow made of a suite, and where its page is."""
     from ebm_bench import report as reports
