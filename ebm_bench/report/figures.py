@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 
 from ebm_bench.records import replacing
 from ebm_bench.report.axes import fit_axis, fit_cost_axis, whereabouts
-from ebm_bench.report.files import FIGURE_ENDINGS, figure_kinds, figure_path
+from ebm_bench.report.diagram import critical_difference
+from ebm_bench.report.files import (
+    FIGURE_ENDINGS,
+    diagram_path,
+    figure_kinds,
+    figure_path,
+    has_diagram,
+)
 from ebm_bench.report.pictures import densities, samples
 from ebm_bench.report.results import Results, Row
 from ebm_bench.report.statistics import FAILED
@@ -39,6 +46,13 @@ def write(results: Results, folder: Path) -> list[Path]:
                     save(figure, path)
                     figure.set_layout_engine("none")  # laid out once, by the first
             written += paths
+    if has_diagram(results.suite):
+        with mpl.rc_context(RC):
+            figure = critical_difference(results)
+            paths = [diagram_path(folder, ending) for ending in FIGURE_ENDINGS]
+            for path in paths:
+                save(figure, path)
+        written += paths
     return written
 
 

@@ -7,6 +7,7 @@ from ebm_bench.suite import Suite
 
 TABLE_ENDINGS = ("md", "tex", "csv")
 FIGURE_ENDINGS = ("png", "pdf")
+UNITS = ("steps", "seconds", "evaluations")  # in which methods may be given equal budgets
 
 
 def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
@@ -26,9 +27,7 @@ def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
     """
     results = Path(results)
     tables = [
-        table_path(results, name, ending)
-        for name in (*suite.datasets, "overall")
-        for ending in TABLE_ENDINGS
+        table_path(results, name, ending) for name in table_names(suite) for ending in TABLE_ENDINGS
     ]
     figures = [
         figure_path(results, dataset, kind, ending)
@@ -36,6 +35,8 @@ def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
         for kind in figure_kinds(suite, dataset)
         for ending in FIGURE_ENDINGS
     ]
+    if has_diagram(suite):
+        figures += [diagram_path(results, ending) for ending in FIGURE_ENDINGS]
     return {
         "tables": [*tables, results / "tables" / "overall.txt"],
         "figures": figures,
@@ -43,14 +44,36 @@ def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
     }
 
 
+def table_names(suite: Suite) -> list[str]:
+    """List the tables: at the end of training, at equal budgets, and of each two models."""
+    shown = [*suite.datasets, "overall"]
+    at_equal = [f"{name}-{unit}" for unit in UNITS for name in shown]
+    return [*shown, *at_equal, *(f"{name}-pairs" for name in suite.datasets)]
+
+
 def table_path(results: Path, name: str, ending: str) -> Path:
-    """Name the file of a dataset's table, or of the ``overall`` one."""
+    """Name the file of a table; see `table_names`."""
     return results / "tables" / f"{name}.{ending}"
 
 
 def figure_path(results: Path, dataset: str, kind: str, ending: str) -> Path:
     """Name the file of a figure."""
     return results / "figures" / f"{dataset}-{kind}.{ending}"
+
+
+def diagram_path(results: Path, ending: str) -> Path:
+    """Name the file of the diagram over all datasets."""
+    return results / "figures" / f"critical-difference.{ending}"
+
+
+def has_diagram(suite: Suite) -> bool:
+    """Tell whether a suite compares enough methods on enough datasets for such a diagram."""
+    everywhere = [
+        name
+        for name, spec in suite.methods.items()
+        if not spec.control and suite.datasets_of(name) == list(suite.datasets)
+    ]
+    return len(suite.datasets) >= 2 and len(everywhere) >= 3
 
 
 def figure_kinds(suite: Suite, dataset: str) -> list[str]:

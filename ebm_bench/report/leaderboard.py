@@ -10,6 +10,7 @@ import jinja2
 from ebm_bench import registry
 from ebm_bench.records import replacing
 from ebm_bench.report import statistics
+from ebm_bench.report.captions import MARKS, ORDER
 from ebm_bench.report.cells import (
     COST,
     Cell,
@@ -22,7 +23,7 @@ from ebm_bench.report.cells import (
 )
 from ebm_bench.report.files import figure_kinds, figure_path
 from ebm_bench.report.results import Results, Row, label
-from ebm_bench.report.tables import MARKS, ORDER, by_criterion
+from ebm_bench.report.tables import by_criterion
 from ebm_bench.report.wording import MISSING, count, explanation, number, plain, quantity
 
 _CAPTIONS = {

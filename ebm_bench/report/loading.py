@@ -7,10 +7,12 @@ import pandas as pd
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
-from ebm_bench.records import Run, read
+from ebm_bench.records import CurvePoint, Run, read
 from ebm_bench.report import statistics
 from ebm_bench.report.results import COLUMNS, KEYS, Results
 from ebm_bench.suite import Suite
+
+CURVE = ["dataset", "method", *CurvePoint.model_fields]
 
 
 def load(suite: Suite, folder: Path) -> Results:
@@ -47,7 +49,7 @@ def load(suite: Suite, folder: Path) -> Results:
                 f"is at version {suite.version}. Run it again, or report them apart"
             )
     values = _of(runs, tables["values"], COLUMNS)
-    curves = _of(runs, tables["curves"], ["dataset", "method", "metric"])
+    curves = _of(runs, tables["curves"], CURVE)
     return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
 
 

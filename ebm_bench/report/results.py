@@ -1,6 +1,6 @@
 """The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -43,6 +43,35 @@ class Estimate:
         return self.n + self.failed + self.not_finite
 
 
+@dataclass(frozen=True)
+class Difference:
+    """By how much a model differs from the reference of its table, see `statistics.compare`.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        Of the model less the reference, in units of the metric.
+    p : float
+        Corrected for all pairs of the table; NaN where nothing can be said.
+    n : int
+        Replicates that count.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A budget that all methods of a dataset are given; ``method`` reached no more."""
+
+    amount: float
+    method: str
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """A model on a dataset: what a method trained, or a by-product of it.
@@ -59,8 +88,9 @@ class Row:
         None for controls, and where there is nothing to rank.
     mean_rank : float
         Over replicates; NaN without a rank.
-    best, tied : bool
-        Whether it is among the best, and whether others are as well.
+    best, tied, reference : bool
+        Whether it is among the best, whether others are as well, and whether it is what
+        the others are compared with.
     run : Run or None
         None where it was not run.
     """
@@ -73,6 +103,7 @@ class Row:
     mean_rank: float
     best: bool
     tied: bool
+    reference: bool
     run: Run | None
 
     @property
@@ -84,6 +115,11 @@ class Row:
     def seconds(self) -> float:
         """Wall-clock time of setting up and training all replicates; NaN if not run."""
         return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
+
+    @property
+    def steps(self) -> int | None:
+        """Optimiser steps of the replicate that took most; None if not run."""
+        return max(outcome.step for outcome in self.run.outcomes) if self.run else None
 
     @property
     def place(self) -> str:
@@ -106,6 +142,13 @@ class Results:
     values, curves : DataFrame
         What `records.collect` gave; of the values, the columns `COLUMNS`, and a replicate
         that failed without being measured has its rows all the same.
+    unit : str
+        In which all methods are given the same budget (`budgets.at_equal`); empty for what
+        was measured at the end of training.
+    limits : dict of str to Limit
+        That budget, for each dataset that has one.
+    unstarted : dict of (dataset, method) to str
+        Why a method has no value at that budget.
     """
 
     suite: Suite
@@ -113,20 +156,19 @@ class Results:
     runs: dict[tuple[str, str], Run]
     values: pd.DataFrame
     curves: pd.DataFrame
+    unit: str = ""
+    limits: dict[str, Limit] = field(default_factory=dict)
+    unstarted: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @cached_property
     def rankings(self) -> dict[str, pd.DataFrame]:
         """See `statistics.rank`, for each dataset by its own criterion."""
-        rankings = {}
-        for dataset, spec in self.suite.datasets.items():
-            chosen = self.values[
-                (self.values["dataset"] == dataset)
-                & (self.values["metric"] == spec.rank_by)
-                & ~self.values["method"].isin(self.controls)
-            ]
-            direction = bool(quantity(spec.rank_by).higher_is_better)
-            rankings[dataset] = statistics.rank(chosen, direction)
-        return rankings
+        return {name: statistics.rank(*self._criterion(name)) for name in self.suite.datasets}
+
+    @cached_property
+    def comparisons(self) -> dict[str, pd.DataFrame]:
+        """See `statistics.compare`, for each dataset by its own criterion."""
+        return {name: statistics.compare(*self._criterion(name)) for name in self.suite.datasets}
 
     @property
     def controls(self) -> list[str]:
@@ -152,6 +194,7 @@ class Results:
                     mean_rank=np.nan if found is None else float(found["mean_rank"]),
                     best=found is not None and bool(found["best"]),
                     tied=found is not None and bool(found["tied"]),
+                    reference=found is not None and bool(found["reference"]),
                     run=self.runs.get((dataset, method)),
                 )
             )
@@ -160,6 +203,10 @@ class Results:
     def estimate(self, dataset: str, row: Row, metric: str) -> Estimate:
         """Look up the summary of a metric of a row."""
         return self._estimates.get((dataset, row.method, row.model, metric), Estimate())
+
+    def difference(self, dataset: str, row: Row) -> Difference | None:
+        """Look up how a row differs from the reference; None where there is nothing to compare."""
+        return self._differences.get((dataset, row.method, row.model))
 
     def parts(self, dataset: str) -> list[str]:
         """List the further quantities of a dataset's metrics; convergence is in `estimate`."""
@@ -186,6 +233,36 @@ class Results:
             ],
         }
 
+    def _criterion(self, dataset: str) -> tuple[pd.DataFrame, bool]:
+        """Take what ranks a dataset, without controls, and whether higher is better."""
+        criterion = self.suite.datasets[dataset].rank_by
+        chosen = self.values[
+            (self.values["dataset"] == dataset)
+            & (self.values["metric"] == criterion)
+            & ~self.values["method"].isin(self.controls)
+        ]
+        return chosen, bool(quantity(criterion).higher_is_better)
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str, str], Difference]:
+        found = {}
+        for dataset, ranking in self.rankings.items():
+            references = ranking.loc[ranking["reference"], statistics.ROW].values.tolist()
+            for pair in self.comparisons[dataset].to_dict("records"):
+                one, other = (
+                    (pair["method"], pair["model"]),
+                    (pair["other_method"], pair["other_model"]),
+                )
+                numbers = pair["difference"], pair["low"], pair["high"]
+                if list(other) in references:
+                    found[dataset, *one] = Difference(*numbers, pair["p_corrected"], pair["n"])
+                elif list(one) in references:
+                    mean, low, high = (-x for x in numbers)
+                    found[dataset, *other] = Difference(
+                        mean, high, low, pair["p_corrected"], pair["n"]
+                    )
+        return found
+
     @cached_property
     def _estimates(self) -> dict[tuple[str, str, str, str], Estimate]:
         summaries = statistics.summarise(self.values).set_index(KEYS).to_dict("index")
@@ -204,7 +281,8 @@ class Results:
         ended = ending(run.outcomes)
         if any(key[:3] == (dataset, method, model) for key in self._estimates):
             return ended
-        return "not evaluated" if ended == "ok" else f"{ended}, not evaluated"
+        reason = self.unstarted.get((dataset, method), "not evaluated")
+        return reason if ended == "ok" else f"{ended}, {reason}"
 
     def _order(self, dataset: str, row: Row) -> tuple[float, float]:
         """Order by rank; what has no rank by its value, and what has no value comes last."""

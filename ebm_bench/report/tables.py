@@ -1,42 +1,26 @@
-"""Tables as Markdown, LaTeX and CSV: one for each dataset, and one over all of them."""
+"""Tables as Markdown, LaTeX and CSV: of each dataset, over all of them, and of each two models."""
 
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ebm_bench.records import replacing
 from ebm_bench.report import statistics
-from ebm_bench.report.files import TABLE_ENDINGS, table_path
-from ebm_bench.report.results import Estimate, Results, Row, label
-from ebm_bench.report.wording import MISSING, count, estimate, number, quantity
-
-TIES = (
-    "≈: not told apart from the best by the paired difference of replicates, or not comparable "
-    "because replicates are missing."
+from ebm_bench.report.budgets import at_equal
+from ebm_bench.report.captions import caption, overall_caption, pairs_caption
+from ebm_bench.report.files import TABLE_ENDINGS, UNITS, table_path
+from ebm_bench.report.formats import latex, markdown
+from ebm_bench.report.results import Difference, Estimate, Results, Row, label
+from ebm_bench.report.wording import (
+    MISSING,
+    count,
+    estimate,
+    number,
+    probability,
+    quantity,
 )
-ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
-MARKS = (
-    "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
-    "not vouch for a value; ≥: which is no more than a lower bound."
-)
-# What LaTeX needs in place of a character; pdflatex knows few of them.
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "−": "$-$",
-    "–": "--",
-    "≈": r"$\approx$",
-    "≥": r"$\geq$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "∞": r"$\infty$",
-    "‖": r"$\|$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-}
 
 
 def write(results: Results, folder: Path) -> list[Path]:
@@ -54,23 +38,22 @@ def write(results: Results, folder: Path) -> list[Path]:
     list of Path
         In the order of `outputs`.
     """
-    suite = results.suite
-    shown = {name: dataset_table(results, name) for name in suite.datasets}
-    exact = {name: dataset_numbers(results, name) for name in suite.datasets}
-    captions = {name: caption(results, name) for name in suite.datasets}
-    shown["overall"], exact["overall"] = overall_table(results), overall_numbers(results)
-    captions["overall"] = overall_caption(results)
     written = []
-    for name, table in shown.items():
-        texts = (
-            markdown(table, captions[name]),
-            latex(table, captions[name], f"tab:{suite.name}-{name}"),
-            exact[name].to_csv(index=False),
+    for view in (results, *(at_equal(results, unit) for unit in UNITS)):
+        end = f"-{view.unit}" if view.unit else ""
+        for name in view.suite.datasets:
+            shown, exact = dataset_table(view, name), dataset_numbers(view, name)
+            written += _write(view, folder, name + end, shown, exact, caption(view, name))
+        shown, exact = overall_table(view), overall_numbers(view)
+        written += _write(view, folder, f"overall{end}", shown, exact, overall_caption(view))
+    for name in results.suite.datasets:
+        shown, exact = pairs_table(results, name), results.comparisons[name]
+        written += _write(
+            results, folder, f"{name}-pairs", shown, exact, pairs_caption(results, name)
         )
-        for text, kind in zip(texts, TABLE_ENDINGS, strict=True):
-            written.append(_write(text, table_path(folder, name, kind)))
-    terminal = shown["overall"].to_markdown(index=False, tablefmt="simple", disable_numparse=True)
-    return [*written, _write(terminal + "\n", table_path(folder, "overall", "txt"))]
+    table = overall_table(results)
+    terminal = table.to_markdown(index=False, tablefmt="simple", disable_numparse=True)
+    return [*written, _save(terminal + "\n", table_path(folder, "overall", "txt"))]
 
 
 def dataset_table(results: Results, dataset: str) -> pd.DataFrame:
@@ -97,8 +80,10 @@ def dataset_table(results: Results, dataset: str) -> pd.DataFrame:
                 "Rank": "control" if row.control else row.place,
                 "Method": row.label,
                 **{quantity(m).head: cell(results, dataset, row, m) for m in metrics},
+                "Difference to the best": difference_cell(results, dataset, row),
                 "n": str(main.n) if main.replicates else MISSING,
                 "Failed": str(main.failed) if main.replicates else MISSING,
+                "Steps": MISSING if row.steps is None else str(row.steps),
                 "Training [s]": number(row.seconds),
                 "Energy evaluations": count(row.run.cost.energy_evaluations)
                 if row.run
@@ -115,7 +100,8 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns such as ``kl_mean``, ``kl_low``, ``kl_n`` for each metric and part of one.
+        Columns such as ``kl_mean``, ``kl_low``, ``kl_n`` for each metric and part of one;
+        ``difference_mean`` and the like are of the criterion, to the reference.
     """
     metrics = by_criterion(results, dataset)
     rows = []
@@ -125,6 +111,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
             found = results.estimate(dataset, row, metric)
             for name, value in asdict(found).items():
                 numbers[f"{metric}_{name}"] = value
+        difference = results.difference(dataset, row) or Difference(*[np.nan] * 4, n=0)
         cost = row.run.cost.model_dump() if row.run else {}
         rows.append(
             {
@@ -135,15 +122,18 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "rank": row.rank,
                 "mean_rank": row.mean_rank,
                 "tied": row.tied,
+                "reference": row.reference,
+                **{f"difference_{name}": value for name, value in asdict(difference).items()},
                 "status": row.status,
                 "replicates": len(row.run.outcomes) if row.run else 0,
+                "steps": row.steps,
                 "train_seconds": cost.get("train_seconds"),
                 "setup_seconds": cost.get("setup_seconds"),
                 "energy_evaluations": cost.get("energy_evaluations"),
                 **numbers,
             }
         )
-    integers = {"rank": "Int64", "energy_evaluations": "Int64"}
+    integers = dict.fromkeys(["rank", "steps", "energy_evaluations"], "Int64")
     return pd.DataFrame(rows).astype(integers)
 
 
@@ -175,34 +165,22 @@ def overall_numbers(results: Results) -> pd.DataFrame:
     return statistics.overall(results.rankings).astype(ranks)
 
 
-def caption(results: Results, dataset: str) -> str:
-    """Say what a dataset's table shows: replicates, budget, criterion, kind of interval."""
-    spec = results.suite.datasets[dataset]
-    budget = spec.budget
-    sentences = [
-        f"{dataset}: {spec.replicates} replicates per method, {budget.steps} steps of "
-        f"{budget.batch_size} points, at most {budget.seconds:g} s.",
-        f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
-        "over replicates decides, and a replicate that failed takes the last place.",
-        TIES,
-        f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value. {MARKS}",
-        "Training seconds are those of setting up and training all replicates together, energy "
-        "evaluations those of one replicate.",
-        statistics.caution(spec.replicates),
-        statistics.COMPARISONS,
+def pairs_table(results: Results, dataset: str) -> pd.DataFrame:
+    """Lay out the comparison of each two models as text, the one ranked better first."""
+    head = f"Difference, {quantity(results.suite.datasets[dataset].rank_by).head}"
+    rows = [
+        {
+            "Method": label(pair["method"], pair["model"]),
+            "Other": label(pair["other_method"], pair["other_model"]),
+            head: estimate(pair["difference"], pair["low"], pair["high"]),
+            "n": str(pair["n"]),
+            "p": probability(pair["p"]),
+            "p, corrected": probability(pair["p_corrected"]),
+            "": "better" if pair["better"] else "≈",
+        }
+        for pair in results.comparisons[dataset].to_dict("records")
     ]
-    return " ".join(filter(None, sentences))
-
-
-def overall_caption(results: Results) -> str:
-    """Say what the overall table shows."""
-    suite = results.suite
-    by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
-    return (
-        f"Ranks on the datasets of suite {suite.name}, version {suite.version} ({by}), and their "
-        f"average over the datasets where the method is ranked. {ORDER} Controls are not ranked. "
-        + TIES
-    )
+    return pd.DataFrame(rows, columns=["Method", "Other", head, "n", "p", "p, corrected", ""])
 
 
 def by_criterion(results: Results, dataset: str) -> list[str]:
@@ -216,6 +194,16 @@ def cell(results: Results, dataset: str, row: Row, metric: str) -> str:
     found = results.estimate(dataset, row, metric)
     told = notes(found)
     return value(found, metric) + (f" ({told})" if told else "")
+
+
+def difference_cell(results: Results, dataset: str, row: Row) -> str:
+    """Write how a row differs from the reference, with its corrected p value."""
+    if row.reference:
+        return "reference"
+    found = results.difference(dataset, row)
+    if found is None or found.n == 0:
+        return MISSING
+    return f"{estimate(found.mean, found.low, found.high)}, {probability(found.p, 'p')}"
 
 
 def value(found: Estimate, metric: str) -> str:
@@ -232,53 +220,24 @@ def notes(found: Estimate) -> str:
     return ", ".join(filter(None, [part, "not converged" if found.converged < 1 else ""]))
 
 
-def markdown(table: pd.DataFrame, caption: str) -> str:
-    """Write a table as Markdown, its caption above it."""
-    return f"{caption}\n\n{table.to_markdown(index=False, disable_numparse=True)}\n"
+def _write(
+    results: Results,
+    folder: Path,
+    name: str,
+    shown: pd.DataFrame,
+    exact: pd.DataFrame,
+    caption: str,
+) -> list[Path]:
+    """Write a table in all formats."""
+    texts = {
+        "md": markdown(shown, caption),
+        "tex": latex(shown, caption, f"tab:{results.suite.name}-{name}"),
+        "csv": exact.to_csv(index=False),
+    }
+    return [_save(texts[kind], table_path(folder, name, kind)) for kind in TABLE_ENDINGS]
 
 
-def latex(table: pd.DataFrame, caption: str, label: str) -> str:
-    """Write a table as LaTeX that needs the packages booktabs and graphicx.
-
-    Parameters
-    ----------
-    table : DataFrame of str
-        What it shows; controls, marked in the first column, are set apart by a rule.
-    caption, label : str
-        Of the table.
-    """
-    body = [table.columns, *table.itertuples(index=False)]
-    lines = [" & ".join(escape(str(text)) for text in row) + r" \\" for row in body]
-    controls = [str(row[0]) == "control" for row in table.itertuples(index=False)]
-    if True in controls[1:]:
-        lines.insert(1 + controls.index(True), r"\midrule")
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs,graphicx}",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escape(caption)}}}",
-            rf"\label{{{label}}}",
-            r"\resizebox{\textwidth}{!}{%",
-            rf"\begin{{tabular}}{{{'l' * table.shape[1]}}}",
-            r"\toprule",
-            lines[0],
-            r"\midrule",
-            *lines[1:],
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def escape(text: str) -> str:
-    """Write text so that LaTeX shows it as it is."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
-def _write(text: str, path: Path) -> Path:
+def _save(text: str, path: Path) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text)
     return path

@@ -12,6 +12,8 @@ from ebm_bench.records import Outcome
 MISSING = "–"
 _ENDINGS = {"diverged": "diverged", "out_of_memory": "out of memory", "timeout": "timed out"}
 
+WORDS = {"steps": "steps", "seconds": "seconds", "evaluations": "energy evaluations"}  # of budgets
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -111,6 +113,19 @@ def count(x: int) -> str:
         if x >= factor:
             return f"{x / factor:.3g} {sign}"
     return str(x)
+
+
+def amount(x: float, unit: str) -> str:
+    """Write a budget: ``1.55 s``, ``600 steps``, ``76.8 k energy evaluations``."""
+    if unit == "seconds":
+        return f"{number(x)} s"
+    return f"{count(round(x))} {WORDS[unit]}"
+
+
+def probability(p: float, name: str = "") -> str:
+    """Write a p value, ``0.02`` or with its name ``p = 0.02``; a dash where there is none."""
+    text = MISSING if math.isnan(p) else "< 0.001" if p < 1e-3 else f"{p:.2g}"
+    return f"{name} {text if text.startswith('<') else f'= {text}'}" if name else text
 
 
 def ending(outcomes: list[Outcome]) -> str:

@@ -121,7 +121,7 @@ def test_page_says_how_to_read_it(page):
     assert "by KL" in text  # under the heads of the overall table
     assert "by AUROC" in text
     assert statistics.COMPARISONS in text
-    assert "Student t below 10" in text
+    assert "Student t below 30" in text
     assert "missing dataset never helps" in text
 
 
@@ -196,7 +196,24 @@ def test_outputs_follow_from_the_suite_alone(suite, tmp_path):
     assert "pixels-samples.pdf" in names
     assert "pixels-densities.png" not in names
     assert found["page"] == [tmp_path / "nowhere" / "leaderboard.html"]
-    assert {path.name for path in found["tables"]} >= {"plane.tex", "overall.csv"}
+    tables = {path.name for path in found["tables"]}
+    assert tables >= {"plane.tex", "overall.csv", "plane-seconds.md", "plane-pairs.csv"}
+    assert tables >= {f"overall-{unit}.tex" for unit in ("steps", "seconds", "evaluations")}
+    assert "critical-difference.png" in names
+
+
+def test_a_diagram_needs_two_datasets_and_three_methods(suite, tmp_path):
+    def diagrams(suite):
+        figures = report.outputs(suite, tmp_path)["figures"]
+        return [path.name for path in figures if path.name.startswith("critical")]
+
+    one = suite.model_copy(update={"datasets": {"plane": suite.datasets["plane"]}})
+    names = ["truth", "winner", "equal"]
+    two = suite.model_copy(update={"methods": {n: suite.methods[n] for n in names}})
+    partial = suite.methods["slow_100"].model_copy(update={"datasets": ["plane"]})
+    three = suite.model_copy(update={"methods": {**two.methods, "slow_100": partial}})
+    assert diagrams(suite) == ["critical-difference.png", "critical-difference.pdf"]
+    assert diagrams(one) == diagrams(two) == diagrams(three) == []
 
 
 def test_densities_are_drawn_in_two_dimensions_only(suite):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from ebm_bench.errors import InputError
-from ebm_bench.report import loading, tables
+from ebm_bench.report import figures, loading, tables
 
 
 def by_label(results, dataset="plane"):
@@ -123,3 +123,4 @@ def test_empty_records_give_rows_that_were_not_run(suite, tmp_path):
         pd.DataFrame().to_parquet(tmp_path / "records" / f"{name}.parquet")
     results = loading.load(suite, tmp_path)
     assert {row.status for row in results.rows("plane")} == {"not run"}
+    assert figures.curves(results, "plane").axes  # which looks into the columns of the curves

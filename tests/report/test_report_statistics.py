@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from ebm_bench.report import statistics
 
@@ -46,18 +47,34 @@ def test_summary_of_known_replicates():
     assert found["high"] - 3.0 == pytest.approx(3.0 - found["low"])
 
 
-@pytest.mark.parametrize("n", [2, 3, 30])
-def test_interval_covers_the_mean_about_as_often_as_it_says(n):
+@pytest.mark.parametrize(
+    ("draw", "mean", "n", "least"),
+    [
+        ("standard_normal", 0.0, 2, 0.92),
+        ("standard_normal", 0.0, 5, 0.92),
+        ("standard_normal", 0.0, 30, 0.90),
+        ("exponential", 1.0, 5, 0.82),
+        ("exponential", 1.0, 60, 0.90),
+    ],
+)
+def test_interval_covers_the_mean_about_as_often_as_it_says(draw, mean, n, least):
     rng = np.random.default_rng(0)
-    intervals = [statistics.interval(rng.standard_normal(n)) for _ in range(200)]
-    covered = np.mean([low <= 0 <= high for low, high in intervals])
-    assert 0.9 <= covered <= 0.99
+    samples = [getattr(rng, draw)(size=n) for _ in range(300 if n < statistics.FEW else 100)]
+    intervals = [statistics.interval(x) for x in samples]
+    assert least <= np.mean([low <= mean <= high for low, high in intervals]) <= 0.99
 
 
-def test_ten_values_are_resampled():
-    x = np.append(np.zeros(statistics.FEW - 1), 1.0)
+def test_many_values_are_resampled_and_their_skew_is_seen():
+    x = np.random.default_rng(0).exponential(size=statistics.FEW)
     low, high = statistics.interval(x)
-    assert low == 0.0 < high  # as no interval that is symmetric about the mean would have it
+    assert high - x.mean() > 1.2 * (x.mean() - low)
+    low, high = statistics.interval(x[:-1])
+    assert high - x[:-1].mean() == pytest.approx(x[:-1].mean() - low)
+
+
+def test_one_value_unlike_all_others_still_has_an_interval():
+    low, high = statistics.interval(np.append(np.zeros(statistics.FEW), 1.0))
+    assert 0 <= low < high < 1
 
 
 def test_standard_errors_of_replicates_are_averaged_without_failures():
@@ -107,6 +124,92 @@ def test_tie_is_told_from_a_difference_that_pairing_reveals():
     found = statistics.rank(values, higher_is_better=False)
     assert tied(found) == {"best", "alike"}
     assert ranks(found)["worse"] == 3
+
+
+def test_the_reference_is_the_best_that_is_whole():
+    values = table({("a", 0): "diverged"}, a=[0.0, 0.1, 0.2, 0.1], b=[1.0, 1.1, 1.2, 1.1],
+                   c=[2.0, 2.1, 2.3, 2.2])  # fmt: skip
+    found = statistics.rank(values, False).set_index("method")
+    assert found["reference"].to_dict() == {"a": False, "b": True, "c": False}
+    assert not statistics.rank(table(a=[None], b=[None]), False)["reference"].any()
+
+
+def equal_methods(rng, methods=5, replicates=5):
+    luck = rng.standard_normal(replicates)  # which all share
+    return table(**{f"m{i}": luck + rng.standard_normal(replicates) for i in range(methods)})
+
+
+def test_equal_methods_are_told_apart_no_more_often_than_the_level_allows():
+    rng = np.random.default_rng(0)
+    tables = [equal_methods(rng) for _ in range(80)]
+    clear = [not statistics.rank(values, False)["best"].all() for values in tables]
+    assert np.mean(clear) <= 0.1  # at a level of 5 %, two standard errors above
+    pairs = [statistics.compare(values, False) for values in tables[:20]]
+    assert np.mean([found["better"].any() for found in pairs]) <= 0.16
+    single = np.mean([(found["p"] < 0.05).any() for found in pairs])
+    assert single > 0.2  # without the correction there would be something to see in noise
+
+
+def test_a_difference_is_measured_with_its_interval_and_p_value():
+    luck = np.array([0.0, 3.0, -2.0, 5.0])
+    difference = np.array([1.0, 1.2, 0.9, 1.1])
+    (found,) = statistics.compare(table(a=luck, b=luck + difference), False).to_dict("records")
+    assert (found["method"], found["other_method"], found["n"]) == ("a", "b", 4)
+    assert found["difference"] == pytest.approx(-1.05)
+    expected = scipy.stats.ttest_rel(luck, luck + difference)
+    assert found["p"] == found["p_corrected"] == pytest.approx(expected.pvalue)
+    assert (found["low"], found["high"]) == pytest.approx(expected.confidence_interval(0.95))
+    assert found["better"]
+
+
+def test_a_difference_keeps_the_sign_of_the_metric():
+    values = table(a=[1.0, 1.2, 0.9, 1.1], b=[5.0, 5.1, 4.9, 5.2])
+    (found,) = statistics.compare(values, True).to_dict("records")
+    assert (found["method"], found["other_method"]) == ("b", "a")
+    assert found["difference"] == pytest.approx(4.0)
+    assert 0 < found["low"] < 4.0 < found["high"]
+    assert found["better"]
+
+
+def test_exact_ties_have_no_difference():
+    found = statistics.compare(table(a=[1.0, 2.0, 4.0], b=[1.0, 2.0, 4.0]), False).iloc[0]
+    assert (found["difference"], found["p"], found["better"]) == (0.0, 1.0, False)
+
+
+def test_nothing_is_said_in_favour_of_what_failed():
+    values = table({("risky", 0): "diverged"}, risky=[0.0, 0.1, 0.2, 0.1, 0.15],
+                   steady=[9.0, 9.1, 9.3, 9.2, 9.1])  # fmt: skip
+    found = statistics.compare(values, False).iloc[0]
+    assert found["n"] == 4
+    assert found["difference"] == pytest.approx(-9.0375)
+    assert np.isnan(found["p"])
+    assert not found["better"]
+    swapped = statistics.compare(values.assign(value=-values["value"]), False).iloc[0]
+    assert (swapped["method"], swapped["better"]) == ("steady", True)
+
+
+def test_a_failure_in_the_same_replicate_is_no_advantage():
+    values = table({("a", 0): "diverged", ("b", 0): "diverged"}, a=[0.0, 1.0, 1.2, 0.9],
+                   b=[0.0, 5.0, 5.1, 4.9])  # fmt: skip
+    assert statistics.compare(values, False)["better"].all()
+
+
+def test_failures_turn_a_ranking():
+    steady, risky = [1.0, 1.1, 1.0, 1.2], [0.5, 0.6, 0.4, 0.5]
+    assert ranks(statistics.rank(table(risky=risky, steady=steady), False))["risky"] == 1
+    failed = {("risky", r): "diverged" for r in range(3)}
+    found = statistics.rank(table(failed, risky=risky, steady=steady), False)
+    assert ranks(found) == {"steady": 1, "risky": 2}
+
+
+def test_holm_of_known_p_values():
+    assert statistics.holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx(
+        [0.03, 0.06, 0.06, 0.02]
+    )
+    assert statistics.holm(np.array([0.9, 0.6])).tolist() == [1.0, 1.0]
+    unknown = statistics.holm(np.array([0.01, np.nan]))
+    assert unknown[0] == pytest.approx(0.02)  # what could not be tested still counts
+    assert np.isnan(unknown[1])
 
 
 def test_no_difference_at_all_shares_the_first_place():
@@ -183,6 +286,13 @@ def test_nothing_to_rank():
     empty = table(a=[1.0]).iloc[:0]
     assert statistics.rank(empty, False).empty
     assert statistics.overall({"d": statistics.rank(empty, False)}).empty
+
+
+def test_overall_gives_ties_the_average_of_their_places():
+    values = table(a=[1.0, 2.0], b=[1.0, 2.0], c=[3.0, 4.0])
+    found = statistics.overall({"d": statistics.rank(values, False)}).set_index("method")
+    assert found["d"].to_dict() == {"a": 1, "b": 1, "c": 3}
+    assert found["average_rank"].to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
 
 
 def test_overall_never_rewards_a_missing_dataset():

@@ -2,10 +2,11 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from ebm_bench.report import statistics, tables
+from ebm_bench.report import captions, formats, statistics, tables
 from ebm_bench.report.results import Estimate
 
 
@@ -16,6 +17,48 @@ def test_every_row_and_metric_is_shown(results):
     row = table.set_index("Method").loc["winner"]
     assert re.fullmatch(r"0\.0\d+ \[0\.0\d+, 0\.0\d+\]", row["KL [nats] ↓"])
     assert (row["n"], row["Failed"], row["Status"]) == ("6", "0", "ok")
+
+
+def test_differences_are_told_from_the_reference_with_p_values(results):
+    table = tables.dataset_table(results, "plane").set_index("Method")["Difference to the best"]
+    (reference,) = table.index[table == "reference"]
+    assert reference in ("winner", "equal")
+    assert re.fullmatch(r"0\.3\d+ \[0\.\d+, 0\.\d+\], p (< 0\.001|= 0\.0\d+)", table["slow_100"])
+    assert table["unlucky"].startswith("0.0")
+    assert table["truth"] == "–"
+    numbers = tables.dataset_numbers(results, "plane").set_index("method")
+    assert numbers["reference"].sum() == 1
+    assert numbers.loc["unlucky", "difference_n"] == 4  # of six, two failed
+    slow = numbers[numbers["model"] == "energy"].loc["slow_100"]
+    best = numbers.loc[reference, "kl_mean"]
+    assert slow["difference_mean"] == pytest.approx(slow["kl_mean"] - best)
+    assert slow["difference_low"] < slow["difference_mean"] < slow["difference_high"]
+
+
+def test_the_reference_is_what_is_finite_throughout_even_if_ranked_below(change):
+    def improve(record):
+        for value in record["values"]:
+            if value["metric"] == "kl" and value["value"] is not None:
+                value["value"] = 0.001
+
+    results = change("plane", "unlucky", "evaluation.json", improve)
+    rows = {row.label: row for row in results.rows("plane")}
+    assert not rows["unlucky"].reference
+    difference = results.difference("plane", rows["unlucky"])
+    assert difference.high < 0  # looks better than the reference
+    assert difference.low <= difference.mean <= difference.high
+    assert np.isnan(difference.p)  # and yet nothing is said in its favour
+    assert "p = –" in tables.difference_cell(results, "plane", rows["unlucky"])
+
+
+def test_pairs_stand_the_better_ranked_first(results):
+    table = tables.pairs_table(results, "plane")
+    assert len(table) == 5 * 4 / 2  # four methods and a by-product; controls do not compete
+    told = table.set_index(["Method", "Other"])[""]
+    assert told["winner", "slow_100"] == told["equal", "slow_100"] == "better"
+    ends = told.get(("winner", "equal")) or told.get(("equal", "winner"))
+    assert ends == "≈"
+    assert "data draws" in captions.pairs_caption(results, "plane")
 
 
 def test_controls_stand_last_without_a_rank(results):
@@ -64,8 +107,8 @@ def test_values_that_did_not_converge_are_marked(add_part, replicate):
     marked = [name for name in table["Method"] if "not converged" in " ".join(
         table.set_index("Method").loc[name])]  # fmt: skip
     assert marked == ["winner"]
-    assert "not converged" in tables.markdown(table, "")
-    assert "not converged" in tables.latex(table, "", "")
+    assert "not converged" in formats.markdown(table, "")
+    assert "not converged" in formats.latex(table, "", "")
     numbers = tables.dataset_numbers(results, "plane").set_index("method")
     assert numbers.loc["winner", "kl_converged"] == pytest.approx(5 / 6)
     assert numbers.loc["equal", "kl_converged"] != numbers.loc["equal", "kl_converged"]
@@ -80,7 +123,7 @@ def test_a_lower_bound_is_written_as_one(made_up_names):
     found = Estimate(mean=3.2, low=3.1, high=3.3, n=3, converged=2 / 3)
     assert tables.value(found, "bits") == "≥ 3.20 [3.10, 3.30]"
     assert tables.value(found, "kl") == tables.value(replace(found, converged=1.0), "bits")
-    assert tables.escape("≥ 3.2") == r"$\geq$ 3.2"
+    assert formats.escape("≥ 3.2") == r"$\geq$ 3.2"
 
 
 def test_the_metrics_own_standard_errors_are_kept(change):
@@ -104,15 +147,14 @@ def test_csv_round_trip(results):
 
 def test_markdown_has_one_line_a_row(results):
     table = tables.dataset_table(results, "plane")
-    text = tables.markdown(table, "A caption.")
+    text = formats.markdown(table, "A caption.")
     assert text.startswith("A caption.\n\n|")
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(table)
 
 
 def test_latex_is_balanced_and_escaped(results):
-    text = tables.latex(
-        tables.dataset_table(results, "plane"), tables.caption(results, "plane"), "tab:x"
-    )
+    table = tables.dataset_table(results, "plane")
+    text = formats.latex(table, captions.caption(results, "plane"), "tab:x")
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
     bare = re.sub(r"\\[\\{}%&_$#]", "", text)
@@ -123,26 +165,28 @@ def test_latex_is_balanced_and_escaped(results):
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 8
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {table.shape[1] - 1}
     assert all("_" not in re.sub(r"\\_", "", row) for row in rows)
     assert body.count(r"\midrule") == 2  # under the head and above the controls
 
 
-@pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞"))
+@pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞<χ²"))
 def test_latex_escapes(sign):
-    assert tables.escape(sign) != sign
-    assert tables.escape(sign).isascii()
+    assert formats.escape(sign) != sign
+    assert formats.escape(sign).isascii()
 
 
 def test_caption_states_replicates_budget_criterion_and_interval(results):
-    text = tables.caption(results, "plane")
+    text = captions.caption(results, "plane")
     for part in ("6 replicates", "1000 steps of 256 points", "60 s", "Ranked by KL", "Student t"):
         assert part in text
     assert statistics.COMPARISONS in text
 
 
 def test_overall_caption_states_criteria_and_order(results):
-    text = tables.overall_caption(results)
+    text = captions.overall_caption(results)
+    assert "Friedman" in text
+    assert "2 datasets are too few" in text
     assert "plane by KL, pixels by AUROC" in text
     assert "missing dataset never helps" in text
 
@@ -153,4 +197,4 @@ def test_few_replicates_are_warned_of(results):
         update={"datasets": {"plane": spec.model_copy(update={"replicates": 3})}}
     )
     object.__setattr__(results, "suite", few)
-    assert statistics.caution(3) in tables.caption(results, "plane")
+    assert statistics.caution(3) in captions.caption(results, "plane")

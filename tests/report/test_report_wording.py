@@ -64,3 +64,19 @@ def test_quantity_of_metrics_and_their_parts(made_up_names):
     assert wording.quantity("kl").head == "KL [nats] ↓"
     assert wording.quantity("auroc").axis == "AUROC, higher is better"
     assert wording.quantity("kl.gap_width").head == "KL: gap width"
+
+
+def test_budgets_are_written_with_their_unit():
+    assert wording.amount(1.5512, "seconds") == "1.55 s"
+    assert wording.amount(600.0, "steps") == "600 steps"
+    assert wording.amount(76_800.0, "evaluations") == "76.8 k energy evaluations"
+
+
+@pytest.mark.parametrize(
+    ("p", "bare", "named"),
+    [(0.0004, "< 0.001", "p < 0.001"), (0.0234, "0.023", "p = 0.023"), (1.0, "1", "p = 1"),
+     (float("nan"), "–", "p = –")],
+)  # fmt: skip
+def test_p_values(p, bare, named):
+    assert wording.probability(p) == bare
+    assert wording.probability(p, "p") == named

@@ -1,0 +1,125 @@
+"""What stands above the tables: how they were made and how to read them."""
+
+from ebm_bench.report import statistics
+from ebm_bench.report.omnibus import Omnibus, over_datasets
+from ebm_bench.report.results import Results, label
+from ebm_bench.report.wording import WORDS, amount, probability, quantity
+
+TIES = (
+    "≈: not told apart from the best by the paired difference of replicates, or not comparable "
+    "because replicates are missing."
+)
+ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
+MARKS = (
+    "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
+    "not vouch for a value; ≥: which is no more than a lower bound."
+)
+PAIRED = (
+    "p: of the paired t test, corrected for all pairs of models (Holm); none where the one that "
+    "looks better failed in a replicate and the other did not, or where fewer than two replicates "
+    "can be paired."
+)
+
+
+def caption(results: Results, dataset: str) -> str:
+    """Say what a dataset's table shows: replicates, budget, criterion, kind of interval."""
+    spec = results.suite.datasets[dataset]
+    budget = spec.budget
+    sentences = [
+        f"{dataset}: {spec.replicates} replicates per method, {budget.steps} steps of "
+        f"{budget.batch_size} points, at most {budget.seconds:g} s.",
+        _limited(results, dataset),
+        f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
+        "over replicates decides, and a replicate that failed takes the last place.",
+        TIES,
+        "Difference: of that metric, mean over the replicates that both have, less the best that "
+        f"has all. {PAIRED}",
+        f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value. {MARKS}",
+        "Training seconds are those of setting up and training all replicates together, energy "
+        "evaluations those of one replicate.",
+        statistics.caution(spec.replicates),
+        statistics.COMPARISONS,
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def pairs_caption(results: Results, dataset: str) -> str:
+    """Say what the table of pairs shows."""
+    spec = results.suite.datasets[dataset]
+    return " ".join(
+        [
+            f"{dataset}: each two models, the one ranked better first, compared by "
+            f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
+            "Difference: of the first less the other, mean over the n replicates in which both are "
+            f"finite, and in brackets the {statistics.INTERVAL}.",
+            PAIRED,
+            "≈: not told apart at a corrected level of 5 %.",
+        ]
+    )
+
+
+def overall_caption(results: Results) -> str:
+    """Say what the overall table shows."""
+    suite = results.suite
+    by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
+    equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
+    found = over_datasets(results.rankings)
+    limits = ", ".join(
+        f"{name} at {amount(limit.amount, results.unit)}" for name, limit in results.limits.items()
+    )
+    return " ".join(
+        filter(
+            None,
+            [
+                f"Ranks on the datasets of suite {suite.name}, version {suite.version}{equal} "
+                f"({by}), and their average over the datasets where the method is ranked; equal "
+                "ones share the average of their places.",
+                limits and f"{limits}.",
+                f"{ORDER} Controls are not ranked.",
+                TIES,
+                found and f"Over all datasets: {verdict(found)}",
+            ],
+        )
+    )
+
+
+def verdict(found: Omnibus) -> str:
+    """Say what the tests found, and whether there were datasets enough to find anything."""
+    p = probability(found.p, "p")
+    sentences = [
+        f"Friedman: χ² = {found.statistic:.2f}, {p}: "
+        + (
+            "not all methods are alike."
+            if found.p < statistics.ALPHA
+            else "no difference is found."
+        ),
+        f"Nemenyi: critical difference {found.critical_difference:.2f} at 5 % for all pairs.",
+    ]
+    if found.decides and not (found.pairs < statistics.ALPHA).any(axis=None):
+        sentences.append("No two methods are told apart.")
+    if not found.decides:
+        sentences.append(
+            f"{found.datasets} datasets are too few: even a method that is first on all of them "
+            "could not be told from one that is last."
+        )
+    if found.left_out:
+        names = ", ".join(label(*key) for key in found.left_out)
+        sentences.append(f"Left out, as not ranked on every dataset: {names}.")
+    return " ".join(sentences)
+
+
+def _limited(results: Results, dataset: str) -> str:
+    """Say at which common budget a dataset is shown; empty at the end of training."""
+    if not results.unit:
+        return ""
+    limit = results.limits.get(dataset)
+    if limit is None:
+        return "No method was trained without failing, so that there is no common budget."
+    return (
+        f"Shown at equal {WORDS[results.unit]}: {amount(limit.amount, results.unit)}, the most "
+        f"that every method reached ({limit.method} ended there). Values are read from the "
+        "learning curves, between two of their points along the logarithm of the step. The "
+        "learning rate falls over all steps of a training: what is stopped before its end is "
+        "measured while the rate is still high. A replicate counts as failed if it failed within "
+        "that budget. Controls stand at their end."
+    )
