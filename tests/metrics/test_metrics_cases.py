@@ -123,7 +123,7 @@ CASES = {
     "energy_distance": Case(
         known=lambda bowl, images, truth_of: bowl(mean=3.0),
         answer=2 * distance(3.0) - 2 * distance(0),
-        within=0.25,
+        within=0.15,
         bad=lambda bowl, images, truth_of: bowl(mean=6.0),
         limit=10.0,
     ),
@@ -142,10 +142,11 @@ CASES = {
         settings={"points": 400},
     ),
     "hyvarinen_score": Case(
-        known=lambda bowl, images, truth_of: bowl(sd=2.0),
-        answer=1 / 16 - 1 / 2,
+        known=lambda bowl, images, truth_of: bowl(),
+        answer=-1.0,
         bad=lambda bowl, images, truth_of: bowl(slope=-1.0),
         limit=1.0,
+        settings={"points": 20_000},
     ),
     "kernel_distance_efficientnet": Case(
         known=lambda bowl, images, truth_of: sampled(images(mean=2.0)),

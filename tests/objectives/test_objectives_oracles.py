@@ -19,6 +19,7 @@ density chasm: accuracy of the classifier                  test_accuracy_of_the_
 a piecewise linear energy learns to be flat                test_objectives_limits
 likelihood of the truth: the entropy                       test_maximum_likelihood_of_the_truth
 contrastive divergence rests at the truth                  test_contrastive_divergence_is_at_rest
+the control that is not trained: the mean energy           test_the_control_is_looked_at_...
 the sign of every gradient, and its refusals               test_objectives_contract
 =========================================================  =====================================
 """
@@ -271,6 +272,11 @@ def test_maximum_likelihood_of_the_truth_is_the_entropy():
     data, energy = signs(3), standard_normal(3)
     value = create("maximum_likelihood", energy, data).loss(energy, data, None)
     everywhere(value, 1.5 * (1 + math.log(2 * math.pi)))
+
+
+def test_the_control_is_looked_at_by_its_mean_energy():
+    data, energy = signs(3), standard_normal(3)
+    everywhere(create("untrained", energy, data).loss(energy, data, None), 1.5)
 
 
 def test_contrastive_divergence_is_at_rest_at_the_truth():
