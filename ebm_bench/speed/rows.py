@@ -1,9 +1,11 @@
 """All rows: what is compared with what, and what the project wants of it."""
 
-from ebm_bench.speed.contest import Builder, Row, Target
+from ebm_bench.speed import evaluation, flow_contrastive
+from ebm_bench.speed.contest import Builder, Contender, Row, Target
 from ebm_bench.speed.peers import ebmkit, torchebm
 from ebm_bench.speed.problem import Problem, compiled, one_by_one, ours, plain
 from ebm_bench.speed.published import published
+from ebm_bench.streams import Streams
 
 EXACT, SLICED = "exact_score_matching", "sliced_score_matching"
 DENOISING, CONTRASTIVE = "denoising_score_matching", "noise_contrastive"
@@ -30,7 +32,15 @@ BATCH = {2: 512, 8: 512, 64: 512, 256: 512, 784: 128}
 
 def rows() -> list[Row]:
     """List all rows in the order of the table."""
-    return [*_exact(), *_single(), *_compiled(), *_images(), *_replicates()]
+    return [
+        *_exact(),
+        *_single(),
+        *_compiled(),
+        *_images(),
+        *_replicates(),
+        *_flow_contrastive(),
+        *_evaluation(),
+    ]
 
 
 def _exact() -> list[Row]:
@@ -148,6 +158,53 @@ def _replicates() -> list[Row]:
             )
         )
     return found
+
+
+def _flow_contrastive() -> list[Row]:
+    def trained(step) -> Contender:
+        latent = Streams(0, scope=("speed", "latent")).normal(len(step.x.view(-1, 2)), 2)
+        return Contender(step, lambda: step.values(latent[0].to(step.x.dtype)))
+
+    found = []
+    for kind, ratio in {"affine": 2.5, "spline": 6.0}.items():
+        contenders: dict[str, Builder] = {
+            "ours": lambda dtype, n, kind=kind: trained(flow_contrastive.ours(kind, n, dtype)),
+            "normflows": lambda dtype, n, kind=kind: trained(
+                flow_contrastive.published(kind, n, dtype)
+            ),
+        }
+        if kind == "spline":
+            # Its whole layers take no weights of ours, so that there is nothing to compare.
+            contenders["normflows, own layers"] = lambda dtype, n: Contender(
+                flow_contrastive.published("spline", n, dtype, stock=True)
+            )
+        found.append(
+            Row(
+                f"flow-contrastive-{kind}",
+                f"flow-contrastive estimation in the plane, {flow_contrastive.COUNTS[kind]} "
+                f"{kind} couplings",
+                contenders,
+                (Target("normflows", at_least=ratio),),
+            )
+        )
+    return found
+
+
+def _evaluation() -> list[Row]:
+    return [
+        Row(
+            name,
+            case.title,
+            {
+                "ours": lambda dtype, n, case=case: Contender(case.ours()),
+                "bare passes": lambda dtype, n, case=case: Contender(case.bound()),
+            },
+            (Target("bare passes", at_most=case.at_most),),
+            batch=0,
+            compared=False,
+        )
+        for name, case in evaluation.cases().items()
+    ]
 
 
 def _mlp(objective: str, d: int) -> Problem:

@@ -1,12 +1,24 @@
 """The speed target stands apart from the benchmark."""
 
+PROBE = """
+(found,) = [rule for rule in workflow.rules if rule.name == "speed"]
+print("THREADS", found.resources["_cores"].value, file=sys.stderr)
+"""
 
-def test_the_target_is_one_job_that_has_the_machine_to_itself(checkout):
-    assert checkout.planned("speed", "--cores", "2", suite=None) == {"speed"}
-    shown = checkout.snakemake("speed", "--dry-run", "--cores", "2", suite=None).stdout
-    assert "threads: 2" in shown
+
+def test_the_target_is_one_job(checkout):
+    assert checkout.planned("speed", suite=None) == {"speed"}
+    shown = checkout.snakemake("speed", "--dry-run", "--quiet", "host", suite=None).stdout
     assert "results/speed/table.md" in shown
     assert "results/speed/cost.png" in shown
+
+
+def test_it_has_the_machine_to_itself(make_checkout, tmp_path):
+    checkout = make_checkout(tmp_path)
+    with (checkout.folder / "Snakefile").open("a") as file:
+        file.write(PROBE)
+    shown = checkout.snakemake("speed", "--dry-run", "--cores", "7", suite=None).stdout
+    assert "THREADS 7" in shown
 
 
 def test_the_benchmark_does_not_ask_for_it(checkout):
