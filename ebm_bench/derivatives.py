@@ -30,7 +30,7 @@ def gradient(energy: nn.Module, x: Tensor) -> Tensor:
         ``∇E``, itself differentiable in the weights and in ``x``.
     """
     if _is_network(energy):
-        energy.count(x.shape[1])
+        _count(energy, x.shape[1])
         return _network(energy, x)[0]
     return _autograd_gradient(energy, x)[0]
 
@@ -52,9 +52,9 @@ def curvature(energy: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     curvature : Tensor of shape (R, B)
         ``Σ_k v_kᵀ ∇²E v_k``.
     """
-    energy.count(v.shape[1] * x.shape[1])
+    _count(energy, v.shape[1] * x.shape[1])
     if _is_network(energy):
-        energy.count(x.shape[1])
+        _count(energy, x.shape[1])
         t = v / energy.scale.unsqueeze(1)
         first, total = _network(energy, x, t)
         return first, total + t.square().flatten(3).sum((1, 3))
@@ -83,12 +83,12 @@ def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """
     if _is_network(energy):
         v, staircase = energy.directions()
-        energy.count((1 + v.shape[1]) * x.shape[1])
+        _count(energy, (1 + v.shape[1]) * x.shape[1])
         scale = energy.scale.unsqueeze(1)
         first, total = _network(energy, x, v / scale, staircase)
         return first, total + scale.pow(-2).flatten(1).sum(1, keepdim=True)
     size = x[0, 0].numel()
-    energy.count(size * x.shape[1])
+    _count(energy, size * x.shape[1])
     first, point = _autograd_gradient(energy, x)
     flat = first.flatten(2)
     rows = (
@@ -96,6 +96,11 @@ def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         for i in range(size)
     )
     return first, sum(row.flatten(2)[..., i] for i, row in enumerate(rows))
+
+
+def _count(energy: nn.Module, points: int) -> None:
+    if hasattr(energy, "count"):  # a module of any kind may be differentiated
+        energy.count(points)
 
 
 def _is_network(energy: nn.Module) -> bool:

@@ -170,8 +170,6 @@ def test_modulated_maps_and_their_gradients(points, shared):
 
 def test_any_module_is_differentiated():
     class Quartic(nn.Module):
-        evaluations = 0
-
         def forward(self, x):
             return x.pow(4).sum(2)
 

@@ -107,7 +107,7 @@ def _autograd(energy: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _sweep(energy: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
-    energy.evaluations += u.shape[1]
+    energy.count(u.shape[1])
     h, inputs = u, []
     for layer in energy.layers:
         inputs.append(h)
