@@ -11,7 +11,7 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,7 +63,7 @@ class Entry:
     settings: dict[str, tuple[Any, Any]]
     attributes: dict[str, Any]
 
-    @property
+    @cached_property
     def model(self) -> type[pydantic.BaseModel]:
         """A pydantic model that validates the settings."""
         config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)

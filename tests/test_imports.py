@@ -14,7 +14,7 @@ ORDER = [
     "errors", "registry", "streams", "modules", "suite", "records", "progress",
     "provenance", "devices", "optimisation", "sweeps", "derivatives", "cost", "couplings", "flows",
     "noise", "energies", "datasets", "samplers", "metrics", "objectives",
-    "model", "compiling", "training", "evaluation", "api", "report", "speed", "cli",
+    "model", "compiling", "training", "evaluation", "api", "report", "speed", "cli", "warm",
 ]  # fmt: skip
 # These stand side by side: none of them imports another.
 APART = [{"noise", "energies", "datasets"}, {"metrics", "objectives"}]

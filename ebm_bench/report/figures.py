@@ -1,5 +1,9 @@
 """Figures of a suite: quality against cost and learning curves, and the pictures beside them."""
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -35,25 +39,25 @@ def write(results: Results, folder: Path) -> list[Path]:
     list of Path
         In the order of `outputs`.
     """
-    drawing = {"densities": densities, "samples": samples, "cost": cost, "curves": curves}
-    written = []
-    for dataset in results.suite.datasets:
-        for kind in figure_kinds(results.suite, dataset):
-            with mpl.rc_context(RC):
-                figure = drawing[kind](results, dataset)
-                paths = [figure_path(folder, dataset, kind, ending) for ending in FIGURE_ENDINGS]
-                for path in paths:
-                    save(figure, path)
-                    figure.set_layout_engine("none")  # laid out once, by the first
-            written += paths
+    jobs = [
+        (partial(_DRAWING[kind], results, dataset), partial(figure_path, folder, dataset, kind))
+        for dataset in results.suite.datasets
+        for kind in figure_kinds(results.suite, dataset)
+    ]
     if has_diagram(results.suite):
-        with mpl.rc_context(RC):
-            figure = critical_difference(results)
-            paths = [diagram_path(folder, ending) for ending in FIGURE_ENDINGS]
-            for path in paths:
-                save(figure, path)
-        written += paths
-    return written
+        jobs.append((partial(critical_difference, results), partial(diagram_path, folder)))
+    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+        return [path for paths in pool.map(_write, *zip(*jobs, strict=True)) for path in paths]
+
+
+def _write(draw: Callable[[], Figure], path_of: Callable[[str], Path]) -> list[Path]:
+    paths = [path_of(ending) for ending in FIGURE_ENDINGS]
+    with mpl.rc_context(RC):
+        figure = draw()
+        for path in paths:
+            save(figure, path)
+            figure.set_layout_engine("none")  # laid out once, by the first
+    return paths
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -207,3 +211,6 @@ def _pareto(points: list[tuple[float, float]], higher_is_better: bool) -> list[t
         if not front or sign * value < sign * front[-1][1]:
             front.append((seconds, value))
     return front
+
+
+_DRAWING = {"densities": densities, "samples": samples, "cost": cost, "curves": curves}

@@ -1,6 +1,5 @@
 """A tiny suite through the whole workflow, killed on the way."""
 
-import contextlib
 import subprocess
 import time
 
@@ -50,7 +49,7 @@ KILLED = "runs/eight_gaussians/dsm-0.2"
 
 
 def kill_while_training(checkout):
-    """Run the workflow towards one training, and kill every process of it amid the steps."""
+    """Run the workflow towards one training, and kill it amid the steps; its jobs end with it."""
     checkpoint = checkout.folder / "results/tiny/runs/.checkpoints/eight_gaussians/dsm-0.2.pt"
     process = psutil.Popen(
         checkout.command(f"results/tiny/{KILLED}/run.json"),
@@ -62,10 +61,11 @@ def kill_while_training(checkout):
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline and process.is_running():
         time.sleep(0.01)
-    for each in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
+    started = process.children(recursive=True)
+    assert any("ebm_bench.warm.server" in each.cmdline() for each in started)
+    process.kill()
     process.wait()
+    assert not psutil.wait_procs(started, timeout=30)[1]
     assert checkpoint.exists()
 
 

@@ -9,6 +9,7 @@ import ebm_bench
 from ebm_bench import registry, suite
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.report import outputs
+from ebm_bench.warm.server import Server
 from filelock import FileLock, Timeout
 
 SUITE_FILE = os.path.relpath(config.get("suite", "benchmarks/quick.yaml"))
@@ -30,7 +31,10 @@ OUTPUTS = outputs(SUITE, Path(RESULTS))
 LOCK = FileLock(f"{RESULTS}/.lock")
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
 PROGRAMS = Path(sys.executable).parent
-shell.prefix(f"set -euo pipefail; PATH={shlex.quote(str(PROGRAMS))}:$PATH; ")
+PREFIX = f"set -euo pipefail; PATH={shlex.quote(str(PROGRAMS))}:$PATH; "
+shell.prefix(PREFIX)
+# Jobs on this machine fork from a process that has torch loaded; see `onstart`.
+SERVER = Server()
 # Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
 if workflow.local_exec and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -52,6 +56,14 @@ onstart:
     except Timeout:
         print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
         sys.exit(2)
+    # Not on a cluster, whose jobs run elsewhere, nor where jobs have environments of their own.
+    if (
+        sys.platform == "linux"
+        and workflow.local_exec
+        and not workflow.deployment_settings.deployment_method
+    ):
+        definition = SERVER.start().replace("{", "{{").replace("}", "}}")
+        shell.prefix(PREFIX + definition)
 
 
 onerror:

@@ -28,8 +28,6 @@ for dataset, objective in SUITE.jobs():
             ),
         log:
             f"{RESULTS}/logs/evaluate_{dataset}_{objective}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/evaluate_{dataset}_{objective}.tsv"
         # Images take longest: begun first, they leave no core idle at the end.
         priority: len(methods) + 10 * (dataset in STAMPS)
         group:

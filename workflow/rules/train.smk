@@ -22,8 +22,6 @@ for dataset, objective in SUITE.jobs():
             ),
         log:
             f"{RESULTS}/logs/train_{dataset}_{objective}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/train_{dataset}_{objective}.tsv"
         # Images take longest: begun first, they leave no core idle at the end.
         priority: len(methods) + 10 * (dataset in STAMPS)
         group:
