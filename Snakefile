@@ -1,6 +1,7 @@
 """The benchmark: prepare → train → evaluate → collect → report, for one suite.
 
-`snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one.
+`snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one,
+and `snakemake stress` the stress tests.
 """
 
 from snakemake.utils import min_version
@@ -14,6 +15,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/speed.smk"
+include: "workflow/rules/stress.smk"
 
 
 localrules:

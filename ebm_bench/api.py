@@ -121,6 +121,7 @@ class Fit:
             sampler=parts.sampler,
             streams=parts.streams.child("evaluation"),
             learned_log_z=parts.objective.log_z,
+            objective=parts.objective,
         )
 
     @property

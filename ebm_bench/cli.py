@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ebm_bench import __version__, registry, suite
+from ebm_bench import __version__, registry, stress, suite
 from ebm_bench.errors import InputError, unknown
 
 # What the libraries under torch and numpy read when they are loaded, and never again.
@@ -262,6 +262,44 @@ def show(path: SuiteOption) -> None:
     typer.echo(reports.first_lines(results))
     (page,) = reports.outputs(chosen, results)["page"]
     typer.echo(f"The leaderboard: {page}")
+
+
+@app.command("stress")
+def run_stress(
+    path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the panels.")],
+    panel: Annotated[
+        list[str] | None, typer.Option(help="A failure mode; may be repeated. [default: all]")
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train and measure failure modes over their knobs; resumes where it was stopped."""
+    loaded = stress.load(path)
+    for name in panel or []:
+        if name not in loaded.panels:
+            raise InputError(f"{path}: {unknown('panel', name, loaded.panels)}")
+    chosen = list(dict.fromkeys(panel or loaded.panels))
+    for name in chosen:  # before anything is run
+        loaded.expand(name, str(path))
+    _start_work(threads)
+    from ebm_bench import devices
+
+    with devices.claim(device) as claimed:
+        for name in chosen:
+            stress.run(loaded, name, out, claimed)
+
+
+@app.command("stress-report")
+def report_stress(
+    path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
+    results: Annotated[Path, typer.Option(help="Folder of the results, with the panels in it.")],
+) -> None:
+    """Draw all failure modes with what theory says of them, and make the table."""
+    from ebm_bench.report import stress as reports
+
+    for written in reports.build(stress.load(path), results):
+        typer.echo(written)
 
 
 def _is_image(dataset: str) -> bool:

@@ -50,14 +50,15 @@ def evaluate(
     started = time.perf_counter()
     parts = restore(suite, dataset, method, folder, device)
     streams = parts.streams.child("evaluation")
-    learned = {"energy": parts.objective.log_z}
+    # By-products were trained beside the energy, and not with the objective's loss.
+    of_energy = {"learned_log_z": parts.objective.log_z, "objective": parts.objective}
     models = {
         name: Model(
             energy.eval().requires_grad_(False),
             parts.dataset,
             parts.sampler,
             streams,
-            learned.get(name),
+            **(of_energy if name == "energy" else {}),
         )
         for name, energy in {"energy": parts.energy, **parts.objective.byproducts}.items()
     }

@@ -27,6 +27,8 @@ class Model:
         Where the randomness comes from.
     learned_log_z : Tensor of shape (R,), optional
         The log-normaliser that training found.
+    objective : Objective, optional
+        What it was trained with; by-products have none.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class Model:
         sampler,
         streams: Streams,
         learned_log_z: Tensor | None = None,
+        objective: nn.Module | None = None,
     ):
         self.energy, self.dataset, self.sampler, self.streams = energy, dataset, sampler, streams
         self.learned_log_z = None if learned_log_z is None else learned_log_z.detach()
+        self.objective = objective
         self._normalisers: dict[tuple[int, int], LogZ] = {}
         self._samples: dict[int, Tensor] = {}
         self._features: dict[int, tuple[Tensor, Tensor]] = {}

@@ -247,6 +247,13 @@ class Suite(_Strict):
         own = [registry.describe(family, name).path for family, name in used]
         return own + registry.shared(*_TRAINING_CODE)
 
+    def evaluation_sources(self, dataset: str) -> list[Path]:
+        """List the files that decide what is measured of a trained model."""
+        own = [registry.describe("metrics", name).path for name in self.datasets[dataset].metrics]
+        # Metrics sample too, by samplers of their own choice.
+        drawing = [entry.path for entry in registry.entries("samplers").values()]
+        return own + drawing + registry.shared("evaluation", "model", "metrics", "samplers")
+
 
 _TRAINING_CODE = (
     "training", "compiling", "streams", "modules", "optimisation", "sweeps", "derivatives",
@@ -267,6 +274,17 @@ def load(path: str | Path) -> Suite:
     InputError
         One message that names the file, the key and the valid choices.
     """
+    return check(read(path), str(path))
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file in which no key stands twice.
+
+    Raises
+    ------
+    InputError
+        Naming the file and what is wrong with it.
+    """
     path = Path(path)
     try:
         text = path.read_text()
@@ -275,10 +293,9 @@ def load(path: str | Path) -> Suite:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     try:
-        content = yaml.load(text, Loader=_UniqueKeys)
+        return yaml.load(text, Loader=_UniqueKeys) or {}
     except (yaml.YAMLError, TypeError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
-    return check(content or {}, str(path))
 
 
 def check(content: dict[str, Any], source: str) -> Suite:

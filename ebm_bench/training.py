@@ -448,6 +448,7 @@ class _Trainer:
             sampler=parts.sampler,
             streams=parts.streams.child("curve"),
             learned_log_z=parts.objective.log_z,
+            objective=parts.objective,
         )
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
         values = metric(model, parts.dataset, parts.streams.child("curve"))["value"]

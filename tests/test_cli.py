@@ -187,3 +187,41 @@ def test_stages_from_training_to_partial_collection(suite_file, tmp_path):
     assert "not trained yet, left out: two_moons/dsm-0.2" in result.stderr
     found = sorted(path.name for path in (tmp_path / "records").iterdir())
     assert found == ["curves.csv", "curves.parquet", "values.csv", "values.parquet"]
+
+
+@pytest.fixture
+def stress_file(tmp_path):
+    data = {**SMALL["datasets"]["two_moons"], "budget": {"steps": "$knob", "fit_samples": 100}}
+    panel = {
+        "title": "More steps",
+        "knob": {"label": "steps", "values": [1, 2]},
+        "scale": "linear",
+        "datasets": {"two_moons": data},
+        "methods": {"dsm-0.2": SMALL["methods"]["dsm-0.2"]},
+    }
+    path = tmp_path / "stress.yaml"
+    path.write_text(yaml.safe_dump({"name": "stress", "version": 1, "panels": {"steps": panel}}))
+    return path
+
+
+def test_stress_runs_a_panel_and_its_report_is_made(stress_file, tmp_path):
+    done = run("stress", "--suite", stress_file, "--panel", "steps", "--out", tmp_path / "panels")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "panels/steps/2/two_moons/dsm-0.2/evaluation.json").exists()
+    done = run("stress-report", "--suite", stress_file, "--results", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "figures/stress.png") in done.output.split()
+
+
+def test_stress_refuses_an_unknown_panel(stress_file, tmp_path):
+    done = run("stress", "--suite", stress_file, "--panel", "setps", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "unknown panel 'setps'. Did you mean 'steps'?" in done.output
+
+
+def test_stress_refuses_a_bad_suite_before_anything_is_run(stress_file, tmp_path):
+    stress_file.write_text(stress_file.read_text().replace("sigma: 0.2", "sgma: 0.2"))
+    done = run("stress", "--suite", stress_file, "--out", tmp_path / "panels")
+    assert done.exit_code == 2
+    assert "steps at 1: methods.dsm-0.2.settings" in done.output
+    assert not (tmp_path / "panels").exists()

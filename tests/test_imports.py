@@ -14,7 +14,8 @@ ORDER = [
     "errors", "registry", "streams", "modules", "suite", "records", "progress",
     "provenance", "devices", "optimisation", "sweeps", "derivatives", "cost", "couplings", "flows",
     "noise", "energies", "datasets", "samplers", "metrics", "objectives",
-    "model", "compiling", "training", "evaluation", "api", "report", "speed", "cli", "warm",
+    "model", "compiling", "training", "evaluation", "api", "theory", "stress", "report", "speed",
+    "cli", "warm",
 ]  # fmt: skip
 # These stand side by side: none of them imports another.
 APART = [{"noise", "energies", "datasets"}, {"metrics", "objectives"}]
@@ -65,7 +66,9 @@ def test_files_of_a_family_do_not_know_each_other(family):
                 assert not set(rest) & registered - {path.stem}, f"{path} imports {rest}"
 
 
-@pytest.mark.parametrize("name", ["errors", "registry", "suite", "records", "cli"])
+@pytest.mark.parametrize(
+    "name", ["errors", "registry", "suite", "records", "theory", "stress", "cli"]
+)
 def test_what_the_workflow_reads_first_does_not_import_torch(name):
     tree = ast.parse((ROOT / f"{name}.py").read_text())
     top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]

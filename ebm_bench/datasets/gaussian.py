@@ -17,7 +17,7 @@ from ebm_bench.streams import Streams
 @register
 @dataclass(eq=False, kw_only=True)
 class Gaussian(Dataset):
-    """A Gaussian around 0 with a chosen condition number, turned at random.
+    """A Gaussian with a chosen condition number, turned at random.
 
     Parameters
     ----------
@@ -28,11 +28,14 @@ class Gaussian(Dataset):
         evenly in logarithm and their geometric mean is 1.
     seed : int
         Fixes the rotation.
+    mean : float
+        First coordinate of the mean; the others are 0.
     """
 
     dimension: Annotated[int, Ge(1)] = 5
     condition_number: Annotated[float, Ge(1)] = 10.0
     seed: Annotated[int, Ge(0)] = 0
+    mean: float = 0.0
 
     version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
@@ -67,24 +70,34 @@ class Gaussian(Dataset):
 
     @property
     def box(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of each coordinate, five standard deviations to either side."""
-        return tuple((-5 * s, 5 * s) for s in self.covariance.diagonal().sqrt().tolist())
+        """Bounds of each coordinate, five standard deviations to either side of the mean."""
+        spread = 5 * self.covariance.diagonal().sqrt()
+        return tuple(
+            zip((self._mean - spread).tolist(), (self._mean + spread).tolist(), strict=True)
+        )
+
+    @property
+    def _mean(self) -> Tensor:
+        """Mean in float64, shape (d,)."""
+        mean = torch.zeros(self.dimension, dtype=torch.float64)
+        mean[0] = self.mean
+        return mean
 
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
         """Draw points of shape (R, n, d)."""
         z = streams.normal(n, self.dimension)
         axes, sd = (part.to(z) for part in self._axes)
-        return z * sd @ axes.T
+        return z * sd @ axes.T + self._mean.to(z)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points of shape (..., d), shape (...)."""
         axes, sd = (part.to(x) for part in self._axes)
-        z = x @ axes / sd
+        z = (x - self._mean.to(x)) @ axes / sd
         return -0.5 * z.square().sum(-1) - 0.5 * self.dimension * math.log(2 * math.pi)
 
     def score(self, x: Tensor) -> Tensor:
         """Gradient of `log_prob`, shape of ``x``."""
-        return -x @ self.parameters["precision"].to(x)
+        return (self._mean.to(x) - x) @ self.parameters["precision"].to(x)
 
     def entropy(self) -> float:
         """Differential entropy in nats; the determinant of the covariance is 1."""

@@ -1,10 +1,12 @@
-"""Mixtures of round Gaussians in the plane."""
+"""Mixtures of round Gaussians."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.datasets.planar import GaussianSum
@@ -18,7 +20,7 @@ class _Mixture(GaussianSum):
 
     @property
     def modes(self) -> Tensor:
-        """Centres of the modes in float64, shape (K, 2)."""
+        """Centres of the modes in float64, shape (K, d)."""
         return self.centres
 
     @property
@@ -32,8 +34,8 @@ class _Mixture(GaussianSum):
         return torch.full((len(self.centres),), 1 / len(self.centres), dtype=torch.float64)
 
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
-        """Draw points of shape (R, n, 2)."""
-        noise = streams.normal(n, 2)
+        """Draw points of shape (R, n, d)."""
+        noise = streams.normal(n, *self.event_shape)
         upper = self.weights.cumsum(0)[:-1].to(noise)
         component = torch.bucketize(streams.uniform(n), upper, right=True)
         return self.centres.to(noise)[component] + self.sd * noise
@@ -81,20 +83,48 @@ class WeightedGaussians(_Mixture):
     """Two unit Gaussians far apart: weight 0.2 at (−4, 0) and 0.8 at (4, 0).
 
     The score hardly depends on the weights, so methods that match scores cannot tell them.
+
+    Parameters
+    ----------
+    separation : float
+        Distance of the two means, along the first coordinate.
+    dimension : int
+        Number of coordinates; those after the first are standard normal. Only in the plane is
+        there a grid.
     """
+
+    separation: Annotated[float, Gt(0)] = 8.0
+    dimension: Annotated[int, Ge(2)] = 2
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy", "modes")
     citation = "Song and Ermon 2019, Generative modeling by estimating gradients"
     sd = 1.0
-    box = ((-9.0, 9.0), (-5.0, 5.0))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point."""
+        return (self.dimension,)
+
+    @property
+    def box(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of each coordinate, five standard deviations beyond the means."""
+        reach = self.separation / 2 + 5
+        return ((-reach, reach), *[(-5.0, 5.0)] * (self.dimension - 1))
 
     @cached_property
     def centres(self) -> Tensor:
-        """Centres of the components in float64, shape (2, 2)."""
-        return torch.tensor([[-4.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
+        """Centres of the components in float64, shape (2, d)."""
+        centres = torch.zeros(2, self.dimension, dtype=torch.float64)
+        centres[:, 0] = torch.tensor([-0.5, 0.5]) * self.separation
+        return centres
 
     @cached_property
     def weights(self) -> Tensor:
         """Weights of the components in float64, shape (2,)."""
         return torch.tensor([0.2, 0.8], dtype=torch.float64)
+
+    def entropy(self) -> float:
+        """Differential entropy in nats: by the midpoint rule in the plane, exact beyond it."""
+        plane = WeightedGaussians(separation=self.separation)
+        return plane._entropy + 0.5 * (self.dimension - 2) * math.log(2 * math.pi * math.e)

@@ -59,7 +59,7 @@ class Planar(Dataset):
 
 @dataclass(eq=False, kw_only=True)
 class GaussianSum(Planar):
-    """A weighted sum of many round Gaussians of one width.
+    """A weighted sum of many round Gaussians of one width, in the plane unless said otherwise.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class GaussianSum(Planar):
     @property
     @abstractmethod
     def centres(self) -> Tensor:
-        """Centres of the Gaussians in float64, shape (K, 2)."""
+        """Centres of the Gaussians in float64, shape (K, d)."""
 
     @property
     @abstractmethod
@@ -80,7 +80,7 @@ class GaussianSum(Planar):
         """Weights of the Gaussians in float64, summing to one, shape (K,)."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-density in nats of points of shape (..., 2), shape (...)."""
+        """Log-density in nats of points of shape (..., d), shape (...)."""
         # The log of a sum of exponentials, several times faster than torch.logsumexp.
         log_p = [
             terms.amax(1) - torch.log_softmax(terms, 1).amax(1) for _, terms in self._chunks(x)
@@ -97,10 +97,14 @@ class GaussianSum(Planar):
         return torch.cat(scores).reshape(x.shape)
 
     def _chunks(self, x: Tensor):
-        """Yield points (n, 2) and the log of what each Gaussian adds there, (n, K)."""
-        a, b = self.centres.to(x).unbind(1)
-        constants = (self.weights / (2 * math.pi * self.sd**2)).log().to(x)
+        """Yield points (n, d) and the log of what each Gaussian adds there, (n, K)."""
+        centres, dimension = self.centres.to(x), self.event_shape[0]
+        normaliser = 0.5 * dimension * math.log(2 * math.pi * self.sd**2)
+        constants = (self.weights.log() - normaliser).to(x)
         scale = -0.5 / self.sd**2
-        for points in x.reshape(-1, 2).split(max(1, _CHUNK // len(a))):
-            u, v = points[:, :1] - a, points[:, 1:] - b
-            yield points, scale * (u * u + v * v) + constants
+        for points in x.reshape(-1, dimension).split(max(1, _CHUNK // len(centres))):
+            squares = sum(
+                (coordinate[:, None] - centre) ** 2
+                for coordinate, centre in zip(points.unbind(1), centres.unbind(1), strict=True)
+            )
+            yield points, scale * squares + constants

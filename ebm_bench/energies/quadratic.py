@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from ebm_bench.energies.base import Energy
@@ -19,9 +21,17 @@ class Quadratic(Energy):
 
     ``L`` is lower triangular and its diagonal is kept positive by an exponential. Fitted to
     data, it is the Gaussian of maximum likelihood.
+
+    Parameters
+    ----------
+    start_precision : float, optional
+        Where it is given, training starts with this precision in every direction, around the
+        mean of the data, and not at the fit to them.
     """
 
     normalised = True
+
+    start_precision: Annotated[float, Gt(0)] | None = None
 
     def build(self, streams: Streams) -> None:
         """Start at the standard normal density."""
@@ -43,10 +53,14 @@ class Quadratic(Energy):
 
     @torch.no_grad()
     def fit(self, data: Tensor) -> None:
-        """Set mean and precision to those of maximum likelihood."""
+        """Set mean and precision to those of maximum likelihood, or to where they start."""
         super().fit(data)
         flat = data.flatten(2).double()
         mean = flat.mean(1, keepdim=True)
+        self.mean.copy_(mean)
+        if self.start_precision is not None:
+            self.log_diagonal.fill_(0.5 * math.log(self.start_precision))
+            return
         centred = flat - mean
         covariance = centred.mT @ centred / flat.shape[1]
         # cov = C Cᵀ, so the precision is C⁻ᵀ C⁻¹, and reversing the order of the
@@ -60,7 +74,6 @@ class Quadratic(Energy):
         unit = torch.eye(root.shape[1], dtype=root.dtype, device=root.device)
         inverse = torch.linalg.solve_triangular(root, unit.expand_as(root), upper=False)
         factor = inverse.flip(1, 2).mT
-        self.mean.copy_(mean)
         self.lower.copy_(factor)
         self.log_diagonal.copy_(factor.diagonal(dim1=1, dim2=2).log())
 

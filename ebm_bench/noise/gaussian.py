@@ -24,6 +24,8 @@ class Gaussian(Noise):
     ridge : float
         How far correlations are shrunk towards zero, so that the covariance of few or
         nearly dependent data is positive definite. Variances stay as they are.
+    fitted : bool
+        Whether it takes the moments of the data; if not, it stays the standard normal density.
 
     References
     ----------
@@ -32,6 +34,7 @@ class Gaussian(Noise):
     """
 
     ridge: Annotated[float, Gt(0), Le(1)] = 1e-3
+    fitted: bool = True
 
     def build(self) -> None:
         """Start at the standard normal density."""
@@ -44,6 +47,8 @@ class Gaussian(Noise):
 
     def fit(self, data: Tensor, streams: Streams) -> None:
         """Take the moments of the data, (R, N, *event_shape)."""
+        if not self.fitted:
+            return
         self.mean, self.scale = standardisation(data)
         factors = []
         for x, mean, scale in zip(data, self.mean, self.scale, strict=True):

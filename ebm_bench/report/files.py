@@ -51,6 +51,13 @@ def table_names(suite: Suite) -> list[str]:
     return [*shown, *at_equal, *(f"{name}-pairs" for name in suite.datasets)]
 
 
+def stress_outputs(results: str | Path) -> list[Path]:
+    """List the files that the report on stress tests writes: figures, then tables."""
+    results = Path(results)
+    figures = [results / "figures" / f"stress.{ending}" for ending in FIGURE_ENDINGS]
+    return [*figures, *(table_path(results, "stress", ending) for ending in TABLE_ENDINGS)]
+
+
 def table_path(results: Path, name: str, ending: str) -> Path:
     """Name the file of a table; see `table_names`."""
     return results / "tables" / f"{name}.{ending}"

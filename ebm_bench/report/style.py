@@ -29,6 +29,7 @@ RC = {
 }
 DENSITY = "mako_r"
 GRAY = "0.45"
+COLOURS = 8
 _MARKERS = "osD^vPX*<>"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 
@@ -70,8 +71,13 @@ def look(suite: Suite, row: Row) -> Look:
     place, hollow = methods.index(row.method), row.model != "energy"
     if row.control:
         return Look(GRAY, "", _DASHES[(place + 1) % len(_DASHES)], hollow)
+    turn, step = divmod(place, COLOURS)
+    return variant(step, turn, hollow)
+
+
+def variant(step: int, turn: int, hollow: bool = False) -> Look:
+    """Choose one of `COLOURS` colours, with the marker and the dashes of the ``turn``-th use."""
     palette = sns.color_palette("colorblind")
-    colours = [*palette[:7], palette[9]]
-    turn, step = divmod(place, len(colours))
+    colour = [*palette[:7], palette[9]][step % COLOURS]
     marker = _MARKERS[(step + 3 * turn) % len(_MARKERS)]
-    return Look(tuple(colours[step]), marker, _DASHES[turn % len(_DASHES)], hollow)
+    return Look(tuple(colour), marker, _DASHES[turn % len(_DASHES)], hollow)

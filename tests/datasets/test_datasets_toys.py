@@ -4,6 +4,7 @@ import math
 from functools import cache
 
 import pytest
+import scipy.stats
 import torch
 
 from ebm_bench import datasets, registry
@@ -57,7 +58,7 @@ def test_the_usual_toys_are_there():
     assert set(TOYS) >= {
         *("eight_gaussians", "grid_gaussians", "weighted_gaussians", "two_moons", "two_circles"),
         *("two_spirals", "pinwheel", "checkerboard", "banana", "funnel", "swiss_roll"),
-        *("gaussian", "laplace_ica", "ring"),
+        *("gaussian", "laplace_ica", "ring", "student_t"),
     }
 
 
@@ -193,6 +194,8 @@ ENTROPIES = {
     "gaussian": 2.5 * math.log(2 * math.pi * math.e),
     "laplace_ica": 4 * (1 + math.log(2) / 2) + math.log(2 * 1.5 * 1 * 0.5),
     "ring": 9.5092,
+    # Five times scipy.stats.t(5).entropy().
+    "student_t": 5 * 1.62750,
 }
 
 
@@ -296,3 +299,82 @@ def test_density_over_a_plotting_grid_is_computed_in_pieces(monkeypatch):
     monkeypatch.setattr(planar, "_CHUNK", 1000)
     torch.testing.assert_close(toy("two_moons").log_prob(x), whole[0])
     torch.testing.assert_close(toy("two_moons").score(x), whole[1])
+
+
+def agrees_with_its_density(toy, n=20_000):
+    """Whether samples have the entropy of the density, and obey Stein's identity."""
+    x = toy.sample(n, Streams(0))[0].double()
+    assert deviation(-toy.log_prob(x), toy.entropy()) < 4
+    if "score" in toy.knows:
+        products = x.unsqueeze(2) * toy.score(x).unsqueeze(1)
+        assert deviation(products, -torch.eye(x.shape[1], dtype=torch.float64)) < 5
+        point = x[:50].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(toy.log_prob(point).sum(), point)
+        torch.testing.assert_close(toy.score(point), gradient, rtol=1e-8, atol=1e-8)
+
+
+def mass(toy, cells=600):
+    """Probability of the box, on a grid."""
+    axes = []
+    area = 1.0
+    for low, high in toy.box:
+        axes.append(low + (high - low) * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells)
+        area *= (high - low) / cells
+    points = torch.cartesian_prod(*axes).reshape(-1, len(axes))
+    return (toy.log_prob(points).exp() * area).sum().item()
+
+
+@pytest.mark.parametrize("separation", [1.0, 10.0])
+@pytest.mark.parametrize("dimension", [2, 7])
+def test_weighted_gaussians_at_any_distance_and_dimension(separation, dimension):
+    toy = datasets.create("weighted_gaussians", separation=separation, dimension=dimension)
+    agrees_with_its_density(toy)
+    assert toy.modes.shape == (2, dimension)
+    assert (toy.modes[1] - toy.modes[0]).norm().item() == pytest.approx(separation)
+    if dimension == 2:
+        assert mass(toy) == pytest.approx(1, abs=3e-6)
+
+
+def test_weighted_gaussians_far_apart_have_the_entropy_of_their_weights():
+    toy = datasets.create("weighted_gaussians", separation=30.0, dimension=3)
+    weights = -0.2 * math.log(0.2) - 0.8 * math.log(0.8)
+    assert toy.entropy() == pytest.approx(weights + 1.5 * math.log(2 * math.pi * math.e), abs=2e-5)
+
+
+@pytest.mark.parametrize("squares", [2, 8, 16])
+def test_checkerboard_of_any_squares(squares):
+    toy = datasets.create("checkerboard", squares=squares)
+    assert mass(toy, 64) == pytest.approx(1)
+    x = toy.sample(50_000, Streams(0))[0]
+    cell = torch.floor((x + 4) * squares / 8).long()
+    counts = torch.bincount(cell[:, 1] * squares + cell[:, 0], minlength=squares**2)
+    assert (counts > 0).sum() == squares**2 // 2
+    used = counts[counts > 0].double()
+    assert (used - used.mean()).square().mean() / used.mean() < 1 + 8 / squares
+    middle = toy.log_prob((cell + 0.5) * 8 / squares - 4)
+    torch.testing.assert_close(middle.exp() * 32, torch.ones(50_000))
+
+
+def test_gaussian_around_another_mean():
+    toy = datasets.create("gaussian", dimension=3, mean=5.0)
+    x = toy.sample(20_000, Streams(0))[0].double()
+    assert deviation(-toy.log_prob(x), toy.entropy()) < 4
+    assert deviation(x, torch.tensor([5.0, 0, 0], dtype=torch.float64)) < 4
+    assert toy.box[0][0] + toy.box[0][1] == pytest.approx(10)
+    point = x[:50].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(toy.log_prob(point).sum(), point)
+    torch.testing.assert_close(toy.score(point), gradient, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("freedom", [1.0, 2.0, 30.0])
+def test_student_t_is_that_of_scipy(freedom):
+    toy = datasets.create("student_t", dimension=1, freedom=freedom)
+    known = scipy.stats.t(freedom)
+    x = toy.sample(20_000, Streams(0))
+    assert x.isfinite().all()
+    assert scipy.stats.kstest(x.numpy().ravel(), known.cdf).pvalue > 0.01
+    assert scipy.stats.kstest(1.05 * x.numpy().ravel(), known.cdf).pvalue < 0.05
+    expected = torch.from_numpy(known.logpdf(x[0, :, 0].double().numpy()))
+    torch.testing.assert_close(toy.log_prob(x[0].double()), expected)
+    assert toy.entropy() == pytest.approx(known.entropy(), abs=1e-9)
+    assert known.sf(toy.box[0][1]) < 2e-6

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import scipy.stats
 import torch
 
 from ebm_bench import datasets, energies, registry
@@ -149,3 +150,29 @@ def test_truth_refuses_a_dataset_without_density():
 
     with pytest.raises(InputError, match="density is known"):
         energies.create("truth", event_shape=(2,)).attach(Unknown())
+
+
+def test_quadratic_starts_at_a_precision_around_the_mean():
+    energy = make("quadratic", start_precision=4.0)
+    precision = energy.factor @ energy.factor.mT
+    torch.testing.assert_close(precision, 4 * torch.eye(2, dtype=torch.float64).expand(3, 2, 2))
+    torch.testing.assert_close(energy.mean, energy.location)
+
+
+def test_student_t_is_the_density_of_scipy():
+    energy = make("student_t", freedom=2.5, start_location=1.0, start_scale=3.0)
+    x = points(energy)
+    expected = scipy.stats.t.logpdf(x.numpy(), 2.5, loc=1.0, scale=3.0).sum(2)
+    log_prob = -energy(x) - energy.log_z.unsqueeze(1)
+    torch.testing.assert_close(log_prob.detach(), torch.from_numpy(expected))
+
+
+def test_mode_weights_with_the_true_weights_are_the_truth():
+    mixture = datasets.create("weighted_gaussians", separation=3.0, dimension=4)
+    energy = energies.create("mode_weights", event_shape=(4,), replicates=2)
+    energy.attach(mixture)
+    x = mixture.sample(50, Streams(0, 2))
+    assert not torch.allclose(-energy(x), mixture.log_prob(x))
+    with torch.no_grad():
+        energy.logits.copy_(mixture.weights.log())
+    torch.testing.assert_close(-energy(x), mixture.log_prob(x), rtol=1e-5, atol=1e-5)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ebm_bench import energies, metrics, samplers
+from ebm_bench import energies, metrics, objectives, samplers
 from ebm_bench.metrics import features
 from ebm_bench.model import Model
 from ebm_bench.streams import Streams
@@ -42,7 +42,8 @@ def make(metric, truth_of, images):
         energy.load_state_dict({k: v[replicates] for k, v in whole.state_dict().items()})
         streams = Streams(5, replicates)
         learned = torch.zeros(len(replicates))
-        return Model(energy, dataset, samplers.create("langevin"), streams, learned)
+        objective = objectives.create("denoising_score_matching")
+        return Model(energy, dataset, samplers.create("langevin"), streams, learned, objective)
 
     return model
 

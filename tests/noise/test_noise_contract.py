@@ -242,3 +242,12 @@ def test_points_come_with_their_density(name):
 def test_settings_are_validated(settings):
     with pytest.raises(InputError, match="greater than or equal to 1"):
         make("gaussian_mixture", **settings)
+
+
+def test_gaussian_that_is_not_fitted_stays_standard_normal():
+    distribution = make("gaussian", fitted=False).double()
+    distribution.fit(gaussian_data(Streams(1, R)), Streams(0, R))
+    x = Streams(2, R).normal(5, 2, dtype=torch.float64)
+    expected = -0.5 * x.square().sum(2) - math.log(2 * math.pi)
+    torch.testing.assert_close(distribution.log_prob(x), expected)
+    assert distribution.sample(2000, Streams(3, R)).std().item() == pytest.approx(1, abs=0.03)

@@ -233,8 +233,9 @@ def test_with_the_gpu_profile_training_and_evaluation_take_turns(make_checkout, 
     found = probe(make_checkout(tmp_path), "--profile", "profiles/gpu", suite=None)
     assert found["limits"]["gpu"] == 1
     gpus = found["gpus"]
-    assert {gpus.pop(name) for name in ("prepare", "collect", "report")} == {0}
-    del gpus["all"]
+    without = ("prepare", "collect", "report", "stress_panel", "stress_report")
+    assert {gpus.pop(name) for name in without} == {0}
+    del gpus["all"], gpus["stress"]
     assert set(gpus.values()) == {1}
     assert {name.split("_")[0] for name in gpus} == {"train", "evaluate"}
 
@@ -248,7 +249,8 @@ def test_memory_is_limited_by_the_machine_or_by_hand(finished):
 
 
 def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
-    assert sorted(probe(finished)["local"]) == ["all", "collect", "prepare", "report"]
+    local = ["all", "collect", "prepare", "report", "stress", "stress_report"]
+    assert sorted(probe(finished)["local"]) == local
 
 
 def test_lint_finds_nothing(finished):

@@ -1,6 +1,7 @@
 """Read the suite, name the files, guard the results."""
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path

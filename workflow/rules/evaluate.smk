@@ -1,15 +1,8 @@
 """Evaluate: a job for each job of training, after it."""
 
-# Metrics sample too, by samplers of their own choice.
-EVALUATION_CODE = {
-    *registry.shared("evaluation", "model", "metrics", "samplers"),
-    *(entry.path for entry in registry.entries("samplers").values()),
-}
-
 for dataset, objective in SUITE.jobs():
     methods = SUITE.methods_of(dataset, objective)
-    spec = SUITE.datasets[dataset]
-    sources = {registry.describe("metrics", metric).path for metric in spec.metrics}
+    sources = set(SUITE.evaluation_sources(dataset))
 
     rule:
         name:
@@ -19,7 +12,7 @@ for dataset, objective in SUITE.jobs():
                 f"{RUNS}/{dataset}/{{method}}/{{file}}", method=methods, file=TRAINED
             ),
             suite=ancient(SUITE_FILE),
-            sources=sorted(map(os.path.relpath, sources | EVALUATION_CODE)),
+            sources=sorted(map(os.path.relpath, sources)),
             # Image sets are measured against each other, as data from elsewhere.
             data=STAMPS.values() if dataset in STAMPS else [],
         output:

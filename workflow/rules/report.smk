@@ -1,6 +1,6 @@
 """Unite the records; make tables, figures and the leaderboard."""
 
-REPORT_CODE = Path(ebm_bench.__file__).parent.glob("report/**/*.*")
+REPORT_CODE = [*Path(ebm_bench.__file__).parent.glob("report/**/*.*")]
 
 
 localrules:

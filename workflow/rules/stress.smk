@@ -1,0 +1,88 @@
+"""Stress tests, `snakemake stress`: a job for each panel, which repeats only what has changed."""
+
+from ebm_bench import stress
+from ebm_bench.report.files import stress_outputs
+
+STRESS_FILE = "benchmarks/stress.yaml"
+try:
+    STRESS = stress.load(STRESS_FILE)
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+STRESS_RESULTS = "results/stress"
+STRESS_OUTPUTS = [str(path) for path in stress_outputs(STRESS_RESULTS)]
+STRESS_TABLES = f"{STRESS_RESULTS}/panels/{{panel}}/{stress.VALUES}"
+# All code but that for showing: the command itself knows on which of it a run depends.
+STRESS_CODE = [
+    os.path.relpath(path)
+    for path in sorted(Path(ebm_bench.__file__).parent.rglob("*.py"))
+    if "report" not in path.parts and path.name != "cli.py"
+]
+
+
+localrules:
+    stress,
+    stress_report,
+
+
+rule stress:
+    input:
+        STRESS_OUTPUTS,
+    message:
+        f"the stress tests are drawn in {STRESS_OUTPUTS[0]}"
+
+
+rule stress_panel:
+    input:
+        suite=ancient(STRESS_FILE),
+        code=STRESS_CODE,
+    output:
+        STRESS_TABLES,
+    log:
+        f"{STRESS_RESULTS}/logs/{{panel}}.log",
+    wildcard_constraints:
+        panel="|".join(map(re.escape, STRESS.panels)),
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        # Models this small are faster on a CPU.
+        gpu=0,
+    params:
+        panel=lambda wildcards: STRESS.panels[wildcards.panel].runs(),
+        out=subpath(output[0], ancestor=2),
+    message:
+        "stress test {wildcards.panel}"
+    shell:
+        "ebm-bench stress --suite {input.suite} --panel {wildcards.panel} --out {params.out}"
+        " --device cpu --threads {threads} >{log} 2>&1"
+
+
+rule stress_report:
+    input:
+        expand(STRESS_TABLES, panel=STRESS.panels),
+        suite=STRESS_FILE,
+        code=sorted(
+            os.path.relpath(path)
+            for path in [*REPORT_CODE, Path(ebm_bench.__file__).parent / "theory.py"]
+            if path.suffix != ".pyc"
+        ),
+    output:
+        [
+            report(path, **described(Path(path), Path(path).parent.name))
+            for path in STRESS_OUTPUTS
+        ],
+    log:
+        f"{STRESS_RESULTS}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=0,
+    params:
+        results=subpath(output[0], ancestor=2),
+    message:
+        "draw the stress tests"
+    shell:
+        "ebm-bench stress-report --suite {input.suite} --results {params.results} >{log} 2>&1"
