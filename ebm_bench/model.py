@@ -29,6 +29,9 @@ class Model:
         The log-normaliser that training found.
     objective : Objective, optional
         What it was trained with; by-products have none.
+    cells : int
+        Cells a side of the grid in the plane, to begin with. Learning curves begin with few,
+        samples need fine ones.
     """
 
     def __init__(
@@ -39,10 +42,11 @@ class Model:
         streams: Streams,
         learned_log_z: Tensor | None = None,
         objective: nn.Module | None = None,
+        cells: int = 256,
     ):
         self.energy, self.dataset, self.sampler, self.streams = energy, dataset, sampler, streams
         self.learned_log_z = None if learned_log_z is None else learned_log_z.detach()
-        self.objective = objective
+        self.objective, self.cells = objective, cells
         self._normalisers: dict[tuple[int, int], LogZ] = {}
         self._samples: dict[int, Tensor] = {}
         self._features: dict[int, tuple[Tensor, Tensor]] = {}
@@ -66,7 +70,7 @@ class Model:
                 f"a grid needs points of two dimensions, not of shape {self.dataset.event_shape}. "
                 "Leave out the metrics that require 'grid'"
             )
-        return integrate(self.energy, self.dataset.box)
+        return integrate(self.energy, self.dataset.box, self.cells)
 
     @property
     def log_z(self) -> Tensor:

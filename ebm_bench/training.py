@@ -449,6 +449,7 @@ class _Trainer:
             streams=parts.streams.child("curve"),
             learned_log_z=parts.objective.log_z,
             objective=parts.objective,
+            cells=128,
         )
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
         values = metric(model, parts.dataset, parts.streams.child("curve"))["value"]

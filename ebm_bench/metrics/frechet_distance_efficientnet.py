@@ -64,6 +64,8 @@ def frechet_distance(x: Tensor, y: Tensor) -> Tensor:
     shift = (x.mean(0) - y.mean(0)).square().sum()
     a = (x - x.mean(0)) / math.sqrt(len(x) - 1)
     b = (y - y.mean(0)) / math.sqrt(len(y) - 1)
-    # With Σ_x = aᵀa and Σ_y = bᵀb the trace of the root is the nuclear norm of a bᵀ.
-    root = torch.linalg.svdvals(a @ b.T).sum()
+    # With Σ_x = aᵀa and Σ_y = bᵀb the trace of the root is the nuclear norm of a bᵀ, and of the
+    # triangular factors where there are more points than features.
+    r, s = (torch.linalg.qr(m, mode="r").R if len(m) > m.shape[1] else m for m in (a, b))
+    root = torch.linalg.svdvals(r @ s.T).sum()
     return shift + a.square().sum() + b.square().sum() - 2 * root
