@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ebm_bench import theory
 from ebm_bench.errors import InputError
 from ebm_bench.records import replacing
-from ebm_bench.report import statistics, tables
+from ebm_bench.report import formats, statistics, tables
 from ebm_bench.report.figures import save
 from ebm_bench.report.files import FIGURE_ENDINGS, stress_outputs
 from ebm_bench.report.results import CONVERGED, Estimate
@@ -220,7 +220,7 @@ def _caption(stress: Stress, name: str) -> str:
 
 def _markdown(stress: Stress, found: dict[str, pd.DataFrame]) -> str:
     parts = [
-        f"## {name}\n\n" + tables.markdown(_table(panel, found[name]), _caption(stress, name))
+        f"## {name}\n\n" + formats.markdown(_table(panel, found[name]), _caption(stress, name))
         for name, panel in stress.panels.items()
     ]
     return f"# {stress.title}\n\n" + "\n".join(parts)
@@ -228,7 +228,7 @@ def _markdown(stress: Stress, found: dict[str, pd.DataFrame]) -> str:
 
 def _latex(stress: Stress, found: dict[str, pd.DataFrame]) -> str:
     return "\n".join(
-        tables.latex(_table(panel, found[name]), _caption(stress, name), f"tab:stress-{name}")
+        formats.latex(_table(panel, found[name]), _caption(stress, name), f"tab:stress-{name}")
         for name, panel in stress.panels.items()
     )
 
