@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ebm_bench import __version__, registry, stress, suite
+from ebm_bench import __version__, registry, suite
 from ebm_bench.errors import InputError, unknown
 
 # What the libraries under torch and numpy read when they are loaded, and never again.
@@ -275,6 +275,8 @@ def run_stress(
     threads: ThreadsOption = 1,
 ) -> None:
     """Train and measure failure modes over their knobs; resumes where it was stopped."""
+    from ebm_bench import stress
+
     loaded = stress.load(path)
     for name in panel or []:
         if name not in loaded.panels:
@@ -296,6 +298,7 @@ def report_stress(
     results: Annotated[Path, typer.Option(help="Folder of the results, with the panels in it.")],
 ) -> None:
     """Draw all failure modes with what theory says of them, and make the table."""
+    from ebm_bench import stress
     from ebm_bench.report import stress as reports
 
     for written in reports.build(stress.load(path), results):
