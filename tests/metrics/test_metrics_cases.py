@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from ebm_bench import metrics
+from ebm_bench import datasets, energies, metrics, objectives
 from ebm_bench.energies.base import Energy
 from ebm_bench.metrics import features
 from ebm_bench.model import Model
+from ebm_bench.streams import Streams
 
 LOG_2PI = math.log(2 * math.pi)
 FEATURES = 4
@@ -105,6 +106,18 @@ def discrepancy(mean, size=FEATURES):
     return kernel(mean, mean) + kernel(0, 0) - 2 * kernel(mean, 0)
 
 
+def likelihood(mean=0.0, log_precision=0.0):
+    """A Gaussian energy on a line, trained by maximum likelihood on the standard normal."""
+    dataset = datasets.create("gaussian", dimension=1, condition_number=1.0)
+    energy = energies.create("quadratic", event_shape=(1,), replicates=2)
+    criterion = objectives.create("maximum_likelihood")
+    criterion.build(energy)
+    with torch.no_grad():
+        energy.mean += mean
+        energy.log_diagonal += 0.5 * log_precision
+    return Model(energy, dataset, None, Streams(0, 2), objective=criterion)
+
+
 CASES = {
     "bits_per_dim": Case(
         known=lambda bowl, images, truth_of: images(),
@@ -140,6 +153,15 @@ CASES = {
         bad=lambda bowl, images, truth_of: sampled(images(mean=8.0)),
         limit=150.0,
         settings={"points": 400},
+    ),
+    # Derivatives of the energy at y = x − m have the means (−m, m²) and variances (1, 2 + 4m²).
+    "gradient_signal_to_noise": Case(
+        known=lambda bowl, images, truth_of: likelihood(mean=1.0),
+        answer=math.sqrt(256 * 2 / 7),
+        within=0.05 * math.sqrt(256 * 2 / 7),
+        bad=lambda bowl, images, truth_of: likelihood(),
+        limit=0.2,
+        settings={"batches": 2000},
     ),
     "hyvarinen_score": Case(
         known=lambda bowl, images, truth_of: bowl(),
@@ -179,6 +201,15 @@ CASES = {
         bad=lambda bowl, images, truth_of: bowl(learned=50.0),
         limit=40.0,
     ),
+    # The energy ½λx² of a standard normal x has the variance λ²/2.
+    "loss_variance": Case(
+        known=lambda bowl, images, truth_of: likelihood(),
+        answer=0.5,
+        within=0.025,
+        bad=lambda bowl, images, truth_of: likelihood(log_precision=2.0),
+        limit=10.0,
+        settings={"batches": 10_000},
+    ),
     "mode_mass_error": Case(
         known=lambda bowl, images, truth_of: truth_of("weighted_gaussians", Swapped),
         answer=0.6,
@@ -199,6 +230,13 @@ CASES = {
         within=1e-9,
         bad=lambda bowl, images, truth_of: images(slope=-1.0),
         limit=0.2,
+    ),
+    "sampled_kl_divergence": Case(
+        known=lambda bowl, images, truth_of: bowl(mean=0.8),
+        answer=0.8**2,
+        bad=lambda bowl, images, truth_of: bowl(mean=5.0),
+        limit=20.0,
+        settings={"points": 100_000},
     ),
     "sliced_wasserstein": Case(
         known=lambda bowl, images, truth_of: bowl(mean=3.0),
