@@ -76,6 +76,8 @@ class Row:
         Points in a timed step, and in the comparison of the values.
     compared : bool
         Whether the contenders compute the same, which is found out first; not so for bounds.
+    counted : bool
+        Whether memory and operations are found, which takes a long work ten times as long.
     timed : bool
         Whether the time is measured, or the memory of one step alone.
     curve : str
@@ -93,6 +95,7 @@ class Row:
     batch: int = 512
     check_batch: int = 16
     compared: bool = True
+    counted: bool = True
     timed: bool = True
     curve: str = ""
     dimension: int = 0

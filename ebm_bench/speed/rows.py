@@ -202,6 +202,7 @@ def _evaluation() -> list[Row]:
             (Target("bare passes", at_most=case.at_most),),
             batch=0,
             compared=False,
+            counted=False,
         )
         for name, case in evaluation.cases().items()
     ]

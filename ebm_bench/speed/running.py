@@ -159,6 +159,8 @@ def _values(row: Row, build: Builder, draws: measuring.Draws) -> list[torch.Tens
 def _warmed(row: Row, build: Builder, measured: Measured) -> Contender:
     """Build a contender as it is timed, and count its operations and memory."""
     contender = build(torch.float32, row.batch)
+    if not row.counted:
+        return contender
     if row.timed:
         measured.operations = measuring.operations(contender.plain or contender.step)
         if contender.plain:

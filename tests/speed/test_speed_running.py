@@ -121,6 +121,13 @@ def test_a_bound_computes_something_else_and_is_timed():
     assert found["published"].difference is None
 
 
+def test_a_long_work_is_timed_and_not_counted():
+    row = replace(tiny(), counted=False)
+    found = running.measure(row, 1, "code", HERE).contenders["ours"]
+    assert found.seconds
+    assert (found.peak_bytes, found.operations) == (None, None)
+
+
 def test_memory_alone_takes_no_time():
     found = running.measure(replace(tiny(), timed=False), 1, "code", HERE).contenders["ours"]
     assert found.peak_bytes > 0
