@@ -1,7 +1,8 @@
 """The benchmark: prepare → train → evaluate → collect → report, for one suite.
 
 `snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one,
-and `snakemake stress` the stress tests.
+`snakemake stress` the stress tests, and `snakemake estimation` compares estimates of known
+parameters with theory.
 """
 
 from snakemake.utils import min_version
@@ -16,6 +17,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/speed.smk"
 include: "workflow/rules/stress.smk"
+include: "workflow/rules/estimation.smk"
 
 
 localrules:

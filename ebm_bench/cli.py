@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ebm_bench import __version__, registry, suite
+from ebm_bench import __version__, estimation_suite, registry, suite
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.report import files as report_files
 
 # What the libraries under torch and numpy read when they are loaded, and never again.
 THREAD_VARIABLES = (
@@ -250,6 +251,44 @@ def speed(
     typer.echo(f"The table: {out / 'table.md'}")
     if tables.disagreeing(record):
         raise typer.Exit(1)
+
+
+@app.command()
+def estimate(
+    path: SuiteOption,
+    model: Annotated[str, typer.Option("--model", help="A model of the suite.")],
+    out: OutOption,
+    method: MethodsOption = None,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Estimate the parameters of a model from many data sets; what is there already is kept.
+
+    A data set without a finite or converged estimate is a result: its status says so, and the
+    exit code is 0.
+    """
+    chosen = estimation_suite.load(path)
+    for kind, names, given in (
+        ("model", chosen.models, [model]),
+        ("method", chosen.methods, method or []),
+    ):
+        for name in given:
+            if name not in names:
+                raise InputError(f"{path}: {unknown(f'{kind} of this suite', name, names)}")
+    _start_work(threads)
+    from ebm_bench import estimating
+
+    estimating.run(chosen, model, list(dict.fromkeys(method or chosen.methods)), out)
+
+
+@app.command()
+def compare(path: SuiteOption, results: ResultsOption) -> None:
+    """Compare estimates with theory: figures, tables, and what holds of published claims."""
+    chosen = estimation_suite.load(path)
+    from ebm_bench.report import estimation
+
+    estimation.build(chosen, results)
+    (claims,) = report_files.estimation_outputs(results)["claims"]
+    typer.echo(claims.read_text())
 
 
 @app.command()

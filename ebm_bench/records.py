@@ -147,6 +147,43 @@ class Evaluation(_Record):
     provenance: Provenance
 
 
+class Theory(_Record):
+    """What theory says of the estimates from data sets of one size, with one ratio.
+
+    Attributes
+    ----------
+    size, ratio : int
+        Data points N, and the ratio ν.
+    variance : float
+        N times the sum of the variances of all coordinates.
+    bias : float
+        Distance of the minimum of the expected loss from the truth.
+    low, median, high : float
+        The .1, .5 and .9 quantiles of the squared error.
+    """
+
+    size: int
+    ratio: int
+    variance: float
+    bias: float
+    low: float
+    median: float
+    high: float
+
+
+class Estimation(_Record):
+    """A method on a model with all its data sets; the estimates are in the table beside it."""
+
+    suite: str
+    suite_version: int
+    model: str
+    method: str
+    fingerprint: str
+    theory: list[Theory]
+    seconds: float
+    provenance: Provenance
+
+
 @contextmanager
 def replacing(path: str | Path):
     """Write a file under a temporary name and move it into place when all is well.

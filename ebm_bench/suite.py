@@ -280,6 +280,11 @@ def load(path: str | Path) -> Suite:
 def read(path: str | Path) -> dict[str, Any]:
     """Read a YAML file in which no key stands twice.
 
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+
     Raises
     ------
     InputError

@@ -65,6 +65,21 @@ class Dataset(ABC):
         """Gradient of `log_prob`, shape of ``x``."""
         raise TypeError(f"the score of {self.name} is not known")
 
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """What an estimator is to find, by name, in float64."""
+        raise TypeError(f"the parameters of {self.name} are not known")
+
+    def align(self, estimate: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Choose, among parameters of the same density, those nearest to the true ones.
+
+        Parameters
+        ----------
+        estimate : dict of str to Tensor
+            As `parameters`, with replicates in front.
+        """
+        return estimate
+
     def entropy(self) -> float:
         """Differential entropy in nats: the floor of any model's negative log-likelihood."""
         raise TypeError(f"the entropy of {self.name} is not known")

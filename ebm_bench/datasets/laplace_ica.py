@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ebm_bench.datasets.base import Dataset
@@ -58,6 +60,17 @@ class LaplaceIca(Dataset):
         Known only up to the order and the signs of its rows.
         """
         return {"unmixing": torch.linalg.inv(self.mixing)}
+
+    def align(self, estimate: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Order the rows of unmixing matrices (R, d, d), and choose their signs."""
+        found, truth = estimate["unmixing"], self.parameters["unmixing"]
+        # The best sign takes |w·v| off the squared distance of a row w from a true row v.
+        gains = found @ truth.mT
+        orders = [linear_sum_assignment(g.abs().T, maximize=True)[1] for g in gains.detach()]
+        order = torch.tensor(np.array(orders))
+        signs = gains.detach().sign().gather(1, order.unsqueeze(1)).mT
+        rows = found.gather(1, order.unsqueeze(2).expand_as(found))
+        return {"unmixing": signs * rows}
 
     @property
     def box(self) -> tuple[tuple[float, float], ...]:

@@ -7,8 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ebm_bench.errors import InputError
 from ebm_bench.modules import Component
 from ebm_bench.streams import Streams
+
+_MEANINGLESS = "the parameters of {} have no meaning of their own. Valid: ica, quadratic, ring"
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -92,6 +95,18 @@ class Energy(Component):
         scale, location = torch.std_mean(data, dim=1, keepdim=True, correction=0)
         self.location.copy_(location)
         self.scale.copy_(scale.clamp_min(1e-6))
+
+    @property
+    def estimate(self) -> dict[str, Tensor]:
+        """What the parameters say of the data, under the names of `Dataset.parameters`.
+
+        Differentiable, with the replicates in front. Only for energies with true parameters.
+        """
+        raise InputError(_MEANINGLESS.format(self.name))
+
+    def assume(self, parameters: dict[str, Tensor]) -> None:
+        """Take on what `estimate` returns, for all replicates or one for each."""
+        raise InputError(_MEANINGLESS.format(self.name))
 
     @property
     def log_z(self) -> Tensor | None:

@@ -46,6 +46,19 @@ class Quadratic(Energy):
         return self.lower.tril(-1) + torch.diag_embed(self.log_diagonal.exp())
 
     @property
+    def estimate(self) -> dict[str, Tensor]:
+        """The ``precision``, shape (R, d, d)."""
+        return {"precision": self.factor @ self.factor.mT}
+
+    @torch.no_grad()
+    def assume(self, parameters: dict[str, Tensor]) -> None:
+        """Take on a precision around 0."""
+        factor = torch.linalg.cholesky(parameters["precision"])
+        self.mean.zero_()
+        self.lower.copy_(factor)
+        self.log_diagonal.copy_(factor.diagonal(dim1=-2, dim2=-1).log())
+
+    @property
     def log_z(self) -> Tensor:
         """Log-normaliser, shape (R,)."""
         size = self.log_diagonal.shape[1]

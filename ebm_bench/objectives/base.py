@@ -43,11 +43,11 @@ class Objective(Component):
             raise InputError(
                 f"{self.name} needs a twice differentiable energy, and this one is piecewise "
                 "linear: its second derivative is zero or undefined. Choose a smooth "
-                "activation (gelu, silu, softplus, tanh) or, for ica, the logistic source"
+                "activation (gelu, silu, softplus, tanh) or, for ica, another source"
             )
         if "log_z" in self.requires and energy.log_z is None:
             raise InputError(
-                f"{self.name} needs an energy whose normaliser is known: flow, ica, quadratic"
+                f"{self.name} needs an energy whose normaliser is known: flow, ica, quadratic, ring"
             )
 
     def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:

@@ -58,6 +58,32 @@ def stress_outputs(results: str | Path) -> list[Path]:
     return [*figures, *(table_path(results, "stress", ending) for ending in TABLE_ENDINGS)]
 
 
+def estimation_outputs(results: str | Path) -> dict[str, list[Path]]:
+    """List the files that a report on parameter estimation consists of.
+
+    Parameters
+    ----------
+    results : path
+        Folder of the suite's results.
+
+    Returns
+    -------
+    dict of str to list of Path
+        Under ``tables``, ``figures`` and ``claims``.
+    """
+    results = Path(results)
+    along = ("size", "ratio")
+    return {
+        "tables": [
+            results / "tables" / f"variance-{a}.{end}" for a in along for end in TABLE_ENDINGS
+        ],
+        "figures": [
+            results / "figures" / f"error-{a}.{end}" for a in along for end in FIGURE_ENDINGS
+        ],
+        "claims": [results / "claims.md"],
+    }
+
+
 def table_path(results: Path, name: str, ending: str) -> Path:
     """Name the file of a table; see `table_names`."""
     return results / "tables" / f"{name}.{ending}"

@@ -378,3 +378,12 @@ def test_student_t_is_that_of_scipy(freedom):
     torch.testing.assert_close(toy.log_prob(x[0].double()), expected)
     assert toy.entropy() == pytest.approx(known.entropy(), abs=1e-9)
     assert known.sf(toy.box[0][1]) < 2e-6
+
+
+def test_unmixing_matrices_are_compared_up_to_order_and_sign():
+    dataset = datasets.create("laplace_ica")
+    truth = dataset.parameters["unmixing"]
+    near = truth + 0.01 * Streams(0, 3).normal(4, 4, dtype=torch.float64)
+    signs = torch.tensor([1.0, -1, -1, 1], dtype=torch.float64).unsqueeze(1)
+    turned = (signs * near)[:, [2, 0, 3, 1]]
+    torch.testing.assert_close(dataset.align({"unmixing": turned})["unmixing"], near)

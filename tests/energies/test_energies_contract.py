@@ -58,7 +58,8 @@ def test_shape_and_dtype(name):
 )
 def test_known_normaliser_is_right(name):
     energy = make(name)
-    line = torch.linspace(-14, 14, 401, dtype=torch.float64)
+    # Midpoints, as a ring has a pole at the origin.
+    line = 14 * (torch.arange(400, dtype=torch.float64) - 199.5) / 200
     grid = torch.cartesian_prod(line, line).expand(3, -1, 2)
     with torch.no_grad():
         integral = torch.logsumexp(-energy(grid), 1) + 2 * math.log(28 / 400)
@@ -137,6 +138,54 @@ def test_quadratic_samples_have_its_moments():
     x = energy.sample(20_000, Streams(5, 3))
     torch.testing.assert_close(x.mean(1, keepdim=True), energy.location, atol=0.06, rtol=0)
     torch.testing.assert_close(x.std(1, keepdim=True), energy.scale, rtol=0.03, atol=0)
+
+
+TRUE = {
+    "quadratic": ("gaussian", {}),
+    "ica": ("laplace_ica", {"source": "laplace"}),
+    "ring": ("ring", {}),
+}
+
+
+@pytest.mark.parametrize("energy_name", TRUE)
+def test_an_energy_that_assumes_the_true_parameters_is_the_truth(energy_name):
+    dataset_name, settings = TRUE[energy_name]
+    dataset = datasets.create(dataset_name, dimension=3)
+    energy = energies.create(energy_name, event_shape=(3,), replicates=2, **settings).double()
+    energy.assume(dataset.parameters)
+    assert energy.estimate.keys() == dataset.parameters.keys()
+    for key, value in dataset.parameters.items():
+        torch.testing.assert_close(energy.estimate[key], value.expand_as(energy.estimate[key]))
+    x = dataset.sample(20, Streams(1, 2)).double()
+    with torch.no_grad():
+        found = -energy(x) - energy.log_z[:, None]
+    torch.testing.assert_close(found, dataset.log_prob(x), atol=1e-8, rtol=0)
+
+
+def test_a_hyperbolic_source_is_nearly_a_laplace_one():
+    x = Streams(1, 2).normal(100, 2, dtype=torch.float64)
+    found = []
+    for source in ("laplace", "hyperbolic"):
+        energy = energies.create("ica", event_shape=(2,), replicates=2, source=source).double()
+        found.append((energy(x) + energy.log_z[:, None]).detach())
+    torch.testing.assert_close(*found, atol=0.02, rtol=0)
+    assert energy.smooth
+
+
+def test_fitted_ring_has_the_moments_of_the_distances():
+    dataset = datasets.create("ring", dimension=5)
+    energy = energies.create("ring", event_shape=(5,), replicates=2).double()
+    energy.fit(dataset.sample(20_000, Streams(3, 2)).double())
+    torch.testing.assert_close(energy.estimate["radius"], torch.full((2,), 4.0).double(),
+                               atol=0.02, rtol=0)  # fmt: skip
+    torch.testing.assert_close(energy.estimate["precision"], torch.full((2,), 4.0).double(),
+                               atol=0.2, rtol=0)  # fmt: skip
+
+
+@pytest.mark.parametrize("energy_name", ["mlp", "truth"])
+def test_weights_without_a_meaning_estimate_nothing(energy_name):
+    with pytest.raises(InputError, match="Valid: ica, quadratic, ring"):
+        _ = make(energy_name).estimate
 
 
 def test_conv_refuses_vectors():

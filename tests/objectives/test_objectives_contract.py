@@ -28,6 +28,7 @@ QUICK_NOISE = {
 NUMBERS = [
     ("sliced_score_matching", {"variance_reduced": False, "projections": 3}),
     ("denoising_score_matching", {"sigma": 0.3}),
+    ("conditional_noise_contrastive", {"epsilon": 1.0, "ratio": 3}),
     ("noise_contrastive", {"ratio": 3}),
     ("noise_contrastive", {"ratio": 0.5}),
 ]

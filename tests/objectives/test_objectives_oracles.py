@@ -268,6 +268,39 @@ def test_accuracy_of_the_classifier(gap, accuracy):
     assert right.item() == pytest.approx(accuracy, abs=5e-5 if gap < 8 else 5e-6)
 
 
+@pytest.mark.parametrize("ratio", [1, 4])
+def test_conditional_noise_contrastive_knows_nothing_of_a_constant_energy(ratio):
+    class Constant(torch.nn.Module):
+        def forward(self, x):
+            return torch.full(x.shape[:2], 3.0, dtype=x.dtype)
+
+    data = normal_data(50, 2)
+    objective = objectives.create("conditional_noise_contrastive", ratio=ratio)
+    value = objective.loss(Constant(), data, Streams(1, R))
+    torch.testing.assert_close(value, torch.full_like(value, 2 * math.log(2)))
+
+
+def test_conditional_noise_contrastive_with_small_noise_is_score_matching():
+    """Steps of ±εeᵢ√d have the moments of normal ones, so that there is no sampling error."""
+    energy = energies.create("mlp", event_shape=(2,), replicates=R, width=6).double()
+    data = normal_data(7, 2)
+    exact = create("exact_score_matching", energy, data).loss(energy, data, None)
+    signs = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]]).double() * math.sqrt(2)
+
+    class Axes:
+        def normal(self, ratio, *shape, dtype):
+            return signs.view(4, 1, 2).expand(R, 4, *shape)
+
+    def found(epsilon):
+        objective = objectives.create("conditional_noise_contrastive", epsilon=epsilon, ratio=4)
+        return 2 * (objective.loss(energy, data, Axes()) - 2 * math.log(2)) / epsilon**2
+
+    errors = [(found(epsilon) - exact).abs().max().item() for epsilon in (0.1, 0.05)]
+    assert errors[0] < 0.05
+    # The steps come in pairs, so that the next term is of the fourth order in all.
+    assert errors[1] / errors[0] == pytest.approx(1 / 4, rel=0.1)
+
+
 def test_maximum_likelihood_of_the_truth_is_the_entropy():
     data, energy = signs(3), standard_normal(3)
     value = create("maximum_likelihood", energy, data).loss(energy, data, None)

@@ -1,0 +1,48 @@
+"""Conditional noise-contrastive estimation."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ebm_bench.objectives.base import Objective
+from ebm_bench.registry import register
+from ebm_bench.streams import Streams
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class ConditionalNoiseContrastive(Objective):
+    """Tell each data point from noisy copies of itself, with the energy as the classifier.
+
+    ``2 mean log(1 + exp(E(x) − E(y)))`` with ``y = x + εξ``. The perturbation is symmetric, so
+    that its density and the normaliser cancel: nothing else is learned. For small ε the loss
+    is ``2 log 2 + (ε²/2) J`` with Hyvärinen's ``J`` of score matching.
+
+    Parameters
+    ----------
+    epsilon : float
+        Standard deviation of the perturbation, in units of the data.
+    ratio : int
+        κ, noisy copies for each data point.
+
+    References
+    ----------
+    Ceylan and Gutmann, "Conditional noise-contrastive estimation of unnormalised models", ICML
+    2018.
+    """
+
+    epsilon: Annotated[float, Gt(0)] = 0.3
+    ratio: Annotated[int, Ge(1)] = 1
+
+    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+        """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
+        noise = streams.normal(self.ratio, *x.shape[1:], dtype=x.dtype)
+        copies = x.unsqueeze(1) + self.epsilon * noise
+        found = energy(torch.cat([x, copies.flatten(1, 2)], dim=1))
+        data, noisy = found.split([x.shape[1], self.ratio * x.shape[1]], dim=1)
+        gap = data.unsqueeze(1) - noisy.unflatten(1, (self.ratio, -1))
+        return 2 * softplus(gap).mean((1, 2))

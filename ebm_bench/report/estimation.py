@@ -1,0 +1,197 @@
+"""Estimates of known parameters beside the theory of large samples: records, tables, report."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ebm_bench import records
+from ebm_bench.errors import InputError
+from ebm_bench.estimation_suite import EstimationSuite
+from ebm_bench.records import replacing
+from ebm_bench.report import claims, estimation_figures
+from ebm_bench.report.files import estimation_outputs
+from ebm_bench.report.formats import latex, markdown
+from ebm_bench.report.wording import MISSING, estimate
+
+TABLE, RECORD = "estimates.parquet", "record.json"
+RESAMPLES = 2_000
+ALONG = {"size": "N", "ratio": "ν"}
+
+
+def build(suite: EstimationSuite, results: str | Path) -> list[Path]:
+    """Make the figures, the tables and the list of claims.
+
+    Parameters
+    ----------
+    suite : EstimationSuite
+        What was compared.
+    results : path
+        Folder of the suite's results, with ``runs``.
+
+    Returns
+    -------
+    list of Path
+        Everything that was written, which is what `estimation_outputs` announces.
+    """
+    results = Path(results)
+    estimates, theory = load(suite, results)
+    summary = summarise(estimates, theory)
+    files = estimation_outputs(results)
+    texts = []
+    for along in ALONG:
+        shown = variance_table(suite, summary, along)
+        caption = variance_caption(suite, along)
+        chosen = summary[_selected(suite, summary, along)]
+        texts += [
+            markdown(shown, caption),
+            latex(shown, caption, f"tab:{suite.name}-{along}"),
+            chosen.to_csv(index=False),
+        ]
+    texts.append(claims.render(suite, claims.check(suite, summary)))
+    for text, path in zip(texts, [*files["tables"], *files["claims"]], strict=True):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    drawn = estimation_figures.write(suite, summary, results)
+    return [*files["tables"], *files["claims"], *drawn]
+
+
+def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the estimates and the theory of all jobs.
+
+    Raises
+    ------
+    InputError
+        Where a job is missing or belongs to another version of the suite.
+    """
+    estimates, theory = [], []
+    for model in suite.models:
+        for method in suite.methods:
+            folder = results / "runs" / model / method
+            record: records.Estimation = records.read(records.Estimation, folder / RECORD)
+            if (record.suite, record.suite_version) != (suite.name, suite.version):
+                raise InputError(
+                    f"{folder / RECORD}: of suite {record.suite}, version {record.suite_version}; "
+                    f"this is {suite.name}, version {suite.version}. Run it again"
+                )
+            estimates.append(pd.read_parquet(folder / TABLE))
+            rows = [row.model_dump() for row in record.theory]
+            theory.append(pd.DataFrame(rows).assign(model=model, method=method))
+    return pd.concat(estimates, ignore_index=True), pd.concat(theory, ignore_index=True)
+
+
+def summarise(estimates: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the data sets of each model, method, size and ratio.
+
+    A data set without an estimate counts as an infinite error, and makes the variance infinite.
+
+    Returns
+    -------
+    DataFrame
+        One row each: ``low``, ``median`` and ``high``, the .1, .5 and .9 quantiles of the
+        squared error; ``n`` data sets, ``failed`` of them; ``variance``, N times the sum of the
+        variances of all coordinates; ``variance_ratio`` to theory with the ends of its 95 %
+        bootstrap interval, ``ratio_low`` and ``ratio_high``; and what theory says, under
+        ``theory_…``.
+    """
+    keys = ["model", "method", "size", "ratio"]
+    renamed = {c: f"theory_{c}" for c in theory.columns if c not in keys}
+    known = theory.rename(columns=renamed).set_index(keys)
+    rows = []
+    for key, group in estimates.groupby(keys, sort=False):
+        error = group["error"].to_numpy()
+        failed = int((~np.isfinite(error)).sum())
+        # Not interpolated: between a number and infinity there is nothing.
+        low, median, high = np.quantile(error, [0.1, 0.5, 0.9], method="inverted_cdf")
+        expected = known.loc[key]
+        size = key[2]
+        variance, ends = np.inf, (np.inf, np.inf)
+        if not failed:
+            values = np.stack(group["estimate"].to_list())
+            variance, ends = total_variance(values, size)
+        ratio = [v / expected["theory_variance"] for v in (variance, *ends)]
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "low": low,
+                "median": median,
+                "high": high,
+                "n": len(error),
+                "failed": failed,
+                "variance": variance,
+                **dict(zip(("variance_ratio", "ratio_low", "ratio_high"), ratio, strict=True)),
+                **expected.to_dict(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def total_variance(values: np.ndarray, size: int) -> tuple[float, tuple[float, float]]:
+    """Find N times the sum of the variances of all coordinates, with a bootstrap interval.
+
+    Parameters
+    ----------
+    values : array of shape (n, k)
+        Estimates, a row for each data set.
+    size : int
+        N.
+
+    Returns
+    -------
+    variance : float
+        Unbiased.
+    ends : tuple of float
+        95 % percentile interval of 2,000 resamples of the data sets (Efron 1979), the same
+        whenever it is asked for.
+    """
+    count = len(values)
+    centred = values - values.mean(0)
+    gram = centred @ centred.T
+    draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+    weights = np.stack([np.bincount(d, minlength=count) for d in draws]) / count
+    # Of resampled rows: mean square less the square of the mean.
+    spread = weights @ gram.diagonal() - np.einsum("bi,ij,bj->b", weights, gram, weights)
+    scale = size * count / (count - 1)
+    low, high = np.quantile(scale * spread, [0.025, 0.975])
+    return scale * gram.diagonal().mean(), (float(low), float(high))
+
+
+def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.DataFrame:
+    """Lay out measured over theoretical variance: methods of each model, sizes or ratios."""
+    chosen = summary[_selected(suite, summary, along)]
+    steps = sorted(chosen[along].unique())
+    rows = []
+    for model in suite.models:
+        for method in suite.methods:
+            own = chosen[(chosen["model"] == model) & (chosen["method"] == method)]
+            cells = {row[along]: _cell(row) for row in own.to_dict("records")}
+            if cells:
+                texts = {f"{ALONG[along]} = {step}": cells.get(step, MISSING) for step in steps}
+                rows.append({"Model": model, "Method": method, **texts})
+    return pd.DataFrame(rows)
+
+
+def variance_caption(suite: EstimationSuite, along: str) -> str:
+    """Say what a table of variances shows."""
+    own = {m: s.ratio for m, s in suite.methods.items() if s.ratio}
+    others = "".join(f" ({m}: {ratio})" for m, ratio in own.items())
+    held = f"N = {suite.size}" if along == "ratio" else f"ν = {suite.ratio}{others}"
+    return (
+        f"Measured over theoretical variance of the estimates, at {held}: the sum of the variances "
+        f"of all coordinates over {suite.data_sets} data sets, over that of the sandwich "
+        "covariance. In brackets: 95 % bootstrap interval over data sets. A data set without a "
+        "finite or converged estimate makes the variance infinite; how many is said."
+    )
+
+
+def _selected(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.Series:
+    if along == "ratio":
+        varied = [m for m, spec in suite.methods.items() if spec.varies]
+        return (summary["size"] == suite.size) & summary["method"].isin(varied)
+    return summary["ratio"] == summary["method"].map(suite.ratio_of)
+
+
+def _cell(row: dict) -> str:
+    if row["failed"]:
+        return f"∞ ({row['failed']} of {row['n']} failed)"
+    return estimate(row["variance_ratio"], row["ratio_low"], row["ratio_high"])

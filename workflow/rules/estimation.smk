@@ -1,0 +1,83 @@
+"""Estimate known parameters: a job for each model and method, then the comparison with theory."""
+
+from ebm_bench import estimation_suite
+from ebm_bench.report.files import estimation_outputs
+
+ESTIMATION_FILE = "benchmarks/estimation.yaml"
+try:
+    ESTIMATION = estimation_suite.load(ESTIMATION_FILE)
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+ESTIMATES = f"results/{ESTIMATION.name}"
+JOBS = [(model, method) for model in ESTIMATION.models for method in ESTIMATION.methods]
+COMPARISON_CODE = [
+    *(Path(ebm_bench.__file__).parent / "report").glob("*estimation*.py"),
+    Path(ebm_bench.__file__).parent / "report" / "claims.py",
+]
+
+
+localrules:
+    estimation,
+
+
+for model, method in JOBS:
+
+    rule:
+        name:
+            f"estimate_{model}_{method}"
+        input:
+            suite=ancient(ESTIMATION_FILE),
+            sources=sorted(map(os.path.relpath, ESTIMATION.sources(model, method))),
+        output:
+            f"{ESTIMATES}/runs/{model}/{method}/estimates.parquet",
+            f"{ESTIMATES}/runs/{model}/{method}/record.json",
+        log:
+            f"{ESTIMATES}/logs/estimate_{model}_{method}.log",
+        benchmark:
+            f"{ESTIMATES}/benchmarks/estimate_{model}_{method}.tsv"
+        # The largest models take longest: begun first, they leave no core idle at the end.
+        priority: sum(n * nu for n, nu in ESTIMATION.grid(model, method)) // 1000
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=3000,
+            runtime=60,
+            # Models this small are faster on a CPU.
+            gpu=0,
+        params:
+            model=model,
+            method=method,
+            slice=ESTIMATION.slice(model, method),
+            out=subpath(output[0], ancestor=3),
+        message:
+            f"estimate the parameters of {model} by {method}"
+        shell:
+            "ebm-bench estimate --suite {input.suite} --model {params.model}"
+            " --method {params.method} --out {params.out} --threads {threads} >{log} 2>&1"
+
+
+rule estimation:
+    input:
+        expand(
+            "{folder}/{file}",
+            folder=[f"{ESTIMATES}/runs/{model}/{method}" for model, method in JOBS],
+            file=["estimates.parquet", "record.json"],
+        ),
+        suite=ESTIMATION_FILE,
+        code=sorted(map(os.path.relpath, COMPARISON_CODE)),
+    output:
+        **estimation_outputs(ESTIMATES),
+    log:
+        f"{ESTIMATES}/logs/compare.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=0,
+    params:
+        results=subpath(output.claims, parent=True),
+    message:
+        "compare the estimates with theory"
+    shell:
+        "ebm-bench compare --suite {input.suite} --results {params.results} 2>{log}"
