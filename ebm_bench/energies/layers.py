@@ -133,7 +133,7 @@ class Activation(nn.Module):
         return _DERIVATIVES[self.function](a, order)
 
     def pull_back(self, g: Tensor, a: Tensor) -> Tensor:
-        """Multiply ``g`` by the first derivative at ``a``, in one pass over memory."""
+        """Multiply ``g`` by the first derivative of a smooth function at ``a``, in one pass."""
         return _PULL_BACKS[self.function](g, a)
 
 
@@ -177,8 +177,6 @@ _PULL_BACKS = {
     "softplus": lambda g, a: _aten.softplus_backward(g, a, 1, 20),
     "tanh": lambda g, a: _aten.tanh_backward(g, a.tanh()),
     "gelu": _aten.gelu_backward,
-    "relu": lambda g, a: _aten.threshold_backward(g, a, 0),
-    "leaky_relu": lambda g, a: _aten.leaky_relu_backward(g, a, 0.01, False),
 }
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ebm_bench import sweeps
 from ebm_bench.streams import Streams
 
 # Numbers in the points of one chunk, all replicates together.
@@ -43,8 +44,8 @@ class Sampler(ABC):
 def excess_and_slope(energy: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate what an energy has above that of its base measure, where nothing is trained.
 
-    Some points at a time. A network is just that excess; it is differentiated by hand, without
-    a graph.
+    Some points at a time. A smooth network is just that excess; it is differentiated by hand,
+    without a graph.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def excess_and_slope(energy: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
     slope : Tensor of shape (R, C, *event_shape)
         ``∂f/∂u``, detached; ``∇E = (u + slope) / scale``.
     """
-    function = _sweep if hasattr(energy, "layers") else _autograd
+    function = _sweep if sweeps.covers(getattr(energy, "layers", ())) else _autograd
     excess, slopes = zip(*(function(energy, part) for part in chunks(u)), strict=True)
     return join(excess), join(slopes)
 

@@ -143,3 +143,12 @@ def test_rejected_chains_stay_and_turn_round(name):
     assert (moved.u[accepted] != x[accepted]).all()
     torch.testing.assert_close(place(energy, moved.u, moved.momentum), moved)
     assert all(torch.equal(a, b) for a, b in zip(state, kept, strict=True))
+
+
+def test_networks_with_layers_of_other_kinds_are_differentiated_too():
+    energy = energies.create("mlp", event_shape=(3,), width=4)
+    energy.layers.insert(1, torch.nn.Softsign())
+    u = start(1, 5, 3)
+    point = u.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(energy(point).sum(), point)
+    torch.testing.assert_close(u + excess_and_slope(energy, u)[1], expected)
