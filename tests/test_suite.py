@@ -131,7 +131,7 @@ MOONS = ("datasets", "two_moons")
         ),
         (
             changed("methods", "exact-sm", "energy", to={"name": "ica"}),
-            "ica with source 'laplace' is not. Valid: logistic",
+            "ica with source 'laplace' is not. Valid: hyperbolic, logistic",
         ),
         (
             changed("methods", "exact-sm", "objective", to="maximum_likelihood"),
