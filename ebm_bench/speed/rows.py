@@ -110,6 +110,7 @@ def _images() -> list[Row]:
                 (Target("published", at_least=ratio),),
                 batch=batch,
                 check_batch=1,
+                counted=False,
             )
         )
     for name, shape in shapes.items():
