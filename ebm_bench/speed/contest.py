@@ -1,7 +1,7 @@
 """What is compared: contenders, rows of contenders, and the targets of a row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
@@ -84,8 +84,6 @@ class Row:
         The panel of the figures that the row is a point of; empty for none.
     dimension : int
         Of a point, for the figures.
-    bounds : dict of str to float
-        Matrix products that contenders cannot do without, in those of a plain step.
     """
 
     name: str
@@ -99,7 +97,6 @@ class Row:
     timed: bool = True
     curve: str = ""
     dimension: int = 0
-    bounds: dict[str, float] = field(default_factory=dict)
 
 
 def is_missing(contender: str) -> bool:
