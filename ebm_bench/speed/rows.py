@@ -109,7 +109,7 @@ def _images() -> list[Row]:
                 _contenders(problem, LOOP),
                 (Target("published", at_least=ratio),),
                 batch=batch,
-                check_batch=1,
+                check_batch=2,
                 counted=False,
             )
         )
@@ -121,7 +121,7 @@ def _images() -> list[Row]:
                 _contenders(Problem(EXACT, "conv", shape), {}),
                 (Target("", at_most=1e9, quantity="peak_bytes"),),
                 batch=64,
-                check_batch=1,
+                check_batch=2,
                 timed=False,
             )
         )
