@@ -133,6 +133,7 @@ class _Population:
     def hessian(self, theta: Tensor, size: int, purpose: str) -> Tensor:
         """Average the Hessian over points, shape (p, p)."""
         piece = max(1, CHUNK // self.setting.points(theta.shape[1], self.ratio))
+        piece = min(size, piece)
         count = math.ceil(size / piece)
         total = sum(hessian(self.loss(1, piece, f"{purpose}, {i}"), theta)[0] for i in range(count))
         return total / count
