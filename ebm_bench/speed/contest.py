@@ -73,7 +73,8 @@ class Row:
     targets : tuple of Target
         What is wanted. Contenders without one are reported all the same.
     batch, check_batch : int
-        Points in a timed step, and in the comparison of the values.
+        Points in a timed step, and in the comparison of the values; at least two, which data
+        that are standardised need.
     compared : bool
         Whether the contenders compute the same, which is found out first; not so for bounds.
     counted : bool
