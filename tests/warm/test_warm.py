@@ -62,8 +62,14 @@ class Shell:
         process = self.start(f"{TRAIN} {fifo}")
         wait_for(lambda: self.writes_to(fifo))
         (client,) = psutil.Process(process.pid).children()
-        (job,) = psutil.Process(server_pid).children()
-        return process, client, job
+        # Jobs that have just ended may still be there, waiting to be told of.
+        wait_for(lambda: len(self.living(server_pid)) == 1)
+        return process, client, *self.living(server_pid)
+
+    @staticmethod
+    def living(pid):
+        children = psutil.Process(pid).children()
+        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
     def writes_to(self, fifo):
         """Open a pipe that is being read."""
