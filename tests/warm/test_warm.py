@@ -62,14 +62,9 @@ class Shell:
         process = self.start(f"{TRAIN} {fifo}")
         wait_for(lambda: self.writes_to(fifo))
         (client,) = psutil.Process(process.pid).children()
-        # Jobs that have just ended may still be there, waiting to be told of.
-        wait_for(lambda: len(self.living(server_pid)) == 1)
-        return process, client, *self.living(server_pid)
-
-    @staticmethod
-    def living(pid):
-        children = psutil.Process(pid).children()
-        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        # The newest: the server may have other children.
+        job = max(psutil.Process(server_pid).children(), key=psutil.Process.create_time)
+        return process, client, job
 
     def writes_to(self, fifo):
         """Open a pipe that is being read."""
