@@ -72,6 +72,7 @@ def run(
             update(done, row.name)
             measured = measure(row, repeats, code, here)
             gc.collect()  # Graphs of the row are cycles, and large.
+            devices.release_memory()
             record.rows = sorted([*record.rows, measured], key=lambda r: places.index(r.name))
             record.finished = len(record.rows) == len(rows)
             records.write(record, path)

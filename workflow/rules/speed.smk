@@ -34,7 +34,7 @@ rule speed:
     # Beside other jobs the timings would tell of them.
     threads: workflow.cores
     resources:
-        mem_mb=8000,
+        mem_mb=10000,
         # What it measures are processors.
         gpu=0,
     params:
