@@ -94,7 +94,7 @@ def asymptote(
     if biased:
         theta = population.minimum(int(0.02 * budget / cost))
     halves = [population.hessian(theta, half, f"half {i}") for i in range(2)]
-    slopes = population.slopes(theta, int(0.2 * budget / cost))
+    slopes = population.slopes(theta, max(_FEWEST, int(0.2 * budget / cost)))
     inverses = [torch.linalg.inv(h) for h in (0.5 * (halves[0] + halves[1]), *halves)]
     whole, first, second = (inverse @ slopes @ inverse for inverse in inverses)
     # The inverse of a noisy matrix is too large on average. The halves, with twice the noise
@@ -132,18 +132,19 @@ class _Population:
 
     def hessian(self, theta: Tensor, size: int, purpose: str) -> Tensor:
         """Average the Hessian over points, shape (p, p)."""
-        piece = max(1, CHUNK // self.setting.points(theta.shape[1], self.ratio))
+        piece = min(size, max(1, CHUNK // self.setting.points(theta.shape[1], self.ratio)))
         count = math.ceil(size / piece)
         total = sum(hessian(self.loss(1, piece, f"{purpose}, {i}"), theta)[0] for i in range(count))
         return total / count
 
     def slopes(self, theta: Tensor, size: int) -> Tensor:
         """Find the covariance of the gradients of single points, shape (p, p)."""
-        points = max(1, size // _GROUPS)
-        rows = max(1, CHUNK // self.setting.points(points * theta.shape[1], self.ratio))
-        count = math.ceil(min(size, _GROUPS) / rows)
+        points, groups = max(1, size // _GROUPS), min(size, _GROUPS)
+        fitting = CHUNK // self.setting.points(points * theta.shape[1], self.ratio)
+        rows = min(groups, max(1, fitting))
         found = [
-            self.loss(rows, points, f"slopes, {i}")(theta.expand(rows, -1))[1] for i in range(count)
+            self.loss(rows, points, f"slopes, {i}")(theta.expand(rows, -1))[1]
+            for i in range(math.ceil(groups / rows))
         ]
         return points * torch.cov(torch.cat(found).T)
 

@@ -105,14 +105,15 @@ class Optimiser:
             block = self._block(self.parameters[a:b], gradients[a:b])
             norm = torch.linalg.vector_norm(block, dim=1, keepdim=True)
             finite = finite & torch.isfinite(norm[:, 0])
-            blocks.append(block * (self.clip / norm).clamp(max=1.0))
+            blocks.append(block.mul_((self.clip / norm).clamp(max=1.0)))
         # Written without a branch, which would wait for a GPU.
         self.ended = torch.where(self.alive & ~finite, step, self.ended)
         self.alive = self.alive & finite
-        alive = self.alive[:, None]
-        rows = torch.where(alive, torch.cat(blocks, dim=1), 0.0)
+        diverged = ~self.alive[:, None]
+        rows = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+        rows.masked_fill_(diverged, 0.0)
         # Without momentum and gradient, Adam leaves the weights exactly where they are.
-        self.first = torch.where(alive, self.first.lerp_(rows, 1 - BETAS[0]), 0.0)
+        self.first.lerp_(rows, 1 - BETAS[0]).masked_fill_(diverged, 0.0)
         self.second.mul_(BETAS[1]).addcmul_(rows, rows, value=1 - BETAS[1])
         spread = self.second.sqrt().div_(math.sqrt(1 - BETAS[1] ** (step + 1))).add_(EPSILON)
         torch.div(self.first, spread, out=self._change)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # Numbers in the tangents of one chunk of directions: about what a cache holds.
-CHUNK = 1 << 17
+CHUNK = 1 << 16
 
 
 def covers(layers: Sequence[nn.Module]) -> bool:
@@ -243,7 +243,7 @@ class _Tangents:
         self.squares = {i: torch.zeros_like(f) for i, f in self.factors.items()}
         self.squares[sweeps.start] = t.square().sum(1)
         size = max(factor.numel() for factor in self.factors.values())
-        self.chunks = t.split(max(1, CHUNK // size), dim=1)
+        self.chunks = t.split(max(2, CHUNK // size), dim=1)
         lengths = [chunk.shape[1] for chunk in self.chunks]
         # A multiple of 16 keeps the rows aligned.
         before = [n // 16 * 16 for n in itertools.accumulate(lengths, initial=0)]

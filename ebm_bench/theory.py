@@ -163,9 +163,12 @@ def reduced_loss_variance(dimension: float, projections: float) -> float:
 def smoothed_checkerboard_kl(squares: float, sigma: float) -> float:
     """Divergence in nats of a checkerboard smoothed by a Gaussian from the sharp one.
 
-    The best that DSM can reach on a board of side 8 with so many squares to a side.
+    The best that DSM can reach on a board of side 8 with so many squares to a side, an even
+    number.
     """
-    cells = round(squares)
+    if squares % 2:
+        return math.nan
+    cells = int(squares)
     width, n = 8 / cells, 2000 // cells
     x = (np.arange(cells * n) + 0.5) / (cells * n) * 8 - 4
     edges = -4 + width * np.arange(cells)

@@ -159,7 +159,7 @@ class _Model:
     def tenfold(self, method: str, other: str) -> Verdict:
         """Average the ratio of two methods' errors over sizes."""
         errors = (self.by_size(method) / self.by_size(other)).to_numpy()
-        mean = float(np.exp(np.log(errors).mean()))
+        mean = float(np.prod(errors) ** (1 / len(errors)))
         low, high = TENFOLD
         return Verdict(
             f"{other} is about ten times better than {method} on the ring",

@@ -138,7 +138,8 @@ def _draw(axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str]) -
         right.grid(visible=False)
     for (label, curve), dashes in zip(panel.theory.items(), cycle(_THEORY), strict=False):
         knob = _between(panel)
-        y = [theory.CURVES[curve.curve](value, **curve.settings) for value in knob]
+        y = np.array([theory.CURVES[curve.curve](value, **curve.settings) for value in knob])
+        knob, y = knob[np.isfinite(y)], y[np.isfinite(y)]
         on, colour = (right, GRAY) if curve.axis == "right" else (axis, "black")
         on.plot(knob, y, color=colour, linestyle=dashes, linewidth=1.1, label=f"theory: {label}")
     handles, labels = axis.get_legend_handles_labels()
@@ -176,10 +177,10 @@ def _look(panel: Panel, method: str, model: str, objectives: list[str]) -> Look:
 
 
 def _between(panel: Panel) -> np.ndarray:
-    """Values of the knob for the line of a theory."""
+    """Values of the knob for the line of a theory: those measured, and more between."""
     ends = panel.knob.values[0], panel.knob.values[-1]
     spaced = np.geomspace if panel.knob.scale == "log" else np.linspace
-    return spaced(*ends, 81)
+    return np.union1d(panel.knob.values, spaced(*ends, 81))
 
 
 def _measure(panel: Panel) -> str:

@@ -1,7 +1,7 @@
 """What is compared: contenders, rows of contenders, and the targets of a row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
@@ -73,7 +73,8 @@ class Row:
     targets : tuple of Target
         What is wanted. Contenders without one are reported all the same.
     batch, check_batch : int
-        Points in a timed step, and in the comparison of the values.
+        Points in a timed step, and in the comparison of the values; at least two, which data
+        that are standardised need.
     compared : bool
         Whether the contenders compute the same, which is found out first; not so for bounds.
     counted : bool
@@ -84,8 +85,6 @@ class Row:
         The panel of the figures that the row is a point of; empty for none.
     dimension : int
         Of a point, for the figures.
-    bounds : dict of str to float
-        Matrix products that contenders cannot do without, in those of a plain step.
     """
 
     name: str
@@ -99,7 +98,6 @@ class Row:
     timed: bool = True
     curve: str = ""
     dimension: int = 0
-    bounds: dict[str, float] = field(default_factory=dict)
 
 
 def is_missing(contender: str) -> bool:

@@ -37,17 +37,17 @@ def write(record: Record, folder: Path) -> list[Path]:
 
 
 def cost(record: Record) -> Figure:
-    """Draw the time of a step in plain steps, with the least that its products need."""
+    """Draw the time of a step in plain steps, and what its matrix products would take alone.
+
+    That is their floating-point operations at the machine's measured peak: no step that does
+    these products can be faster.
+    """
     figure, panels = _panels(record, "cost of a step [plain steps]", results.plain_steps)
     for title, axis in panels.items():
         for name, dashes in _BOUNDS.items():
-            points = [
-                (row.dimension, row.bounds[name])
-                for row in _curve(record, title)
-                if name in row.bounds
-            ]
+            points = _points(record, title, lambda row, name=name: results.bound(row, name))
             if points:
-                label = "matrix products" + (" of the loop" if name == "published" else " alone")
+                label = f"{name}: its matrix products at the machine's peak"
                 axis.plot(*zip(*points, strict=True), color=GRAY, linestyle=dashes, label=label)
     _legend(figure, panels)
     return figure
@@ -69,13 +69,12 @@ def _panels(
     record: Record, label: str, value: Callable[[RowRecord, str], float | None]
 ) -> tuple[Figure, dict[str, Axes]]:
     titles = list(dict.fromkeys(row.curve for row in record.rows if row.curve))
-    figure = Figure(figsize=(1.2 + 2.5 * len(titles), 3.6))
+    figure = Figure(figsize=(2.0 + 2.4 * len(titles), 4.0))
     axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     palette = sns.color_palette("colorblind")
     for title, axis in zip(titles, axes, strict=True):
         for colour, (name, marker) in zip(palette, _MARKERS.items(), strict=False):
-            found = [(row.dimension, value(row, name)) for row in _curve(record, title)]
-            points = [point for point in found if point[1] is not None]
+            points = _points(record, title, lambda row, name=name: value(row, name))
             if points:
                 axis.plot(*zip(*points, strict=True), color=colour, marker=marker, label=name)
         axis.set(xscale="log", yscale="log", title=title, xlabel="dimension of a point")
@@ -84,6 +83,13 @@ def _panels(
         axis.minorticks_off()
     axes[0].set_ylabel(label)
     return figure, dict(zip(titles, axes, strict=True))
+
+
+def _points(
+    record: Record, title: str, value: Callable[[RowRecord], float | None]
+) -> list[tuple[int, float]]:
+    found = [(row.dimension, value(row)) for row in _curve(record, title)]
+    return [(dimension, y) for dimension, y in found if y is not None]
 
 
 def _curve(record: Record, title: str) -> list[RowRecord]:
@@ -96,4 +102,6 @@ def _legend(figure: Figure, panels: dict[str, Axes]) -> None:
     for axis in panels.values():
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=2 * len(panels)
+    )

@@ -20,6 +20,8 @@ TIMING_SECONDS = 0.01
 PRODUCT_SIZE = 1024
 # Above this, a step is slow: nothing is gained by warming it up further.
 SLOW_SECONDS = 1.0
+# And above this, two rounds must do.
+VERY_SLOW_SECONDS = 5.0
 FEWEST_ROUNDS = 3
 
 
@@ -122,7 +124,8 @@ def interleaved(
     repeats : int
         Most rounds.
     seconds : float
-        What all rounds together may take, unless fewer than three would be left.
+        What all rounds together may take, unless fewer than three would be left; two
+        of very slow steps.
 
     Returns
     -------
@@ -132,8 +135,10 @@ def interleaved(
     first = {name: _seconds(step, 1) for name, step in steps.items()}
     counts = {name: max(1, round(TIMING_SECONDS / max(took, 1e-6))) for name, took in first.items()}
     round_seconds = sum(first[name] * counts[name] for name in steps)
-    rounds = min(repeats, max(FEWEST_ROUNDS, int(seconds / round_seconds)))
-    slow = max(first.values()) > SLOW_SECONDS
+    slowest = max(first.values())
+    fewest = FEWEST_ROUNDS if slowest <= VERY_SLOW_SECONDS else FEWEST_ROUNDS - 1
+    rounds = min(repeats, max(fewest, int(seconds / round_seconds)))
+    slow = slowest > SLOW_SECONDS
     times = {name: [took] if slow else [] for name, took in first.items()}
     while len(next(iter(times.values()))) < rounds:
         for name, step in steps.items():

@@ -59,7 +59,6 @@ class RowRecord(_Record):
     curve: str
     dimension: int
     batch: int
-    bounds: dict[str, float]
     targets: list[Target]
     contenders: dict[str, Measured]
     product_peak: float
@@ -114,6 +113,14 @@ def plain_steps(row: RowRecord, contender: str) -> float | None:
     if not (found and plain and found.seconds and plain.seconds):
         return None
     return float(np.median(np.array(found.seconds) / np.array(plain.seconds)))
+
+
+def bound(row: RowRecord, contender: str) -> float | None:
+    """Tell how many plain steps its matrix products alone would take at the machine's peak."""
+    found, plain = row.contenders.get(contender), seconds(row, "plain")
+    if not (found and found.operations and plain):
+        return None
+    return found.operations / row.product_peak / plain
 
 
 def share_of_peak(row: RowRecord, contender: str) -> float | None:

@@ -101,7 +101,6 @@ def measure(row: Row, repeats: int, code: str, here: records.Provenance) -> RowR
         curve=row.curve,
         dimension=row.dimension,
         batch=row.batch,
-        bounds=row.bounds,
         targets=list(row.targets),
         contenders=found,
         product_peak=peak,

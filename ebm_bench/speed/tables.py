@@ -59,7 +59,7 @@ def numbers(record: Record) -> pd.DataFrame:
                 "seconds": results.seconds(row, name),
                 "rounds": len(found.seconds),
                 "plain_steps": results.plain_steps(row, name),
-                "bound_plain_steps": row.bounds.get(name),
+                "products_at_peak_plain_steps": results.bound(row, name),
                 "peak_bytes": found.peak_bytes,
                 "operations": found.operations,
                 "share_of_product_peak": results.share_of_peak(row, name),

@@ -24,7 +24,6 @@ def tiny(name="tiny", **contenders):
         batch=8,
         curve="tiny steps",
         dimension=2,
-        bounds={"ours": 2.0},
     )
 
 
@@ -36,7 +35,6 @@ def row_record(name="exact-2", **changes):
         "curve": "exact score matching",
         "dimension": 2,
         "batch": 100,
-        "bounds": {"ours": 4.0, "published": 6.0},
         "targets": [Target("published", at_least=4.0)],
         "contenders": {
             "ours": Measured(

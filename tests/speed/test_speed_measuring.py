@@ -102,7 +102,7 @@ def test_short_steps_are_repeated_within_a_timing(clock):
 
 
 @pytest.mark.parametrize(("step", "repeats", "rounds"), [
-    (0.5, 20, 10), (1.0, 20, 5), (2.0, 20, 3), (2.0, 2, 2), (2.0, 1, 1)
+    (0.5, 20, 10), (1.0, 20, 5), (2.0, 20, 3), (2.0, 2, 2), (6.0, 20, 2), (6.0, 1, 1)
 ])  # fmt: skip
 def test_slow_steps_have_fewer_rounds(clock, step, repeats, rounds):
     times = interleaved({"a": step}, repeats, seconds=5.0)

@@ -76,7 +76,7 @@ rule estimation:
     resources:
         gpu=0,
     params:
-        results=subpath(output.claims, parent=True),
+        results=subpath(output[0], ancestor=2),
     message:
         "compare the estimates with theory"
     shell:

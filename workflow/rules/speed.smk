@@ -35,6 +35,8 @@ rule speed:
     threads: workflow.cores
     resources:
         mem_mb=8000,
+        # What it measures are processors.
+        gpu=0,
     params:
         out=subpath(output[0], parent=True),
     message:
