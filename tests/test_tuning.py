@@ -20,7 +20,7 @@ METHODS = {
 }
 
 
-def make_suite(rates=(1e-9, 0.03), methods=METHODS, steps=15):
+def make_suite(rates=(1e-9, 0.03), methods=METHODS, steps=40):
     content = {
         "name": "test",
         "version": 1,

@@ -62,7 +62,8 @@ class Shell:
         process = self.start(f"{TRAIN} {fifo}")
         wait_for(lambda: self.writes_to(fifo))
         (client,) = psutil.Process(process.pid).children()
-        (job,) = psutil.Process(server_pid).children()
+        # The newest: the server may have other children.
+        job = max(psutil.Process(server_pid).children(), key=psutil.Process.create_time)
         return process, client, job
 
     def writes_to(self, fifo):
