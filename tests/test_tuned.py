@@ -263,3 +263,7 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
     assert noises - {None} == set(registry.names("noise"))
     served = {n for first, others in toy.tuning.datasets.items() for n in (first, *others)}
     assert served == toys
+    for first in toy.tuning.datasets:
+        tuned = toy.tuned.datasets[first].methods
+        assert tuned.keys() == {m for m in toy.methods if toy.search_of(first, m)}
+        assert {outcome.trials for outcome in tuned.values()} == {toy.tuning.trials}
