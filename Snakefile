@@ -2,7 +2,7 @@
 
 `snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one,
 `snakemake stress` the stress tests, and `snakemake estimation` compares estimates of known
-parameters with theory.
+parameters with theory. `snakemake tune` chooses learning rates and settings of a suite.
 """
 
 from snakemake.utils import min_version
@@ -15,6 +15,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/tune.smk"
 include: "workflow/rules/speed.smk"
 include: "workflow/rules/stress.smk"
 include: "workflow/rules/estimation.smk"

@@ -179,6 +179,49 @@ def evaluate(
 
 
 @app.command()
+def tune(
+    path: SuiteOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the trials.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Tune on this one only, and write no values.")
+    ] = None,
+    method: MethodsOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Choose learning rates and settings by the same number of trials for every method.
+
+    What is tried, and on which datasets, the suite's section "tuning" says. Trials that are
+    done are not repeated. The values go to tuned/NAME.yaml beside the suite, which uses them
+    by "tuned: tuned/NAME.yaml".
+    """
+    chosen = suite.load(path, tuned=False)
+    if chosen.tuning is None:
+        raise InputError(f"{path}: has no section 'tuning', which says what to try and where")
+    if method and not dataset:
+        raise InputError("--method needs --dataset: values are written of all methods together")
+    if dataset and dataset not in chosen.tuning.datasets:
+        raise InputError(f"{path}: {unknown('dataset of tuning', dataset, chosen.tuning.datasets)}")
+    places = {
+        name: _methods(path, chosen, name, method)
+        for name in ([dataset] if dataset else chosen.tuning.datasets)
+    }
+    _start_work(threads)
+    from ebm_bench import devices, tuning
+
+    with devices.claim(device) as claimed:
+        found = [
+            trials
+            for name, methods in places.items()
+            for trials in tuning.tune(chosen, name, methods, out, claimed)
+        ]
+    if not dataset:
+        file = suite.tuned_file(path, chosen)
+        tuning.write(tuning.gather(chosen, found), file)
+        typer.echo(f"{sum(len(one.trials) for one in found)} trials; the values are in {file}")
+
+
+@app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
     """Unite the records of all runs into tables; what is missing is named."""
     from ebm_bench import records
@@ -354,11 +397,17 @@ def _choose(
     chosen = suite.load(path)
     if dataset not in chosen.datasets:
         raise InputError(f"{path}: {unknown('dataset of this suite', dataset, chosen.datasets)}")
+    return chosen, _methods(path, chosen, dataset, methods)
+
+
+def _methods(
+    path: Path, chosen: suite.Suite, dataset: str, methods: Iterable[str] | None
+) -> list[str]:
     offered = chosen.methods_of(dataset)
     for name in methods or []:
         if name not in offered:
             raise InputError(f"{path}: {unknown(f'method of {dataset}', name, offered)}")
-    return chosen, list(dict.fromkeys(methods or offered))
+    return list(dict.fromkeys(methods or offered))
 
 
 def _start_work(threads: int) -> None:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.suite import Name, Named, read
+from ebm_bench.specs import Name, Named
+from ebm_bench.suite import read
 
 Counts = Annotated[list[Annotated[int, Ge(1)]], Field(min_length=1)]
 

@@ -122,7 +122,7 @@ def _values(
             metric_version=metric.version,
             value=numbers[r] if measured[r] else None,
             standard_error=errors[r] if errors and part == "value" and measured[r] else None,
-            split="test",
+            split=metric.split,
         )
         for part, numbers in result.items()
         for r, outcome in enumerate(outcomes)

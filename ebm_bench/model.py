@@ -49,7 +49,7 @@ class Model:
         self.objective, self.cells = objective, cells
         self._normalisers: dict[tuple[int, int], LogZ] = {}
         self._samples: dict[int, Tensor] = {}
-        self._features: dict[int, tuple[Tensor, Tensor]] = {}
+        self._features: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
 
     @property
     def is_planar(self) -> bool:
@@ -133,10 +133,10 @@ class Model:
         start = streams.normal(n, *self.dataset.event_shape, dtype=scale.dtype)
         return self.sampler.run(self.energy, location + scale * start, streams)
 
-    def features(self, n: int) -> tuple[Tensor, Tensor]:
+    def features(self, n: int, split: str = "test") -> tuple[Tensor, Tensor]:
         """Features of ``n`` samples and of ``n`` held-out images, each of shape (R, n, F)."""
-        if n not in self._features:
-            data = self.dataset.sample(n, self.streams.child("data"), split="test")
+        if (n, split) not in self._features:
+            data = self.dataset.sample(n, self.streams.child("data"), split)
             pixels = (self.dataset.to_pixels(images) for images in (self.samples(n), data))
-            self._features[n] = tuple(features.extract(images) for images in pixels)
-        return self._features[n]
+            self._features[n, split] = tuple(features.extract(images) for images in pixels)
+        return self._features[n, split]

@@ -34,7 +34,7 @@ class Streams:
         self.seed, self.device, self.scope = seed, torch.device(device), scope
         self.indices = list(range(replicates) if isinstance(replicates, int) else replicates)
         self._generators = [
-            torch.Generator(self.device).manual_seed(_hash(seed, *scope, index))
+            torch.Generator(self.device).manual_seed(hashed(seed, *scope, index))
             for index in self.indices
         ]
 
@@ -140,6 +140,7 @@ class Replay(Streams):
         return self._draws[self._next - 1]
 
 
-def _hash(*parts: object) -> int:
+def hashed(*parts: object) -> int:
+    """Turn parts of a seed into one number, the same one everywhere and always."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ebm_bench import suite, theory
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.suite import Name, Suite
+from ebm_bench.specs import Name
+from ebm_bench.suite import Suite
 
 log = logging.getLogger("ebm_bench")
 

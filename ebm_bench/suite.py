@@ -4,125 +4,21 @@ Nothing here imports torch: the workflow reads suites each time it starts.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
-from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from annotated_types import Ge
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
-
-# Names become folders, file names and words of commands.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from ebm_bench.specs import Budget, DatasetSpec, MethodSpec, Name, Named, Strict
+from ebm_bench.tuned import Tuned, Tuning, Values, deal
 
 
-class Named(_Strict):
-    """A registered name with its settings: ``{name: mlp, settings: {width: 64}}``."""
-
-    name: str
-    settings: dict[str, Any] = {}
-
-
-class Budget(_Strict):
-    """What each method may spend on a dataset.
-
-    Attributes
-    ----------
-    steps, batch_size : int
-        Optimiser steps, and data points a step.
-    seconds : float
-        Time of fitting and training after which no further step is taken: the run ends with
-        status ``timeout`` and is measured as it is. The fit of a noise is not cut short.
-    learning_rate : float
-        Of Adam.
-    gradient_clip : float
-        Largest gradient norm of a replicate.
-    fit_samples : int
-        Data points for fitting base measures and noise distributions.
-    """
-
-    steps: Annotated[int, Ge(0)]
-    batch_size: Annotated[int, Ge(2)] = 256
-    seconds: Annotated[float, Gt(0)] = 3600
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
-    gradient_clip: Annotated[float, Gt(0)] = 10.0
-    fit_samples: Annotated[int, Ge(10)] = 10_000
-
-
-class DatasetSpec(_Strict):
-    """A dataset of a suite, and how models are trained and measured on it.
-
-    Attributes
-    ----------
-    settings : dict
-        Of the dataset.
-    energy : Named
-        The energy that every method trains, unless the method brings its own.
-    replicates : int
-        Seeds per method.
-    budget : Budget
-        The same for every method.
-    sampler : Named
-        The one sampler that draws from every model where exact sampling is impossible.
-    metrics : dict of str to dict
-        Names and settings of what is measured.
-    rank_by : str
-        The metric that orders the leaderboard.
-    curve : str
-        The metric that is followed during training.
-    curve_points : int
-        How often, spaced evenly in the logarithm of the step.
-    compute : str
-        How steps run: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``, compiled
-        with matrix products in bfloat16; ``auto``, compiled where that saves time.
-    """
-
-    settings: dict[str, Any] = {}
-    energy: Named
-    replicates: Annotated[int, Ge(1), Le(10_000)] = 3
-    budget: Budget
-    sampler: Named
-    metrics: dict[str, dict[str, Any]]
-    rank_by: str
-    curve: str
-    curve_points: Annotated[int, Ge(2)] = 10
-    compute: Literal["auto", "eager", "compiled", "mixed"] = "auto"
-
-
-class MethodSpec(_Strict):
-    """A method of a suite: an objective with its settings.
-
-    Attributes
-    ----------
-    objective : str
-        Registered name.
-    settings : dict
-        Of the objective.
-    overrides : dict of str to dict
-        Settings that replace those on one dataset, by its name.
-    energy : Named, optional
-        In place of the dataset's.
-    datasets : list of str, optional
-        Where the method runs; everywhere if not given.
-    control : bool
-        Whether the row frames the table rather than competes in it.
-    """
-
-    objective: str
-    settings: dict[str, Any] = {}
-    overrides: dict[str, dict[str, Any]] = {}
-    energy: Named | None = None
-    datasets: list[str] | None = None
-    control: bool = False
-
-
-class Suite(_Strict):
+class Suite(Strict):
     """Datasets × methods, with budgets and metrics.
 
     Attributes
@@ -135,6 +31,12 @@ class Suite(_Strict):
         One line for the head of the leaderboard.
     seed : int
         From which every random stream of the suite is derived.
+    tuning : Tuning, optional
+        How ``ebm-bench tune`` searches.
+    tuned : Tuned, optional
+        What it found; in the file, the path of what it wrote, relative to the suite's. Learning
+        rates stand in place of the budget's, settings in place of defaults: what the suite says
+        itself of a method stays.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -143,6 +45,8 @@ class Suite(_Strict):
     seed: Annotated[int, Ge(0)] = 0
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+    tuning: Tuning | None = None
+    tuned: Tuned | None = None
 
     @model_validator(mode="after")
     def _check_names(self) -> "Suite":
@@ -173,7 +77,27 @@ class Suite(_Strict):
                 _check(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
             for dataset in self.datasets_of(name):
                 _check_fitting(at, method, self.energy_of(dataset, name), dataset)
+        self._check_tuning()
         return self
+
+    def _check_tuning(self) -> None:
+        if self.tuning:
+            _check_served("tuning.datasets", self.tuning.datasets, self.datasets)
+        if not self.tuned:
+            return
+        found = self.tuned.datasets
+        serving = {name: tuned.serves for name, tuned in found.items()}
+        _check_served("tuned.datasets", serving, self.datasets)
+        for dataset, tuned in found.items():
+            for name, outcome in tuned.methods.items():
+                at = f"tuned.datasets.{dataset}.methods.{name}"
+                if name not in self.methods:
+                    _fail(at, unknown("method of this suite", name, self.methods))
+                settings = outcome.best.settings if outcome.best else {}
+                twice = [key for key in settings if key in self.stated_settings(dataset, name)]
+                if twice:
+                    _fail(at, InputError(f"the suite says itself what {twice[0]} is; tune again"))
+                _check_objective(at, self.methods[name].objective, settings)
 
     def datasets_of(self, method: str) -> list[str]:
         """List the datasets that a method runs on."""
@@ -203,14 +127,63 @@ class Suite(_Strict):
 
     def settings_of(self, dataset: str, method: str) -> dict[str, Any]:
         """Find the settings of a method's objective on a dataset."""
+        tuned = self.tuned and self.tuned.values(dataset, method)
+        return {**(tuned.settings if tuned else {}), **self.stated_settings(dataset, method)}
+
+    def stated_settings(self, dataset: str, method: str) -> dict[str, Any]:
+        """Find the settings that the suite itself gives a method on a dataset."""
         spec = self.methods[method]
         return {**spec.settings, **spec.overrides.get(dataset, {})}
+
+    def budget_of(self, dataset: str, method: str) -> Budget:
+        """Find what a method may spend on a dataset, and its learning rate."""
+        budget = self.datasets[dataset].budget
+        tuned = self.tuned and self.tuned.values(dataset, method)
+        return budget.model_copy(update={"learning_rate": tuned.learning_rate}) if tuned else budget
+
+    def criterion_of(self, dataset: str) -> Named:
+        """Find the metric that tuning goes by, the same for all methods.
+
+        The likelihood where a sum over a grid gives the normaliser, the score of Hyvärinen
+        elsewhere; with the settings that the suite gives it.
+        """
+        planar = "grid" in registry.describe("datasets", dataset).attributes.get("knows", ())
+        name = "negative_log_likelihood" if planar else "hyvarinen_score"
+        return Named(name=name, settings=self.datasets[dataset].metrics.get(name, {}))
+
+    def search_of(self, dataset: str, method: str) -> list[Values]:
+        """List what tuning tries for a method on a dataset; nothing where nothing is trained.
+
+        The learning rate, and those settings of the objective's ``search`` that the suite does
+        not give itself.
+        """
+        objective = registry.describe("objectives", self.methods[method].objective)
+        if self.tuning is None or not objective.attributes.get("trains", True):
+            return []
+        stated = self.stated_settings(dataset, method)
+        declared = objective.attributes.get("search", {})
+        space = {
+            "learning_rate": self.tuning.learning_rates,
+            **{name: values for name, values in declared.items() if name not in stated},
+        }
+        dealt = deal(space, self.tuning.trials, f"{self.seed} {dataset}")
+        return [Values(learning_rate=one.pop("learning_rate"), settings=one) for one in dealt]
+
+    def tuning_jobs(self) -> list[tuple[str, str]]:
+        """List (dataset, objective): the methods of each are tuned by one process."""
+        return [
+            (dataset, objective)
+            for dataset, objective in self.jobs()
+            if self.tuning and dataset in self.tuning.datasets
+            if self.search_of(dataset, self.methods_of(dataset, objective)[0])
+        ]
 
     def training_slice(self, dataset: str, method: str) -> str:
         """Everything that a training depends on, as canonical JSON."""
         data = self.datasets[dataset].model_dump(exclude={"metrics", "rank_by", "sampler"})
         spec = self.methods[method].model_dump(exclude={"datasets", "control", "overrides"})
         spec["settings"] = self.settings_of(dataset, method)
+        data["budget"] = self.budget_of(dataset, method).model_dump()
         curve = self.datasets[dataset].metrics.get(self.datasets[dataset].curve, {})
         return json.dumps(
             {
@@ -261,20 +234,36 @@ _TRAINING_CODE = (
 )  # fmt: skip
 
 
-def load(path: str | Path) -> Suite:
+def load(path: str | Path, tuned: bool = True) -> Suite:
     """Read and check a suite.
 
     Parameters
     ----------
     path : str or Path
         Of the YAML file.
+    tuned : bool
+        Whether to use the tuned values that it names.
 
     Raises
     ------
     InputError
         One message that names the file, the key and the valid choices.
     """
-    return check(read(path), str(path))
+    content = read(path)
+    if isinstance(content, dict) and not tuned:
+        content.pop("tuned", None)
+    elif isinstance(content, dict) and isinstance(content.get("tuned"), str):
+        file = Path(path).parent / content["tuned"]
+        try:
+            content["tuned"] = _validated(Tuned, read(file), str(file))
+        except InputError as error:
+            raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
+    return check(content, str(path))
+
+
+def tuned_file(path: str | Path, suite: Suite) -> Path:
+    """Say where the tuned values of a suite are written: in a folder beside its file."""
+    return Path(path).parent / "tuned" / f"{suite.name}.yaml"
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -318,10 +307,14 @@ def check(content: dict[str, Any], source: str) -> Suite:
     InputError
         One line for each problem: source, key, what is wrong and what is valid.
     """
+    return _validated(Suite, content, source)
+
+
+def _validated(model: type[BaseModel], content: Any, source: str) -> Any:
     try:
-        return Suite.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        problems = [f"{source}: {_explain(problem)}" for problem in error.errors()]
+        problems = [f"{source}: {_explain(problem, model)}" for problem in error.errors()]
         raise InputError("\n".join(problems)) from None
 
 
@@ -346,14 +339,15 @@ _KEYS: dict[str, type[BaseModel]] = {
     "budget": Budget,
     "energy": Named,
     "sampler": Named,
+    "tuning": Tuning,
 }
 
 
-def _explain(problem) -> str:
+def _explain(problem, root: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         parents = [part for part in problem["loc"][:-1] if part in _KEYS]
-        model = _KEYS[parents[-1]] if parents else Suite
+        model = _KEYS[parents[-1]] if parents and root is Suite else root
         return f"{where}: {unknown('key', str(problem['loc'][-1]), model.model_fields)}"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
@@ -371,6 +365,17 @@ def _check(where: str, family: str, name: str, settings: dict[str, Any]) -> None
         registry.describe(family, name).validate(settings)
     except InputError as error:
         _fail(where, error)
+
+
+def _check_served(where: str, serving: dict[str, list[str]], known: Iterable[str]) -> None:
+    """Refuse unknown datasets, and values of two datasets for one."""
+    seen: set[str] = set()
+    for dataset in [name for first, others in serving.items() for name in (first, *others)]:
+        if dataset not in known:
+            _fail(where, unknown("dataset of this suite", dataset, known))
+        if dataset in seen:
+            _fail(where, InputError(f"{dataset} stands there twice"))
+        seen.add(dataset)
 
 
 def _noise_of(objective: str, settings: dict[str, Any]) -> str | None:

@@ -32,8 +32,9 @@ from ebm_bench.errors import InputError
 from ebm_bench.model import Model
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.progress import track
+from ebm_bench.specs import Budget
 from ebm_bench.streams import Streams
-from ebm_bench.suite import Budget, Suite
+from ebm_bench.suite import Suite
 
 log = logging.getLogger("ebm_bench")
 
@@ -112,7 +113,7 @@ def _assemble(suite, dataset, method, data, spec, device) -> Parts:
         objective=objective.to(device),
         sampler=samplers.create(data.sampler.name, **data.sampler.settings),
         streams=Streams(suite.seed, data.replicates, device, scope=(dataset,)),
-        budget=data.budget,
+        budget=suite.budget_of(dataset, method),
         outcomes=[],
     )
 

@@ -225,3 +225,38 @@ def test_stress_refuses_a_bad_suite_before_anything_is_run(stress_file, tmp_path
     assert done.exit_code == 2
     assert "steps at 1: methods.dsm-0.2.settings" in done.output
     assert not (tmp_path / "panels").exists()
+
+
+@pytest.fixture
+def tunable(tmp_path):
+    path = tmp_path / "tunable.yaml"
+    search = {"trials": 2, "steps": 2, "replicates": 1, "datasets": {"two_moons": []}}
+    path.write_text(yaml.safe_dump({**SMALL, "tuning": search}))
+    return path
+
+
+def test_tune_writes_values_that_the_suite_can_use(tunable, tmp_path):
+    out = tmp_path / "trials"
+    one = run("tune", "--suite", tunable, "--out", out, "--dataset", "two_moons")
+    assert one.exit_code == 0, one.output
+    file = tmp_path / "tuned" / "small.yaml"
+    assert not file.exists()
+    done = run("tune", "--suite", tunable, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert f"2 trials; the values are in {file}" in done.output
+    tunable.write_text(f"{tunable.read_text()}tuned: tuned/small.yaml\n")
+    assert run("check", tunable).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dataset", "two_mons"], "unknown dataset of tuning 'two_mons'"),
+        (["--dataset", "two_moons", "--method", "dsm"], "Did you mean 'dsm-0.2'?"),
+        (["--method", "dsm-0.2"], "--method needs --dataset"),
+    ],
+)
+def test_bad_arguments_of_tune_end_with_2(arguments, said, tunable, tmp_path):
+    done = run("tune", "--suite", tunable, "--out", tmp_path, *arguments)
+    assert done.exit_code == 2
+    assert said in done.output

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ebm_bench.streams import Recording, Replay, Streams, _hash
+from ebm_bench.streams import Recording, Replay, Streams, hashed
 
 DRAWS = {
     "normal": lambda s: s.normal(5),
@@ -83,8 +83,8 @@ def test_shapes_and_types():
 
 def test_the_hash_is_the_same_everywhere_and_always():
     # Published numbers depend on it: these may never change.
-    assert _hash(0, "two_moons", "data", 0) == 485667206318131303
-    assert _hash(1) == 1469723619026552644
+    assert hashed(0, "two_moons", "data", 0) == 485667206318131303
+    assert hashed(1) == 1469723619026552644
 
 
 def _draw_some(streams):

@@ -28,6 +28,8 @@ class Metric(ABC):
         Of the main value, for axes and table heads (``"nats"``).
     label : str
         A short name for axes and table heads.
+    split : str
+        Which part of finite data sets is held out for it.
     """
 
     version: ClassVar[int] = 1
@@ -37,6 +39,8 @@ class Metric(ABC):
     unit: ClassVar[str] = ""
     label: ClassVar[str] = ""
     name: ClassVar[str] = ""
+
+    split: str = "test"
 
     @abstractmethod
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:

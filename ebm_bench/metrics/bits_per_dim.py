@@ -41,7 +41,7 @@ class BitsPerDim(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average each replicate's held-out images."""
-        y = dataset.sample(self.points, streams.child("data"), split="test")
+        y = dataset.sample(self.points, streams.child("data"), split=self.split)
         normaliser = model.normaliser(self.chains, self.levels)
         result = average(energies(model.energy, y) - dataset.log_det(y))
         per_bit = math.prod(dataset.event_shape) * math.log(2)

@@ -38,7 +38,7 @@ class DenoisingError(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Denoise each replicate's held-out data."""
-        x = dataset.sample(self.points, streams.child("data"), split="test")
+        x = dataset.sample(self.points, streams.child("data"), split=self.split)
         noisy = x + self.sigma * streams.child("noise").normal_like(x)
         denoised = noisy - self.sigma**2 * gradient(model.energy, noisy)
         return average((denoised - x).flatten(2).square().mean(2))

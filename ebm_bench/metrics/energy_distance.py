@@ -34,7 +34,7 @@ class EnergyDistance(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the samples of each replicate with its data."""
-        y = dataset.sample(self.points, streams.child("data"), split="test").flatten(2).double()
+        y = dataset.sample(self.points, streams.child("data"), split=self.split).flatten(2).double()
         x = model.samples(self.points).flatten(2).double()
         pairs = self.points * (self.points - 1)
         within = (_distances(x, x) + _distances(y, y)) / pairs

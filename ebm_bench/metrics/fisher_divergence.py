@@ -35,5 +35,5 @@ class FisherDivergence(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the scores of each replicate, ``E‖s_p − s‖²``."""
-        x = dataset.sample(self.points, streams.child("data"), split="test")
+        x = dataset.sample(self.points, streams.child("data"), split=self.split)
         return average((dataset.score(x) + gradient(model.energy, x)).flatten(2).square().sum(2))

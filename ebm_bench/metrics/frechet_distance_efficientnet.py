@@ -38,7 +38,7 @@ class FrechetDistanceEfficientnet(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the samples of each replicate with its data."""
-        samples, data = model.features(self.points)
+        samples, data = model.features(self.points, self.split)
         pairs = zip(samples, data, strict=True)
         value = torch.stack([frechet_distance(x, y) for x, y in pairs])
         enough = self.points > data.shape[-1]

@@ -43,7 +43,7 @@ class HyvarinenScore(Metric):
         """Average each replicate's held-out data."""
         if not model.energy.smooth:
             return {"value": torch.full((streams.replicates,), math.nan)}
-        x = dataset.sample(self.points, streams.child("data"), split="test")
+        x = dataset.sample(self.points, streams.child("data"), split=self.split)
         probes = streams.child("probes")
 
         def score(chunk: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class KernelDistanceEfficientnet(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the samples of each replicate with its data."""
-        return {"value": kernel_distance(*model.features(self.points))}
+        return {"value": kernel_distance(*model.features(self.points, self.split))}
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> Tensor:

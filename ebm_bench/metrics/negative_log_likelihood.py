@@ -38,7 +38,7 @@ class NegativeLogLikelihood(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average each replicate's held-out data."""
-        x = dataset.sample(self.points, streams.child("data"), split="test")
+        x = dataset.sample(self.points, streams.child("data"), split=self.split)
         normaliser = model.normaliser(self.chains, self.levels)
         result = average(energies(model.energy, x) + normaliser.log_z[:, None])
         return {

@@ -44,7 +44,7 @@ class OodAuroc(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the energies of each replicate."""
-        known = dataset.sample(self.points, streams.child("data"), split="test")
+        known = dataset.sample(self.points, streams.child("data"), split=self.split)
         shape = dataset.event_shape
         foreign = {
             "other": _to_logits(_others(dataset, self.points, streams.child("other")), dataset),

@@ -39,7 +39,7 @@ class SampledKlDivergence(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average ``log p(x) + E(x) + log Z`` over each replicate's held-out data."""
-        x = dataset.sample(self.points, streams.child("data"), split="test")
+        x = dataset.sample(self.points, streams.child("data"), split=self.split)
         normaliser = model.normaliser(self.chains, self.levels)
         excess = in_chunks(dataset.log_prob, x) + energies(model.energy, x)
         result = average(excess + normaliser.log_z[:, None])

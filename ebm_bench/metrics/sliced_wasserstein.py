@@ -37,7 +37,7 @@ class SlicedWasserstein(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the samples of each replicate with its data."""
-        y = dataset.sample(self.points, streams.child("data"), split="test").flatten(2)
+        y = dataset.sample(self.points, streams.child("data"), split=self.split).flatten(2)
         x = model.samples(self.points).flatten(2)
         directions = streams.child("projections").normal(x.shape[2], self.projections)
         directions = (directions / directions.norm(dim=1, keepdim=True)).to(x)

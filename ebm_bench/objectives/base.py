@@ -25,11 +25,15 @@ class Objective(Component):
     samples_model : bool
         Whether the loss needs samples of the model while it is trained. They are held constant
         when the loss is differentiated.
+    search : dict of str to tuple
+        Values that tuning tries for settings which a suite leaves open, the default among
+        them. A setting that makes another method of it (a noise) is no part of it.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
     trains: ClassVar[bool] = True
     samples_model: ClassVar[bool] = False
+    search: ClassVar[dict[str, tuple]] = {}
 
     def build(self, energy: nn.Module) -> None:
         """Create what the objective owns (noise, flow, chains) in its final shape, unfitted.

@@ -41,6 +41,7 @@ class ContrastiveDivergence(Objective):
     """
 
     samples_model = True
+    search = {"step_size": (0.03, 0.1, 0.3)}  # noqa: RUF012
 
     persistent: bool = False
     steps: Annotated[int, Ge(1)] = 10

@@ -32,6 +32,7 @@ class DenoisingScoreMatching(Objective):
     """
 
     requires = ("smooth",)
+    search = {"sigma": (0.05, 0.1, 0.2, 0.5)}  # noqa: RUF012
 
     sigma: Annotated[float, Gt(0)] = 0.1
 

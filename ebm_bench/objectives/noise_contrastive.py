@@ -39,6 +39,8 @@ class NoiseContrastive(Objective):
     with applications to natural image statistics", JMLR 2012.
     """
 
+    search = {"ratio": (0.5, 1.0, 2.0, 5.0)}  # noqa: RUF012
+
     noise: str = "gaussian"
     noise_settings: dict[str, Any] | None = None
     ratio: Annotated[float, Gt(0)] = 1.0

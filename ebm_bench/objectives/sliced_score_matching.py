@@ -37,6 +37,7 @@ class SlicedScoreMatching(Objective):
     """
 
     requires = ("smooth",)
+    search = {"projections": (1, 2, 4), "projection": ("gaussian", "rademacher")}  # noqa: RUF012
 
     variance_reduced: bool = True
     projections: Annotated[int, Ge(1)] = 1

@@ -185,6 +185,22 @@ def test_a_changed_key_runs_what_depends_on_it(content, expected, finished):
         finished.write_suite(SUITE)
 
 
+def test_a_tuned_value_runs_the_methods_it_is_of(finished):
+    best = {"learning_rate": 0.01, "settings": {"ratio": 2.0}, "score": 1.0}
+    outcome = {"criterion": "hyvarinen_score", "methods": {"nce": {"trials": 1, "failed": 0}}}
+    outcome["methods"]["nce"]["best"] = best
+    told = {"suite": "small", "suite_version": 1, "date": "", "version": [], "commit": [],
+            "seed": 1, "trials": 1, "steps": 1, "replicates": 1, "learning_rates": [0.01],
+            "datasets": {"two_moons": outcome}}  # fmt: skip
+    (finished.folder / "tuned.json").write_text(json.dumps(told))
+    finished.write_suite({**SUITE, "tuned": "tuned.json"})
+    try:
+        again = [jobs(stage, NCE, datasets=["two_moons"]) for stage in ("train", "evaluate")]
+        assert finished.planned() == END.union(*again)
+    finally:
+        finished.write_suite(SUITE)
+
+
 def test_a_run_that_is_lost_is_trained_again(finished):
     # As a failed repetition leaves it: its evaluation stands and is of an older training.
     run = finished.folder / "results/small/runs/mnist/nce/run.json"
@@ -249,8 +265,8 @@ def test_memory_is_limited_by_the_machine_or_by_hand(finished):
 
 def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
     local = [
-        *("all", "collect", "estimation", "prepare", "report"),
-        *("speed", "stress", "stress_report"),
+        *("all", "collect", "estimation", "prepare", "report", "speed"),
+        *("stress", "stress_report", "tune"),
     ]
     assert sorted(probe(finished)["local"]) == local
 
