@@ -176,6 +176,11 @@ class EstimationSuite(_Strict):
             points += [(self.size, nu) for nu in spec.ratios or self.ratios]
         return sorted({*points, (self.size, default)})
 
+    def work(self, model: str, method: str) -> int:
+        """Say how much a job has to do, in some unit, to begin with the longest."""
+        dimension = self.models[model].dataset.settings.get("dimension", 1)
+        return sum(n * nu for n, nu in self.grid(model, method)) * dimension**2
+
     def ratio_of(self, method: str) -> int:
         """Find the default ratio of a method."""
         return self.methods[method].ratio or self.ratio

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ebm_bench.errors import InputError
-from ebm_bench.estimation import Setting, distances, estimate
+from ebm_bench.estimation import Setting, _problem, distances, estimate
 from ebm_bench.streams import Streams
 
 GAUSSIAN = ("gaussian", "quadratic")
@@ -91,6 +91,28 @@ def test_an_energy_with_other_parameters_is_refused():
     chosen = Setting("ring", "quadratic", "maximum_likelihood")
     with pytest.raises(InputError, match=r"ring has the parameters radius.*quadratic precision"):
         estimate(chosen, 10, 1, Streams(0, 2))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        setting("noise_contrastive", 2, "ratio"),
+        setting("conditional_noise_contrastive", 2, "ratio"),
+        setting("sliced_score_matching", 2, "projections"),
+    ],
+    ids=lambda chosen: chosen.objective,
+)
+def test_draws_are_frozen_and_the_gradient_is_that_of_the_value(chosen):
+    loss = _problem(chosen, chosen.make_dataset(), 30, 2, Streams(0, R))
+    theta = loss.theta
+    value, slope = loss(theta)
+    again, _ = loss(theta)
+    assert torch.equal(value, again)
+    direction = Streams(1, R).normal_like(theta)
+    change = loss(theta + 1e-5 * direction)[0] - loss(theta - 1e-5 * direction)[0]
+    torch.testing.assert_close(change / 2e-5, (slope * direction).sum(1), rtol=1e-5, atol=1e-6)
+    # Mean, lower triangle and diagonal of the precision's factor, and log Z where it is learned.
+    assert theta.shape[1] == 5 + (chosen.objective == "noise_contrastive")
 
 
 def test_progress_is_told():

@@ -78,6 +78,13 @@ def test_grid(tmp_path):
     assert suite.grid("sources", "mle") == [(50, 2), (100, 2)]
 
 
+def test_the_longest_jobs_are_known():
+    suite = estimation_suite.load(DEFAULT)
+    work = {(model, "nce"): suite.work(model, "nce") for model in suite.models}
+    assert max(work, key=work.get) == ("gaussian-20", "nce")
+    assert suite.work("ring-5", "nce") > suite.work("ring-5", "mle")
+
+
 def test_a_method_may_have_a_ratio_of_its_own(tmp_path):
     suite = load(changed("methods", "nce", "ratio", to=7), tmp_path)
     assert (200, 7) in suite.grid("line", "nce")

@@ -37,7 +37,7 @@ for model, method in JOBS:
         benchmark:
             f"{ESTIMATES}/benchmarks/estimate_{model}_{method}.tsv"
         # The largest models take longest: begun first, they leave no core idle at the end.
-        priority: sum(n * nu for n, nu in ESTIMATION.grid(model, method)) // 1000
+        priority: ESTIMATION.work(model, method)
         conda:
             "../../environment.yml"
         threads: 1
