@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ebm_bench import __version__, estimation_suite, registry, suite
+from ebm_bench import __version__, estimation_suite, registry, skeletons, suite
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.report import files as report_files
 
@@ -94,8 +94,33 @@ def list_names(
 
 
 @app.command()
-def check(path: Annotated[Path, typer.Argument(metavar="SUITE")]) -> None:
-    """Check a suite and show what it would run."""
+def check(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite (.yaml) or plugin (.py).")],
+) -> None:
+    """Check a suite and show what it would run, or check what a plugin adds.
+
+    Plugins are checked by the contract of their family; each failure is explained, and ends with
+    exit code 1.
+    """
+    if path.suffix == ".py":
+        _check_plugin(path)
+    else:
+        _check_suite(path)
+
+
+def _check_plugin(path: Path) -> None:
+    registry.load(path)  # before torch is imported, which takes time
+    _start_work(1)
+    from ebm_bench.contracts import plugins
+
+    found = plugins.examine(path)
+    for examination in found:
+        typer.echo("\n".join(examination.lines))
+    if not all(examination.holds for examination in found):
+        raise typer.Exit(1)
+
+
+def _check_suite(path: Path) -> None:
     checked = suite.load(path)
     jobs = checked.jobs()
     typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
@@ -108,6 +133,17 @@ def check(path: Annotated[Path, typer.Argument(metavar="SUITE")]) -> None:
         f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: "
         f"{runs} runs in {len(jobs)} jobs"
     )
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(skeletons.KINDS)}.")],
+    name: Annotated[str, typer.Argument(help="Words in small letters that are joined by _.")],
+) -> None:
+    """Write a commented file to begin with, which works as it stands."""
+    path = skeletons.write(kind, name)
+    typer.echo(f"{path}: {kind} {name}; edit it, then\n  ebm-bench check {path}")
+    typer.echo(f"  ebm-bench run --plugin {path} --suite toy --datasets eight_gaussians,two_moons")
 
 
 @app.command()
