@@ -244,6 +244,29 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
 
 
 @app.command()
+def merge(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Results folders, folders of records, or a table in such a folder."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Results folder of the united records.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference up to which values are the same.")
+    ] = 1e-3,
+) -> None:
+    """Unite the records of several people or machines, where they agree.
+
+    A run that several have is kept once. Records that disagree, or mix versions, are named and
+    refused, and nothing is written.
+    """
+    from ebm_bench import merging
+
+    merged = merging.merge(sources, tolerance)
+    merged.write(out)
+    typer.echo(merged.summary(out))
+
+
+@app.command()
 def report(path: SuiteOption, results: ResultsOption) -> None:
     """Make the tables, the figures and the leaderboard page from collected records."""
     from ebm_bench import report as reports
