@@ -260,7 +260,7 @@ def tune(
 @app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
     """Unite the records of all runs into tables; what is missing is named."""
-    from ebm_bench import records
+    from ebm_bench import collecting
 
     chosen = suite.load(path)
     folders = {
@@ -275,13 +275,31 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
-    tables = dict(zip(("values", "curves"), records.collect(present), strict=True))
-    for name, table in tables.items():
-        with records.replacing(results / "records" / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary)
-        with records.replacing(results / "records" / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+    collecting.collect(present).write(results / "records")
     typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Results folders, folders of records, or a table in such a folder."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Results folder of the united records.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference up to which values are the same.")
+    ] = 1e-3,
+) -> None:
+    """Unite the records of several people or machines, where they agree.
+
+    A run that several have is kept once. Records that disagree, or mix versions, are named and
+    refused, and nothing is written.
+    """
+    from ebm_bench import merging
+
+    merged = merging.merge(sources, tolerance)
+    merged.write(out)
+    typer.echo(merged.summary(out))
 
 
 @app.command()
