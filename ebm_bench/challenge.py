@@ -180,13 +180,17 @@ def ranks(challenge: Challenge) -> list[str]:
     for dataset in challenge.datasets:
         criterion = results.suite.datasets[dataset].rank_by
         competing = [row for row in results.rows(dataset) if not row.control]
-        best = ", ".join(row.label for row in competing if row.best)
+        first = competing[0]
         for row in (row for row in competing if row.method in challenge.methods):
-            value = tables.cell(results, dataset, row, criterion)
+            value, leading = (tables.cell(results, dataset, r, criterion) for r in (row, first))
             lines.append(
-                f"{dataset}: {row.label} has rank {row.place} of {len(competing)} with "
-                f"{quantity(criterion).head} {value}, {row.status}; best: {best}"
+                f"{dataset}: {row.label} has rank {row.place} of {len(competing)} by "
+                f"{quantity(criterion).head}: {value}"
+                + ("" if row is first else f"; first is {first.label}: {leading}")
+                + ("" if row.status == "ok" else f"; {row.status}")
             )
+    if any("≈" in line for line in lines):
+        lines.append("≈: cannot be told from the best with so many replicates")
     return lines
 
 
