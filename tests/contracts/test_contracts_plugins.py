@@ -20,8 +20,7 @@ BROKEN = [
     ("objective", "return 0.5 * residual", "return 0.5 * residual.detach() * residual",
      {"gradient_is_right"}),
     ("objective", ".mean(1)\n", ".mean(1) * x.std()\n", {"replicates_do_not_mix"}),
-    ("objective", '    """Predict the noise', '    """\n\n    Predict the noise',
-     {"says_what_it_is"}),
+    ("objective", "from the model's score.", "from the score", {"says_what_it_is"}),
     ("objective", "    def loss(",
      "    def fit(self, energy, data, streams):\n        self.width = 1 + data.std()\n\n"
      "    def loss(", set()),
