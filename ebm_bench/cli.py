@@ -240,6 +240,7 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
     collecting.collect(present).write(results / "records")
+    collecting.keep_suite(chosen, path, results / "records")
     typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
 
 
@@ -264,6 +265,52 @@ def merge(
     merged = merging.merge(sources, tolerance)
     merged.write(out)
     typer.echo(merged.summary(out))
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION", help="Results folder with records and weights.")
+    ],
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+    ] = None,
+    replicate: Annotated[
+        int | None,
+        typer.Option(min=0, help="To be trained again. [default: the first that ended well]"),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference up to which numbers are the same.")
+    ] = 1e-3,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file to write every number to.")
+    ] = None,
+    run_plugin: Annotated[
+        bool, typer.Option("--run-plugin", help="Execute plugins that came with it.")
+    ] = False,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Measure submitted weights again, train one replicate again, and say which numbers hold.
+
+    Trained again is one replicate of the chosen run whose training took least. The exit code
+    is 1 where a number does not hold.
+    """
+    _start_work(threads)
+    from ebm_bench import devices, records, verifying
+
+    submission = verifying.load(folder, dataset or (), method or (), run_plugin)
+    with devices.claim(device) as claimed:
+        checks = verifying.verify(submission, claimed, tolerance, replicate)
+    if out:
+        with records.replacing(out) as temporary:
+            verifying.table(checks).to_csv(temporary, index=False)
+    typer.echo(verifying.summary(checks))
+    if not all(check.holds for check in checks):
+        raise typer.Exit(1)
 
 
 @app.command()
