@@ -253,7 +253,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", help="Results folder of the united records.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Relative difference up to which values are the same.")
-    ] = 1e-3,
+    ] = 1e-2,
 ) -> None:
     """Unite the records of several people or machines, where they agree.
 
@@ -284,7 +284,7 @@ def verify(
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Relative difference up to which numbers are the same.")
-    ] = 1e-3,
+    ] = 1e-2,
     out: Annotated[
         Path | None, typer.Option("--out", help="CSV file to write every number to.")
     ] = None,
