@@ -130,7 +130,7 @@ def create(family: str, name: str, /, **arguments: Any) -> Any:
         Where the name, a setting or a value is not valid, or a plugin cannot be imported.
     """
     entry = describe(family, name)
-    cls = getattr(_imported(entry), entry.class_name)
+    cls = getattr(imported(entry), entry.class_name)
     inherited = {f for base in cls.__mro__[1:] for f in getattr(base, "__annotations__", {})}
     shared = {k: v for k, v in arguments.items() if k in inherited and k not in entry.settings}
     settings = {k: v for k, v in arguments.items() if k not in shared}
@@ -204,8 +204,14 @@ def _file_of(module: str) -> Path | None:
     return Path(spec.origin).resolve() if spec and spec.origin else None
 
 
-def _imported(entry: Entry) -> ModuleType:
-    """Import the module of an entry, a plugin's file by its path."""
+def imported(entry: Entry) -> ModuleType:
+    """Import the module of an entry, a plugin's file by its path.
+
+    Raises
+    ------
+    InputError
+        Naming the line of a plugin that cannot be imported.
+    """
     if entry.module and entry.module.startswith("ebm_bench."):
         return importlib.import_module(entry.module)
     try:
