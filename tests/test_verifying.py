@@ -6,7 +6,7 @@ import safetensors.torch
 import yaml
 from typer.testing import CliRunner
 
-from ebm_bench import collecting, evaluation, suite, training, verifying
+from ebm_bench import collecting, evaluation, registry, suite, training, verifying
 from ebm_bench.cli import app
 from ebm_bench.errors import InputError
 
@@ -251,7 +251,21 @@ def test_the_suite_beside_the_records_is_the_one_that_was_run(handed_in, tmp_pat
     assert kept == suite.load(tmp_path / "tiny.yaml")
 
 
-def test_a_plugin_is_executed_on_demand_alone(tmp_path):
+@pytest.fixture
+def forget_plugins(monkeypatch):
+    """Stand in for another process, and leave nothing to other tests."""
+
+    def forget():
+        monkeypatch.setattr(registry, "_loaded", {})
+        registry.entries.cache_clear()
+
+    forget()
+    yield forget
+    monkeypatch.undo()
+    registry.entries.cache_clear()
+
+
+def test_a_plugin_is_executed_on_demand_alone(forget_plugins, tmp_path):
     trace, source, folder = tmp_path / "trace", tmp_path / "own" / "squared.yaml", tmp_path / "sub"
     source.parent.mkdir()
     source.with_name("squared.py").write_text(PLUGIN.format(trace=str(trace)))
@@ -259,6 +273,7 @@ def test_a_plugin_is_executed_on_demand_alone(tmp_path):
     make(folder, {**CONTENT, "methods": methods, "plugins": ["squared.py"]}, source)
     trace.unlink()
     source.with_name("squared.py").unlink()
+    forget_plugins()
     told = refused(folder)
     assert "squared.py" in told
     assert "--run-plugin" in told
