@@ -81,6 +81,12 @@ class Provenance(_Record):
     machine: str
     date: str
 
+    @property
+    def hardware(self) -> str:
+        """What the work was timed on; seconds of other hardware do not compare with it."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.machine} ({self.device.partition(':')[0]}, {threads})"
+
 
 class Run(_Record):
     """One method on one dataset with all its replicates, as training leaves it.

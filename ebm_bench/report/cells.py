@@ -99,7 +99,7 @@ def cost_cells(results: Results, dataset: str, row: Row) -> list[Cell]:
     if row.run:
         evaluations = row.run.cost.energy_evaluations
         costs = [
-            Cell(number(row.seconds), value=row.seconds),
+            Cell(row.training, value="" if math.isnan(row.seconds) else row.seconds),
             Cell(count(evaluations), value=evaluations),
         ]
     return [*counts, *costs]

@@ -84,7 +84,7 @@ def cost(results: Results, dataset: str) -> Figure:
     points = {
         row: (row.seconds, f.mean)
         for row, f in found.items()
-        if not row.control and np.isfinite(f.mean)
+        if not row.control and np.isfinite(f.mean) and np.isfinite(row.seconds)
     }
     higher = bool(quantity(metric).higher_is_better)
     front = _pareto(list(points.values()), higher)
@@ -103,7 +103,10 @@ def cost(results: Results, dataset: str) -> Figure:
                 axis.errorbar(row.seconds, mean, bar, fmt="none", ecolor=style.colour, capsize=2)
             axis.plot(row.seconds, mean, label=note, zorder=3, **style.point)
         elif not row.control:
-            note += ", no finite value" if row.status == "ok" else ""
+            if row.apart:
+                note += f", timed on {row.machine}"
+            elif row.status == "ok":
+                note += ", no finite value"
             axis.plot([], [], label=note, **style.point)
     if front:
         axis.step(*zip(*front, strict=True), where="post", color="0.85", linewidth=5, zorder=0,
@@ -163,6 +166,8 @@ def _draw_curve(axis: Axes, curve: pd.DataFrame, against: str, row: Row, line: d
                          label=note + whereabouts(axis, level))  # fmt: skip
         elif not row.control:
             axis.plot([], [], label=f"{note}, no curve" if row.status == "ok" else note, **line)
+        return
+    if against == "seconds" and row.apart:
         return
     trained = curve[curve["step"] > 0]  # on a logarithmic axis there is no step 0
     middle = trained.groupby("step").agg(

@@ -226,6 +226,8 @@ def _provenance(results: Results) -> dict[str, str]:
         "Machine": {p.machine for p in found},
         "Threads": {str(p.threads) for p in found},
     }
+    if len(results.machines) > 1:
+        united["Timed on"] = {f"{mark}: {name}" for mark, name in results.machines.items()}
     dates = sorted(p.date for p in found)
     told = {name: ", ".join(sorted(values)) for name, values in united.items()}
     told["Trained"] = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else MISSING

@@ -1,5 +1,6 @@
 """The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 
 from ebm_bench.records import Run
 from ebm_bench.report import statistics
-from ebm_bench.report.wording import ending, quantity
+from ebm_bench.report.wording import MISSING, ending, number, quantity
 from ebm_bench.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
@@ -93,6 +94,10 @@ class Row:
         the others are compared with.
     run : Run or None
         None where it was not run.
+    machine : str
+        See `Results.machines`; empty where all runs of the dataset were timed on the same.
+    apart : bool
+        Whether it was timed on other hardware than the methods that it competes with.
     """
 
     method: str
@@ -105,6 +110,8 @@ class Row:
     tied: bool
     reference: bool
     run: Run | None
+    machine: str = ""
+    apart: bool = False
 
     @property
     def label(self) -> str:
@@ -113,7 +120,21 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of setting up and training all replicates; NaN if not run."""
+        """Wall-clock time of setting up and training all replicates, to be compared.
+
+        NaN if not run, and for what was timed on other hardware than its competitors.
+        """
+        return self._spent if self.run and not self.apart else np.nan
+
+    @property
+    def training(self) -> str:
+        """That time as text, whatever it was measured on, with the mark of the machine."""
+        if self.run is None:
+            return MISSING
+        return number(self._spent) + (f" ({self.machine})" if self.machine else "")
+
+    @property
+    def _spent(self) -> float:
         return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
 
     @property
@@ -170,6 +191,24 @@ class Results:
         """See `statistics.compare`, for each dataset by its own criterion."""
         return {name: statistics.compare(*self._criterion(name)) for name in self.suite.datasets}
 
+    @cached_property
+    def machines(self) -> dict[str, str]:
+        """The hardware that runs were timed on, under marks: M1 for that of most runs."""
+        counts = Counter(run.provenance.hardware for run in self.runs.values())
+        return {f"M{i}": name for i, (name, _) in enumerate(counts.most_common(), 1)}
+
+    def machine(self, dataset: str, method: str) -> str:
+        """Mark what a run was timed on; empty where all runs of the dataset were on the same."""
+        return self._marks.get((dataset, method), "")
+
+    def timed_on(self, dataset: str) -> str:
+        """Mark the hardware whose seconds are compared: that of most competing runs."""
+        return self._timed_on.get(dataset, "")
+
+    def timed_apart(self, dataset: str, method: str) -> bool:
+        """Whether a run was timed on other hardware than that."""
+        return self.machine(dataset, method) not in ("", self.timed_on(dataset))
+
     @property
     def controls(self) -> list[str]:
         """Methods that frame the tables."""
@@ -196,6 +235,8 @@ class Results:
                     tied=found is not None and bool(found["tied"]),
                     reference=found is not None and bool(found["reference"]),
                     run=self.runs.get((dataset, method)),
+                    machine=self.machine(dataset, method),
+                    apart=self.timed_apart(dataset, method),
                 )
             )
         return sorted(rows, key=lambda row: (row.control, *self._order(dataset, row)))
@@ -242,6 +283,23 @@ class Results:
             & ~self.values["method"].isin(self.controls)
         ]
         return chosen, bool(quantity(criterion).higher_is_better)
+
+    @cached_property
+    def _marks(self) -> dict[tuple[str, str], str]:
+        """The marks of the runs of datasets that were timed on several machines."""
+        marks = {hardware: mark for mark, hardware in self.machines.items()}
+        found = {key: marks[run.provenance.hardware] for key, run in self.runs.items()}
+        used = Counter(dataset for dataset, _ in {(key[0], mark) for key, mark in found.items()})
+        return {key: mark for key, mark in found.items() if used[key[0]] > 1}
+
+    @cached_property
+    def _timed_on(self) -> dict[str, str]:
+        found = {}
+        for dataset in dict.fromkeys(dataset for dataset, _ in self._marks):
+            marked = {m: mark for (d, m), mark in self._marks.items() if d == dataset}
+            competing = [mark for m, mark in marked.items() if m not in self.controls]
+            ((found[dataset], _),) = Counter(competing or marked.values()).most_common(1)
+        return found
 
     @cached_property
     def _differences(self) -> dict[tuple[str, str, str], Difference]:

@@ -84,7 +84,7 @@ def dataset_table(results: Results, dataset: str) -> pd.DataFrame:
                 "n": str(main.n) if main.replicates else MISSING,
                 "Failed": str(main.failed) if main.replicates else MISSING,
                 "Steps": MISSING if row.steps is None else str(row.steps),
-                "Training [s]": number(row.seconds),
+                "Training [s]": row.training,
                 "Energy evaluations": count(row.run.cost.energy_evaluations)
                 if row.run
                 else MISSING,
@@ -129,6 +129,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "steps": row.steps,
                 "train_seconds": cost.get("train_seconds"),
                 "setup_seconds": cost.get("setup_seconds"),
+                "hardware": row.run.provenance.hardware if row.run else None,
                 "energy_evaluations": cost.get("energy_evaluations"),
                 **numbers,
             }
