@@ -14,6 +14,7 @@ from ebm_bench.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
+_UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
 CONVERGED = "converged"  # the part by which a metric says 1 or 0 of the value of a replicate
 
 
@@ -197,24 +198,21 @@ class Results:
         return {}
 
     def _find_rows(self, dataset: str) -> list[Row]:
-        ranking = self.rankings[dataset].set_index(statistics.ROW)
+        found = self.rankings[dataset].to_dict("records")
+        ranking = {(ranked["method"], ranked["model"]): ranked for ranked in found}
         measured = self.values[self.values["dataset"] == dataset]
         models = measured[["method", "model"]].drop_duplicates().itertuples(index=False, name=None)
         expected = [(method, "energy") for method in self.suite.methods_of(dataset)]
         rows = []
         for method, model in dict.fromkeys([*expected, *models]):
-            found = ranking.loc[(method, model)] if (method, model) in ranking.index else None
+            ranked = ranking.get((method, model), _UNRANKED)
             rows.append(
                 Row(
                     method=method,
                     model=model,
                     control=method in self.controls,
                     status=self._status(dataset, method, model),
-                    rank=None if found is None else int(found["rank"]),
-                    mean_rank=np.nan if found is None else float(found["mean_rank"]),
-                    best=found is not None and bool(found["best"]),
-                    tied=found is not None and bool(found["tied"]),
-                    reference=found is not None and bool(found["reference"]),
+                    **{key: ranked[key] for key in _UNRANKED},
                     run=self.runs.get((dataset, method)),
                 )
             )
@@ -294,12 +292,16 @@ class Results:
             for (*row, metric), found in summaries.items()
         }
 
+    @cached_property
+    def _measured(self) -> set[tuple[str, str, str]]:
+        return {key[:3] for key in self._estimates}
+
     def _status(self, dataset: str, method: str, model: str) -> str:
         run = self.runs.get((dataset, method))
         if run is None:
             return "not run"
         ended = ending(run.outcomes)
-        if any(key[:3] == (dataset, method, model) for key in self._estimates):
+        if (dataset, method, model) in self._measured:
             return ended
         reason = self.unstarted.get((dataset, method), "not evaluated")
         return reason if ended == "ok" else f"{ended}, {reason}"

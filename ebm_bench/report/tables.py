@@ -1,6 +1,5 @@
 """Tables as Markdown, LaTeX and CSV: of each dataset, over all of them, and of each two models."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +108,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
         numbers = {}
         for metric in [*metrics, *results.parts(dataset)]:
             found = results.estimate(dataset, row, metric)
-            for name, value in asdict(found).items():
+            for name, value in vars(found).items():
                 numbers[f"{metric}_{name}"] = value
         difference = results.difference(dataset, row) or Difference(*[np.nan] * 4, n=0)
         cost = row.run.cost.model_dump() if row.run else {}
@@ -123,7 +122,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "mean_rank": row.mean_rank,
                 "tied": row.tied,
                 "reference": row.reference,
-                **{f"difference_{name}": value for name, value in asdict(difference).items()},
+                **{f"difference_{name}": value for name, value in vars(difference).items()},
                 "status": row.status,
                 "replicates": len(row.run.outcomes) if row.run else 0,
                 "steps": row.steps,

@@ -29,7 +29,7 @@ function tableDownloads(view) {
 async function figure(name, kind) {
   const stored = (await unpackJson("figures"))[name];
   const svg = await gunzip(stored.svg).text();
-  const image = make("img", { alt: `${name.replace(/-/g, " ")}: ${content.captions[kind]}`, loading: "lazy" });
+  const image = make("img", { alt: `${name.replace(/-/g, " ")}: ${content.captions[kind]}` });
   image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
   const button = (text, action) => make("button", { type: "button", "aria-label": `${name} as ${text}`, onclick: action }, text);
   return make("figure", { id: `figure-${name}` },

@@ -44,7 +44,8 @@ const labelsOf = (method) => Object.keys(content.rows).filter((label) => content
 
 function replicateTable(dataset, method, place) {
   const found = labelsOf(method).map((label) => [label, content.replicates[dataset][label] ?? {}]);
-  const columns = found.flatMap(([label, metrics]) => Object.keys(metrics).map((metric) => [label, metric]));
+  const columns = found.flatMap(([label, metrics]) => Object.keys(metrics)
+    .filter((metric) => metric in content.metrics).map((metric) => [label, metric]));
   const heads = ["Replicate", "Ended", ...columns.map(([label, metric]) =>
     `${label === method ? "" : `${label}: `}${head(metric).join(" ")}`)];
   const valueOf = (label, metric, r) =>

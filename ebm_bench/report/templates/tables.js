@@ -90,9 +90,9 @@ function shownRows(view) {
     const labels = kept(view, ranked.map((row) => row.label), (label) => rows[label].state);
     return ranked.filter((row) => labels.includes(row.label));
   }
-  const { rows, alike } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, alike, decides } = budgetOf(view).overall[overallMetric(view)];
   const labels = kept(view, rows.map((row) => row.label), (label) => overallState(view, label));
-  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: alike.includes(row.label) }));
+  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: decides && alike.includes(row.label) }));
 }
 
 function methodCell(view, row) {
