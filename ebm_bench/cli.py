@@ -224,7 +224,7 @@ def tune(
 @app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
     """Unite the records of all runs into tables; what is missing is named."""
-    from ebm_bench import records
+    from ebm_bench import collecting
 
     chosen = suite.load(path)
     folders = {
@@ -239,12 +239,7 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
-    tables = dict(zip(("values", "curves"), records.collect(present), strict=True))
-    for name, table in tables.items():
-        with records.replacing(results / "records" / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary)
-        with records.replacing(results / "records" / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+    collecting.collect(present).write(results / "records")
     typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
 
 

@@ -12,11 +12,11 @@ ROOT = Path(ebm_bench.__file__).parent
 # A unit may import what stands before it, and nothing else of the package.
 ORDER = [
     "errors", "registry", "streams", "modules", "specs", "tuned", "suite", "estimation_suite",
-    "records", "progress", "provenance", "devices", "optimisation", "sweeps", "derivatives",
-    "cost", "couplings", "flows", "noise", "energies", "datasets", "samplers", "metrics",
-    "objectives", "model", "compiling", "training", "tuning", "evaluation", "api", "theory",
-    "stress", "quasi_newton", "estimation", "asymptotics", "estimating", "report", "speed", "cli",
-    "warm",
+    "records", "collecting", "progress", "provenance", "devices", "optimisation", "sweeps",
+    "derivatives", "cost", "couplings", "flows", "noise", "energies", "datasets", "samplers",
+    "metrics", "objectives", "model", "compiling", "training", "tuning", "evaluation", "api",
+    "theory", "stress", "quasi_newton", "estimation", "asymptotics", "estimating", "report",
+    "speed", "cli", "warm",
 ]  # fmt: skip
 # These stand side by side: none of them imports another.
 APART = [{"noise", "energies", "datasets"}, {"metrics", "objectives"}]

@@ -141,7 +141,7 @@ class Results:
     runs : dict of (dataset, method) to Run
         What was run.
     values, curves : DataFrame
-        What `records.collect` gave; of the values, the columns `COLUMNS`, and a replicate
+        What `collecting.collect` gave; of the values, the columns `COLUMNS`, and a replicate
         that failed without being measured has its rows all the same.
     unit : str
         In which all methods are given the same budget (`budgets.at_equal`); empty for what

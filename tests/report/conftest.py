@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebm_bench import records, registry, report
+from ebm_bench import collecting, records, registry, report
 from ebm_bench.report import loading
 from ebm_bench.suite import Suite
 
@@ -156,9 +156,7 @@ def fabricate(suite, folder):
 def collect(suite, folder):
     """Collect what runs there are, as the command does."""
     folders = sorted(p.parent for p in folder.glob("runs/*/*/run.json"))
-    for name, table in zip(("values", "curves"), records.collect(folders), strict=True):
-        (folder / "records").mkdir(exist_ok=True)
-        table.to_parquet(folder / "records" / f"{name}.parquet")
+    collecting.collect(folders).write(folder / "records")
 
 
 def _write_run(suite, folder, dataset, method, shared, rng):

@@ -16,7 +16,7 @@ rule collect:
     output:
         expand(
             f"{RESULTS}/records/{{table}}.{{ending}}",
-            table=["values", "curves"],
+            table=["runs", "values", "curves"],
             ending=["parquet", "csv"],
         ),
     log:
