@@ -51,7 +51,7 @@ async function drawComparison(view) {
   const averages = budgetOf(view).overall[overallMetric(view)].rows.filter(({ label }) => labels.includes(label))
     .map(({ label, text, datasets }) => `${label} ${text} (${datasets} of ${names.length} datasets)`);
   $("comparison").replaceChildren(
-    dialogHead("comparison", labels.join(" and "), datasetChoice(names, dataset)),
+    dialogHead("comparison", `Compare ${labels.join(", ")}`, datasetChoice(names, dataset)),
     make("p", {}, `${dataset}, ${content.budgets[view.at].toLowerCase()}. Average rank over all datasets: ${averages.join(", ") || "none"}.`),
     comparedTable(view, dataset, labels),
     make("h3", {}, "Paired differences"),

@@ -5,6 +5,8 @@ const SYMBOLS = {
 };
 const SECONDS = "seconds of set-up and training";
 const COSTS = { seconds: SECONDS, evaluations: "energy evaluations per replicate", steps: "optimiser steps" };
+const DASHES = ["dash", "dot", "dashdot", "longdash"]; // of controls
+const FEW = 4; // curves: of so few all points are shown
 const REACH = 1.5; // beyond the middle half of the values, in widths of it
 
 async function plotly() {
@@ -39,7 +41,7 @@ function plot(place, traces, axes, label) {
       paper_bgcolor: colour("--back"), plot_bgcolor: colour("--back"),
       hoverlabel: { bgcolor: colour("--shade"), font: { color: colour("--text") } },
       margin: { l: 60, r: 10, t: 10, b: 50 }, height: narrow ? 560 : 420, hovermode: "closest",
-      legend: narrow ? { orientation: "h", y: -0.2 } : {},
+      legend: narrow ? { orientation: "h", y: -0.3 } : {},
       xaxis: axis(axes.x), yaxis: axis(axes.y),
     }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   });
@@ -49,15 +51,16 @@ function plot(place, traces, axes, label) {
   sight.observe(place);
 }
 
-// Scale and range of the values, which one catastrophic value does not flatten.
-function fitted(values, higher, frame = []) {
+// Scale and range of the values, which one catastrophic value does not flatten unless all are
+// to be seen.
+function fitted(values, higher, frame = [], whole = false) {
   const finite = values.filter(Number.isFinite);
   if (!finite.length) return { type: "linear", inside: () => true };
   const logarithmic = !higher && Math.min(...finite) > 0 && Math.max(...finite) > 5 * Math.min(...finite);
   const scaled = (x) => (logarithmic ? Math.log10(x) : x);
   const sorted = finite.map(scaled).sort((a, b) => a - b);
   const quantile = (q) => sorted[Math.round(q * (sorted.length - 1))];
-  const reach = REACH * (quantile(0.75) - quantile(0.25)) || Infinity;
+  const reach = (!whole && REACH * (quantile(0.75) - quantile(0.25))) || Infinity;
   const kept = sorted.filter((x) => (higher ? x >= quantile(0.25) - reach : x <= quantile(0.75) + reach));
   let [low, high] = [kept[0], kept.at(-1)];
   const span = high - low;
@@ -114,10 +117,10 @@ function drawCost(view, labels, place, note) {
     hovertemplate: `<b>${label}</b><br>${content.metrics[metric].label} ${cell.text} ${cell.below ?? ""}` +
       `<br>${row.spent[view.cost === "seconds" ? 1 : 2]} ${COSTS[view.cost]}<extra></extra>`,
   }));
-  for (const { label, cell } of controls) {
+  for (const [i, { label, cell }] of controls.entries()) {
     traces.push({
       name: `control: ${label}`, x: [Math.min(...reach), Math.max(...reach)], y: [cell.mean, cell.mean],
-      mode: "lines", line: { color: content.rows[label].colour, dash: "dash", width: 1 }, type: "scatter",
+      mode: "lines", line: { color: content.rows[label].colour, dash: DASHES[i % DASHES.length], width: 1.2 }, type: "scatter",
     });
   }
   if (front.length) {
@@ -145,7 +148,7 @@ const median = (values) => {
 
 // Learning curves of methods on a dataset: medians with their range, or each replicate.
 function drawCurves(dataset, labels, against, place, each = false) {
-  const traces = [], seen = [], levels = [], metric = content.datasets[dataset].curve;
+  const traces = [], seen = [], levels = [], metric = content.datasets[dataset].curve, few = labels.length <= FEW;
   for (const label of labels) {
     const { method, control, colour } = content.rows[label];
     const curve = content.methods[method].places[dataset]?.curve;
@@ -159,7 +162,8 @@ function drawCurves(dataset, labels, against, place, each = false) {
     const x = kept.map((i) => curve[against][i]), pick = (values) => kept.map((i) => values[i]);
     const line = { color: colour, width: 2, dash: control ? "dot" : "solid" };
     const name = control ? `control: ${label}` : label;
-    if (!control) seen.push(middle[kept[0]], ...curve.values.map((values) => values[kept.at(-1)]), middle[kept.at(-1)]);
+    if (few) seen.push(...curve.values.flatMap(pick));
+    else if (!control) seen.push(middle[kept[0]], ...curve.values.map((values) => values[kept.at(-1)]), middle[kept.at(-1)]);
     if (each) {
       curve.values.forEach((values, r) => traces.push({
         name: `replicate ${r}${curve.failed.includes(r) ? ", failed" : ""}`, x, y: pick(values), mode: "lines",
@@ -178,12 +182,12 @@ function drawCurves(dataset, labels, against, place, each = false) {
       marker: { ...marker(label), size: 6 }, type: "scatter", connectgaps: false,
     });
   }
-  const scale = fitted(seen, content.metrics[metric].higher, levels.map(([, level]) => level));
+  const scale = fitted(seen, content.metrics[metric].higher, levels.map(([, level]) => level), few);
   const reach = traces.flatMap((trace) => trace.x).filter((x) => x > 0);
-  for (const [label, level, colour] of reach.length ? levels : []) {
+  for (const [i, [label, level, colour]] of (reach.length ? levels : []).entries()) {
     traces.push({
       name: `control: ${label}`, x: [Math.min(...reach), Math.max(...reach)], y: [level, level], mode: "lines",
-      line: { color: colour, dash: "dash", width: 1 }, type: "scatter",
+      line: { color: colour, dash: DASHES[i % DASHES.length], width: 1.2 }, type: "scatter",
     });
   }
   plot(place, traces, {

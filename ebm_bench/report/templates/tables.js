@@ -144,8 +144,17 @@ function drawTable(view) {
     layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
     language: { emptyTable: "No method passes the filters, or nothing is measured yet." },
   });
+  const ordered = () => made.order().find(([i]) => i < keys.length) ?? [1, "asc"];
+  const tell = () => {
+    const [column, direction] = ordered();
+    // The library tells the direction of the fixed order instead.
+    for (const sorted of table.querySelectorAll("[aria-sort]")) sorted.removeAttribute("aria-sort");
+    made.column(column).header().setAttribute("aria-sort", direction === "asc" ? "ascending" : "descending");
+  };
+  tell();
+  made.on("draw", tell);
   made.on("order", () => {
-    const [column, direction] = made.order().find(([i]) => i < keys.length) ?? [1, "asc"];
+    const [column, direction] = ordered();
     const sort = column === 1 && direction === "asc" ? "" : `${keys[column]}-${direction}`;
     if (sort !== readView().sort) history.replaceState(null, "", address({ sort }));
   });
