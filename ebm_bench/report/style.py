@@ -26,6 +26,7 @@ RC = {
     "lines.linewidth": 1.4,
     "lines.markersize": 5,
     "pdf.fonttype": 42,
+    "svg.hashsalt": "ebm-bench",
 }
 DENSITY = "mako_r"
 GRAY = "0.45"

@@ -1,6 +1,5 @@
 """Tables as Markdown, LaTeX and CSV: of each dataset, over all of them, and of each two models."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +108,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
         numbers = {}
         for metric in [*metrics, *results.parts(dataset)]:
             found = results.estimate(dataset, row, metric)
-            for name, value in asdict(found).items():
+            for name, value in vars(found).items():
                 numbers[f"{metric}_{name}"] = value
         difference = results.difference(dataset, row) or Difference(*[np.nan] * 4, n=0)
         cost = row.run.cost.model_dump() if row.run else {}
@@ -123,7 +122,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "mean_rank": row.mean_rank,
                 "tied": row.tied,
                 "reference": row.reference,
-                **{f"difference_{name}": value for name, value in asdict(difference).items()},
+                **{f"difference_{name}": value for name, value in vars(difference).items()},
                 "status": row.status,
                 "replicates": len(row.run.outcomes) if row.run else 0,
                 "steps": row.steps,
@@ -184,6 +183,17 @@ def pairs_table(results: Results, dataset: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Method", "Other", head, "n", "p", "p, corrected", ""])
 
 
+def texts(
+    results: Results, name: str, shown: pd.DataFrame, exact: pd.DataFrame, caption: str
+) -> dict[str, str]:
+    """Write a table in all formats, by their endings."""
+    return {
+        "md": markdown(shown, caption),
+        "tex": latex(shown, caption, f"tab:{results.suite.name}-{name}"),
+        "csv": exact.to_csv(index=False),
+    }
+
+
 def by_criterion(results: Results, dataset: str) -> list[str]:
     """List the metrics of a dataset, the one that ranks it first."""
     spec = results.suite.datasets[dataset]
@@ -230,12 +240,8 @@ def _write(
     caption: str,
 ) -> list[Path]:
     """Write a table in all formats."""
-    texts = {
-        "md": markdown(shown, caption),
-        "tex": latex(shown, caption, f"tab:{results.suite.name}-{name}"),
-        "csv": exact.to_csv(index=False),
-    }
-    return [_save(texts[kind], table_path(folder, name, kind)) for kind in TABLE_ENDINGS]
+    found = texts(results, name, shown, exact, caption)
+    return [_save(found[kind], table_path(folder, name, kind)) for kind in TABLE_ENDINGS]
 
 
 def _save(text: str, path: Path) -> Path:
