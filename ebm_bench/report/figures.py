@@ -29,6 +29,7 @@ from ebm_bench.report.statistics import FAILED
 from ebm_bench.report.style import GRAY, RC, look
 from ebm_bench.report.wording import quantity
 
+_UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 _SECONDS = "set-up and training of all replicates together [s]"
 
 
@@ -84,9 +85,8 @@ def save(figure: Figure, path: Path) -> None:
     """Save a figure in the format that the ending of the path names."""
     kind = path.suffix[1:]
     # Without a date in it, the same figure is the same file.
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=kind, metadata=undated)
+        figure.savefig(temporary, format=kind, metadata=_UNDATED.get(kind))
 
 
 def cost(results: Results, dataset: str) -> Figure:

@@ -6,7 +6,7 @@ from ebm_bench import registry
 from ebm_bench.suite import Suite
 
 TABLE_ENDINGS = ("md", "tex", "csv")
-FIGURE_ENDINGS = ("png", "pdf")
+FIGURE_ENDINGS = ("png", "pdf", "svg")
 PAPER_ENDINGS = ("pdf", "svg")
 UNITS = ("steps", "seconds", "evaluations")  # in which methods may be given equal budgets
 

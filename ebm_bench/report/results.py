@@ -1,6 +1,6 @@
 """The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -177,6 +177,26 @@ class Results:
 
     def rows(self, dataset: str) -> list[Row]:
         """List the rows of a dataset: ranked, then not ranked, then controls, best first."""
+        if dataset not in self._rows:
+            self._rows[dataset] = self._find_rows(dataset)
+        return self._rows[dataset]
+
+    def ranked_by(self, metric: str) -> "Results":
+        """View the datasets that have a metric as if it ranked them."""
+        datasets = {
+            name: spec.model_copy(update={"rank_by": metric})
+            for name, spec in self.suite.datasets.items()
+            if metric in spec.metrics
+        }
+        view = replace(self, suite=self.suite.model_copy(update={"datasets": datasets}))
+        view.__dict__["_estimates"] = self._estimates  # of the same values
+        return view
+
+    @cached_property
+    def _rows(self) -> dict[str, list[Row]]:
+        return {}
+
+    def _find_rows(self, dataset: str) -> list[Row]:
         ranking = self.rankings[dataset].set_index(statistics.ROW)
         measured = self.values[self.values["dataset"] == dataset]
         models = measured[["method", "model"]].drop_duplicates().itertuples(index=False, name=None)

@@ -183,6 +183,17 @@ def pairs_table(results: Results, dataset: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Method", "Other", head, "n", "p", "p, corrected", ""])
 
 
+def texts(
+    results: Results, name: str, shown: pd.DataFrame, exact: pd.DataFrame, caption: str
+) -> dict[str, str]:
+    """Write a table in all formats, by their endings."""
+    return {
+        "md": markdown(shown, caption),
+        "tex": latex(shown, caption, f"tab:{results.suite.name}-{name}"),
+        "csv": exact.to_csv(index=False),
+    }
+
+
 def by_criterion(results: Results, dataset: str) -> list[str]:
     """List the metrics of a dataset, the one that ranks it first."""
     spec = results.suite.datasets[dataset]
@@ -229,12 +240,8 @@ def _write(
     caption: str,
 ) -> list[Path]:
     """Write a table in all formats."""
-    texts = {
-        "md": markdown(shown, caption),
-        "tex": latex(shown, caption, f"tab:{results.suite.name}-{name}"),
-        "csv": exact.to_csv(index=False),
-    }
-    return [_save(texts[kind], table_path(folder, name, kind)) for kind in TABLE_ENDINGS]
+    found = texts(results, name, shown, exact, caption)
+    return [_save(found[kind], table_path(folder, name, kind)) for kind in TABLE_ENDINGS]
 
 
 def _save(text: str, path: Path) -> Path:
