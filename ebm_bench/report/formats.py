@@ -28,6 +28,7 @@ _LATEX = {
     "σ": r"$\sigma$",
     "ν": r"$\nu$",
     "²": "$^2$",
+    "±": r"$\pm$",
     "ä": r"\"a",
     "ö": r"\"o",
     "ü": r"\"u",
@@ -36,11 +37,12 @@ _LATEX = {
     "š": r"\v{s}",
 }
 _POWER = re.compile(r"(\d)e(−?)(\d+)")
-_INTERVAL = re.compile(r" (\[[^\]]*\])")
+_INTERVAL = re.compile(r" (\[[^\]]*\]|± \S+)")
 # Estimated widths, in points of footnotesize and scriptsize type.
 _LETTER, _SMALL_LETTER, _GAP = 4.6, 3.9, 8.0
 TEXT_WIDTH = 390.0  # points: fits into the narrowest of the usual pages, 5.5 inches
 COLUMN_WIDTH = 230.0
+TALL = 9  # letters beyond which the head of a narrow column is turned
 LONG = 55  # lines beyond which a table has to be broken over pages
 
 
@@ -55,8 +57,9 @@ def latex(
     label: str,
     best: np.ndarray | None = None,
     keys: int = 1,
+    apart: int | None = None,
 ) -> str:
-    """Write a table as LaTeX that needs the package booktabs, and longtable where it is long.
+    """Write a table as LaTeX that needs the packages booktabs and graphicx, and longtable where it is long.
 
     A table that is wider than the text is cut into parts that stand below each other, each
     with the columns that name its rows.
@@ -64,22 +67,29 @@ def latex(
     Parameters
     ----------
     table : DataFrame of str
-        What it shows; controls, marked in the first column, are set apart by a rule.
+        What it shows.
     caption, label : str
         Of the table.
     best : array of bool, the shape of the table, optional
         What is set in bold.
     keys : int
         How many of the first columns name a row.
+    apart : int, optional
+        The first of the rows that a rule sets apart.
     """
     texts = [
         [cell(str(text), best is not None and bool(best[i, j])) for j, text in enumerate(row)]
         for i, row in enumerate(table.itertuples(index=False))
     ]
     heads = [escape(str(name)) for name in table.columns]
-    controls = [str(row[0]) == "control" for row in table.itertuples(index=False)]
-    apart = controls.index(True) if True in controls[1:] else None
-    widths = [_width(name, table.iloc[:, j]) for j, name in enumerate(table.columns)]
+    widths = []
+    for j, name in enumerate(map(str, table.columns)):
+        body = max([_width(str(text)) for text in table.iloc[:, j]], default=0.0)
+        if len(name) > TALL and _width(name) > 2 * body:
+            heads[j] = rf"\rotatebox{{90}}{{{heads[j]}}}"
+            widths.append(body)
+        else:
+            widths.append(max(_width(name), body))
     parts = _parts(widths, keys)
     about = rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}"
     if len(table) > LONG:
@@ -87,25 +97,30 @@ def latex(
         return _long(heads, texts, columns, about)
     wide = max(sum(widths[j] for j in columns) for columns in parts) > COLUMN_WIDTH
     kind = "table*" if wide else "table"
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        rf"\begin{{{kind}}}",
-        r"\centering",
-        *about,
-        r"\footnotesize",
-        r"\setlength{\tabcolsep}{4pt}",
-    ]
+    head = [rf"\begin{{{kind}}}", r"\centering"]
+    type_size = [r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
+    again = [rf"\end{{{kind}}}", *head, rf"\caption{{Continues Table~\ref{{{label}}}.}}", *type_size]
+    # A float does not break over pages.
+    tall = len(parts) * (len(table) + 3) > LONG
+    lines = ["% needs \\usepackage{booktabs,graphicx}", *head, *about, *type_size]
     for k, columns in enumerate(parts):
-        lines += [r"\par\medskip"] if k else []
+        lines += (again if tall else [r"\par\medskip"]) if k else []
         lines += _tabular(heads, texts, columns, apart)
     return "\n".join([*lines, rf"\end{{{kind}}}", ""])
 
 
 def cell(text: str, bold: bool = False) -> str:
     """Write a number, with its interval in smaller type, or a text."""
-    number, interval, rest = _INTERVAL.split(text, maxsplit=1) if "[" in text else (text, "", "")
+    number, interval, rest = _split(text)
     shown = rf"\textbf{{{escape(number)}}}" if bold else escape(number)
     return shown + (rf" {{\scriptsize {escape(interval)}}}" if interval else "") + escape(rest)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    found = _INTERVAL.search(text)
+    if not found:
+        return text, "", ""
+    return text[: found.start()], found[1], text[found.end() :]
 
 
 def escape(text: str) -> str:
@@ -162,15 +177,11 @@ def _line(texts: list[str], columns: list[int]) -> str:
     return " & ".join(texts[j] for j in columns) + r" \\"
 
 
-def _width(head: str, texts: pd.Series) -> float:
-    """Estimate the width of a column in points."""
-
-    def of(text: str) -> float:
-        found = _INTERVAL.search(text)
-        small = len(found[0]) if found else 0
-        return _LETTER * (len(text) - small) + _SMALL_LETTER * small
-
-    return max(_LETTER * len(head), *(of(str(text)) for text in texts), 0.0) + _GAP
+def _width(text: str) -> float:
+    """Estimate the width of a cell in points."""
+    found = _INTERVAL.search(text)
+    small = len(found[0]) if found else 0
+    return _LETTER * (len(text) - small) + _SMALL_LETTER * small + _GAP
 
 
 def _parts(widths: list[float], keys: int) -> list[list[int]]:

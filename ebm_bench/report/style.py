@@ -1,7 +1,7 @@
 """One look for all figures: the same method has the same colour and marker everywhere."""
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from typing import Any
 
 import seaborn as sns
 
@@ -103,7 +103,7 @@ class Style:
 
     column: float | None = None
     text: float | None = None
-    rc: MappingProxyType = field(default_factory=lambda: MappingProxyType(RC))
+    rc: dict[str, Any] = field(default_factory=lambda: RC, hash=False)
 
     @property
     def paper(self) -> bool:
@@ -124,7 +124,7 @@ def paper(venue: str) -> Style:
     """
     if venue not in _WIDTHS:
         raise unknown("venue", venue, VENUES)
-    return Style(*_WIDTHS[venue], MappingProxyType(_PAPER))
+    return Style(*_WIDTHS[venue], _PAPER)
 
 
 @dataclass(frozen=True)
