@@ -9,6 +9,7 @@ TIES = (
     "≈: not told apart from the best by the paired difference of replicates, or not comparable "
     "because replicates are missing."
 )
+_DAGGER = "†: trained to no regular end, or the value did not converge; the table says which."
 ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
 MARKS = (
     "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
@@ -80,11 +81,11 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
     scale = "which ends at the highest density of the best control"
     body = {
         "densities": f"Learned densities on {where}, of one replicate: controls, then models by "
-        f"rank, on one colour scale, {scale}. Beneath the names: {by}.",
+        f"rank, on one colour scale, {scale}. Beneath the names: {by}. {_DAGGER}",
         "density grid": "Learned densities, of one replicate. Each line, a dataset, has one "
         f"colour scale, {scale}; ×: no density.",
         "samples": f"Samples on {where}, of one replicate, beside data: controls, then models by "
-        f"rank. Beneath the names: {by}.",
+        f"rank. Beneath the names: {by}. {_DAGGER}",
         "cost": f"Quality against cost on {where}: {by}, mean over replicates and 95 % interval, "
         "against the time of setting up and training all of them. No model on the Pareto front "
         "is beaten by a cheaper one. On the rim, hollow: beyond the axis.",
@@ -110,9 +111,7 @@ def _conditions(results: Results, datasets: list[str]) -> str:
 
 def _budget(results: Results, dataset: str) -> str:
     budget = results.suite.datasets[dataset].budget
-    return (
-        f"{budget.steps} steps of {budget.batch_size} points, at most {budget.seconds:g} s"
-    )
+    return f"{budget.steps} steps of {budget.batch_size} points, at most {budget.seconds:g} s"
 
 
 def pairs_caption(results: Results, dataset: str) -> str:

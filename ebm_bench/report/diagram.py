@@ -64,7 +64,9 @@ def draw(found: Omnibus, colours: dict[str, Any], style: Style = SCREEN) -> Figu
     if found.decides:
         end = 1 + found.critical_difference
         axis.plot([1, end], [1.1, 1.1], color="black", marker="|", linewidth=1)
-        axis.text((1 + end) / 2, 1.2, "critical difference", ha="center", va="bottom", fontsize="small")
+        axis.text(
+            (1 + end) / 2, 1.2, "critical difference", ha="center", va="bottom", fontsize="small"
+        )
     for text in drawn["labels"]:
         text.set_color("black")  # some of the colours are too pale to read
     if style.paper:

@@ -136,6 +136,8 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
         if notes:
             note += outside + (", not converged" if summary.converged < 1 else "")
         if row.control and np.isfinite(mean):
+            if outside and not notes:
+                continue  # a label alone would say nothing
             axis.axhline(mean, color=GRAY, linestyle=style.dashes, label=note)
         elif row in points:
             if np.isfinite(summary.low):
@@ -152,7 +154,7 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
     if front:
         axis.step(*zip(*front, strict=True), where="post", color="0.85", linewidth=5, zorder=0,
                   solid_capstyle="round", label="Pareto front")  # fmt: skip
-    axis.set_ylabel(quantity(metric).axis)
+    axis.set_ylabel(_value_label(metric, notes))
     fit_cost_axis(axis)
 
 
@@ -204,8 +206,13 @@ def draw_curves(
     fit_axis(axis, seen, bool(quantity(metric).higher_is_better), frame=levels)
     for row, curve in followed.items():
         _draw_curve(axis, curve, against, row, look(results.suite, row).line, notes)
-    axis.set_ylabel(quantity(metric).axis)
+    axis.set_ylabel(_value_label(metric, notes))
     fit_cost_axis(axis)
+
+
+def _value_label(metric: str, notes: bool) -> str:
+    """Name the axis of values; in short where panels are small."""
+    return quantity(metric).axis if notes else quantity(metric).head
 
 
 def _draw_curve(
@@ -218,7 +225,10 @@ def _draw_curve(
         return note + text if notes else note
 
     if curve.empty or curve["step"].max() == 0:
-        if np.isfinite(level := curve["value"].median()):
+        level = curve["value"].median()
+        if np.isfinite(level) and not notes and whereabouts(axis, level):
+            return
+        if np.isfinite(level):
             axis.axhline(level, color=line["color"], linestyle=line["linestyle"], zorder=1,
                          label=told(whereabouts(axis, level)))  # fmt: skip
         elif not row.control:
@@ -264,6 +274,17 @@ def legend_of(row: Row, notes: bool) -> str:
     """Name a model in a legend, and on demand how its training ended."""
     name = f"control: {row.label}" if row.control else row.label
     return f"{name}: {row.status}" if notes and row.status != "ok" else name
+
+
+def share_labels(axes: list[Axes], columns: int) -> None:
+    """Label an axis once where its neighbours say the same."""
+    for i, axis in enumerate(axes):
+        below = i + columns < len(axes)
+        if below and axes[i + columns].get_xlabel() == axis.get_xlabel():
+            axis.set_xlabel("")
+    for i in reversed(range(len(axes))):
+        if i % columns and axes[i].get_ylabel() == axes[i - 1].get_ylabel():
+            axes[i].set_ylabel("")
 
 
 def _pareto(points: list[tuple[float, float]], higher_is_better: bool) -> list[tuple]:

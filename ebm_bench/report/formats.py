@@ -29,6 +29,10 @@ _LATEX = {
     "ν": r"$\nu$",
     "²": "$^2$",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
+    "Δ": r"$\Delta$",
+    "θ": r"$\theta$",
+    "…": r"\dots{}",
     "ä": r"\"a",
     "ö": r"\"o",
     "ü": r"\"u",
@@ -59,7 +63,7 @@ def latex(
     keys: int = 1,
     apart: int | None = None,
 ) -> str:
-    """Write a table as LaTeX that needs the packages booktabs and graphicx, and longtable where it is long.
+    """Write a table as LaTeX, for booktabs and graphicx, and longtable where it is long.
 
     A table that is wider than the text is cut into parts that stand below each other, each
     with the columns that name its rows.
@@ -99,7 +103,12 @@ def latex(
     kind = "table*" if wide else "table"
     head = [rf"\begin{{{kind}}}", r"\centering"]
     type_size = [r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
-    again = [rf"\end{{{kind}}}", *head, rf"\caption{{Continues Table~\ref{{{label}}}.}}", *type_size]
+    again = [
+        rf"\end{{{kind}}}",
+        *head,
+        rf"\caption{{Continues Table~\ref{{{label}}}.}}",
+        *type_size,
+    ]
     # A float does not break over pages.
     tall = len(parts) * (len(table) + 3) > LONG
     lines = ["% needs \\usepackage{booktabs,graphicx}", *head, *about, *type_size]

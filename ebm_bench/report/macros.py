@@ -15,10 +15,10 @@ from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.statistics import overall
 from ebm_bench.report.wording import count, estimate, number, probability
 
-_DIGITS = "Zero One Two Three Four Five Six Seven Eight Nine".split()
+_DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
 _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "EqualEvaluations"}
-_HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file beside the text, and write
-% \input{{macros}} in its preamble.
+_HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file beside the text
+% and write \input{{macros}} in its preamble.
 %
 % \ebm<Suite><Dataset><Metric><Method>: the mean over replicates, and followed by
 %   Low, High, Interval: the ends of its 95 % interval; mean [low, high].
@@ -72,7 +72,7 @@ def letters(text: str) -> str:
 
 def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
     """Go through the words of each name, and the number as LaTeX."""
-    results, *equal = views
+    results = views[0]
     suite = results.suite
     for dataset, spec in suite.datasets.items():
         place = [suite.name, dataset]

@@ -5,7 +5,7 @@ a column. What the screen's figures say in titles and legends, their captions sa
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ebm_bench.records import replacing
 from ebm_bench.report import captions
 from ebm_bench.report.diagram import critical_difference
-from ebm_bench.report.figures import draw_cost, draw_curves, save_all
+from ebm_bench.report.figures import draw_cost, draw_curves, save_all, share_labels
 from ebm_bench.report.files import PAPER_ENDINGS, figure_kinds, has_diagram, paper_path
 from ebm_bench.report.formats import escape
 from ebm_bench.report.pictures import densities, density_grid, samples
@@ -63,7 +63,7 @@ def curves(results: Results, panels: list[tuple[str, str]], width: float) -> Fig
         draw_curves(axis, results, dataset, against, notes=False)
         axis.set_xlabel(_X[against])
 
-    return _panels(panels, draw, width, titles=len({d for d, _ in panels}) > 1)
+    return _panels(results, panels, draw, width)
 
 
 def cost(results: Results, datasets: list[str], width: float) -> Figure:
@@ -74,7 +74,7 @@ def cost(results: Results, datasets: list[str], width: float) -> Figure:
         axis.set_xlabel(_X["seconds"])
 
     panels = [(dataset, "seconds") for dataset in datasets]
-    return _panels(panels, draw, width, titles=len(datasets) > 1)
+    return _panels(results, panels, draw, width)
 
 
 def _figures(results: Results, style: Style) -> list[tuple[str, Callable, str, bool]]:
@@ -114,12 +114,13 @@ def _figures(results: Results, style: Style) -> list[tuple[str, Callable, str, b
 
 
 def _panels(
+    results: Results,
     panels: list[tuple[str, str]],
     draw: Callable[[Axes, tuple[str, str]], None],
     width: float,
-    titles: bool,
 ) -> Figure:
     """Draw panels side by side, wrapped, with a common legend below them."""
+    titles = len({dataset for dataset, _ in panels}) > 1
     columns = min(len(panels), max(1, round(width / 1.65)))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(width, 1.0))
@@ -131,33 +132,29 @@ def _panels(
         draw(axis, panel)
         if titles:
             axis.set_title(panel[0])
-        axis.yaxis.label.set_wrap(False)
     share_labels(axes, columns)
-    lines = legend_below(figure, axes, width)
-    each = min(0.72 * width / columns, 1.9) if columns > 1 else 0.62 * width
+    order = [name for name in results.suite.methods if name not in results.controls]
+    lines = legend_below(figure, axes, width, order)
+    each = 0.95 * width / columns if columns > 1 else 0.62 * width
     figure.set_size_inches(width, rows * (each + 0.2 * titles) + 0.125 * lines + 0.1)
     return figure
 
 
-def share_labels(axes: list[Axes], columns: int) -> None:
-    """Label an axis once where its neighbours say the same."""
-    for i, axis in enumerate(axes):
-        below = i + columns < len(axes)
-        if below and axes[i + columns].get_xlabel() == axis.get_xlabel():
-            axis.set_xlabel("")
-    for i in reversed(range(len(axes))):
-        if i % columns and axes[i].get_ylabel() == axes[i - 1].get_ylabel():
-            axes[i].set_ylabel("")
+def legend_below(figure: Figure, axes: list[Axes], width: float, order: Sequence[str] = ()) -> int:
+    """Name every line once under all panels; return how many lines of text it took.
 
-
-def legend_below(figure: Figure, axes: list[Axes], width: float) -> int:
-    """Name every line once under all panels; return how many lines of text it took."""
+    Labels that begin with one of ``order`` come first, in that order.
+    """
     handles = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if not handles:
         return 0
+    place = {name: i for i, name in enumerate(order)}
+    handles = dict(
+        sorted(handles.items(), key=lambda h: place.get(h[0].split(" (")[0], len(place)))
+    )
     widest = max(map(len, handles)) * _LETTER + _HANDLE
     columns = max(1, min(len(handles), int(width / widest)))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)

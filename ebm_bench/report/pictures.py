@@ -139,13 +139,15 @@ def _title(results: Results, dataset: str, row: Row, style: Style) -> str:
     metric = results.suite.datasets[dataset].rank_by
     name = f"control: {row.label}" if row.control and not style.paper else row.label
     found = results.estimate(dataset, row, metric)
-    lines = [textwrap.shorten(name, 20 if style.paper else 30, placeholder="…")]
+    bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
+    if style.paper:
+        sign = "†" if row.status != "ok" or found.converged < 1 else ""
+        return f"{textwrap.shorten(name, 20, placeholder='…')}{sign}\n{bound}{number(found.mean)}"
+    lines = [textwrap.shorten(name, 30, placeholder="…")]
     if np.isfinite(found.mean):
-        bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
-        told = "" if style.paper else f"{quantity(metric).label} "
-        lines.append(f"{told}{bound}{number(found.mean)}")
+        lines.append(f"{quantity(metric).label} {bound}{number(found.mean)}")
     lines += ["not converged"] if found.converged < 1 else []
-    lines += textwrap.wrap(row.status, 18 if style.paper else 24) if row.status != "ok" else []
+    lines += textwrap.wrap(row.status, 24) if row.status != "ok" else []
     return "\n".join(lines)
 
 
@@ -161,8 +163,10 @@ def _panels(n: int, style: Style) -> tuple[Figure, list[Axes]]:
     size = (1.85 * columns + 0.7, 2.15 * rows + 0.3)
     if style.paper:
         columns = math.ceil(n / rows)  # no line is nearly empty
-        size = (style.text, (style.text / columns + 0.24) * rows)
+        size = (style.text, (style.text / columns + 0.2) * rows)
     figure = Figure(figsize=size)
+    if style.paper:
+        figure.get_layout_engine().set(h_pad=0.04)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[n:]:
         axis.remove()
