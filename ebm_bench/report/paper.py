@@ -152,9 +152,16 @@ def legend_below(figure: Figure, axes: list[Axes], width: float, order: Sequence
     if not handles:
         return 0
     place = {name: i for i, name in enumerate(order)}
-    handles = dict(
-        sorted(handles.items(), key=lambda h: place.get(h[0].split(" (")[0], len(place)))
+    last = len(place)
+    named = sorted(
+        enumerate(handles),
+        key=lambda entry: (
+            (place[entry[1].split(" (")[0]], len(entry[1]))
+            if entry[1].split(" (")[0] in place
+            else (last, entry[0])
+        ),
     )
+    handles = {label: handles[label] for _, label in named}
     widest = max(map(len, handles)) * _LETTER + _HANDLE
     columns = max(1, min(len(handles), int(width / widest)))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)

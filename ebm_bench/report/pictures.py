@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from ebm_bench.report.results import Results, Row
@@ -56,7 +57,7 @@ def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     figure.supylabel("$x_2$", fontsize="medium")
     if image is not None:
         bar = figure.colorbar(image, ax=axes, extend="max", shrink=0.8, aspect=30, pad=0.01)
-        bar.set_label("density, one scale for all panels")
+        bar.set_label("density" if style.paper else "density, one scale for all panels")
         bar.outline.set_visible(False)
     return figure
 
@@ -82,7 +83,9 @@ def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
             key = (not row.control, order.index(row.method), row.model != "energy", row.label)
             places.setdefault(row.label, key)
     names = sorted(places, key=places.__getitem__)
-    figure = Figure(figsize=(width, width / (len(names) + 1) * len(datasets) + 0.55))
+    tight = ConstrainedLayoutEngine(w_pad=0.005, h_pad=0.005, wspace=0.01, hspace=0.01)
+    height = width / (len(names) + 1) * len(datasets) + 0.55
+    figure = Figure(figsize=(width, height), layout=tight)
     axes = figure.subplots(len(datasets), len(names), squeeze=False)
     for line, (dataset, rows) in zip(axes, lines.items(), strict=True):
         drawn = {row.label: _picture(results, dataset, row, "density") for row in rows}
@@ -102,7 +105,6 @@ def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
                            fontsize=SMALL)  # fmt: skip
     for axis, name in zip(axes[0], names, strict=True):
         axis.set_title(name, rotation=90, fontsize=SMALL)
-    figure.get_layout_engine().set(w_pad=0.005, h_pad=0.005, wspace=0.01, hspace=0.01)
     return figure
 
 
@@ -164,9 +166,8 @@ def _panels(n: int, style: Style) -> tuple[Figure, list[Axes]]:
     if style.paper:
         columns = math.ceil(n / rows)  # no line is nearly empty
         size = (style.text, (style.text / columns + 0.2) * rows)
-    figure = Figure(figsize=size)
-    if style.paper:
-        figure.get_layout_engine().set(h_pad=0.04)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04) if style.paper else "constrained"
+    figure = Figure(figsize=size, layout=layout)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[n:]:
         axis.remove()
