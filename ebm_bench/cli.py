@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -57,6 +57,14 @@ DeviceOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int, typer.Option(min=1, help="Threads; more processes gain more than more threads.")
+]
+StyleOption = Annotated[
+    Literal["screen", "paper"],
+    typer.Option(help="paper: vector figures at the width of a venue's columns, in RESULTS/paper."),
+]
+VenueOption = Annotated[
+    Literal["icml", "neurips", "iclr", "jmlr", "aistats"],
+    typer.Option(help="Whose column widths figures for a paper have."),
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the suite's results.")]
 
@@ -323,6 +331,7 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
     collecting.collect(present).write(results / "records")
+    collecting.keep_suite(chosen, path, results / "records")
     typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
 
 
@@ -335,7 +344,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", help="Results folder of the united records.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Relative difference up to which values are the same.")
-    ] = 1e-3,
+    ] = 1e-2,
 ) -> None:
     """Unite the records of several people or machines, where they agree.
 
@@ -350,11 +359,71 @@ def merge(
 
 
 @app.command()
-def report(path: SuiteOption, results: ResultsOption) -> None:
-    """Make the tables, the figures and the leaderboard page from collected records."""
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION", help="Results folder with records and weights.")
+    ],
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+    ] = None,
+    replicate: Annotated[
+        int | None,
+        typer.Option(min=0, help="To be trained again. [default: the first that ended well]"),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference up to which numbers are the same.")
+    ] = 1e-2,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file to write every number to.")
+    ] = None,
+    run_plugin: Annotated[
+        bool, typer.Option("--run-plugin", help="Execute plugins that came with it.")
+    ] = False,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Measure submitted weights again, train one replicate again, and say which numbers hold.
+
+    Trained again is one replicate of the chosen run whose training took least. The exit code
+    is 1 where a number does not hold.
+    """
+    _start_work(threads)
+    from ebm_bench import devices, records, verifying
+
+    submission = verifying.load(folder, dataset or (), method or (), run_plugin)
+    with devices.claim(device) as claimed:
+        checks = verifying.verify(submission, claimed, tolerance, replicate)
+    if out:
+        with records.replacing(out) as temporary:
+            verifying.table(checks).to_csv(temporary, index=False)
+    typer.echo(verifying.summary(checks))
+    if not all(check.holds for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    path: SuiteOption,
+    results: ResultsOption,
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
+) -> None:
+    """Make the tables, the figures and the leaderboard page from collected records.
+
+    With --style paper: the tables, and figures for a paper with the LaTeX that includes them,
+    but no page.
+    """
     from ebm_bench import report as reports
 
-    reports.build(suite.load(path), path, results)
+    chosen = suite.load(path)
+    if style == "paper":
+        reports.build_paper(chosen, results, venue)
+        typer.echo(f"The figures: {results / 'paper'}; the LaTeX tables: {results / 'tables'}")
+        return
+    reports.build(chosen, path, results)
     typer.echo(reports.first_lines(results))
 
 
@@ -425,12 +494,17 @@ def estimate(
 
 
 @app.command()
-def compare(path: SuiteOption, results: ResultsOption) -> None:
+def compare(
+    path: SuiteOption,
+    results: ResultsOption,
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
+) -> None:
     """Compare estimates with theory: figures, tables, and what holds of published claims."""
     chosen = estimation_suite.load(path)
     from ebm_bench.report import estimation
 
-    estimation.build(chosen, results)
+    estimation.build(chosen, results, venue if style == "paper" else None)
     (claims,) = report_files.estimation_outputs(results)["claims"]
     typer.echo(claims.read_text())
 
@@ -479,12 +553,15 @@ def run_stress(
 def report_stress(
     path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
     results: Annotated[Path, typer.Option(help="Folder of the results, with the panels in it.")],
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
 ) -> None:
     """Draw all failure modes with what theory says of them, and make the table."""
     from ebm_bench import stress
     from ebm_bench.report import stress as reports
 
-    for written in reports.build(stress.load(path), results):
+    chosen = venue if style == "paper" else None
+    for written in reports.build(stress.load(path), results, chosen):
         typer.echo(written)
 
 

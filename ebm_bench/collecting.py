@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from pydantic import ValidationError
 
 from ebm_bench.errors import InputError
@@ -26,8 +27,10 @@ from ebm_bench.records import (
     read,
     replacing,
 )
+from ebm_bench.suite import Suite
 
 TABLES = ("runs", "values", "curves")
+SUITE = "suite.yaml"  # beside the tables, with everything in it that the suite's file names
 KEY = ["suite", "dataset", "method"]  # of a run
 ABOUT = ["suite", "suite_version", "dataset", "dataset_version", "method", "objective", "control"]
 _FLAT = {"cost": Cost, "provenance": Provenance}  # a column for each of their fields
@@ -151,6 +154,34 @@ def collect(folders: Iterable[str | Path]) -> Tables:
     tables = Tables(runs, values.astype({"value": float, "standard_error": float}), curves)
     refuse_mixed(tables)
     return tables
+
+
+def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
+    """Write a suite beside its records, tuned values in it and plugins beside it.
+
+    Parameters
+    ----------
+    chosen : Suite
+        As it was loaded.
+    path : path
+        Of its file, from where the plugins are copied.
+    folder : path
+        Of the records.
+
+    Raises
+    ------
+    InputError
+        Where two plugins have one name, or the folder cannot be written.
+    """
+    plugins = {Path(name).name: Path(path).parent / name for name in chosen.plugins}
+    if len(plugins) < len(chosen.plugins):
+        raise InputError(f"{path}: two plugins have the same file name. Rename one")
+    for name, plugin in plugins.items():
+        with replacing(Path(folder, name)) as temporary:
+            temporary.write_bytes(plugin.read_bytes())
+    content = {**chosen.model_dump(mode="json", exclude_none=True), "plugins": list(plugins)}
+    with replacing(Path(folder, SUITE)) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def refuse_mixed(tables: Tables) -> None:

@@ -15,7 +15,7 @@ from ebm_bench.collecting import COLUMNS, KEY, TABLES, Tables
 from ebm_bench.errors import InputError
 from ebm_bench.records import Run, replacing
 
-TOLERANCE = 1e-3  # relative: of what two machines make of one training
+TOLERANCE = 1e-2  # relative: rounding moves single samples, and metrics of them by that much
 PICTURES = "pictures.npz"
 _SHOWN = 10  # disagreements in one message
 _DEFINITION = ("objective", "settings", "energy", "budget", "seed", "control")

@@ -186,7 +186,8 @@ def test_stages_from_training_to_partial_collection(suite_file, tmp_path):
     assert result.exit_code == 0, result.output
     assert "not trained yet, left out: two_moons/dsm-0.2" in result.stderr
     found = {path.name for path in (tmp_path / "records").iterdir()}
-    assert found == {f"{t}.{e}" for t in ("runs", "values", "curves") for e in ("parquet", "csv")}
+    tables = {f"{t}.{e}" for t in ("runs", "values", "curves") for e in ("parquet", "csv")}
+    assert found == {*tables, "suite.yaml"}
 
 
 @pytest.fixture

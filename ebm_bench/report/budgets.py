@@ -53,7 +53,7 @@ def at_equal(results: Results, unit: str) -> Results:
         )
         for name, spec in suite.datasets.items()
     }
-    curves = {key: _curve(results, *key) for key in results.runs}
+    curves = curves_of(results)
     limits = {}
     for dataset in suite.datasets:
         reached = {
@@ -97,11 +97,11 @@ def at_equal(results: Results, unit: str) -> Results:
     )
 
 
-def _curve(results: Results, dataset: str, method: str) -> pd.DataFrame:
-    """Take the curve of a run in the order of its steps."""
-    table = results.curves
-    chosen = table[(table["dataset"] == dataset) & (table["method"] == method)]
-    return chosen.sort_values("step", kind="stable")
+def curves_of(results: Results) -> dict[tuple[str, str], pd.DataFrame]:
+    """Take the curve of each run in the order of its steps; empty where it has none."""
+    table = results.curves.sort_values("step", kind="stable")
+    found = dict(iter(table.groupby(["dataset", "method"], sort=False)))
+    return {key: found.get(key, table.iloc[:0]) for key in results.runs}
 
 
 def _counts(run: Run, curve: pd.DataFrame, column: str) -> bool:

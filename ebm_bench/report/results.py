@@ -1,7 +1,7 @@
 """The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ebm_bench.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
+_UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
 CONVERGED = "converged"  # the part by which a metric says 1 or 0 of the value of a replicate
 
 
@@ -216,24 +217,41 @@ class Results:
 
     def rows(self, dataset: str) -> list[Row]:
         """List the rows of a dataset: ranked, then not ranked, then controls, best first."""
-        ranking = self.rankings[dataset].set_index(statistics.ROW)
+        if dataset not in self._rows:
+            self._rows[dataset] = self._find_rows(dataset)
+        return self._rows[dataset]
+
+    def ranked_by(self, metric: str) -> "Results":
+        """View the datasets that have a metric as if it ranked them."""
+        datasets = {
+            name: spec.model_copy(update={"rank_by": metric})
+            for name, spec in self.suite.datasets.items()
+            if metric in spec.metrics
+        }
+        view = replace(self, suite=self.suite.model_copy(update={"datasets": datasets}))
+        view.__dict__["_estimates"] = self._estimates  # of the same values
+        return view
+
+    @cached_property
+    def _rows(self) -> dict[str, list[Row]]:
+        return {}
+
+    def _find_rows(self, dataset: str) -> list[Row]:
+        found = self.rankings[dataset].to_dict("records")
+        ranking = {(ranked["method"], ranked["model"]): ranked for ranked in found}
         measured = self.values[self.values["dataset"] == dataset]
         models = measured[["method", "model"]].drop_duplicates().itertuples(index=False, name=None)
         expected = [(method, "energy") for method in self.suite.methods_of(dataset)]
         rows = []
         for method, model in dict.fromkeys([*expected, *models]):
-            found = ranking.loc[(method, model)] if (method, model) in ranking.index else None
+            ranked = ranking.get((method, model), _UNRANKED)
             rows.append(
                 Row(
                     method=method,
                     model=model,
                     control=method in self.controls,
                     status=self._status(dataset, method, model),
-                    rank=None if found is None else int(found["rank"]),
-                    mean_rank=np.nan if found is None else float(found["mean_rank"]),
-                    best=found is not None and bool(found["best"]),
-                    tied=found is not None and bool(found["tied"]),
-                    reference=found is not None and bool(found["reference"]),
+                    **{key: ranked[key] for key in _UNRANKED},
                     run=self.runs.get((dataset, method)),
                     machine=self.machine(dataset, method),
                     apart=self.timed_apart(dataset, method),
@@ -332,12 +350,16 @@ class Results:
             for (*row, metric), found in summaries.items()
         }
 
+    @cached_property
+    def _measured(self) -> set[tuple[str, str, str]]:
+        return {key[:3] for key in self._estimates}
+
     def _status(self, dataset: str, method: str, model: str) -> str:
         run = self.runs.get((dataset, method))
         if run is None:
             return "not run"
         ended = ending(run.outcomes)
-        if any(key[:3] == (dataset, method, model) for key in self._estimates):
+        if (dataset, method, model) in self._measured:
             return ended
         reason = self.unstarted.get((dataset, method), "not evaluated")
         return reason if ended == "ok" else f"{ended}, {reason}"

@@ -6,6 +6,8 @@ data, so that methods are compared replicate by replicate. How methods compare o
 datasets is told in `ebm_bench.report.omnibus`.
 """
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -52,8 +54,8 @@ def interval(x: np.ndarray) -> tuple[float, float]:
     if np.ptp(x) == 0:
         return float(x[0]), float(x[0])
     if len(x) < FEW:
-        low, high = stats.t.interval(LEVEL, len(x) - 1, np.mean(x), stats.sem(x))
-        return float(low), float(high)
+        mean, width = np.mean(x), _quantile(len(x) - 1) * np.std(x, ddof=1) / np.sqrt(len(x))
+        return float(mean - width), float(mean + width)
     found = stats.bootstrap(
         (x,),
         np.mean,
@@ -243,6 +245,12 @@ def caution(replicates: int) -> str:
             "told from chance."
         )
     return ""
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Find the quantile of Student's t that bounds an interval."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _losses(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:

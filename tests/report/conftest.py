@@ -33,6 +33,7 @@ KL = {
     ("slow_100", "flow"): (0.3, 120.0),
     ("unlucky", "energy"): (0.05, 15.0),
 }
+OBJECTIVES = {"slow_100": "guessing"}  # all others are fitted
 FAILED = {"unlucky": (1, 4)}  # replicates that diverge
 
 
@@ -66,7 +67,10 @@ def make_up_names(monkeypatch):
         "energies": [_entry("energies", "net")],
         "noise": [],
         "samplers": [_entry("samplers", "walk", {"steps": (int, 7)})],
-        "objectives": [_entry("objectives", "fitting", {"rate": (float, 0.5)})],
+        "objectives": [
+            _entry("objectives", "fitting", {"rate": (float, 0.5)}, kind="score matching"),
+            _entry("objectives", "guessing", {"rate": (float, 0.5)}, kind="noise contrastive"),
+        ],
         "metrics": [
             _entry("metrics", "kl", unit="nats", label="KL"),
             _entry("metrics", "auroc", label="AUROC", higher_is_better=True),
@@ -109,7 +113,8 @@ def make_suite(replicates=REPLICATES, **methods):
             },
         },
         methods={
-            name: {"objective": "fitting", "control": control} for name, control in methods.items()
+            name: {"objective": OBJECTIVES.get(name, "fitting"), "control": control}
+            for name, control in methods.items()
         },
     )
 

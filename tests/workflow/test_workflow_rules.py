@@ -48,6 +48,7 @@ def outputs(suite):
     yield from (folder / "data" / f"{name}.json" for name in ("mnist", "cifar10"))
     yield from (folder / "records" / f"{t}.{e}" for t in ("runs", "values", "curves")
                 for e in ("parquet", "csv"))  # fmt: skip
+    yield folder / "records" / "suite.yaml"
     for files in report.outputs(suite, folder).values():
         yield from files
 

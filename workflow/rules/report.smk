@@ -19,6 +19,7 @@ rule collect:
             table=["runs", "values", "curves"],
             ending=["parquet", "csv"],
         ),
+        f"{RESULTS}/records/suite.yaml",
     log:
         f"{RESULTS}/logs/collect.log",
     conda:

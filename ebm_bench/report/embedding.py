@@ -1,0 +1,68 @@
+"""Putting files into the page: packed, and pictures small enough for it."""
+
+import base64
+import gzip
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ebm_bench.errors import InputError
+
+# Files of packages that the page runs on: tables that sort, and plots that can be explored.
+LIBRARIES = {
+    "tables": ("itables", "html/dt_bundle.js"),
+    "tables-style": ("itables", "html/dt_bundle.css"),
+    "plots": ("plotly", "package_data/plotly.min.js"),
+}
+_PICTURE = re.compile(r"data:image/png;base64,([^\"]+)")
+
+
+def pack(content: str | bytes) -> str:
+    """Compress a file with gzip, and write it so that it may stand in any script element."""
+    data = content.encode() if isinstance(content, str) else content
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+def pack_json(content: Any) -> str:
+    """Pack data; numbers must be finite."""
+    return pack(json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+def library(name: str) -> str:
+    """Read and pack one of `LIBRARIES`.
+
+    Raises
+    ------
+    InputError
+        Where the package is not installed whole.
+    """
+    package, file = LIBRARIES[name]
+    found = importlib.util.find_spec(package)
+    folders = (found and found.submodule_search_locations) or []
+    paths = [Path(folder) / file for folder in folders if (Path(folder) / file).is_file()]
+    if not paths:
+        raise InputError(f"the page needs {file} of the package {package}; install it again")
+    return pack(paths[0].read_bytes())
+
+
+def lighten(svg: str) -> str:
+    """Replace the pictures inside an SVG by JPEG of high quality, a quarter as large."""
+    return _PICTURE.sub(lambda found: _as_jpeg(found[1]), svg)
+
+
+def _as_jpeg(encoded: str) -> str:
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    return uri(np.asarray(picture.convert("RGB")), "jpeg", quality=90, subsampling=0)
+
+
+def uri(pixels: np.ndarray, kind: str, **settings: Any) -> str:
+    """Write pixels of shape (H, W, 3) or (H, W) as a picture that stands in an address."""
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, kind, **settings)
+    return f"data:image/{kind};base64,{base64.b64encode(written.getvalue()).decode()}"
