@@ -1,8 +1,8 @@
 """Fetch and verify data sets; densities need no data."""
 
 IMAGE_SETS = [
-    name
-    for name, entry in registry.entries("datasets").items()
+    entry.name
+    for entry in registry.packaged("datasets")
     if entry.attributes.get("kind") == "image"
 ]
 STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
