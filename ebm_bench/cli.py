@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -57,6 +57,14 @@ DeviceOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int, typer.Option(min=1, help="Threads; more processes gain more than more threads.")
+]
+StyleOption = Annotated[
+    Literal["screen", "paper"],
+    typer.Option(help="paper: vector figures at the width of a venue's columns, in RESULTS/paper."),
+]
+VenueOption = Annotated[
+    Literal["icml", "neurips", "iclr", "jmlr", "aistats"],
+    typer.Option(help="Whose column widths figures for a paper have."),
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the suite's results.")]
 
@@ -397,11 +405,25 @@ def verify(
 
 
 @app.command()
-def report(path: SuiteOption, results: ResultsOption) -> None:
-    """Make the tables, the figures and the leaderboard page from collected records."""
+def report(
+    path: SuiteOption,
+    results: ResultsOption,
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
+) -> None:
+    """Make the tables, the figures and the leaderboard page from collected records.
+
+    With --style paper: the tables, and figures for a paper with the LaTeX that includes them,
+    but no page.
+    """
     from ebm_bench import report as reports
 
-    reports.build(suite.load(path), path, results)
+    chosen = suite.load(path)
+    if style == "paper":
+        reports.build_paper(chosen, results, venue)
+        typer.echo(f"The figures: {results / 'paper'}; the LaTeX tables: {results / 'tables'}")
+        return
+    reports.build(chosen, path, results)
     typer.echo(reports.first_lines(results))
 
 
@@ -472,12 +494,17 @@ def estimate(
 
 
 @app.command()
-def compare(path: SuiteOption, results: ResultsOption) -> None:
+def compare(
+    path: SuiteOption,
+    results: ResultsOption,
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
+) -> None:
     """Compare estimates with theory: figures, tables, and what holds of published claims."""
     chosen = estimation_suite.load(path)
     from ebm_bench.report import estimation
 
-    estimation.build(chosen, results)
+    estimation.build(chosen, results, venue if style == "paper" else None)
     (claims,) = report_files.estimation_outputs(results)["claims"]
     typer.echo(claims.read_text())
 
@@ -526,12 +553,15 @@ def run_stress(
 def report_stress(
     path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
     results: Annotated[Path, typer.Option(help="Folder of the results, with the panels in it.")],
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
 ) -> None:
     """Draw all failure modes with what theory says of them, and make the table."""
     from ebm_bench import stress
     from ebm_bench.report import stress as reports
 
-    for written in reports.build(stress.load(path), results):
+    chosen = venue if style == "paper" else None
+    for written in reports.build(stress.load(path), results, chosen):
         typer.echo(written)
 
 

@@ -10,7 +10,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.report.files import outputs
 from ebm_bench.suite import Suite
 
-__all__ = ["build", "first_lines", "outputs"]
+__all__ = ["build", "build_paper", "first_lines", "outputs"]
 
 
 def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Path]:
@@ -45,6 +45,34 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     drawn = figures.write(collected, results)
     page = leaderboard.write(collected, suite_path, results)
     return [*written, *drawn, page]
+
+
+def build_paper(suite: Suite, results: str | Path, venue: str) -> list[Path]:
+    """Make the figures of a suite for a paper, and its tables.
+
+    Parameters
+    ----------
+    suite, results
+        As for `build`.
+    venue : str
+        Whose columns give the widths, one of `style.VENUES`.
+
+    Returns
+    -------
+    list of Path
+        The figures and the LaTeX that includes them, as `files.paper_outputs` announces, after
+        the tables of `outputs`.
+
+    Raises
+    ------
+    InputError
+        As `build`, and where the venue is not known.
+    """
+    from ebm_bench.report import loading, paper, style, tables
+
+    results, chosen = Path(results), style.paper(venue)
+    collected = loading.load(suite, results)
+    return [*tables.write(collected, results), *paper.write(collected, results, chosen)]
 
 
 def first_lines(results: str | Path) -> str:

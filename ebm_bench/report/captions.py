@@ -9,6 +9,7 @@ TIES = (
     "≈: not told apart from the best by the paired difference of replicates, or not comparable "
     "because replicates are missing."
 )
+_DAGGER = "†: trained to no regular end, or the value did not converge; the table says which."
 ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
 MARKS = (
     "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
@@ -24,10 +25,8 @@ PAIRED = (
 def caption(results: Results, dataset: str) -> str:
     """Say what a dataset's table shows: replicates, budget, criterion, kind of interval."""
     spec = results.suite.datasets[dataset]
-    budget = spec.budget
     sentences = [
-        f"{dataset}: {spec.replicates} replicates per method, {budget.steps} steps of "
-        f"{budget.batch_size} points, at most {budget.seconds:g} s.",
+        f"{dataset}: {spec.replicates} replicates per method, {_budget(results, dataset)}.",
         _limited(results, dataset),
         f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
         "over replicates decides, and a replicate that failed takes the last place.",
@@ -42,6 +41,78 @@ def caption(results: Results, dataset: str) -> str:
         statistics.COMPARISONS,
     ]
     return " ".join(filter(None, sentences))
+
+
+def paper_caption(results: Results, dataset: str) -> str:
+    """Say what a dataset's table for a paper shows: n, budget, criterion, intervals, bold."""
+    spec = results.suite.datasets[dataset]
+    return " ".join(
+        filter(
+            None,
+            [
+                f"{dataset}: mean over n = {spec.replicates} replicates ± half its 95 % interval "
+                f"(in brackets where it is not symmetric), after {_budget(results, dataset)}.",
+                _limited(results, dataset),
+                f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
+                "the best of each metric, with all that are not told from it by the paired t test "
+                "(5 %, corrected for all pairs by Holm); not what did not converge. "
+                "Below the rule: controls. Training: seconds of all replicates together; "
+                "evaluations of the energy: of one.",
+            ],
+        )
+    )
+
+
+def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
+    """Say what a figure for a paper shows.
+
+    Parameters
+    ----------
+    results : Results
+        What it shows.
+    kind : str
+        One of `files.figure_kinds`, ``"density grid"`` or ``"critical difference"``.
+    datasets : list of str
+        Which it shows.
+    """
+    suite = results.suite
+    ranked = dict.fromkeys(quantity(suite.datasets[name].rank_by).label for name in datasets)
+    by, where = " or ".join(ranked), ", ".join(datasets) if len(datasets) < 3 else suite.title
+    tests = over_datasets(results.rankings) if kind == "critical difference" else None
+    scale = "which ends at the highest density of the best control"
+    body = {
+        "densities": f"Learned densities on {where}, of one replicate: controls, then models by "
+        f"rank, on one colour scale, {scale}. Beneath the names: {by}. {_DAGGER}",
+        "density grid": "Learned densities, of one replicate. Each line, a dataset, has one "
+        f"colour scale, {scale}; ×: no density.",
+        "samples": f"Samples on {where}, of one replicate, beside data: controls, then models by "
+        f"rank. Beneath the names: {by}. {_DAGGER}",
+        "cost": f"Quality against cost on {where}: {by}, mean over replicates and 95 % interval, "
+        "against the time of setting up and training all of them. No model on the Pareto front "
+        "is beaten by a cheaper one. On the rim, hollow: beyond the axis.",
+        "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
+        "cross: a replicate diverged; level lines: controls.",
+        "critical difference": f"Average ranks on {len(datasets)} datasets (1 is best); bars "
+        f"join what is not told apart. {verdict(tests) if tests else ''}".strip(),
+    }[kind]
+    return f"{body} {_conditions(results, datasets)}"
+
+
+def _conditions(results: Results, datasets: list[str]) -> str:
+    """State replicates and budget, once for datasets that share them."""
+    alike: dict[str, list[str]] = {}
+    for name in datasets:
+        n = results.suite.datasets[name].replicates
+        alike.setdefault(f"n = {n} replicates, {_budget(results, name)}", []).append(name)
+    if len(alike) == 1:
+        (told,) = alike
+        return f"{told[0].upper()}{told[1:]}."
+    return "; ".join(f"{', '.join(names)}: {told}" for told, names in alike.items()) + "."
+
+
+def _budget(results: Results, dataset: str) -> str:
+    budget = results.suite.datasets[dataset].budget
+    return f"{budget.steps} steps of {budget.batch_size} points, at most {budget.seconds:g} s"
 
 
 def pairs_caption(results: Results, dataset: str) -> str:
@@ -59,8 +130,8 @@ def pairs_caption(results: Results, dataset: str) -> str:
     )
 
 
-def overall_caption(results: Results) -> str:
-    """Say what the overall table shows."""
+def overall_caption(results: Results, ties: str = TIES) -> str:
+    """Say what the overall table shows, and how ties are shown there."""
     suite = results.suite
     by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
     equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
@@ -77,7 +148,7 @@ def overall_caption(results: Results) -> str:
                 "ones share the average of their places.",
                 limits and f"{limits}.",
                 f"{ORDER} Controls are not ranked.",
-                TIES,
+                ties,
                 found and f"Over all datasets: {verdict(found)}",
             ],
         )

@@ -11,12 +11,12 @@ from ebm_bench.report.captions import verdict
 from ebm_bench.report.omnibus import MODELS, Omnibus, over_datasets
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.statistics import ALPHA
-from ebm_bench.report.style import look
+from ebm_bench.report.style import SCREEN, Style, look
 
 _WIDTH = 8.0
 
 
-def critical_difference(results: Results) -> Figure:
+def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
     """Draw the average ranks, and a bar over those that are not told apart.
 
     Returns
@@ -30,19 +30,20 @@ def critical_difference(results: Results) -> Figure:
     """
     found = over_datasets(results.rankings)
     if found is None:
-        figure = Figure(figsize=(_WIDTH, 1.2))
+        figure = Figure(figsize=(style.text or _WIDTH, 1.2))
         text = f"Fewer than {MODELS} methods are ranked on all datasets: nothing to compare yet."
         figure.text(0.5, 0.5, text, ha="center", va="center")
         return figure
     rows = [row for dataset in results.suite.datasets for row in results.rows(dataset)]
-    return draw(found, {row.label: look(results.suite, row).colour for row in rows})
+    return draw(found, {row.label: look(results.suite, row).colour for row in rows}, style)
 
 
-def draw(found: Omnibus, colours: dict[str, Any]) -> Figure:
+def draw(found: Omnibus, colours: dict[str, Any], style: Style = SCREEN) -> Figure:
     """Draw a comparison, each model in the colour that its label has."""
     names = [label(*key) for key in found.ranks.index]
     pairs = found.pairs.loc[found.ranks.index, found.ranks.index]
-    figure = Figure(figsize=(_WIDTH, 2.2 + 0.17 * len(names)))
+    height = 0.6 + 0.08 * len(names) if style.paper else 2.2 + 0.17 * len(names)
+    figure = Figure(figsize=(style.text or _WIDTH, height))
     axis = figure.add_subplot()
     axis.grid(False)
     drawn = scikit_posthocs.critical_difference_diagram(
@@ -63,9 +64,13 @@ def draw(found: Omnibus, colours: dict[str, Any]) -> Figure:
     if found.decides:
         end = 1 + found.critical_difference
         axis.plot([1, end], [1.1, 1.1], color="black", marker="|", linewidth=1)
-        axis.text((1 + end) / 2, 1.2, "critical difference", ha="center", va="bottom", fontsize=8)
+        axis.text(
+            (1 + end) / 2, 1.2, "critical difference", ha="center", va="bottom", fontsize="small"
+        )
     for text in drawn["labels"]:
         text.set_color("black")  # some of the colours are too pale to read
+    if style.paper:
+        return figure
     figure.suptitle(
         f"Average rank on {found.datasets} datasets, 1 is best; bars join what is not told apart",
         fontsize=9,

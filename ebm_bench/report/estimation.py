@@ -12,6 +12,7 @@ from ebm_bench.records import replacing
 from ebm_bench.report import claims, estimation_figures
 from ebm_bench.report.files import estimation_outputs
 from ebm_bench.report.formats import latex, markdown
+from ebm_bench.report.style import SCREEN, paper
 from ebm_bench.report.wording import MISSING, estimate
 
 TABLE, RECORD = "estimates.parquet", "record.json"
@@ -19,7 +20,7 @@ RESAMPLES = 2_000
 ALONG = {"size": "N", "ratio": "ν"}
 
 
-def build(suite: EstimationSuite, results: str | Path) -> list[Path]:
+def build(suite: EstimationSuite, results: str | Path, venue: str | None = None) -> list[Path]:
     """Make the figures, the tables and the list of claims.
 
     Parameters
@@ -28,11 +29,14 @@ def build(suite: EstimationSuite, results: str | Path) -> list[Path]:
         What was compared.
     results : path
         Folder of the suite's results, with ``runs``.
+    venue : str, optional
+        Draw the figures for a paper, in the folder ``paper``, instead of those for the screen.
 
     Returns
     -------
     list of Path
-        Everything that was written, which is what `estimation_outputs` announces.
+        Everything that was written, which without a venue is what `estimation_outputs`
+        announces.
     """
     results = Path(results)
     estimates, theory = load(suite, results)
@@ -45,14 +49,15 @@ def build(suite: EstimationSuite, results: str | Path) -> list[Path]:
         chosen = summary[_selected(suite, summary, along)]
         texts += [
             markdown(shown, caption),
-            latex(shown, caption, f"tab:{suite.name}-{along}"),
+            latex(shown, caption, f"tab:{suite.name}-{along}", keys=2),
             chosen.to_csv(index=False),
         ]
     texts.append(claims.render(suite, claims.check(suite, summary)))
     for text, path in zip(texts, [*files["tables"], *files["claims"]], strict=True):
         with replacing(path) as temporary:
             temporary.write_text(text)
-    drawn = estimation_figures.write(suite, summary, results)
+    style = paper(venue) if venue else SCREEN
+    drawn = estimation_figures.write(suite, summary, results, style)
     return [*files["tables"], *files["claims"], *drawn]
 
 

@@ -10,15 +10,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ebm_bench.estimation_suite import EstimationSuite
-from ebm_bench.report.figures import save
-from ebm_bench.report.files import FIGURE_ENDINGS
-from ebm_bench.report.style import GRAY, RC, Look, variant
+from ebm_bench.report.figures import save_as, share_labels
+from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, figure_path, paper_path
+from ebm_bench.report.style import GRAY, SCREEN, Look, Style, variant
 
 COLUMNS = 3
 _RATIO = "ν per data point: noise samples (nce), noisy copies (cnce), directions (ssm)"
 
 
-def write(suite: EstimationSuite, summary: pd.DataFrame, folder: Path) -> list[Path]:
+def write(
+    suite: EstimationSuite, summary: pd.DataFrame, folder: Path, style: Style = SCREEN
+) -> list[Path]:
     """Draw and save both figures.
 
     Parameters
@@ -29,6 +31,8 @@ def write(suite: EstimationSuite, summary: pd.DataFrame, folder: Path) -> list[P
         As `report.estimation.summarise` gives it.
     folder : Path
         Of the suite's results.
+    style : Style
+        For a paper, the figures go to the folder ``paper``.
 
     Returns
     -------
@@ -37,33 +41,36 @@ def write(suite: EstimationSuite, summary: pd.DataFrame, folder: Path) -> list[P
     """
     written = []
     for along, draw in (("size", against_size), ("ratio", against_ratio)):
-        with mpl.rc_context(RC):
-            figure = draw(suite, summary)
-            for ending in FIGURE_ENDINGS:
-                path = folder / "figures" / f"error-{along}.{ending}"
-                save(figure, path)
-                written.append(path)
+        name = f"error-{along}"
+        paths = (
+            [paper_path(folder, name, ending) for ending in PAPER_ENDINGS]
+            if style.paper
+            else [figure_path(folder, "error", along, ending) for ending in FIGURE_ENDINGS]
+        )
+        with mpl.rc_context(style.rc):
+            written += save_as(draw(suite, summary, style), paths)
     return written
 
 
-def against_size(suite: EstimationSuite, summary: pd.DataFrame) -> Figure:
+def against_size(suite: EstimationSuite, summary: pd.DataFrame, style: Style = SCREEN) -> Figure:
     """Draw the error against the number of data points, a panel for each model."""
-    figure, panels = _panels(suite)
+    figure, panels = _panels(suite, style)
     for model, axis in panels.items():
         for method, look in _looks(suite).items():
             own = _rows(summary, model, method)
             own = own[own["ratio"] == suite.ratio_of(method)].sort_values("size")
             _curve(axis, own, "size", look)
         axis.set(title=model, xlabel="data points N", xscale="log", yscale="log")
-    figure.suptitle(
-        f"Squared error of the parameters against the number of data points, ν = {suite.ratio}"
-    )
-    return _finish(figure, suite, list(panels.values()), list(suite.methods))
+    if not style.paper:
+        figure.suptitle(
+            f"Squared error of the parameters against the number of data points, ν = {suite.ratio}"
+        )
+    return _finish(figure, suite, list(panels.values()), list(suite.methods), style)
 
 
-def against_ratio(suite: EstimationSuite, summary: pd.DataFrame) -> Figure:
+def against_ratio(suite: EstimationSuite, summary: pd.DataFrame, style: Style = SCREEN) -> Figure:
     """Draw the error against the ratio, a panel for each model; methods without one as levels."""
-    figure, panels = _panels(suite)
+    figure, panels = _panels(suite, style)
     shown = [m for m, spec in suite.methods.items() if spec.varies or spec.reference]
     for model, axis in panels.items():
         for method, look in _looks(suite).items():
@@ -75,15 +82,20 @@ def against_ratio(suite: EstimationSuite, summary: pd.DataFrame) -> Figure:
                 for level, dashes in (("median", "-"), ("theory_median", ":")):
                     axis.axhline(own[level].iloc[0], color=look.colour, linestyle=dashes)
         axis.set(title=model, xlabel="ratio ν", xscale="log", yscale="log")
-    figure.suptitle(f"Squared error of the parameters against the ratio ν, N = {suite.size}")
-    figure.supxlabel(_RATIO, fontsize=8)
-    return _finish(figure, suite, list(panels.values()), shown)
+    if not style.paper:
+        figure.suptitle(f"Squared error of the parameters against the ratio ν, N = {suite.size}")
+        figure.supxlabel(_RATIO, fontsize=8)
+    return _finish(figure, suite, list(panels.values()), shown, style)
 
 
-def _panels(suite: EstimationSuite) -> tuple[Figure, dict[str, Axes]]:
+def _panels(suite: EstimationSuite, style: Style) -> tuple[Figure, dict[str, Axes]]:
     columns = min(COLUMNS, len(suite.models))
     rows = -(-len(suite.models) // columns)
-    figure = Figure(figsize=(3.6 * columns + 1.6, 2.9 * rows + 0.6))
+    figure = Figure(
+        figsize=(style.text, 0.8 * style.text / COLUMNS * rows + 0.5)
+        if style.paper
+        else (3.6 * columns + 1.6, 2.9 * rows + 0.6)
+    )
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis in axes[len(suite.models) :]:
         axis.remove()
@@ -117,7 +129,11 @@ def _curve(axis: Axes, own: pd.DataFrame, along: str, look: Look) -> None:
     )
 
 
-def _finish(figure: Figure, suite: EstimationSuite, axes: list[Axes], methods: list[str]) -> Figure:
+def _finish(
+    figure: Figure, suite: EstimationSuite, axes: list[Axes], methods: list[str], style: Style
+) -> Figure:
+    if style.paper:
+        share_labels(axes, COLUMNS)
     for axis in axes[::COLUMNS]:
         axis.set_ylabel("squared error ‖θ̂ − θ‖²")
     looks = _looks(suite)
@@ -127,8 +143,12 @@ def _finish(figure: Figure, suite: EstimationSuite, axes: list[Axes], methods: l
         Patch(color=GRAY, alpha=0.2, label=".1 to .9 quantile"),
         Line2D(
             [], [], color=GRAY, marker="o", markerfacecolor="white", linestyle="",
-            label="no estimate for half\nof the data sets",
+            label="no estimate for half of the data sets" if style.paper
+            else "no estimate for half\nof the data sets",
         ),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside right center")
+    if style.paper:
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    else:
+        figure.legend(handles=handles, loc="outside right center")
     return figure

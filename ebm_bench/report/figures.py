@@ -1,10 +1,11 @@
 """Figures of a suite: quality against cost and learning curves, and the pictures beside them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -47,17 +48,36 @@ def write(results: Results, folder: Path) -> list[Path]:
     ]
     if has_diagram(results.suite):
         jobs.append((partial(critical_difference, results), partial(diagram_path, folder)))
+    return save_all([(*job, FIGURE_ENDINGS, RC) for job in jobs])
+
+
+def save_all(jobs: list[tuple]) -> list[Path]:
+    """Draw and save figures side by side.
+
+    Parameters
+    ----------
+    jobs : list of (draw, path_of, endings, rc)
+        How each is drawn, where it goes by its ending, and settings of matplotlib.
+    """
     with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
-        return [path for paths in pool.map(_write, *zip(*jobs, strict=True)) for path in paths]
+        return [path for paths in pool.map(_save, *zip(*jobs, strict=True)) for path in paths]
 
 
-def _write(draw: Callable[[], Figure], path_of: Callable[[str], Path]) -> list[Path]:
-    paths = [path_of(ending) for ending in FIGURE_ENDINGS]
-    with mpl.rc_context(RC):
-        figure = draw()
-        for path in paths:
-            save(figure, path)
-            figure.set_layout_engine("none")  # laid out once, by the first
+def _save(
+    draw: Callable[[], Figure],
+    path_of: Callable[[str], Path],
+    endings: Iterable[str],
+    rc: Mapping[str, Any],
+) -> list[Path]:
+    with mpl.rc_context(rc):
+        return save_as(draw(), [path_of(ending) for ending in endings])
+
+
+def save_as(figure: Figure, paths: list[Path]) -> list[Path]:
+    """Save a figure in several formats."""
+    for path in paths:
+        save(figure, path)
+        figure.set_layout_engine("none")  # laid out once, by the first
     return paths
 
 
@@ -77,9 +97,27 @@ def cost(results: Results, dataset: str) -> Figure:
     Figure
         One panel; what cannot be shown is named in the legend with the reason.
     """
-    metric = results.suite.datasets[dataset].rank_by
     figure = Figure(figsize=(7.5, 4.2))
     axis = figure.add_subplot()
+    draw_cost(axis, results, dataset)
+    axis.set(xlabel=_SECONDS, title=f"{dataset}: quality against cost")
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) -> None:
+    """Draw quality against cost on an axis; see `cost`.
+
+    Parameters
+    ----------
+    axis : Axes
+        Where. What it does not reach is drawn hollow on its rim.
+    results, dataset
+        What.
+    notes : bool
+        Whether labels say what is to be known of a model, and not its name alone.
+    """
+    metric = results.suite.datasets[dataset].rank_by
     found = {row: results.estimate(dataset, row, metric) for row in results.rows(dataset)}
     points = {
         row: (row.seconds, f.mean)
@@ -93,32 +131,34 @@ def cost(results: Results, dataset: str) -> Figure:
     fit_axis(axis, [mean for _, mean in points.values()], higher, frame=[*controls, *ends])
     for row, summary in found.items():
         style, mean = look(results.suite, row), summary.mean
-        note = _legend(row) + whereabouts(axis, mean)
-        note += ", not converged" if summary.converged < 1 else ""
+        outside = whereabouts(axis, mean)
+        note = legend_of(row, notes)
+        if notes:
+            note += outside + (", not converged" if summary.converged < 1 else "")
         if row.control and np.isfinite(mean):
-            axis.axhline(mean, color=GRAY, linestyle=style.dashes, label=f"control: {note}")
+            if outside and not notes:
+                continue  # a label alone would say nothing
+            axis.axhline(mean, color=GRAY, linestyle=style.dashes, label=note)
         elif row in points:
             if np.isfinite(summary.low):
                 bar = [[mean - summary.low], [summary.high - mean]]
                 axis.errorbar(row.seconds, mean, bar, fmt="none", ecolor=style.colour, capsize=2)
             axis.plot(row.seconds, mean, label=note, zorder=3, **style.point)
+            if outside:
+                rim = {"transform": axis.get_xaxis_transform(), "clip_on": False}
+                axis.plot(row.seconds, float("above" in outside), zorder=3,
+                          **{**style.point, "markerfacecolor": "white"}, **rim)  # fmt: skip
         elif not row.control:
             if row.apart:
-                note += f", timed on {row.machine}"
+                note += f", timed on {row.machine}" if notes else ""
             elif row.status == "ok":
-                note += ", no finite value"
+                note += ", no finite value" if notes else ""
             axis.plot([], [], label=note, **style.point)
     if front:
         axis.step(*zip(*front, strict=True), where="post", color="0.85", linewidth=5, zorder=0,
                   solid_capstyle="round", label="Pareto front")  # fmt: skip
-    axis.set(
-        xlabel=_SECONDS,
-        ylabel=quantity(metric).axis,
-        title=f"{dataset}: quality against cost",
-    )
+    axis.set_ylabel(_value_label(metric, notes))
     fit_cost_axis(axis)
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return figure
 
 
 def curves(results: Results, dataset: str) -> Figure:
@@ -132,22 +172,12 @@ def curves(results: Results, dataset: str) -> Figure:
     Figure
         Two panels with one legend.
     """
-    metric = results.suite.datasets[dataset].curve
-    rows = [row for row in results.rows(dataset) if row.model == "energy"]
-    followed = {row: _curve(results, dataset, row) for row in rows}
     figure = Figure(figsize=(10, 4.4))
     axes = figure.subplots(1, 2, sharey=True)
-    competing = [curve for row, curve in followed.items() if not row.control]
-    levels = [_ends(curve)[-1] for row, curve in followed.items() if row.control]
-    # Where curves start and end is to be seen, not how often they were measured between.
-    seen = [value for curve in competing for value in _ends(curve)]
-    fit_axis(axes[0], seen, bool(quantity(metric).higher_is_better), frame=levels)
     for axis, against in zip(axes, ("step", "seconds"), strict=True):
-        for row, curve in followed.items():
-            _draw_curve(axis, curve, against, row, look(results.suite, row).line)
-        fit_cost_axis(axis)
-    axes[0].set(xlabel="optimiser steps", ylabel=quantity(metric).axis)
-    axes[1].set(xlabel=_SECONDS)
+        draw_curves(axis, results, dataset, against)
+    axes[0].set(xlabel="optimiser steps")
+    axes[1].set(xlabel=_SECONDS, ylabel="")
     figure.suptitle(
         f"{dataset}: learning curves (line: median, band: range of replicates)", fontsize=9
     )
@@ -157,15 +187,55 @@ def curves(results: Results, dataset: str) -> Figure:
     return figure
 
 
-def _draw_curve(axis: Axes, curve: pd.DataFrame, against: str, row: Row, line: dict) -> None:
+def draw_curves(
+    axis: Axes, results: Results, dataset: str, against: str, notes: bool = True
+) -> None:
+    """Draw learning curves on an axis, against ``"step"`` or ``"seconds"``; see `curves`.
+
+    Parameters
+    ----------
+    axis, results, dataset, notes
+        As for `draw_cost`.
+    against : str
+        A column of the curves.
+    """
+    metric = results.suite.datasets[dataset].curve
+    rows = [row for row in results.rows(dataset) if row.model == "energy"]
+    followed = {row: _curve(results, dataset, row) for row in rows}
+    competing = [curve for row, curve in followed.items() if not row.control]
+    levels = [_ends(curve)[-1] for row, curve in followed.items() if row.control]
+    # Where curves start and end is to be seen, not how often they were measured between.
+    seen = [value for curve in competing for value in _ends(curve)]
+    fit_axis(axis, seen, bool(quantity(metric).higher_is_better), frame=levels)
+    for row, curve in followed.items():
+        _draw_curve(axis, curve, against, row, look(results.suite, row).line, notes)
+    axis.set_ylabel(_value_label(metric, notes))
+    fit_cost_axis(axis)
+
+
+def _value_label(metric: str, notes: bool) -> str:
+    """Name the axis of values; in short where panels are small."""
+    return quantity(metric).axis if notes else quantity(metric).head
+
+
+def _draw_curve(
+    axis: Axes, curve: pd.DataFrame, against: str, row: Row, line: dict, notes: bool
+) -> None:
     """Draw one method; a model that is measured once, untrained, is a level line."""
-    note = f"control: {_legend(row)}" if row.control else _legend(row)
+    note = legend_of(row, notes)
+
+    def told(text: str) -> str:
+        return note + text if notes else note
+
     if curve.empty or curve["step"].max() == 0:
-        if np.isfinite(level := curve["value"].median()):
+        level = curve["value"].median()
+        if np.isfinite(level) and not notes and whereabouts(axis, level):
+            return
+        if np.isfinite(level):
             axis.axhline(level, color=line["color"], linestyle=line["linestyle"], zorder=1,
-                         label=note + whereabouts(axis, level))  # fmt: skip
+                         label=told(whereabouts(axis, level)))  # fmt: skip
         elif not row.control:
-            axis.plot([], [], label=f"{note}, no curve" if row.status == "ok" else note, **line)
+            axis.plot([], [], label=told(", no curve" if row.status == "ok" else ""), **line)
         return
     if against == "seconds" and row.apart:
         return
@@ -174,15 +244,16 @@ def _draw_curve(axis: Axes, curve: pd.DataFrame, against: str, row: Row, line: d
         x=(against, "mean"), y=("value", "median"), low=("value", "min"), high=("value", "max")
     )
     measured = middle["y"].dropna()
-    note += whereabouts(axis, measured.iloc[-1]) if len(measured) else ", not finite"
-    axis.plot(middle["x"], middle["y"], label=note, **line)
+    end = whereabouts(axis, measured.iloc[-1]) if len(measured) else ", not finite"
+    axis.plot(middle["x"], middle["y"], label=told(end), **line)
     axis.fill_between(
         middle["x"], middle["low"], middle["high"], color=line["color"], alpha=0.15, linewidth=0
     )
     ended = {o.replicate for o in row.run.outcomes if o.status in FAILED}
     crossed = trained[trained["replicate"].isin(ended)].dropna(subset="value")
     last = crossed.groupby("replicate").last()
-    axis.plot(last[against], last["value"], "x", color=line["color"], markersize=9, zorder=4)
+    size = 2 * mpl.rcParams["lines.markersize"]
+    axis.plot(last[against], last["value"], "x", color=line["color"], markersize=size, zorder=4)
 
 
 def _curve(results: Results, dataset: str, row: Row) -> pd.DataFrame:
@@ -204,8 +275,21 @@ def _ends(curve: pd.DataFrame) -> list[float]:
     return [first.median(), last.min(), last.max(), last.median()]
 
 
-def _legend(row: Row) -> str:
-    return row.label if row.status == "ok" else f"{row.label}: {row.status}"
+def legend_of(row: Row, notes: bool) -> str:
+    """Name a model in a legend, and on demand how its training ended."""
+    name = f"control: {row.label}" if row.control else row.label
+    return f"{name}: {row.status}" if notes and row.status != "ok" else name
+
+
+def share_labels(axes: list[Axes], columns: int) -> None:
+    """Label an axis once where its neighbours say the same."""
+    for i, axis in enumerate(axes):
+        below = i + columns < len(axes)
+        if below and axes[i + columns].get_xlabel() == axis.get_xlabel():
+            axis.set_xlabel("")
+    for i in reversed(range(len(axes))):
+        if i % columns and axes[i].get_ylabel() == axes[i - 1].get_ylabel():
+            axes[i].set_ylabel("")
 
 
 def _pareto(points: list[tuple[float, float]], higher_is_better: bool) -> list[tuple]:

@@ -7,6 +7,7 @@ from ebm_bench.suite import Suite
 
 TABLE_ENDINGS = ("md", "tex", "csv")
 FIGURE_ENDINGS = ("png", "pdf", "svg")
+PAPER_ENDINGS = ("pdf", "svg")
 UNITS = ("steps", "seconds", "evaluations")  # in which methods may be given equal budgets
 
 
@@ -38,10 +39,27 @@ def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
     if has_diagram(suite):
         figures += [diagram_path(results, ending) for ending in FIGURE_ENDINGS]
     return {
-        "tables": [*tables, results / "tables" / "overall.txt"],
+        "tables": [*tables, macros_path(results), results / "tables" / "overall.txt"],
         "figures": figures,
         "page": [results / "leaderboard.html"],
     }
+
+
+def paper_outputs(suite: Suite, results: str | Path) -> list[Path]:
+    """List the figures for a paper, and the LaTeX that includes them."""
+    results = Path(results)
+    figures = [paper_path(results, name, e) for name in paper_names(suite) for e in PAPER_ENDINGS]
+    return [*figures, paper_path(results, "figures", "tex")]
+
+
+def paper_names(suite: Suite) -> list[str]:
+    """List the figures for a paper: of each dataset, then over all of them."""
+    names = [f"{name}-{kind}" for name in suite.datasets for kind in figure_kinds(suite, name)]
+    if len(suite.datasets) > 1:
+        names += ["cost", "curves-step", "curves-seconds"]
+    if sum("densities" in figure_kinds(suite, name) for name in suite.datasets) > 1:
+        names.append("densities")
+    return [*names, *(["critical-difference"] if has_diagram(suite) else [])]
 
 
 def table_names(suite: Suite) -> list[str]:
@@ -87,6 +105,16 @@ def estimation_outputs(results: str | Path) -> dict[str, list[Path]]:
 def table_path(results: Path, name: str, ending: str) -> Path:
     """Name the file of a table; see `table_names`."""
     return results / "tables" / f"{name}.{ending}"
+
+
+def macros_path(results: Path) -> Path:
+    """Name the file with a LaTeX macro for every number."""
+    return results / "tables" / "macros.tex"
+
+
+def paper_path(results: Path, name: str, ending: str) -> Path:
+    """Name the file of a figure for a paper; see `paper_names`."""
+    return results / "paper" / f"{name}.{ending}"
 
 
 def figure_path(results: Path, dataset: str, kind: str, ending: str) -> Path:

@@ -6,16 +6,20 @@ import textwrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from ebm_bench.report.results import Results, Row
-from ebm_bench.report.style import DENSITY, GRAY
+from ebm_bench.report.style import DENSITY, GRAY, SCREEN, SMALL, Style
 from ebm_bench.report.wording import number, quantity
 
 PANELS = 5  # side by side
+PAPER_PANELS = 7
 TILES = 6  # images along each side of a panel
 
 
-def densities(results: Results, dataset: str) -> Figure:
+def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     """Draw learned densities in two dimensions, on one colour scale.
 
     Controls come first, the best of them, which is the truth where it is known, before all;
@@ -27,6 +31,8 @@ def densities(results: Results, dataset: str) -> Figure:
         Whose pictures are drawn.
     dataset : str
         Of the suite.
+    style : Style
+        Which gives the width.
 
     Returns
     -------
@@ -39,27 +45,73 @@ def densities(results: Results, dataset: str) -> Figure:
     if all(density is None for density in drawn):
         return _nothing("densities")
     top = next((float(np.nanmax(d)) for d in drawn if d is not None), 1.0)
-    figure, axes = _panels(len(rows), sharex=True, sharey=True)
+    figure, axes = _panels(len(rows), style)
+    _label_the_rim(axes)
     image = None
     for axis, row, density in zip(axes, rows, drawn, strict=True):
-        axis.set_title(_title(results, dataset, row))
+        axis.set_title(_title(results, dataset, row, style))
         axis.grid(False)
-        axis.locator_params(nbins=4, integer=True)
         if density is None:
             _say(axis, "no density")
             continue
         box = [float(edge) for edge in results.pictures(dataset, row.method)["box"]]
-        image = axis.imshow(density, extent=box, origin="lower", vmin=0, vmax=top, cmap=DENSITY)
-    figure.supxlabel("$x_1$", fontsize=9)
-    figure.supylabel("$x_2$", fontsize=9)
+        image = _show(axis, density, box, top)
+    figure.supxlabel("$x_1$", fontsize="medium")
+    figure.supylabel("$x_2$", fontsize="medium")
     if image is not None:
         bar = figure.colorbar(image, ax=axes, extend="max", shrink=0.8, aspect=30, pad=0.01)
-        bar.set_label("density, one scale for all panels")
+        bar.set_label("density" if style.paper else "density, one scale for all panels")
         bar.outline.set_visible(False)
     return figure
 
 
-def samples(results: Results, dataset: str) -> Figure:
+def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
+    """Draw the densities of all models on several datasets, a column for each model.
+
+    Parameters
+    ----------
+    results : Results
+        Whose pictures are drawn.
+    datasets : list of str
+        In two dimensions, a line for each, with a colour scale of its own that ends at the
+        highest density of the best control, which is the truth where it is known.
+    width : float
+        Of the figure, in inches.
+    """
+    order = list(results.suite.methods)
+    lines = {name: _controls_first(results, name) for name in datasets}
+    places = {}
+    for rows in lines.values():
+        for row in rows:
+            key = (not row.control, order.index(row.method), row.model != "energy", row.label)
+            places.setdefault(row.label, key)
+    names = sorted(places, key=places.__getitem__)
+    tight = ConstrainedLayoutEngine(w_pad=0.005, h_pad=0.005, wspace=0.01, hspace=0.01)
+    height = width / (len(names) + 1) * len(datasets) + 0.55
+    figure = Figure(figsize=(width, height), layout=tight)
+    axes = figure.subplots(len(datasets), len(names), squeeze=False)
+    for line, (dataset, rows) in zip(axes, lines.items(), strict=True):
+        drawn = {row.label: _picture(results, dataset, row, "density") for row in rows}
+        top = next((float(np.nanmax(d)) for d in drawn.values() if d is not None), 1.0)
+        of = {row.label: row for row in rows}
+        for axis, name in zip(line, names, strict=True):
+            axis.set(xticks=[], yticks=[], aspect="equal")
+            axis.spines[:].set_visible(False)
+            axis.grid(False)
+            if drawn.get(name) is None:
+                axis.set(xlim=(-1, 1), ylim=(-1, 1))
+                axis.plot(0, 0, "x", color=GRAY)
+                continue
+            box = [float(x) for x in results.pictures(dataset, of[name].method)["box"]]
+            _show(axis, drawn[name], box, top)
+        line[0].set_ylabel(dataset.replace("_", "\n"), rotation=0, ha="right", va="center",
+                           fontsize=SMALL)  # fmt: skip
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(name, rotation=90, fontsize=SMALL)
+    return figure
+
+
+def samples(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     """Draw samples of images of every model, beside data.
 
     Returns
@@ -72,11 +124,11 @@ def samples(results: Results, dataset: str) -> Figure:
     data = next((p["data.samples"] for p in stored if "data.samples" in p), None)
     if not any(stored):
         return _nothing("samples")
-    figure, axes = _panels(1 + len(rows))
+    figure, axes = _panels(1 + len(rows), style)
     _tile(axes[0], data, "data", "no data")
     for axis, row in zip(axes[1:], rows, strict=True):
         images = _picture(results, dataset, row, "samples")
-        _tile(axis, images, _title(results, dataset, row), "no samples")
+        _tile(axis, images, _title(results, dataset, row, style), "no samples")
     return figure
 
 
@@ -90,31 +142,56 @@ def _picture(results: Results, dataset: str, row: Row, kind: str) -> np.ndarray 
     return array if array is not None and np.isfinite(array).any() else None
 
 
-def _title(results: Results, dataset: str, row: Row) -> str:
+def _title(results: Results, dataset: str, row: Row, style: Style) -> str:
     metric = results.suite.datasets[dataset].rank_by
-    name = f"control: {row.label}" if row.control else row.label
+    name = f"control: {row.label}" if row.control and not style.paper else row.label
     found = results.estimate(dataset, row, metric)
+    bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
+    if style.paper:
+        sign = "†" if row.status != "ok" or found.converged < 1 else ""
+        return f"{textwrap.shorten(name, 20, placeholder='…')}{sign}\n{bound}{number(found.mean)}"
     lines = [textwrap.shorten(name, 30, placeholder="…")]
     if np.isfinite(found.mean):
-        bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
         lines.append(f"{quantity(metric).label} {bound}{number(found.mean)}")
     lines += ["not converged"] if found.converged < 1 else []
     lines += textwrap.wrap(row.status, 24) if row.status != "ok" else []
     return "\n".join(lines)
 
 
-def _panels(n: int, **shared: bool) -> tuple[Figure, list[Axes]]:
-    """Make so many square panels, wrapped; axes that are shared are labelled on the rim."""
-    columns = min(n, PANELS)
+def _show(axis: Axes, density: np.ndarray, box: list[float], top: float) -> AxesImage:
+    return axis.imshow(density, extent=box, origin="lower", vmin=0, vmax=top, cmap=DENSITY,
+                       interpolation_stage="data")  # fmt: skip
+
+
+def _panels(n: int, style: Style) -> tuple[Figure, list[Axes]]:
+    """Make so many square panels, wrapped, without ticks."""
+    columns = min(n, PAPER_PANELS if style.paper else PANELS)
     rows = math.ceil(n / columns)
-    figure = Figure(figsize=(1.85 * columns + 0.7, 2.15 * rows + 0.3))
-    axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    size = (1.85 * columns + 0.7, 2.15 * rows + 0.3)
+    if style.paper:
+        columns = math.ceil(n / rows)  # no line is nearly empty
+        size = (style.text, (style.text / columns + 0.2) * rows)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04) if style.paper else "constrained"
+    figure = Figure(figsize=size, layout=layout)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[n:]:
         axis.remove()
-    for i, axis in enumerate(axes[:n]):
-        axis.set_aspect("equal")
-        axis.tick_params(labelbottom=i >= n - columns, labelleft=i % columns == 0)
+    for axis in axes[:n]:
+        axis.set(aspect="equal", xticks=[], yticks=[])
     return figure, axes[:n]
+
+
+def _label_the_rim(axes: list[Axes]) -> None:
+    """Give ticks to the panels without a neighbour on the left or below: all show one box."""
+    for axis in axes:
+        place = axis.get_subplotspec()
+        below = (place.rowspan.start + 1, place.colspan.start)
+        taken = {(a.get_subplotspec().rowspan.start, a.get_subplotspec().colspan.start)
+                 for a in axes}  # fmt: skip
+        if below not in taken:
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if place.is_first_col():
+            axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _tile(axis: Axes, images: np.ndarray | None, title: str, reason: str) -> None:

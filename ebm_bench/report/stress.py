@@ -1,5 +1,6 @@
 """The stress tests as one figure, a panel for each failure mode, and as a table."""
 
+import textwrap
 from itertools import cycle
 from pathlib import Path
 
@@ -14,19 +15,20 @@ from ebm_bench import theory
 from ebm_bench.errors import InputError
 from ebm_bench.records import replacing
 from ebm_bench.report import formats, statistics, tables
-from ebm_bench.report.figures import save
-from ebm_bench.report.files import FIGURE_ENDINGS, stress_outputs
+from ebm_bench.report.figures import save_as
+from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, paper_path, stress_outputs
 from ebm_bench.report.results import CONVERGED, Estimate
-from ebm_bench.report.style import GRAY, RC, Look, variant
+from ebm_bench.report.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
 from ebm_bench.report.wording import MISSING, quantity
 from ebm_bench.stress import VALUES, Panel, Stress
 
 COLUMNS = 3
+LETTERS = 34  # of a title over one of so many panels
 _THEORY = ((0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _RC = {**RC, "savefig.dpi": 110, "legend.fontsize": 7, "font.size": 8, "lines.markersize": 4}
 
 
-def build(stress: Stress, results: str | Path) -> list[Path]:
+def build(stress: Stress, results: str | Path, venue: str | None = None) -> list[Path]:
     """Draw the figure and write the tables.
 
     Parameters
@@ -35,11 +37,14 @@ def build(stress: Stress, results: str | Path) -> list[Path]:
         What was to be run.
     results : path
         Folder with a folder ``panels``, as `ebm_bench.stress.run` left them.
+    venue : str, optional
+        Draw the figures for a paper instead, one of all panels and one of each, in the folder
+        ``paper``.
 
     Returns
     -------
     list of Path
-        What was written, which is what `stress_outputs` announces.
+        What was written, which without a venue is what `stress_outputs` announces.
 
     Raises
     ------
@@ -47,17 +52,31 @@ def build(stress: Stress, results: str | Path) -> list[Path]:
         Where a panel has not been run, or cannot be read.
     """
     found = {name: summary(stress, name, Path(results, "panels")) for name in stress.panels}
-    written = stress_outputs(results)
-    with mpl.rc_context(_RC):
-        drawn = figure(stress, found)
-        for path in written[: len(FIGURE_ENDINGS)]:
-            save(drawn, path)
-            drawn.set_layout_engine("none")  # laid out once, by the first
+    figures, tables = [], []
+    for path in stress_outputs(results):
+        (figures if path.suffix[1:] in FIGURE_ENDINGS else tables).append(path)
+    if venue:
+        style = paper(venue)
+        with mpl.rc_context(style.rc):
+            names = list(stress.panels)
+            drawn = {"stress": figure(stress, found, names, style, style.text)}
+            for name in names:
+                drawn[f"stress-{name}"] = figure(stress, found, [name], style, style.column)
+            figures = [
+                path
+                for name, one in drawn.items()
+                for path in save_as(
+                    one, [paper_path(Path(results), name, e) for e in PAPER_ENDINGS]
+                )
+            ]
+    else:
+        with mpl.rc_context(_RC):
+            save_as(figure(stress, found, list(stress.panels)), figures)
     texts = (_markdown(stress, found), _latex(stress, found), _numbers(found))
-    for text, path in zip(texts, written[len(FIGURE_ENDINGS) :], strict=True):
+    for text, path in zip(texts, tables, strict=True):
         with replacing(path) as temporary:
             temporary.write_text(text)
-    return written
+    return [*figures, *tables]
 
 
 def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
@@ -89,13 +108,39 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(stress: Stress, found: dict[str, pd.DataFrame]) -> Figure:
-    """Draw a panel for each failure mode, a line for each method, and what theory says."""
-    rows = -(-len(stress.panels) // COLUMNS)
-    columns = min(COLUMNS, len(stress.panels))
-    drawn = Figure(figsize=(4.6 * columns, 4.1 * rows))
+def figure(
+    stress: Stress,
+    found: dict[str, pd.DataFrame],
+    names: list[str],
+    style: Style = SCREEN,
+    width: float | None = None,
+) -> Figure:
+    """Draw a panel for each failure mode, a line for each method, and what theory says.
+
+    Parameters
+    ----------
+    stress : Stress
+        What was to be run.
+    found : dict of str to DataFrame
+        As `summary` gives it, for each panel.
+    names : list of str
+        Of the panels to be drawn.
+    style : Style
+        Whether there is a title.
+    width : float, optional
+        In inches; by default as wide as panels need.
+    """
+    rows = -(-len(names) // COLUMNS)
+    columns = min(COLUMNS, len(names))
+    each = width / columns if width else 4.6
+    height = 4.1
+    if width:
+        # Under a panel stands its legend, in one column where panels are narrow.
+        lines = max(len(stress.panels[n].methods) + len(stress.panels[n].theory) for n in names)
+        height = 0.72 * each + 0.55 + 0.115 * (lines if columns > 1 else -(-lines // 2))
+    drawn = Figure(figsize=(each * columns, height * rows))
     axes = drawn.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(stress.panels) :]:
+    for axis in axes[len(names) :]:
         axis.set_axis_off()
     objectives = list(
         dict.fromkeys(
@@ -105,8 +150,14 @@ def figure(stress: Stress, found: dict[str, pd.DataFrame]) -> Figure:
             if not method.get("control")
         )
     )
-    for axis, (name, panel) in zip(axes, stress.panels.items(), strict=False):
-        _draw(axis, panel, found[name], objectives)
+    for axis, name in zip(axes, names, strict=False):
+        _draw(axis, stress.panels[name], found[name], objectives, style)
+    if style.paper:
+        for axis in axes[: len(names)] if columns > 1 else ():
+            axis.set_title(textwrap.fill(axis.get_title(), LETTERS))
+            axis.set_xlabel(textwrap.fill(axis.get_xlabel(), LETTERS))
+            axis.get_legend().set_ncols(1)
+        return drawn
     drawn.suptitle(
         f"{stress.title}\nmarkers: mean over replicates, bars: its 95 % interval\n"
         "lines without markers: theory; ×: replicates failed; open: below the axis",
@@ -115,14 +166,19 @@ def figure(stress: Stress, found: dict[str, pd.DataFrame]) -> Figure:
     return drawn
 
 
-def _draw(axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str]) -> None:
+def _draw(
+    axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str], style: Style
+) -> None:
     told = quantity(_measure(panel))
-    axis.set(title=panel.title, xlabel=panel.knob.label, ylabel=told.axis)
+    axis.set(title=panel.title, xlabel=panel.knob.label)
+    axis.set_ylabel(told.head if style.paper else told.axis)
     axis.set_xscale(panel.knob.scale)
     axis.set_yscale(panel.scale)
     axis.xaxis.set_major_locator(FixedLocator(panel.knob.values))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if style.paper and len(panel.knob.values) > 4:
+        axis.tick_params(axis="x", labelrotation=45)
     for (method, model), own in rows.groupby(["method", "model"], sort=False):
         label = method if model == "energy" else f"{method} ({model})"
         _draw_method(axis, own, _look(panel, method, model, objectives), label, panel.floor)
@@ -146,7 +202,10 @@ def _draw(axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str]) -
     if right:
         more = right.get_legend_handles_labels()
         handles, labels = handles + more[0], labels + more[1]
-    axis.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    below, size = (-0.26, SMALL) if style.paper else (-0.16, None)
+    axis.legend(
+        handles, labels, loc="upper center", bbox_to_anchor=(0.5, below), ncols=2, fontsize=size
+    )
 
 
 def _draw_method(

@@ -1,15 +1,16 @@
 """Tables as Markdown, LaTeX and CSV: of each dataset, over all of them, and of each two models."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ebm_bench.records import replacing
-from ebm_bench.report import statistics
+from ebm_bench.report import macros, statistics
 from ebm_bench.report.budgets import at_equal
-from ebm_bench.report.captions import caption, overall_caption, pairs_caption
-from ebm_bench.report.files import TABLE_ENDINGS, UNITS, table_path
+from ebm_bench.report.captions import caption, overall_caption, pairs_caption, paper_caption
+from ebm_bench.report.files import TABLE_ENDINGS, UNITS, macros_path, table_path
 from ebm_bench.report.formats import latex, markdown
 from ebm_bench.report.results import Difference, Estimate, Results, Row, label
 from ebm_bench.report.wording import (
@@ -38,18 +39,22 @@ def write(results: Results, folder: Path) -> list[Path]:
         In the order of `outputs`.
     """
     written = []
-    for view in (results, *(at_equal(results, unit) for unit in UNITS)):
+    views = [results, *(at_equal(results, unit) for unit in UNITS)]
+    for view in views:
         end = f"-{view.unit}" if view.unit else ""
         for name in view.suite.datasets:
             shown, exact = dataset_table(view, name), dataset_numbers(view, name)
-            written += _write(view, folder, name + end, shown, exact, caption(view, name))
+            tex = dataset_latex(view, name, name + end)
+            written += _write(view, folder, name + end, shown, exact, caption(view, name), tex)
         shown, exact = overall_table(view), overall_numbers(view)
-        written += _write(view, folder, f"overall{end}", shown, exact, overall_caption(view))
+        tex = overall_latex(view, f"overall{end}")
+        written += _write(view, folder, f"overall{end}", shown, exact, overall_caption(view), tex)
     for name in results.suite.datasets:
         shown, exact = pairs_table(results, name), results.comparisons[name]
-        written += _write(
-            results, folder, f"{name}-pairs", shown, exact, pairs_caption(results, name)
-        )
+        told = pairs_caption(results, name)
+        tex = latex(shown, told, _label(results, f"{name}-pairs"), keys=2)
+        written += _write(results, folder, f"{name}-pairs", shown, exact, told, tex)
+    written.append(_save(macros.render(views), macros_path(folder)))
     table = overall_table(results)
     terminal = table.to_markdown(index=False, tablefmt="simple", disable_numparse=True)
     return [*written, _save(terminal + "\n", table_path(folder, "overall", "txt"))]
@@ -91,6 +96,62 @@ def dataset_table(results: Results, dataset: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def dataset_latex(results: Results, dataset: str, name: str) -> str:
+    """Write a dataset's table for a paper: best and ties in bold, in the order of ranks."""
+    metrics, rows = by_criterion(results, dataset), results.rows(dataset)
+    views = {m: results if m == metrics[0] else results.ranked_by(m) for m in metrics}
+    best = {
+        m: {(row.method, row.model) for row in view.rows(dataset) if row.best}
+        for m, view in views.items()
+    }
+    lines, bold = [], []
+    for row in rows:
+        found = [results.estimate(dataset, row, m) for m in metrics]
+        main, cost = found[0], row.run.cost if row.run else None
+        shown = [_narrow(f, m) for f, m in zip(found, metrics, strict=True)]
+        lines.append(
+            [
+                row.label,
+                *shown,
+                str(main.n) if main.n == main.replicates else f"{main.n} of {main.replicates}",
+                number(row.seconds),
+                count(cost.energy_evaluations) if cost else MISSING,
+                row.status,
+            ]
+        )
+        bold.append(
+            [
+                quantity(m).higher_is_better is not None
+                and (row.method, row.model) in best[m]
+                and not f.converged < 1
+                for f, m in zip(found, metrics, strict=True)
+            ]
+        )
+    heads = [quantity(m).head for m in metrics]
+    columns = ["Method", *heads, "n", "Training [s]", "Evaluations", "Status"]
+    table = pd.DataFrame(lines, columns=columns)
+    if (table["Status"] == "ok").all():
+        table = table.drop(columns="Status")
+    marked = np.zeros(table.shape, bool)
+    marked[:, 1 : 1 + len(metrics)] = bold
+    controls = [row.control for row in rows]
+    apart = controls.index(True) if True in controls[1:] else None
+    told = paper_caption(results, dataset)
+    return latex(table, told, _label(results, name), marked, apart=apart)
+
+
+def _narrow(found: Estimate, metric: str) -> str:
+    """Write a summary as ``mean ± half the interval`` where that says it all."""
+    below, above = found.mean - found.low, found.high - found.mean
+    told = notes(replace(found, n=found.replicates)) if found.n else ""
+    text = value(found, metric)
+    if "[" in text and np.isclose(below, above):
+        mean = text.split(" [")[0]
+        decimals = len(mean.partition(".")[2]) if "e" not in mean else None
+        text = f"{mean} ± {number((above + below) / 2, decimals)}"
+    return text + (f" ({told})" if told else "")
 
 
 def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
@@ -159,6 +220,18 @@ def overall_table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Method", "Average rank", "Datasets", *places])
 
 
+def overall_latex(results: Results, name: str) -> str:
+    """Write the ranks on all datasets for a paper: what is best on a dataset in bold."""
+    table = overall_table(results)
+    best = {d: {row.label for row in results.rows(d) if row.best} for d in results.suite.datasets}
+    marked = np.zeros(table.shape, bool)
+    for j, column in enumerate(table.columns):
+        marked[:, j] = table["Method"].isin(best.get(column, set()))
+    shown = table.replace(regex={r" ≈$": ""})
+    told = f"{overall_caption(results, '')} Bold: the best of a dataset, and what ties with it."
+    return latex(shown, told, _label(results, name), marked)
+
+
 def overall_numbers(results: Results) -> pd.DataFrame:
     """Lay out the ranks on all datasets as numbers, with their average."""
     ranks = dict.fromkeys(results.suite.datasets, "Int64")
@@ -184,12 +257,17 @@ def pairs_table(results: Results, dataset: str) -> pd.DataFrame:
 
 
 def texts(
-    results: Results, name: str, shown: pd.DataFrame, exact: pd.DataFrame, caption: str
+    results: Results,
+    name: str,
+    shown: pd.DataFrame,
+    exact: pd.DataFrame,
+    caption: str,
+    tex: str | None = None,
 ) -> dict[str, str]:
-    """Write a table in all formats, by their endings."""
+    """Write a table in all formats, by their endings; LaTeX may be laid out in a way of its own."""
     return {
         "md": markdown(shown, caption),
-        "tex": latex(shown, caption, f"tab:{results.suite.name}-{name}"),
+        "tex": tex or latex(shown, caption, _label(results, name)),
         "csv": exact.to_csv(index=False),
     }
 
@@ -238,10 +316,15 @@ def _write(
     shown: pd.DataFrame,
     exact: pd.DataFrame,
     caption: str,
+    tex: str,
 ) -> list[Path]:
     """Write a table in all formats."""
-    found = texts(results, name, shown, exact, caption)
+    found = texts(results, name, shown, exact, caption, tex)
     return [_save(found[kind], table_path(folder, name, kind)) for kind in TABLE_ENDINGS]
+
+
+def _label(results: Results, name: str) -> str:
+    return f"tab:{results.suite.name}-{name}"
 
 
 def _save(text: str, path: Path) -> Path:

@@ -152,25 +152,115 @@ def test_markdown_has_one_line_a_row(results):
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(table)
 
 
-def test_latex_is_balanced_and_escaped(results):
-    table = tables.dataset_table(results, "plane")
-    text = formats.latex(table, captions.caption(results, "plane"), "tab:x")
-    for name in ("table", "tabular"):
-        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
+def balanced(text):
+    """Whether environments, braces and formulas are closed, and lines have equal columns."""
+    for name in re.findall(r"\\begin\{([a-z*]+)\}", text):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}")
     bare = re.sub(r"\\[\\{}%&_$#]", "", text)
+    bare = "\n".join(line for line in bare.splitlines() if not line.startswith("%"))
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
-    assert r"slow\_100" in text
     assert text.isascii()
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 8
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {table.shape[1] - 1}
-    assert all("_" not in re.sub(r"\\_", "", row) for row in rows)
-    assert body.count(r"\midrule") == 2  # under the head and above the controls
+    counts = []
+    for part in re.split(r"\\begin\{(?:tabular|longtable)\}", text)[1:]:
+        columns = re.match(r"\{@\{\}(l+)@\{\}\}", part)[1]
+        body = part[part.index(r"\toprule") : part.index(r"\bottomrule")]
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}
+        assert all("_" not in re.sub(r"\\_", "", row) for row in rows)
+        counts.append(len(rows))
+    return counts
 
 
-@pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞<χ²"))
+def bold(text):
+    """What is bold in each cell after the first, by that one, over all parts of a table."""
+    found = {}
+    for line in text.splitlines():
+        if " & " in line:
+            name, *cells = line.split(" & ")
+            bolds = [re.findall(r"\\textbf\{(.*?)\}", cell) for cell in cells]
+            found.setdefault(name, []).extend(bolds)
+    return found
+
+
+def test_latex_is_balanced_and_escaped(results):
+    text = tables.dataset_latex(results, "plane", "x")
+    assert r"slow\_100" in text
+    assert r"\label{tab:small-x}" in text
+    assert "resizebox" not in text
+    parts = balanced(text)
+    assert set(parts) == {8}  # a head and seven models
+    assert text.count(r"\midrule") == 2 * len(parts)  # under the head and above the controls
+
+
+def test_the_best_and_what_ties_with_it_are_bold(results):
+    rows = bold(tables.dataset_latex(results, "plane", "x"))
+    kl = {name: cells[0] for name, cells in rows.items() if name != "Method"}
+    assert all(kl[name] for name in ("winner", "equal"))
+    assert not any(kl[name] for name in (r"slow\_100", "truth", r"gaussian\_fit"))
+    auroc = {name: cells[1] for name, cells in rows.items()}
+    assert auroc["winner"]
+    assert not auroc[r"slow\_100"]
+
+
+def test_what_did_not_converge_is_not_bold(add_part):
+    results = add_part("plane", "winner", "kl", "converged", lambda r: 0.0)
+    rows = bold(tables.dataset_latex(results, "plane", "x"))
+    assert not rows["winner"][0]
+    assert rows["equal"][0]
+
+
+def test_intervals_of_a_paper_are_those_of_the_table(results):
+    text = tables.dataset_latex(results, "plane", "x")
+    row = next(r for r in results.rows("plane") if r.label == "slow_100")
+    found = results.estimate("plane", row, "kl")
+    line = next(x for x in text.splitlines() if x.startswith(r"slow\_100 & "))
+    half = float(re.search(r"\$\\pm\$ ([\d.]+)", line)[1])
+    assert half == pytest.approx(found.high - found.mean, rel=0.02)
+    assert "n = 6 replicates" in text
+    assert "1000 steps of 256 points" in text
+    assert "Ordered by KL" in text
+
+
+def test_wide_tables_are_cut_and_long_ones_broken():
+    wide = pd.DataFrame(
+        {"Method": ["a", "b"], **{f"metric {i}": ["0.123456"] * 2 for i in range(20)}}
+    )
+    text = formats.latex(wide, "", "tab:x")
+    assert len(balanced(text)) > 1
+    assert text.count("a & ") == len(balanced(text))
+    long = pd.DataFrame({"Method": [str(i) for i in range(formats.LONG + 1)], "n": "3"})
+    text = formats.latex(long, "", "tab:x")
+    assert "longtable" in text
+    balanced(text)
+    many = pd.concat([wide] * 20)
+    text = formats.latex(many, "A caption.", "tab:x")
+    assert text.count(r"\end{table*}") == len(balanced(text)) > 1
+    assert text.count("A caption.") == 1
+
+
+def test_overall_in_bold(results):
+    text = tables.overall_latex(results, "overall")
+    balanced(text)
+    rows = bold(text)
+    assert rows["winner"][2] == ["1"] or rows["equal"][2] == ["1"]
+    assert not any(rows[r"slow\_100"])
+    assert "approx" not in text.split("tabular")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("1.20e−5", r"1.20$\times10^{-5}$"),
+        ("3.74e6 [−1.0e5, 2]", r"3.74$\times10^{6}$ {\scriptsize [$-$1.0$\times10^{5}$, 2]}"),
+        ("0.2 ± 0.1 (2 of 3)", r"0.2 {\scriptsize $\pm$ 0.1} (2 of 3)"),
+    ],
+)
+def test_numbers_in_latex(text, written):
+    assert formats.cell(text) == written
+
+
+@pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞<χ²±†"))
 def test_latex_escapes(sign):
     assert formats.escape(sign) != sign
     assert formats.escape(sign).isascii()
