@@ -58,6 +58,7 @@ def paper_caption(results: Results, dataset: str) -> str:
                 "(5 %, corrected for all pairs by Holm); not what did not converge. "
                 "Below the rule: controls. Training: seconds of all replicates together; "
                 "evaluations of the energy: of one.",
+                _machines(results, dataset),
             ],
         )
     )

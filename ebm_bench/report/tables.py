@@ -116,7 +116,7 @@ def dataset_latex(results: Results, dataset: str, name: str) -> str:
                 row.label,
                 *shown,
                 str(main.n) if main.n == main.replicates else f"{main.n} of {main.replicates}",
-                number(row.seconds),
+                row.training,
                 count(cost.energy_evaluations) if cost else MISSING,
                 row.status,
             ]

@@ -10,6 +10,7 @@ import pytest
 from conftest import make_suite, make_up_names
 from PIL import Image
 
+from ebm_bench import report
 from ebm_bench.report import leaderboard, loading
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -333,6 +334,26 @@ def test_the_scatter_shows_intervals_and_the_pareto_front(visit):
     page.locator("#curves-plot").scroll_into_view_if_needed()
     page.wait_for_selector("#curves-plot .main-svg")
     assert "energy evaluations" not in page.locator("#curves-plot").text_content()
+
+
+def test_seconds_of_another_machine_are_told_and_not_drawn(visit, suite, folder, change):
+    def move(record):
+        record["provenance"]["machine"] = "Another processor"
+
+    change("plane", "equal", "run.json", move)
+    report.build(suite, "suite.yaml", folder)
+    page = visit("data=plane", path=folder / "leaderboard.html")
+    assert "61.0 (M2)" in page.locator("#table tr", has_text="equal").inner_text()
+
+    def drawn(plot):
+        page.locator(f"#{plot}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{plot} .main-svg")
+        return set(page.evaluate(f"document.getElementById('{plot}').data.map((d) => d.name)"))
+
+    assert "winner" in drawn("cost-plot") - {"equal"} == drawn("cost-plot")
+    assert {"winner", "equal"} <= drawn("curves-plot")
+    page.select_option("[name=against]", "seconds")
+    assert "winner" in drawn("curves-plot") - {"equal"} == drawn("curves-plot")
 
 
 @pytest.mark.parametrize("fragment", ["", "data=plane", "data=plane&open=winner",
