@@ -124,10 +124,9 @@ def test_every_column_sorts_and_controls_stay_beneath(visit):
         order = head.get_attribute("aria-sort")
         assert order in ("ascending", "descending")
         assert set(methods(page)[-2:]) == {"truth", "gaussian_fit"}
-        values = [
-            float(v) for v in page.locator(f"#table tr:not(.control) > :nth-child({i + 1})[data-order]")
-            .evaluate_all("cells => cells.map(cell => cell.dataset.order)") if i and v
-        ]  # fmt: skip
+        cells = page.locator(f"#table tr:not(.control) > :nth-child({i + 1})[data-order]")
+        orders = cells.evaluate_all("cells => cells.map((cell) => cell.dataset.order)")
+        values = [float(order) for order in orders if i and order]
         assert values == sorted(values, reverse=order == "descending")
     assert page.locator("#table [aria-sort]").count() == 1
 
@@ -182,7 +181,8 @@ def test_a_method_is_told_in_full(visit):
     assert dialog.locator("table[role], table").count() >= 2
     assert dialog.locator("caption", has_text="Every replicate of unlucky").count() == 1
     assert page.locator(".pictures img").evaluate_all(
-        "images => Promise.all(images.map(i => i.decode())).then(() => images.map(i => i.naturalWidth))"
+        """images => Promise.all(images.map((image) => image.decode()))
+          .then(() => images.map((image) => image.naturalWidth))"""
     ) == [128, 128]
     dialog.locator("#method-steps").scroll_into_view_if_needed()
     page.wait_for_selector("#method-steps .main-svg")
@@ -339,7 +339,8 @@ def test_the_scatter_shows_intervals_and_the_pareto_front(visit):
         page.locator("#cost-plot").scroll_into_view_if_needed()
         page.wait_for_selector("#cost-plot .main-svg")
         return page.evaluate(
-            "document.getElementById('cost-plot').data.map(({name, x, error_y}) => [name, x[0], !!error_y])"
+            """document.getElementById('cost-plot').data
+              .map(({name, x, error_y}) => [name, x[0], !!error_y])"""
         )
 
     found = {name: (x, bar) for name, x, bar in traces()}
@@ -354,8 +355,11 @@ def test_the_scatter_shows_intervals_and_the_pareto_front(visit):
     assert "energy evaluations" not in page.locator("#curves-plot").text_content()
 
 
-@pytest.mark.parametrize("fragment", ["", "data=plane", "data=plane&open=winner",
-                                      "data=plane&compare=winner,equal,unlucky&show=compare"])  # fmt: skip
+METHOD = "data=plane&open=winner"
+COMPARISON = "data=plane&compare=winner,equal,unlucky&show=compare"
+
+
+@pytest.mark.parametrize("fragment", ["", "data=plane", METHOD, COMPARISON])
 def test_a_phone_scrolls_down_alone(visit, fragment):
     page = visit(fragment, width=390, height=844, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -365,8 +369,9 @@ def test_a_phone_scrolls_down_alone(visit, fragment):
 
 
 CONTRAST = """selectors => {
-  const channel = (c) => (c /= 255, c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const light = (rgb) => 0.2126 * channel(rgb[0]) + 0.7152 * channel(rgb[1]) + 0.0722 * channel(rgb[2]);
+  const channel = (c) => (c <= 10 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+  const weights = [0.2126, 0.7152, 0.0722];
+  const light = (rgb) => weights.reduce((sum, weight, i) => sum + weight * channel(rgb[i]), 0);
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const back = (element) => {
     for (; element; element = element.parentElement) {
@@ -375,14 +380,18 @@ CONTRAST = """selectors => {
     }
     return [255, 255, 255];
   };
-  return selectors.flatMap((selector) => [...document.querySelectorAll(selector)].slice(0, 4).map((element) => {
+  const contrast = (element) => {
     const [a, b] = [light(numbers(getComputedStyle(element).color)), light(back(element))];
-    return [selector, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
-  }));
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
+  const found = (selector) => [...document.querySelectorAll(selector)].slice(0, 9);
+  return selectors.flatMap((selector) => found(selector).map((e) => [selector, contrast(e)]));
 }"""
-TEXTS = ["h1", ".soft", "nav a", "nav a[aria-current]", "#meaning", ".hint", "#lead", ".alarm", "thead th",
-         "thead small", "tr.best td", "tr.best small", "tr.best .link", "tr.control small", "tr.control .link",
-         "button", "select", "figcaption", "button.main"]  # fmt: skip
+TEXTS = [
+    "h1", ".soft", "nav a", "nav a[aria-current]", "#meaning", ".hint", "#lead", ".alarm",
+    "thead th", "thead small", "tr.best td", "tr.best small", "tr.best .link",
+    "tr.control small", "tr.control .link", "button", "select", "figcaption", "button.main",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
