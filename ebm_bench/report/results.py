@@ -9,6 +9,7 @@ import pandas as pd
 
 from ebm_bench.records import Run
 from ebm_bench.report import statistics
+from ebm_bench.report.omnibus import Omnibus, over_datasets
 from ebm_bench.report.wording import ending, quantity
 from ebm_bench.suite import Suite
 
@@ -170,6 +171,16 @@ class Results:
     def comparisons(self) -> dict[str, pd.DataFrame]:
         """See `statistics.compare`, for each dataset by its own criterion."""
         return {name: statistics.compare(*self._criterion(name)) for name in self.suite.datasets}
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        """See `statistics.overall`."""
+        return statistics.overall(self.rankings)
+
+    @cached_property
+    def omnibus(self) -> Omnibus | None:
+        """See `over_datasets`."""
+        return over_datasets(self.rankings)
 
     @property
     def controls(self) -> list[str]:

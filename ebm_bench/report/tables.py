@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import replacing
-from ebm_bench.report import statistics
 from ebm_bench.report.budgets import at_equal
 from ebm_bench.report.captions import caption, overall_caption, pairs_caption
 from ebm_bench.report.files import TABLE_ENDINGS, UNITS, table_path
@@ -138,7 +137,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
 
 def overall_table(results: Results) -> pd.DataFrame:
     """Lay out the ranks on all datasets as text, with their average."""
-    table = statistics.overall(results.rankings)
+    table = results.overall
     places = {
         dataset: {(row.method, row.model): row.place for row in results.rows(dataset)}
         for dataset in results.suite.datasets
@@ -161,7 +160,7 @@ def overall_table(results: Results) -> pd.DataFrame:
 def overall_numbers(results: Results) -> pd.DataFrame:
     """Lay out the ranks on all datasets as numbers, with their average."""
     ranks = dict.fromkeys(results.suite.datasets, "Int64")
-    return statistics.overall(results.rankings).astype(ranks)
+    return results.overall.astype(ranks)
 
 
 def pairs_table(results: Results, dataset: str) -> pd.DataFrame:
