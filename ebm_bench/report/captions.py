@@ -1,7 +1,7 @@
 """What stands above the tables: how they were made and how to read them."""
 
 from ebm_bench.report import statistics
-from ebm_bench.report.omnibus import Omnibus, over_datasets
+from ebm_bench.report.omnibus import Omnibus
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.wording import WORDS, amount, probability, quantity
 
@@ -136,7 +136,7 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
     suite = results.suite
     by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
     equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
-    found = over_datasets(results.rankings)
+    found = results.omnibus
     limits = ", ".join(
         f"{name} at {amount(limit.amount, results.unit)}" for name, limit in results.limits.items()
     )
