@@ -77,11 +77,11 @@ def auroc(inside: Tensor, outside: Tensor) -> Tensor:
 
 def _others(dataset, n: int, streams: Streams) -> Tensor:
     """Draw held-out images of all other image sets, as dequantised pixels of this size."""
-    names = [
-        name
-        for name, entry in registry.entries("datasets").items()
-        if entry.attributes.get("kind") == "image" and name != dataset.name
-    ]
+    names = sorted(
+        entry.name
+        for entry in registry.packaged("datasets")  # whatever else is installed
+        if entry.attributes.get("kind") == "image" and entry.name != dataset.name
+    )
     counts = [n // len(names) + (i < n % len(names)) for i in range(len(names))]
     sets = [
         _fit(source.to_pixels(source.sample(count, streams.child(name), split="test")), dataset)

@@ -1,10 +1,10 @@
 """Fetch and verify data sets; densities need no data."""
 
-IMAGE_SETS = [
-    name
-    for name, entry in registry.entries("datasets").items()
+IMAGE_SETS = sorted(
+    entry.name
+    for entry in registry.packaged("datasets")
     if entry.attributes.get("kind") == "image"
-]
+)
 STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
 
 
