@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
-from ebm_bench import __version__, estimation_suite, registry, suite
+from ebm_bench import __version__, challenge, estimation_suite, registry, skeletons, suite
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.report import files as report_files
 
@@ -102,8 +102,33 @@ def list_names(
 
 
 @app.command()
-def check(path: Annotated[Path, typer.Argument(metavar="SUITE")]) -> None:
-    """Check a suite and show what it would run."""
+def check(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite (.yaml) or plugin (.py).")],
+) -> None:
+    """Check a suite and show what it would run, or check what a plugin adds.
+
+    Plugins are checked by the contract of their family; each failure is explained, and ends with
+    exit code 1.
+    """
+    if path.suffix == ".py":
+        _check_plugin(path)
+    else:
+        _check_suite(path)
+
+
+def _check_plugin(path: Path) -> None:
+    registry.load(path)  # before torch is imported, which takes time
+    _start_work(1)
+    from ebm_bench.contracts import plugins
+
+    found = plugins.examine(path)
+    for examination in found:
+        typer.echo("\n".join(examination.lines))
+    if not all(examination.holds for examination in found):
+        raise typer.Exit(1)
+
+
+def _check_suite(path: Path) -> None:
     checked = suite.load(path)
     jobs = checked.jobs()
     typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
@@ -116,6 +141,64 @@ def check(path: Annotated[Path, typer.Argument(metavar="SUITE")]) -> None:
         f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: "
         f"{runs} runs in {len(jobs)} jobs"
     )
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(skeletons.KINDS)}.")],
+    name: Annotated[str, typer.Argument(help="Words in small letters that are joined by _.")],
+) -> None:
+    """Write a commented file to begin with, which works as it stands."""
+    path = skeletons.write(kind, name)
+    typer.echo(f"{path}: {kind} {name}; edit it, then\n  ebm-bench check {path}")
+    typer.echo(f"  ebm-bench run --plugin {path} --suite toy --datasets eight_gaussians,two_moons")
+
+
+@app.command("run")
+def run_plugin(
+    plugin: Annotated[Path, typer.Option(help="Python file with the method.")],
+    given: Annotated[str, typer.Option("--suite", help="File of a suite, or its name.")],
+    datasets: Annotated[
+        str, typer.Option(help="Datasets of the suite, joined by commas. [default: all]")
+    ] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option(help="key=value; may be repeated. [default: defaults]")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Records of the suite's methods. [default: results/reference/SUITE]"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results. [default: results/PLUGIN/SUITE]")
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Put a method of your own beside the reference records of a suite.
+
+    The plugin's methods are trained and measured with the suite's budget, seeds and metrics; those
+    of the suite are not run again. A dataset, energy, metric or sampler needs other runs: for it
+    a suite is written, with what it costs to run it.
+    """
+    entries = registry.load(plugin)
+    path, names = challenge.find_suite(given), [name for name in datasets.split(",") if name]
+    if not any(entry.family in challenge.RUN for entry in entries):
+        file, told = challenge.offer(plugin, path, names, reference)
+        typer.echo(f"{plugin} adds no method, so that the reference cannot be kept: {told}.")
+        typer.echo(f"The suite for it is {file}; look at it, then\n  make run SUITE={file}")
+        return
+    chosen = challenge.read_settings(settings or [])
+    prepared = challenge.prepare(plugin, path, names, chosen, reference, out)
+    _start_work(threads)
+    from ebm_bench import devices, report
+
+    with devices.claim(device) as claimed:
+        challenge.run(prepared, claimed)
+    typer.echo("\n".join(challenge.ranks(prepared)))
+    if prepared.suite.tuned:
+        typer.echo("The other methods are tuned; yours has the suite's learning rate.")
+    view = report.outputs(prepared.suite, prepared.out)
+    typer.echo(f"The leaderboard: {view['page'][0]}; the suite with your method: {prepared.path}")
 
 
 @app.command()
@@ -232,7 +315,7 @@ def tune(
 @app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
     """Unite the records of all runs into tables; what is missing is named."""
-    from ebm_bench import records
+    from ebm_bench import collecting
 
     chosen = suite.load(path)
     folders = {
@@ -247,13 +330,78 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
-    tables = dict(zip(("values", "curves"), records.collect(present), strict=True))
-    for name, table in tables.items():
-        with records.replacing(results / "records" / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary)
-        with records.replacing(results / "records" / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+    collecting.collect(present).write(results / "records")
+    collecting.keep_suite(chosen, path, results / "records")
     typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Results folders, folders of records, or a table in such a folder."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Results folder of the united records.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference up to which values are the same.")
+    ] = 1e-2,
+) -> None:
+    """Unite the records of several people or machines, where they agree.
+
+    A run that several have is kept once. Records that disagree, or mix versions, are named and
+    refused, and nothing is written.
+    """
+    from ebm_bench import merging
+
+    merged = merging.merge(sources, tolerance)
+    merged.write(out)
+    typer.echo(merged.summary(out))
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION", help="Results folder with records and weights.")
+    ],
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+    ] = None,
+    replicate: Annotated[
+        int | None,
+        typer.Option(min=0, help="To be trained again. [default: the first that ended well]"),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference up to which numbers are the same.")
+    ] = 1e-2,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file to write every number to.")
+    ] = None,
+    run_plugin: Annotated[
+        bool, typer.Option("--run-plugin", help="Execute plugins that came with it.")
+    ] = False,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Measure submitted weights again, train one replicate again, and say which numbers hold.
+
+    Trained again is one replicate of the chosen run whose training took least. The exit code
+    is 1 where a number does not hold.
+    """
+    _start_work(threads)
+    from ebm_bench import devices, records, verifying
+
+    submission = verifying.load(folder, dataset or (), method or (), run_plugin)
+    with devices.claim(device) as claimed:
+        checks = verifying.verify(submission, claimed, tolerance, replicate)
+    if out:
+        with records.replacing(out) as temporary:
+            verifying.table(checks).to_csv(temporary, index=False)
+    typer.echo(verifying.summary(checks))
+    if not all(check.holds for check in checks):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What a run leaves: one JSON per run, and one tidy table over all of them.
+"""What a run leaves: its records, one JSON each.
 
 Files are written under a temporary name and moved into place, so that no reader ever meets
 half a file.
@@ -6,7 +6,6 @@ half a file.
 
 import json
 import os
-from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,6 +80,12 @@ class Provenance(_Record):
     threads: int
     machine: str
     date: str
+
+    @property
+    def hardware(self) -> str:
+        """What the work was timed on; seconds of other hardware do not compare with it."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.machine} ({self.device.partition(':')[0]}, {threads})"
 
 
 class Run(_Record):
@@ -236,73 +241,3 @@ def read(kind: type[BaseModel], path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValidationError, ValueError) as error:
         raise InputError(f"{path}: not a {kind.__name__} record: {error}") from None
-
-
-def collect(folders: Iterable[str | Path]):
-    """Unite the records of runs into tidy tables.
-
-    Parameters
-    ----------
-    folders : iterable of path
-        Each with ``run.json`` and, where it was evaluated, ``evaluation.json``.
-
-    Returns
-    -------
-    values, curves : pandas.DataFrame
-        One row per metric, model and replicate; one row per point of a learning curve.
-
-    Raises
-    ------
-    InputError
-        Where versions of the suite, a dataset or a metric differ between records.
-    """
-    import pandas as pd
-
-    values: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
-    for folder in map(Path, folders):
-        run: Run = read(Run, folder / "run.json")
-        about = {
-            **run.model_dump(exclude={"outcomes", "cost", "curve", "provenance", "fingerprint"}),
-            **{
-                key: json.dumps(getattr(run, key), sort_keys=True)
-                for key in ("settings", "energy", "budget")
-            },
-        }
-        outcomes = {o.replicate: o.model_dump() for o in run.outcomes}
-        cost, provenance = run.cost.model_dump(), run.provenance.model_dump()
-        curves += [{**about, **point.model_dump()} for point in run.curve]
-        found = _measured(run, folder / "evaluation.json")
-        values += [
-            {**about, **outcomes[v.replicate], **v.model_dump(), **cost, **provenance}
-            for v in found
-        ]
-    table, curve_table = pd.DataFrame(values), pd.DataFrame(curves)
-    _refuse_mixed(table, curve_table)
-    return table, curve_table
-
-
-def _measured(run: Run, path: Path) -> list[Value]:
-    """Read what was measured of this very run; an older run's evaluation does not count."""
-    if not path.exists():
-        return []
-    evaluation: Evaluation = read(Evaluation, path)
-    return evaluation.values if evaluation.fingerprint == run.fingerprint else []
-
-
-def _refuse_mixed(values, curves) -> None:
-    for table, version, key in (
-        (curves, "suite_version", "suite"),
-        (curves, "dataset_version", "dataset"),
-        (values, "metric_version", "metric"),
-    ):
-        if table.empty:
-            continue
-        mixed = table.groupby(key)[version].nunique()
-        for name in mixed[mixed > 1].index:
-            found = table[table[key] == name].groupby(version)["method"].unique()
-            listed = "; ".join(f"version {v}: {', '.join(m)}" for v, m in found.items())
-            raise InputError(
-                f"records mix versions of {key} '{name}' ({listed}). "
-                "Run the older ones again, or report them apart"
-            )

@@ -1,35 +1,35 @@
 """Names of everything that can be chosen: read from the source, imported only when made.
 
 A class becomes available under the snake_case of its name by carrying ``@register`` in a
-file of its family's folder. Names, settings and summaries are read from the syntax tree,
-so that listing them and validating a suite never imports torch.
+file of its family's folder, in a plugin (a file that `load` is given), or in an installed
+module that the entry point group ``ebm_bench.plugins`` names. Names, settings and summaries are
+read from the syntax tree, so that listing them and validating a suite never imports torch.
 """
 
-import ast
+import hashlib
 import importlib
-import re
-import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
+import importlib.machinery
+import importlib.util
+import sys
+import traceback
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
-import annotated_types
-import pydantic
-
+from ebm_bench import declarations
+from ebm_bench.declarations import Entry
 from ebm_bench.errors import InputError, unknown
 
 T = TypeVar("T")
 
-FAMILIES = ("datasets", "energies", "noise", "objectives", "samplers", "metrics")
+FAMILIES = tuple(declarations.BASES)
+GROUP = "ebm_bench.plugins"  # of entry points
 
 _ROOT = Path(__file__).parent
-# What the annotation of a setting may be written with.
-_VOCABULARY = {
-    **{name: getattr(annotated_types, name) for name in ("Gt", "Ge", "Lt", "Le", "Interval")},
-    **{name: getattr(typing, name) for name in ("Annotated", "Any", "Literal")},
-}
+# As with modules, what a process has loaded once is there for all that it does.
+_loaded: dict[Path, list[Entry]] = {}
 
 
 def register(cls: type[T]) -> type[T]:
@@ -37,63 +37,33 @@ def register(cls: type[T]) -> type[T]:
     return cls
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What the source says of one registered class.
+def load(path: str | Path) -> list[Entry]:
+    """Make the registered classes of a file available in this process, or read it again.
 
-    Attributes
+    The file is not imported before one of its classes is made.
+
+    Parameters
     ----------
-    family, name : str
-        Where and under which name it is found.
-    path : pathlib.Path
-        The file that defines it (the workflow's jobs depend on it).
-    class_name, summary : str
-        Its class, and the first line of its docstring.
-    settings : dict
-        Annotation and default of each setting; ``...`` where there is no default.
-    attributes : dict
-        Its literal class attributes in capitals-free form (``requires``, ``version``, ...).
+    path : str or Path
+        A Python file, of which everything is used that carries ``@register``.
+
+    Returns
+    -------
+    list of Entry
+        What it adds.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the line and what is wrong there; also where a name is taken.
     """
-
-    family: str
-    name: str
-    path: Path
-    class_name: str
-    summary: str
-    settings: dict[str, tuple[Any, Any]]
-    attributes: dict[str, Any]
-
-    @cached_property
-    def model(self) -> type[pydantic.BaseModel]:
-        """A pydantic model that validates the settings."""
-        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-        fields: dict[str, Any] = dict(self.settings)
-        return pydantic.create_model(self.class_name, __config__=config, **fields)
-
-    def validate(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Check settings and fill in the defaults.
-
-        Raises
-        ------
-        InputError
-            Naming the setting, its value and what is valid.
-        """
-        for key in settings:
-            if key not in self.settings:
-                raise unknown(f"setting of {self.name}", key, self.settings)
-        try:
-            return self.model(**settings).model_dump()
-        except pydantic.ValidationError as error:
-            problems = (
-                f"{self.name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
-                for e in error.errors()
-            )
-            raise InputError("; ".join(problems)) from None
-
-
-def snake_case(name: str) -> str:
-    """Turn a class name into a registry name: ``FlowContrastive`` to ``flow_contrastive``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    path = Path(path).resolve()
+    found = declarations.of_plugin(path)
+    for entry in found:
+        _refuse_taken(entry, entries(entry.family))
+    _loaded[path] = found
+    entries.cache_clear()
+    return found
 
 
 @cache
@@ -111,16 +81,19 @@ def entries(family: str) -> dict[str, Entry]:
         Where two classes claim one name.
     """
     found: dict[str, Entry] = {}
-    for path in sorted((_ROOT / family).glob("*.py")):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and _is_registered(node):
-                entry = _read(family, path, node)
-                if entry.name in found:
-                    raise InputError(
-                        f"two {family} are named '{entry.name}': {found[entry.name].path}, {path}"
-                    )
-                found[entry.name] = entry
+    loaded = [entry for several in _loaded.values() for entry in several]
+    for entry in [*packaged(family), *_installed(), *loaded]:
+        if entry.family == family:
+            _refuse_taken(entry, found)
+            found[entry.name] = entry
     return dict(sorted(found.items()))
+
+
+@cache
+def packaged(family: str) -> list[Entry]:
+    """Read the registered classes of a family that the package itself has."""
+    files = sorted((_ROOT / family).glob("*.py"))
+    return [entry for path in files for entry in declarations.of_package(family, path)]
 
 
 def names(family: str) -> list[str]:
@@ -137,7 +110,7 @@ def describe(family: str, name: str) -> Entry:
         With the nearest valid name, where the name is unknown.
     """
     if name not in entries(family):
-        raise unknown(_SINGULAR[family], name, entries(family))
+        raise unknown(SINGULAR[family], name, entries(family))
     return entries(family)[name]
 
 
@@ -154,11 +127,10 @@ def create(family: str, name: str, /, **arguments: Any) -> Any:
     Raises
     ------
     InputError
-        Where the name, a setting or a value is not valid.
+        Where the name, a setting or a value is not valid, or a plugin cannot be imported.
     """
     entry = describe(family, name)
-    module = importlib.import_module(f"ebm_bench.{family}.{entry.path.stem}")
-    cls = getattr(module, entry.class_name)
+    cls = getattr(imported(entry), entry.class_name)
     inherited = {f for base in cls.__mro__[1:] for f in getattr(base, "__annotations__", {})}
     shared = {k: v for k, v in arguments.items() if k in inherited and k not in entry.settings}
     settings = {k: v for k, v in arguments.items() if k not in shared}
@@ -179,14 +151,14 @@ def shared(*units: str) -> list[Path]:
     found: list[Path] = []
     for unit in units:
         if unit in FAMILIES:
-            own = {entry.path for entry in entries(unit).values()}
+            own = {entry.path for entry in packaged(unit)}
             found += [path for path in sorted((_ROOT / unit).glob("*.py")) if path not in own]
         else:
             found.append(_ROOT / f"{unit}.py")
     return found
 
 
-_SINGULAR = {
+SINGULAR = {
     "datasets": "dataset",
     "energies": "energy",
     "noise": "noise",
@@ -196,26 +168,82 @@ _SINGULAR = {
 }
 
 
-def _is_registered(node: ast.ClassDef) -> bool:
-    return any(isinstance(d, ast.Name) and d.id == "register" for d in node.decorator_list)
+def _refuse_taken(entry: Entry, others: dict[str, Entry]) -> None:
+    other = others.get(entry.name)
+    if other and (other.path, other.class_name) != (entry.path, entry.class_name):
+        raise InputError(
+            f"two {entry.family} are named '{entry.name}': {other.path}, {entry.path}. Rename one"
+        )
 
 
-def _read(family: str, path: Path, node: ast.ClassDef) -> Entry:
-    settings: dict[str, tuple[Any, Any]] = {}
-    attributes: dict[str, Any] = {}
-    for statement in node.body:
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            source = ast.unparse(statement.annotation)
-            if source.startswith(("InitVar", "ClassVar")):
-                continue
-            annotation = eval(source, {"__builtins__": __builtins__, **_VOCABULARY})
-            default = ... if statement.value is None else ast.literal_eval(statement.value)
-            settings[statement.target.id] = (annotation, default)
-        elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                attributes[statement.targets[0].id] = ast.literal_eval(statement.value)
-            except ValueError:  # not a literal: of no interest without an import
-                continue
-    summary = (ast.get_docstring(node) or "").split("\n")[0]
-    name = snake_case(node.name)
-    return Entry(family, name, path, node.name, summary, settings, attributes)
+@cache
+def _installed() -> list[Entry]:
+    """Read what installed packages add."""
+    found = []
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.value):
+        path = _file_of(point.module)
+        if path is None:
+            raise InputError(
+                f"the installed plugin '{point.name}' has no file {point.module}; "
+                f"{point.dist.name if point.dist else 'its package'} is broken, reinstall it"
+            )
+        found += declarations.of_plugin(path, point.module)
+    return found
+
+
+def _file_of(module: str) -> Path | None:
+    """Find the file of a module without importing it or the packages that it is in."""
+    first, *rest = module.split(".")
+    spec = importlib.util.find_spec(first)
+    for depth in range(len(rest)):
+        if spec is None:
+            return None
+        name = ".".join([first, *rest[: depth + 1]])
+        places = spec.submodule_search_locations
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+    return Path(spec.origin).resolve() if spec and spec.origin else None
+
+
+def imported(entry: Entry) -> ModuleType:
+    """Import the module of an entry, a plugin's file by its path.
+
+    Raises
+    ------
+    InputError
+        Naming the line of a plugin that cannot be imported.
+    """
+    if entry.module and entry.module.startswith("ebm_bench."):
+        return importlib.import_module(entry.module)
+    try:
+        if entry.module:
+            return importlib.import_module(entry.module)
+        return _import_file(entry.path)
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
+                 if f.filename == str(entry.path)]  # fmt: skip
+        place = f"{entry.path}:{lines[-1]}" if lines else str(entry.path)
+        told = f"{type(error).__name__}: {error}"
+        raise InputError(f"{place}: cannot be imported: {told}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a name of its own, and anew when it was edited."""
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"ebm_bench_plugin_{path.stem}_{digest}"
+    source = path.read_bytes()
+    known = sys.modules.get(name)
+    if known is not None and known.__dict__["SOURCE"] == source:
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise ImportError("its name does not end in .py")
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__["SOURCE"] = source
+    sys.modules[name] = module
+    try:
+        # Not by the loader, which takes compiled code of the same second and size for current.
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

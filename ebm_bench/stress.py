@@ -190,11 +190,11 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
     -------
     Path
         The table of all values of the panel, ``out/panel/values.parquet``: that of
-        `records.collect` with the columns ``panel`` and ``knob``.
+        `collecting.collect` with the columns ``panel`` and ``knob``.
     """
     import pandas as pd
 
-    from ebm_bench import records
+    from ebm_bench import collecting, records
 
     tables = []
     for value, point in stress.expand(panel).items():
@@ -203,8 +203,8 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
         log.info("%s at %s", panel, value)
         for method in point.methods:
             _run_method(point, dataset, method, runs, device)
-        values, _ = records.collect(runs / dataset / method for method in point.methods)
-        tables.append(values.assign(panel=panel, knob=float(value)))
+        collected = collecting.collect(runs / dataset / method for method in point.methods)
+        tables.append(collected.values.assign(panel=panel, knob=float(value)))
     path = Path(out, panel, VALUES)
     with records.replacing(path) as temporary:
         pd.concat(tables, ignore_index=True).to_parquet(temporary)

@@ -37,6 +37,8 @@ class Suite(Strict):
         What it found; in the file, the path of what it wrote, relative to the suite's. Learning
         rates stand in place of the budget's, settings in place of defaults: what the suite says
         itself of a method stays.
+    plugins : tuple of str
+        Files whose registered classes the suite uses, relative to the suite's.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -47,6 +49,7 @@ class Suite(Strict):
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     tuning: Tuning | None = None
     tuned: Tuned | None = None
+    plugins: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_names(self) -> "Suite":
@@ -222,9 +225,11 @@ class Suite(Strict):
 
     def evaluation_sources(self, dataset: str) -> list[Path]:
         """List the files that decide what is measured of a trained model."""
-        own = [registry.describe("metrics", name).path for name in self.datasets[dataset].metrics]
+        spec = self.datasets[dataset]
+        own = [registry.describe("metrics", name).path for name in spec.metrics]
         # Metrics sample too, by samplers of their own choice.
-        drawing = [entry.path for entry in registry.entries("samplers").values()]
+        drawing = [entry.path for entry in registry.packaged("samplers")]
+        drawing += {registry.describe("samplers", spec.sampler.name).path} - {*drawing}
         return own + drawing + registry.shared("evaluation", "model", "metrics", "samplers")
 
 
@@ -235,7 +240,7 @@ _TRAINING_CODE = (
 
 
 def load(path: str | Path, tuned: bool = True) -> Suite:
-    """Read and check a suite.
+    """Load the plugins that a suite names, read it and check it.
 
     Parameters
     ----------
@@ -250,9 +255,17 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
         One message that names the file, the key and the valid choices.
     """
     content = read(path)
-    if isinstance(content, dict) and not tuned:
+    if not isinstance(content, dict):
+        return check(content, str(path))
+    plugins = content.get("plugins")
+    for name in plugins if isinstance(plugins, list) else []:
+        try:
+            registry.load(Path(path).parent / str(name))
+        except InputError as error:
+            raise InputError(f"{path}: plugins: {error}") from None
+    if not tuned:
         content.pop("tuned", None)
-    elif isinstance(content, dict) and isinstance(content.get("tuned"), str):
+    elif isinstance(content.get("tuned"), str):
         file = Path(path).parent / content["tuned"]
         try:
             content["tuned"] = _validated(Tuned, read(file), str(file))

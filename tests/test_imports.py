@@ -11,12 +11,13 @@ from ebm_bench import registry
 ROOT = Path(ebm_bench.__file__).parent
 # A unit may import what stands before it, and nothing else of the package.
 ORDER = [
-    "errors", "registry", "streams", "modules", "specs", "tuned", "suite", "estimation_suite",
-    "records", "progress", "provenance", "devices", "optimisation", "sweeps", "derivatives",
-    "cost", "couplings", "flows", "noise", "energies", "datasets", "samplers", "metrics",
-    "objectives", "model", "compiling", "training", "tuning", "evaluation", "api", "theory",
-    "stress", "quasi_newton", "estimation", "asymptotics", "estimating", "report", "speed", "cli",
-    "warm",
+    "errors", "declarations", "registry", "streams", "modules", "specs", "tuned", "suite",
+    "estimation_suite", "records", "collecting", "merging", "progress", "provenance", "devices",
+    "optimisation", "sweeps", "derivatives", "cost", "couplings", "flows", "noise", "energies",
+    "datasets", "samplers", "metrics", "objectives", "model", "skeletons", "contracts",
+    "compiling", "training", "tuning", "evaluation", "verifying", "api", "theory", "stress",
+    "quasi_newton", "estimation", "asymptotics", "estimating", "report", "challenge", "speed",
+    "cli", "warm",
 ]  # fmt: skip
 # These stand side by side: none of them imports another.
 APART = [{"noise", "energies", "datasets"}, {"metrics", "objectives"}]
@@ -69,7 +70,17 @@ def test_files_of_a_family_do_not_know_each_other(family):
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "registry", "suite", "estimation_suite", "records", "theory", "stress", "cli"],
+    [
+        "errors",
+        "declarations",
+        "registry",
+        "suite",
+        "estimation_suite",
+        "records",
+        "theory",
+        "stress",
+        "cli",
+    ],
 )
 def test_what_the_workflow_reads_first_does_not_import_torch(name):
     tree = ast.parse((ROOT / f"{name}.py").read_text())

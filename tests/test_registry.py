@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import pytest
 
 from ebm_bench import datasets, energies, metrics, noise, objectives, registry, samplers
+from ebm_bench.declarations import VOCABULARY, snake_case
 from ebm_bench.errors import InputError
 
 PACKAGES = {
@@ -45,9 +46,11 @@ def family(tmp_path, monkeypatch):
     """An empty family in a folder of its own."""
     (tmp_path / "objectives").mkdir()
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
-    registry.entries.cache_clear()
+    for found in (registry.packaged, registry.entries):
+        found.cache_clear()
     yield tmp_path / "objectives"
-    registry.entries.cache_clear()
+    for found in (registry.packaged, registry.entries):
+        found.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def family(tmp_path, monkeypatch):
     [("TwoMoons", "two_moons"), ("Cifar10", "cifar10"), ("Mlp", "mlp"), ("Hmc", "hmc")],
 )
 def test_names(class_name, name):
-    assert registry.snake_case(class_name) == name
+    assert snake_case(class_name) == name
 
 
 def test_an_entry_is_read_from_the_source(family):
@@ -133,4 +136,4 @@ def test_listing_does_not_import_torch():
 
 
 def test_annotations_need_nothing_but_the_vocabulary():
-    assert {Annotated, Literal} <= set(registry._VOCABULARY.values())
+    assert {Annotated, Literal} <= set(VOCABULARY.values())

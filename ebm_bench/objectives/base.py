@@ -25,6 +25,8 @@ class Objective(Component):
     samples_model : bool
         Whether the loss needs samples of the model while it is trained. They are held constant
         when the loss is differentiated.
+    kind : str
+        The family of methods that it belongs to, by which a leaderboard can be filtered.
     search : dict of str to tuple
         Values that tuning tries for settings which a suite leaves open, the default among
         them. A setting that makes another method of it (a noise) is no part of it.
@@ -33,6 +35,7 @@ class Objective(Component):
     requires: ClassVar[tuple[str, ...]] = ()
     trains: ClassVar[bool] = True
     samples_model: ClassVar[bool] = False
+    kind: ClassVar[str] = "other"
     search: ClassVar[dict[str, tuple]] = {}
 
     def build(self, energy: nn.Module) -> None:

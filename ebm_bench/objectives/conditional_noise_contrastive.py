@@ -35,6 +35,7 @@ class ConditionalNoiseContrastive(Objective):
     2018.
     """
 
+    kind = "noise contrastive"
     search = {"epsilon": (0.1, 0.3, 1.0), "ratio": (1, 2, 5)}  # noqa: RUF012
 
     epsilon: Annotated[float, Gt(0)] = 0.3

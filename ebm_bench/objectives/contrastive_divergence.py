@@ -40,6 +40,7 @@ class ContrastiveDivergence(Objective):
     the likelihood gradient", ICML 2008.
     """
 
+    kind = "contrastive divergence"
     samples_model = True
     search = {"step_size": (0.03, 0.1, 0.3)}  # noqa: RUF012
 

@@ -31,6 +31,7 @@ class DenoisingScoreMatching(Objective):
     Computation 2011.
     """
 
+    kind = "score matching"
     requires = ("smooth",)
     search = {"sigma": (0.05, 0.1, 0.2, 0.5)}  # noqa: RUF012
 

@@ -23,6 +23,7 @@ class ExactScoreMatching(Objective):
     Hyvärinen, "Estimation of non-normalized statistical models by score matching", JMLR 2005.
     """
 
+    kind = "score matching"
     requires = ("smooth",)
 
     def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:

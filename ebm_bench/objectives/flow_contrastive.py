@@ -37,6 +37,7 @@ class FlowContrastive(Objective):
     move at once.
     """
 
+    kind = "flow contrastive"
     noise = "flow"
 
     noise_settings: dict[str, Any] | None = None

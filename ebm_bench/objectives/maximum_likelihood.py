@@ -22,6 +22,7 @@ class MaximumLikelihood(Objective):
     Fisher, "On the mathematical foundations of theoretical statistics", 1922.
     """
 
+    kind = "maximum likelihood"
     requires = ("log_z",)
 
     def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:

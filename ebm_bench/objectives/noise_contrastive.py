@@ -39,6 +39,7 @@ class NoiseContrastive(Objective):
     with applications to natural image statistics", JMLR 2012.
     """
 
+    kind = "noise contrastive"
     search = {"ratio": (0.5, 1.0, 2.0, 5.0)}  # noqa: RUF012
 
     noise: str = "gaussian"

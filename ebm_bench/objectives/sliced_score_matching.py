@@ -36,6 +36,7 @@ class SlicedScoreMatching(Objective):
     estimation", UAI 2019.
     """
 
+    kind = "score matching"
     requires = ("smooth",)
     search = {"projections": (1, 2, 4), "projection": ("gaussian", "rademacher")}  # noqa: RUF012
 

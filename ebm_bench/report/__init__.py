@@ -25,7 +25,7 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     suite_path : path
         Its file, for the commands that the page shows.
     results : path
-        Folder of the suite's results, with ``records`` and ``runs``.
+        Folder of the suite's results, with ``records``; pictures are taken from ``runs``.
 
     Returns
     -------

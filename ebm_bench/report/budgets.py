@@ -26,8 +26,9 @@ def at_equal(results: Results, unit: str) -> Results:
     took no step, or of which all replicates failed, has no say in it. Each dataset is ranked
     by the metric that its curves follow. A replicate has failed if it did so within the
     budget; it ended well if only later. A method whose set-up alone takes more than the
-    budget has no value and no rank. Controls stand at their end. By-products are not followed
-    by curves and are not shown.
+    budget has no value and no rank. Nor has, at equal seconds, one that was timed on another
+    machine than most of its competitors. Controls stand at their end. By-products are not
+    followed by curves and are not shown.
 
     Parameters
     ----------
@@ -58,13 +59,20 @@ def at_equal(results: Results, unit: str) -> Results:
         reached = {
             method: float(curve[COLUMN[unit]].max())
             for (name, method), curve in curves.items()
-            if name == dataset and _counts(results.runs[name, method], curve, COLUMN[unit])
+            if name == dataset
+            and _counts(results.runs[name, method], curve, COLUMN[unit])
+            and not (unit == "seconds" and results.timed_apart(dataset, method))
         }
         if reached:
             last = min(reached, key=reached.__getitem__)
             limits[dataset] = Limit(reached[last], last)
     runs, values, unstarted = {}, [], {}
     for (dataset, method), run in results.runs.items():
+        if unit == "seconds" and not run.control and results.timed_apart(dataset, method):
+            runs[dataset, method] = run
+            on = results.machine(dataset, method)
+            unstarted[dataset, method] = f"timed on {on}, not to be compared"
+            continue
         limit = limits.get(dataset)
         spent = np.inf if run.control or limit is None else limit.amount
         curve, key = curves[dataset, method], (dataset, method)

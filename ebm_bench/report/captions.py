@@ -36,6 +36,7 @@ def caption(results: Results, dataset: str) -> str:
         f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value. {MARKS}",
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate.",
+        _machines(results, dataset),
         statistics.caution(spec.replicates),
         statistics.COMPARISONS,
     ]
@@ -180,6 +181,19 @@ def verdict(found: Omnibus) -> str:
         names = ", ".join(label(*key) for key in found.left_out)
         sentences.append(f"Left out, as not ranked on every dataset: {names}.")
     return " ".join(sentences)
+
+
+def _machines(results: Results, dataset: str) -> str:
+    """Say which seconds compare with each other; empty where all of a dataset do."""
+    compared = results.timed_on(dataset)
+    if not compared:
+        return ""
+    used = {results.machine(dataset, method) for method in results.suite.methods_of(dataset)}
+    listed = "; ".join(f"{mark}: {name}" for mark, name in results.machines.items() if mark in used)
+    return (
+        f"Seconds of different machines are not to be compared ({listed}): at equal seconds and "
+        f"against time only those of {compared} are shown. Steps and energy evaluations compare."
+    )
 
 
 def _limited(results: Results, dataset: str) -> str:

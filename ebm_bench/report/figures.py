@@ -122,7 +122,7 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
     points = {
         row: (row.seconds, f.mean)
         for row, f in found.items()
-        if not row.control and np.isfinite(f.mean)
+        if not row.control and np.isfinite(f.mean) and np.isfinite(row.seconds)
     }
     higher = bool(quantity(metric).higher_is_better)
     front = _pareto(list(points.values()), higher)
@@ -149,7 +149,10 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
                 axis.plot(row.seconds, float("above" in outside), zorder=3,
                           **{**style.point, "markerfacecolor": "white"}, **rim)  # fmt: skip
         elif not row.control:
-            note += ", no finite value" if notes and row.status == "ok" else ""
+            if row.apart:
+                note += f", timed on {row.machine}" if notes else ""
+            elif row.status == "ok":
+                note += ", no finite value" if notes else ""
             axis.plot([], [], label=note, **style.point)
     if front:
         axis.step(*zip(*front, strict=True), where="post", color="0.85", linewidth=5, zorder=0,
@@ -233,6 +236,8 @@ def _draw_curve(
                          label=told(whereabouts(axis, level)))  # fmt: skip
         elif not row.control:
             axis.plot([], [], label=told(", no curve" if row.status == "ok" else ""), **line)
+        return
+    if against == "seconds" and row.apart:
         return
     trained = curve[curve["step"] > 0]  # on a logarithmic axis there is no step 0
     middle = trained.groupby("step").agg(

@@ -1,38 +1,36 @@
 """The leaderboard: one page that needs nothing beside itself."""
 
-import base64
 import json
-import shlex
 from pathlib import Path
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from ebm_bench import registry
 from ebm_bench.records import replacing
-from ebm_bench.report import statistics
-from ebm_bench.report.captions import MARKS, ORDER
-from ebm_bench.report.cells import (
-    COST,
-    Cell,
-    Column,
-    cost_cells,
-    metric_cell,
-    metric_column,
-    place_cell,
-    table_of,
-)
-from ebm_bench.report.files import figure_kinds, figure_path
-from ebm_bench.report.results import Results, Row, label
-from ebm_bench.report.tables import by_criterion
-from ebm_bench.report.wording import MISSING, count, explanation, number, plain, quantity
+from ebm_bench.report import details, statistics
+from ebm_bench.report.captions import MARKS, ORDER, TIES
+from ebm_bench.report.embedding import LIBRARIES, library, lighten, pack, pack_json
+from ebm_bench.report.files import diagram_path, figure_kinds, figure_path, has_diagram
+from ebm_bench.report.results import Results
+from ebm_bench.report.style import look
+from ebm_bench.report.thumbnails import thumbnails
+from ebm_bench.report.views import BUDGETS, CONTROL, family_of, ranking_metrics, views
+from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 
+_TEMPLATES = Path(__file__).parent / "templates"
+# In the order in which they read: each uses what stands before it.
+_SCRIPTS = ("base.js", "files.js", "plots.js", "tables.js", "method.js", "compare.js", "page.js")
+_PLOTS = ("cost", "curves")  # figures that are small as vectors
 _CAPTIONS = {
     "densities": "Densities of one replicate, controls first, on one colour scale.",
-    "samples": "Samples of one replicate, drawn as told above, beside data.",
-    "cost": "Quality against cost. Bars are the intervals of the table; no model on the Pareto "
-    "front is beaten by a cheaper one.",
+    "samples": "Samples of one replicate beside data.",
+    "cost": "Quality against cost at the end of training, with intervals and the Pareto front.",
     "curves": "Learning curves against steps and against time. Line: median over replicates; "
     "band: their range; cross: a replicate diverged.",
+    "critical-difference": "Average ranks by the criterion of each dataset at the end of "
+    "training; bars join what is not told apart.",
 }
 
 
@@ -62,7 +60,7 @@ def write(results: Results, suite_path: str | Path, folder: Path) -> Path:
 def page(results: Results, suite_path: str | Path, folder: Path) -> str:
     """Render the page as HTML; see `write`."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -70,9 +68,21 @@ def page(results: Results, suite_path: str | Path, folder: Path) -> str:
     )
     suite = results.suite
     measured = {m for spec in suite.datasets.values() for m in spec.metrics}
+    found, texts = views(results)
+    blocks = {
+        "content": pack_json(content(results, suite_path, found)),
+        "texts": pack_json(texts),
+        "figures": pack_json(figures(results, folder)),
+        "thumbnails": pack_json({name: thumbnails(results, name) for name in suite.datasets}),
+        **{name: library(name) for name in LIBRARIES},
+    }
     return environment.get_template("leaderboard.html.j2").render(
         suite=suite,
-        overall=_overall(results),
+        style=Markup((_TEMPLATES / "page.css").read_text()),
+        script=Markup("\n".join((_TEMPLATES / name).read_text() for name in _SCRIPTS)),
+        blocks=blocks,
+        budgets=BUDGETS,
+        families=list(dict.fromkeys(family_of(results, name) for name in suite.methods)),
         metrics=[(quantity(metric), explanation(metric)) for metric in sorted(measured)],
         cautions=[
             *sorted({statistics.caution(s.replicates) for s in suite.datasets.values()} - {""}),
@@ -81,8 +91,6 @@ def page(results: Results, suite_path: str | Path, folder: Path) -> str:
         interval=statistics.INTERVAL,
         marks=MARKS,
         order=ORDER,
-        datasets=[_dataset(results, name, folder) for name in suite.datasets],
-        methods=[_method(results, name, suite_path) for name in suite.methods],
         provenance=_provenance(results),
         total=sum(len(suite.methods_of(name)) for name in suite.datasets),
         present=len(results.runs),
@@ -90,127 +98,103 @@ def page(results: Results, suite_path: str | Path, folder: Path) -> str:
     )
 
 
-def _overall(results: Results) -> dict:
-    """Lay out the overall table."""
-    names = list(results.suite.datasets)
-    places = {name: {(r.method, r.model): r for r in results.rows(name)} for name in names}
-    rows = []
-    for found in statistics.overall(results.rankings).to_dict("records"):
-        key = (found["method"], found["model"])
-        cells = [
-            Cell(number(found["average_rank"], 2), value=found["average_rank"]),
-            Cell(f"{found['datasets']} of {len(names)}", value=found["datasets"]),
-        ]
-        for name in names:
-            row = places[name].get(key)
-            cells.append(place_cell(row) if row else Cell(MISSING))
-        rows.append(
-            {"label": label(*key), "method": key[0], "best": False, "note": "", "cells": cells}
-        )
-    criteria = [(name, quantity(spec.rank_by)) for name, spec in results.suite.datasets.items()]
-    columns = [
-        Column("Average rank"),
-        Column("Datasets", first="descending"),
-        *(Column(name, f"by {by.label}", by.arrow, by.meaning) for name, by in criteria),
-    ]
-    return {"columns": columns, "rows": rows, "controls": []}
-
-
-def _dataset(results: Results, dataset: str, folder: Path) -> dict:
-    """Lay out the section of a dataset."""
-    suite, spec = results.suite, results.suite.datasets[dataset]
-    metrics, rows = by_criterion(results, dataset), results.rows(dataset)
-    parts = results.parts(dataset)
-    best = [row for row in rows if row.best]
-    named = ", ".join(row.label for row in best)
-    failed = [row.label for row in rows if row.status not in ("ok", "not run", "not evaluated")]
+def content(
+    results: Results, suite_path: str | Path, found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Put together what the page shows, apart from pictures and files."""
+    suite = results.suite
+    rows = {row.label: row for name in suite.datasets for row in results.rows(name)}
+    shown = dict.fromkeys(
+        metric for one in found["end"]["datasets"].values() for metric in one["metrics"]
+    )
     return {
-        "name": dataset,
-        "summary": plain(registry.describe("datasets", dataset).summary),
-        "spec": spec,
-        "criterion": quantity(spec.rank_by),
-        "best": named,
-        "won": len(best) == 1 and _whole(results, dataset, best[0]),
-        "sampling": _sampling(results, dataset),
-        "failed": failed,
-        "table": table_of(
-            [Column("Rank"), *map(metric_column, metrics), *COST],
-            rows,
-            lambda row: [
-                Cell("") if row.control else place_cell(row),
-                *(metric_cell(results, dataset, row, metric) for metric in metrics),
-                *cost_cells(results, dataset, row),
-            ],
-        ),
-        "parts": parts and table_of(
-            [metric_column(part) for part in parts],
-            rows,
-            lambda row: [metric_cell(results, dataset, row, part) for part in parts],
-        ),
-        "figures": [
-            {
-                "caption": _CAPTIONS[kind],
-                "source": _embed(figure_path(folder, dataset, kind, "png")),
-                "alt": f"{dataset}, {kind}; best: {named or 'none yet'}",
+        "suite": suite.name,
+        "views": found,
+        "budgets": BUDGETS,
+        "control": CONTROL,
+        "ranking": ranking_metrics(results),
+        "metrics": {
+            metric: {
+                "label": told.label,
+                "unit": told.unit,
+                "arrow": told.arrow,
+                "higher": told.higher_is_better,
+                "meaning": told.meaning,
             }
-            for kind in figure_kinds(suite, dataset)
-        ],
-    }  # fmt: skip
+            for metric in dict.fromkeys([*shown, *(s.curve for s in suite.datasets.values())])
+            for told in [quantity(metric)]
+        },
+        "datasets": {name: _dataset(results, name) for name in suite.datasets},
+        "methods": details.methods(results, suite_path),
+        "replicates": details.replicates(results),
+        "rows": {
+            name: {"method": row.method, "control": row.control, **_look(results, row)}
+            for name, row in rows.items()
+        },
+        "texts": {"ties": TIES, "order": ORDER, "interval": statistics.INTERVAL},
+        "captions": _CAPTIONS,
+    }
 
 
-def _whole(results: Results, dataset: str, row: Row) -> bool:
-    """Whether a model has several replicates and the criterion is finite for all of them."""
-    found = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
-    return found.n == found.replicates > 1
+def figures(results: Results, folder: Path) -> dict[str, dict[str, str]]:
+    """Read the figures that have been drawn, by dataset and kind, as SVG and some as PDF.
+
+    Pictures are lightened, and their PDF is left out: together they would be larger than all
+    the rest. The page makes one from the SVG.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for dataset in results.suite.datasets:
+        for kind in figure_kinds(results.suite, dataset):
+            svg = figure_path(folder, dataset, kind, "svg").read_text()
+            found[f"{dataset}-{kind}"] = {"svg": pack(lighten(svg))}
+            if kind in _PLOTS:
+                data = figure_path(folder, dataset, kind, "pdf").read_bytes()
+                found[f"{dataset}-{kind}"]["pdf"] = pack(data)
+    if has_diagram(results.suite):
+        found["critical-difference"] = {
+            "svg": pack(diagram_path(folder, "svg").read_text()),
+            "pdf": pack(diagram_path(folder, "pdf").read_bytes()),
+        }
+    return found
+
+
+def _dataset(results: Results, dataset: str) -> dict[str, Any]:
+    """Tell a dataset, and how methods were trained and measured on it."""
+    spec = results.suite.datasets[dataset]
+    several = "s" if spec.replicates > 1 else ""
+    return {
+        "summary": plain(registry.describe("datasets", dataset).summary),
+        "about": f"{spec.replicates} replicate{several} per method, {spec.budget.steps} steps of "
+        f"{spec.budget.batch_size} points, at most {spec.budget.seconds:g} s, energy "
+        f"{spec.energy.name} unless the method brings its own. {_sampling(results, dataset)}",
+        "criterion": spec.rank_by,
+        "curve": spec.curve,
+        "metrics": list(spec.metrics),
+        "figures": [f"{dataset}-{kind}" for kind in figure_kinds(results.suite, dataset)],
+        "kinds": figure_kinds(results.suite, dataset),
+    }
 
 
 def _sampling(results: Results, dataset: str) -> str:
     """Tell how samples of the models of a dataset are drawn."""
     spec = results.suite.datasets[dataset].sampler
     settings = registry.describe("samplers", spec.name).validate(spec.settings)
+    told = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
     planar = "densities" in figure_kinds(results.suite, dataset)
-    way = "on a grid" if planar else f"by {spec.name} ({_plain(settings)})"
+    way = "on a grid" if planar else f"by {spec.name} ({told})"
     return (
         "Samples are drawn exactly from flows, Gaussians and the truth, and "
         f"{way} from all other energies."
     )
 
 
-def _method(results: Results, name: str, suite_path: str | Path) -> dict:
-    """Tell the settings of a method, and the commands that run it again."""
-    suite = results.suite
-    spec = suite.methods[name]
-    entry = registry.describe("objectives", spec.objective)
-    where = []
-    for dataset in suite.datasets_of(name):
-        energy = suite.energy_of(dataset, name)
-        run = results.runs.get((dataset, name))
-        common = f"--suite {shlex.quote(str(suite_path))} --dataset {dataset} --method {name}"
-        cost = run.cost if run else None
-        where.append(
-            {
-                "dataset": dataset,
-                "energy": f"{energy.name} {_plain(energy.settings)}".strip(),
-                "overrides": _plain(spec.overrides.get(dataset, {})),
-                "cost": f"{cost.parameters} parameters, {count(int(cost.flops_per_step))} "
-                f"floating-point operations a step, {cost.peak_memory_bytes / 2**20:.0f} MiB at "
-                f"most, {number(cost.setup_seconds)} s to set up" if cost else "not run",
-                "command": f"ebm-bench train {common} --out my-runs\n"
-                f"ebm-bench evaluate {common} --out my-runs",
-            }
-        )  # fmt: skip
-    return {
-        "name": name,
-        "control": spec.control,
-        "objective": spec.objective,
-        "summary": plain(entry.summary),
-        "settings": entry.validate(spec.settings),
-        "where": where,
-    }
-
-
-def _plain(settings: dict) -> str:
-    return ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+def _look(results: Results, row: Any) -> dict[str, Any]:
+    """Choose colour and marker, the same as in the figures."""
+    style = look(results.suite, row)
+    colour = style.colour
+    if not isinstance(colour, str):
+        colour = "#" + "".join(f"{round(255 * part):02x}" for part in colour)
+    return {"colour": "#737373" if row.control else colour, "marker": style.marker}
 
 
 def _provenance(results: Results) -> dict[str, str]:
@@ -226,11 +210,9 @@ def _provenance(results: Results) -> dict[str, str]:
         "Machine": {p.machine for p in found},
         "Threads": {str(p.threads) for p in found},
     }
+    if len(results.machines) > 1:
+        united["Timed on"] = {f"{mark}: {name}" for mark, name in results.machines.items()}
     dates = sorted(p.date for p in found)
     told = {name: ", ".join(sorted(values)) for name, values in united.items()}
     told["Trained"] = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else MISSING
     return told
-
-
-def _embed(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

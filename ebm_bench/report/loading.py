@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ebm_bench import registry
+from ebm_bench import collecting, registry
 from ebm_bench.errors import InputError
-from ebm_bench.records import CurvePoint, Run, read
+from ebm_bench.records import CurvePoint
 from ebm_bench.report import statistics
 from ebm_bench.report.results import COLUMNS, KEYS, Results
 from ebm_bench.suite import Suite
@@ -16,49 +16,41 @@ CURVE = ["dataset", "method", *CurvePoint.model_fields]
 
 
 def load(suite: Suite, folder: Path) -> Results:
-    """Read collected records and the runs they come from.
+    """Read collected records.
 
     Parameters
     ----------
     suite : Suite
         What was to be run; records of what is no longer in it are left aside.
     folder : Path
-        Of the suite's results.
+        Of the suite's results, with ``records``.
 
     Raises
     ------
     InputError
         Where the records have not been collected, or belong to another version.
     """
-    tables = {}
-    for name in ("values", "curves"):
-        path = folder / "records" / f"{name}.parquet"
-        try:
-            tables[name] = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path}: cannot be read ({error}); collect the records first"
-            ) from None
-    expected = [(d, m) for d in suite.datasets for m in suite.methods_of(d)]
-    paths = {key: folder / "runs" / key[0] / key[1] / "run.json" for key in expected}
-    runs = {key: read(Run, path) for key, path in paths.items() if path.exists()}
-    for (dataset, method), run in runs.items():
+    tables = collecting.load(folder / "records")
+    expected = [(suite.name, d, m) for d in suite.datasets for m in suite.methods_of(d)]
+    records = tables.records()
+    runs = {key[1:]: records[key] for key in expected if key in records}
+    for run in runs.values():
         if run.suite_version != suite.version:
             raise InputError(
-                f"{paths[dataset, method]}: is of version {run.suite_version} of the suite, which "
-                f"is at version {suite.version}. Run it again, or report them apart"
+                f"{folder / 'records'}: {run.method} on {run.dataset} is of version "
+                f"{run.suite_version} of the suite, which is at version {suite.version}. "
+                "Run it again, or report them apart"
             )
-    values = _of(runs, tables["values"], COLUMNS)
-    curves = _of(runs, tables["curves"], CURVE)
+    values = _of(suite, runs, tables.values, COLUMNS)
+    curves = _of(suite, runs, tables.curves, CURVE)
     return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
 
 
-def _of(runs: dict, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Keep the records of runs of the suite; an empty table gets its columns."""
-    if table.empty:
-        return pd.DataFrame(columns=columns)
-    known = [key in runs for key in zip(table["dataset"], table["method"], strict=True)]
-    return table[known]
+def _of(suite: Suite, runs: dict, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Keep the records of runs of the suite."""
+    keys = zip(table["suite"], table["dataset"], table["method"], strict=True)
+    kept = [name == suite.name and tuple(key) in runs for name, *key in keys]
+    return table.loc[np.array(kept, dtype=bool), columns]
 
 
 def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFrame:

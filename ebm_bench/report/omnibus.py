@@ -6,6 +6,7 @@ could never be told apart.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,7 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
     )
 
 
+@cache
 def critical_difference(models: int, datasets: int) -> float:
     """By how much two average ranks must differ to be told apart by Nemenyi's test."""
     quantile = stats.studentized_range.ppf(1 - ALPHA, models, np.inf) / np.sqrt(2)

@@ -37,10 +37,13 @@ def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     Returns
     -------
     Figure
-        A panel for each model; where there is no density, the panel says why.
+        A panel for each model; where there is no density, the panel says so. A line of text
+        where there is none at all.
     """
     rows = _controls_first(results, dataset)
     drawn = [_picture(results, dataset, row, "density") for row in rows]
+    if all(density is None for density in drawn):
+        return _nothing("densities")
     top = next((float(np.nanmax(d)) for d in drawn if d is not None), 1.0)
     figure, axes = _panels(len(rows), style)
     _label_the_rim(axes)
@@ -114,11 +117,13 @@ def samples(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     Returns
     -------
     Figure
-        A panel of data, then one for each model.
+        A panel of data, then one for each model; a line of text where there are no pictures.
     """
     rows = _controls_first(results, dataset)
     stored = [results.pictures(dataset, row.method) for row in rows]
     data = next((p["data.samples"] for p in stored if "data.samples" in p), None)
+    if not any(stored):
+        return _nothing("samples")
     figure, axes = _panels(1 + len(rows), style)
     _tile(axes[0], data, "data", "no data")
     for axis, row in zip(axes[1:], rows, strict=True):
@@ -202,6 +207,14 @@ def _tile(axis: Axes, images: np.ndarray | None, title: str, reason: str) -> Non
     tiled = np.concatenate(rows, axis=1).transpose(1, 2, 0)
     axis.imshow(tiled if tiled.shape[2] == 3 else tiled[..., 0], cmap="gray", vmin=0, vmax=255,
                 interpolation="nearest")  # fmt: skip
+
+
+def _nothing(kind: str) -> Figure:
+    """Say that no run has pictures, as where there are records alone."""
+    figure = Figure(figsize=(7.5, 0.6))
+    figure.text(0.5, 0.5, f"no {kind}: these records came without pictures", ha="center",
+                va="center", color=GRAY)  # fmt: skip
+    return figure
 
 
 def _say(axis: Axes, text: str) -> None:

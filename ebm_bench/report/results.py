@@ -1,5 +1,6 @@
 """The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +10,12 @@ import pandas as pd
 
 from ebm_bench.records import Run
 from ebm_bench.report import statistics
-from ebm_bench.report.wording import ending, quantity
+from ebm_bench.report.wording import MISSING, ending, number, quantity
 from ebm_bench.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
+_UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
 CONVERGED = "converged"  # the part by which a metric says 1 or 0 of the value of a replicate
 
 
@@ -93,6 +95,10 @@ class Row:
         the others are compared with.
     run : Run or None
         None where it was not run.
+    machine : str
+        See `Results.machines`; empty where all runs of the dataset were timed on the same.
+    apart : bool
+        Whether it was timed on other hardware than the methods that it competes with.
     """
 
     method: str
@@ -105,6 +111,8 @@ class Row:
     tied: bool
     reference: bool
     run: Run | None
+    machine: str = ""
+    apart: bool = False
 
     @property
     def label(self) -> str:
@@ -113,7 +121,21 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of setting up and training all replicates; NaN if not run."""
+        """Wall-clock time of setting up and training all replicates, to be compared.
+
+        NaN if not run, and for what was timed on other hardware than its competitors.
+        """
+        return self._spent if self.run and not self.apart else np.nan
+
+    @property
+    def training(self) -> str:
+        """That time as text, whatever it was measured on, with the mark of the machine."""
+        if self.run is None:
+            return MISSING
+        return number(self._spent) + (f" ({self.machine})" if self.machine else "")
+
+    @property
+    def _spent(self) -> float:
         return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
 
     @property
@@ -140,7 +162,7 @@ class Results:
     runs : dict of (dataset, method) to Run
         What was run.
     values, curves : DataFrame
-        What `records.collect` gave; of the values, the columns `COLUMNS`, and a replicate
+        What `collecting.collect` gave; of the values, the columns `COLUMNS`, and a replicate
         that failed without being measured has its rows all the same.
     unit : str
         In which all methods are given the same budget (`budgets.at_equal`); empty for what
@@ -170,6 +192,24 @@ class Results:
         """See `statistics.compare`, for each dataset by its own criterion."""
         return {name: statistics.compare(*self._criterion(name)) for name in self.suite.datasets}
 
+    @cached_property
+    def machines(self) -> dict[str, str]:
+        """The hardware that runs were timed on, under marks: M1 for that of most runs."""
+        counts = Counter(run.provenance.hardware for run in self.runs.values())
+        return {f"M{i}": name for i, (name, _) in enumerate(counts.most_common(), 1)}
+
+    def machine(self, dataset: str, method: str) -> str:
+        """Mark what a run was timed on; empty where all runs of the dataset were on the same."""
+        return self._marks.get((dataset, method), "")
+
+    def timed_on(self, dataset: str) -> str:
+        """Mark the hardware whose seconds are compared: that of most competing runs."""
+        return self._timed_on.get(dataset, "")
+
+    def timed_apart(self, dataset: str, method: str) -> bool:
+        """Whether a run was timed on other hardware than that."""
+        return self.machine(dataset, method) not in ("", self.timed_on(dataset))
+
     @property
     def controls(self) -> list[str]:
         """Methods that frame the tables."""
@@ -197,25 +237,24 @@ class Results:
         return {}
 
     def _find_rows(self, dataset: str) -> list[Row]:
-        ranking = self.rankings[dataset].set_index(statistics.ROW)
+        found = self.rankings[dataset].to_dict("records")
+        ranking = {(ranked["method"], ranked["model"]): ranked for ranked in found}
         measured = self.values[self.values["dataset"] == dataset]
         models = measured[["method", "model"]].drop_duplicates().itertuples(index=False, name=None)
         expected = [(method, "energy") for method in self.suite.methods_of(dataset)]
         rows = []
         for method, model in dict.fromkeys([*expected, *models]):
-            found = ranking.loc[(method, model)] if (method, model) in ranking.index else None
+            ranked = ranking.get((method, model), _UNRANKED)
             rows.append(
                 Row(
                     method=method,
                     model=model,
                     control=method in self.controls,
                     status=self._status(dataset, method, model),
-                    rank=None if found is None else int(found["rank"]),
-                    mean_rank=np.nan if found is None else float(found["mean_rank"]),
-                    best=found is not None and bool(found["best"]),
-                    tied=found is not None and bool(found["tied"]),
-                    reference=found is not None and bool(found["reference"]),
+                    **{key: ranked[key] for key in _UNRANKED},
                     run=self.runs.get((dataset, method)),
+                    machine=self.machine(dataset, method),
+                    apart=self.timed_apart(dataset, method),
                 )
             )
         return sorted(rows, key=lambda row: (row.control, *self._order(dataset, row)))
@@ -264,6 +303,23 @@ class Results:
         return chosen, bool(quantity(criterion).higher_is_better)
 
     @cached_property
+    def _marks(self) -> dict[tuple[str, str], str]:
+        """The marks of the runs of datasets that were timed on several machines."""
+        marks = {hardware: mark for mark, hardware in self.machines.items()}
+        found = {key: marks[run.provenance.hardware] for key, run in self.runs.items()}
+        used = Counter(dataset for dataset, _ in {(key[0], mark) for key, mark in found.items()})
+        return {key: mark for key, mark in found.items() if used[key[0]] > 1}
+
+    @cached_property
+    def _timed_on(self) -> dict[str, str]:
+        found = {}
+        for dataset in dict.fromkeys(dataset for dataset, _ in self._marks):
+            marked = {m: mark for (d, m), mark in self._marks.items() if d == dataset}
+            competing = [mark for m, mark in marked.items() if m not in self.controls]
+            ((found[dataset], _),) = Counter(competing or marked.values()).most_common(1)
+        return found
+
+    @cached_property
     def _differences(self) -> dict[tuple[str, str, str], Difference]:
         found = {}
         for dataset, ranking in self.rankings.items():
@@ -294,12 +350,16 @@ class Results:
             for (*row, metric), found in summaries.items()
         }
 
+    @cached_property
+    def _measured(self) -> set[tuple[str, str, str]]:
+        return {key[:3] for key in self._estimates}
+
     def _status(self, dataset: str, method: str, model: str) -> str:
         run = self.runs.get((dataset, method))
         if run is None:
             return "not run"
         ended = ending(run.outcomes)
-        if any(key[:3] == (dataset, method, model) for key in self._estimates):
+        if (dataset, method, model) in self._measured:
             return ended
         reason = self.unstarted.get((dataset, method), "not evaluated")
         return reason if ended == "ok" else f"{ended}, {reason}"

@@ -73,7 +73,7 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     values : DataFrame
-        As `records.collect` gives it: columns dataset, method, model, metric, replicate,
+        As `collecting.collect` gives it: columns dataset, method, model, metric, replicate,
         status, value and standard_error.
 
     Returns

@@ -1,6 +1,6 @@
 """Tables as Markdown, LaTeX and CSV: of each dataset, over all of them, and of each two models."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ def dataset_table(results: Results, dataset: str) -> pd.DataFrame:
                 "n": str(main.n) if main.replicates else MISSING,
                 "Failed": str(main.failed) if main.replicates else MISSING,
                 "Steps": MISSING if row.steps is None else str(row.steps),
-                "Training [s]": number(row.seconds),
+                "Training [s]": row.training,
                 "Energy evaluations": count(row.run.cost.energy_evaluations)
                 if row.run
                 else MISSING,
@@ -169,7 +169,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
         numbers = {}
         for metric in [*metrics, *results.parts(dataset)]:
             found = results.estimate(dataset, row, metric)
-            for name, value in asdict(found).items():
+            for name, value in vars(found).items():
                 numbers[f"{metric}_{name}"] = value
         difference = results.difference(dataset, row) or Difference(*[np.nan] * 4, n=0)
         cost = row.run.cost.model_dump() if row.run else {}
@@ -183,12 +183,13 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "mean_rank": row.mean_rank,
                 "tied": row.tied,
                 "reference": row.reference,
-                **{f"difference_{name}": value for name, value in asdict(difference).items()},
+                **{f"difference_{name}": value for name, value in vars(difference).items()},
                 "status": row.status,
                 "replicates": len(row.run.outcomes) if row.run else 0,
                 "steps": row.steps,
                 "train_seconds": cost.get("train_seconds"),
                 "setup_seconds": cost.get("setup_seconds"),
+                "hardware": row.run.provenance.hardware if row.run else None,
                 "energy_evaluations": cost.get("energy_evaluations"),
                 **numbers,
             }

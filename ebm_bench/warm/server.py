@@ -196,11 +196,8 @@ def _sources() -> dict[Path, tuple[int, int]]:
 
 
 def _modules_of_jobs() -> list[str]:
-    classes = [
-        f"ebm_bench.{family}.{entry.path.stem}"
-        for family in registry.FAMILIES
-        for entry in registry.entries(family).values()
-    ]
+    # Not those of plugins, which may be edited while the server runs.
+    classes = [entry.module for family in registry.FAMILIES for entry in registry.packaged(family)]
     # The first optimiser imports dynamo.
     return ["ebm_bench.training", "ebm_bench.evaluation", "torch._dynamo", *classes]
 
@@ -215,7 +212,7 @@ def _load(modules: Iterable[str]) -> None:
     for name in modules:
         importlib.import_module(name)
     for family in registry.FAMILIES:
-        for entry in registry.entries(family).values():
+        for entry in registry.packaged(family):
             _ = entry.model  # made once, for the suites that jobs read
     gc.collect()
     gc.freeze()  # what nobody touches is shared

@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 import torch
 
-from ebm_bench import datasets, energies, registry
-from ebm_bench.derivatives import gradient
+from ebm_bench import datasets, energies
+from ebm_bench.contracts.energies import CHECKS, Case, points
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
 
@@ -19,89 +19,20 @@ SETTINGS = {
 SHAPES = {"conv": (1, 8, 8)}
 
 
-def make(name, replicates=3, dtype=torch.float64, **settings):
-    shape = SHAPES.get(name, (2,))
-    streams = Streams(seed=1, replicates=replicates)
-    energy = energies.create(
-        name,
-        event_shape=shape,
-        replicates=streams.replicates,
-        streams=streams,
-        **{**SETTINGS.get(name, {}), **settings},
-    )
-    energy.attach(datasets.create("eight_gaussians"))
-    energy.to(dtype)
-    energy.fit(1.0 + 2.0 * Streams(2, replicates).normal(200, *shape, dtype=dtype))
-    return energy
+def case(name):
+    return Case(name, SETTINGS.get(name, {}), SHAPES.get(name, (2,)))
 
 
-@pytest.fixture(params=energies.names())
-def name(request):
-    return request.param
+def make(name, **settings):
+    return case(name).make(**settings)
 
 
-def points(energy, n=5, seed=4):
-    return Streams(seed, energy.replicates).normal(n, *energy.event_shape, dtype=torch.float64)
+APPLYING = [(n, check) for check in CHECKS for n in energies.names() if check.applies(case(n))]
 
 
-def test_shape_and_dtype(name):
-    energy = make(name)
-    out = energy(points(energy))
-    assert out.shape == (3, 5)
-    assert out.dtype == torch.float64
-    assert torch.isfinite(out).all()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [n for n in energies.names() if registry.describe("energies", n).attributes.get("normalised")],
-)
-def test_known_normaliser_is_right(name):
-    energy = make(name)
-    # Midpoints, as a ring has a pole at the origin.
-    line = 14 * (torch.arange(400, dtype=torch.float64) - 199.5) / 200
-    grid = torch.cartesian_prod(line, line).expand(3, -1, 2)
-    with torch.no_grad():
-        integral = torch.logsumexp(-energy(grid), 1) + 2 * math.log(28 / 400)
-    torch.testing.assert_close(integral, energy.log_z.double(), atol=2e-3, rtol=0)
-
-
-def test_replicates_do_not_mix(name):
-    energy = make(name)
-    x = points(energy).requires_grad_()
-    (first,) = torch.autograd.grad(energy(x)[0].sum(), x)
-    assert first[0].abs().sum() > 0
-    assert first[1:].abs().sum() == 0
-
-
-def test_replicate_alone_equals_replicate_among_others(name):
-    together, alone = make(name), make(name, replicates=[1])
-    x = points(together)
-    torch.testing.assert_close(together(x)[1:2], alone(x[1:2]))
-
-
-def test_gradient_is_that_of_autograd(name):
-    energy = make(name)
-    x = points(energy).requires_grad_()
-    (expected,) = torch.autograd.grad(energy(x).sum(), x)
-    torch.testing.assert_close(gradient(energy, x), expected)
-
-
-def test_evaluations_are_counted(name):
-    energy = make(name)
-    before = energy.evaluations
-    energy(points(energy, n=7))
-    assert energy.evaluations == before + 7
-
-
-def test_state_round_trip(name):
-    energy = make(name)
-    other = make(name, **SETTINGS.get(name, {}))
-    for parameter in other.parameters():
-        torch.nn.init.constant_(parameter, 0.3)
-    other.load_state_dict(energy.state_dict())
-    x = points(energy)
-    torch.testing.assert_close(energy(x), other(x))
+@pytest.mark.parametrize(("name", "check"), APPLYING, ids=lambda each: getattr(each, "name", each))
+def test_contract(name, check):
+    check(case(name))
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ebm_bench import datasets, samplers
+from ebm_bench.contracts.metrics import Pixels
 from ebm_bench.energies.base import Energy
 from ebm_bench.model import Model
 from ebm_bench.streams import Streams
@@ -26,23 +27,6 @@ class Bowl(Energy):
     def forward(self, x):
         z = (x - self.mean) / self.sd
         return self.slope * 0.5 * z.flatten(2).square().sum(2) + self.offset
-
-
-class Pixels:
-    """Images whose logits are standard normal."""
-
-    name, kind, knows, lam, event_shape = "pixels", "image", ("pixels",), 0.0, (1, 8, 8)
-
-    def sample(self, n, streams, split="train"):
-        return streams.normal(n, *self.event_shape)
-
-    def to_pixels(self, y):
-        return torch.sigmoid(y)
-
-    def log_det(self, y):
-        return -(torch.nn.functional.logsigmoid(y) + torch.nn.functional.logsigmoid(-y)).sum(
-            (-3, -2, -1)
-        )
 
 
 @pytest.fixture

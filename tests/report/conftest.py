@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebm_bench import records, registry, report
+from ebm_bench import collecting, records, registry, report
 from ebm_bench.report import loading
 from ebm_bench.suite import Suite
 
@@ -33,6 +33,7 @@ KL = {
     ("slow_100", "flow"): (0.3, 120.0),
     ("unlucky", "energy"): (0.05, 15.0),
 }
+OBJECTIVES = {"slow_100": "guessing"}  # all others are fitted
 FAILED = {"unlucky": (1, 4)}  # replicates that diverge
 
 
@@ -66,7 +67,10 @@ def make_up_names(monkeypatch):
         "energies": [_entry("energies", "net")],
         "noise": [],
         "samplers": [_entry("samplers", "walk", {"steps": (int, 7)})],
-        "objectives": [_entry("objectives", "fitting", {"rate": (float, 0.5)})],
+        "objectives": [
+            _entry("objectives", "fitting", {"rate": (float, 0.5)}, kind="score matching"),
+            _entry("objectives", "guessing", {"rate": (float, 0.5)}, kind="noise contrastive"),
+        ],
         "metrics": [
             _entry("metrics", "kl", unit="nats", label="KL"),
             _entry("metrics", "auroc", label="AUROC", higher_is_better=True),
@@ -109,7 +113,8 @@ def make_suite(replicates=REPLICATES, **methods):
             },
         },
         methods={
-            name: {"objective": "fitting", "control": control} for name, control in methods.items()
+            name: {"objective": OBJECTIVES.get(name, "fitting"), "control": control}
+            for name, control in methods.items()
         },
     )
 
@@ -156,9 +161,7 @@ def fabricate(suite, folder):
 def collect(suite, folder):
     """Collect what runs there are, as the command does."""
     folders = sorted(p.parent for p in folder.glob("runs/*/*/run.json"))
-    for name, table in zip(("values", "curves"), records.collect(folders), strict=True):
-        (folder / "records").mkdir(exist_ok=True)
-        table.to_parquet(folder / "records" / f"{name}.parquet")
+    collecting.collect(folders).write(folder / "records")
 
 
 def _write_run(suite, folder, dataset, method, shared, rng):

@@ -128,8 +128,8 @@ def test_figures_of_a_suite_without_any_run(results, folder):
             figure = kind(empty, dataset)
             figure.draw_without_rendering()
             assert "winner: not run" in legend(figure)
-    assert all("not run" in t for t in titles(figures.densities(empty, "plane")))
-    assert "data" in titles(figures.samples(empty, "pixels"))
+    for figure in (figures.densities(empty, "plane"), figures.samples(empty, "pixels")):
+        assert "without pictures" in figure.texts[0].get_text()
 
 
 def test_looks_are_distinct_and_the_same_everywhere(results):
@@ -173,3 +173,13 @@ def test_saving_leaves_both_formats_and_the_same_bytes(tmp_path):
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("kind", ["densities", "samples"])
+def test_records_without_pictures_say_so_in_their_place(results, folder, kind):
+    dataset = {"densities": "plane", "samples": "pixels"}[kind]
+    for path in folder.glob(f"runs/{dataset}/*/pictures.npz"):
+        path.unlink()
+    figure = getattr(figures, kind)(results, dataset)
+    assert not figure.axes
+    assert figure.texts[0].get_text().startswith(f"no {kind}")

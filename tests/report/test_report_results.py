@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ebm_bench import collecting
 from ebm_bench.errors import InputError
 from ebm_bench.report import figures, loading, tables
 
@@ -109,6 +110,22 @@ def test_records_of_another_version_are_refused(suite, folder):
         loading.load(newer, folder)
 
 
+def test_the_records_are_enough(suite, folder, results):
+    for stage in ("run.json", "evaluation.json", "pictures.npz"):
+        for path in folder.glob(f"runs/*/*/{stage}"):
+            path.unlink()
+    alone = loading.load(suite, folder)
+    assert alone.runs == results.runs
+    pd.testing.assert_frame_equal(alone.values, results.values)
+
+
+def test_records_of_another_suite_are_left_aside(suite, folder):
+    tables = collecting.load(folder / "records")
+    other = {n: getattr(tables, n).assign(suite="other") for n in collecting.TABLES}
+    collecting.Tables(**other).write(folder / "records")
+    assert not loading.load(suite, folder).runs
+
+
 def test_runs_that_left_the_suite_are_left_aside(suite, folder):
     values = pd.read_parquet(folder / "records" / "values.parquet")
     strange = values[values["method"] == "winner"].assign(method="removed")
@@ -118,9 +135,7 @@ def test_runs_that_left_the_suite_are_left_aside(suite, folder):
 
 
 def test_empty_records_give_rows_that_were_not_run(suite, tmp_path):
-    (tmp_path / "records").mkdir()
-    for name in ("values", "curves"):
-        pd.DataFrame().to_parquet(tmp_path / "records" / f"{name}.parquet")
+    collecting.collect([]).write(tmp_path / "records")
     results = loading.load(suite, tmp_path)
     assert {row.status for row in results.rows("plane")} == {"not run"}
     assert figures.curves(results, "plane").axes  # which looks into the columns of the curves

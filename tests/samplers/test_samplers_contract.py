@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ebm_bench import energies, samplers
+from ebm_bench.contracts.samplers import CHECKS, TOLERANCE, Case, start
 from ebm_bench.energies.base import Energy
 from ebm_bench.samplers.base import excess_and_slope, gradient, half_square, rescale
 from ebm_bench.samplers.hamiltonian import place, trajectory
@@ -21,10 +22,6 @@ class HalfNormal(Energy):
         return torch.where(x[..., 0] > 0, 0.5 * x[..., 0] ** 2, torch.inf)
 
 
-def start(replicates, chains, *shape, dtype=torch.float32):
-    return Streams(1, replicates, scope=("start",)).normal(chains, *shape, dtype=dtype)
-
-
 ACTIVATIONS = ("silu", "softplus", "tanh", "gelu", "relu", "leaky_relu")
 NETWORKS = [
     *[("mlp", (3,), {"activation": a}) for a in ACTIVATIONS],
@@ -33,52 +30,16 @@ NETWORKS = [
 ]
 
 
-@pytest.fixture(params=samplers.names())
-def sampler(request):
-    return samplers.create(request.param)
-
-
-def test_leaves_its_start_and_no_graph(sampler):
-    energy = energies.create("mlp", event_shape=(2,), replicates=3, width=8)
-    x = start(3, 5, 2)
-    before = x.clone()
-    moved = sampler.run(energy, x, Streams(0, 3))
-    assert moved.shape == x.shape
-    assert not moved.requires_grad
-    assert torch.equal(x, before)
-    assert moved.isfinite().all()
-    assert (moved != x).any()
-    assert all(p.grad is None for p in energy.parameters())
-
-
-def test_a_replicate_alone_equals_itself_among_others(sampler):
-    energy = energies.create("mlp", event_shape=(2,), replicates=3, width=8)
-    alone = energies.create("mlp", event_shape=(2,), replicates=1, width=8)
-    alone.load_state_dict({k: v[1:2] for k, v in energy.state_dict().items()})
-    x = start(3, 5, 2)
-    among = sampler.run(energy, x, Streams(0, 3))[1:2]
-    torch.testing.assert_close(sampler.run(alone, x[1:2], Streams(0, [1])), among)
-
-
-def test_steps_are_measured_in_the_scale(sampler):
-    """Stretching the density stretches the chains, coordinate by coordinate."""
-    stretch = torch.tensor([0.1, 30.0], dtype=torch.float64)
-    round_, long = (energies.create("quadratic", event_shape=(2,)).double() for _ in range(2))
-    long.log_diagonal.data -= stretch.log()
-    long.scale.mul_(stretch)
-    x = start(1, 5, 2, dtype=torch.float64)
-    moved = sampler.run(round_, x, Streams(0))
-    torch.testing.assert_close(sampler.run(long, x * stretch, Streams(0)), moved * stretch)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+@pytest.mark.parametrize("name", samplers.names())
+def test_contract(name, check):
+    check(Case(name))
 
 
 def variance(sampler, **settings):
     energy = energies.create("quadratic", event_shape=(1,), replicates=2)
     chains = samplers.create(sampler, **settings)
     return chains.run(energy, 3 * start(2, 20_000, 1), Streams(0, 2)).var(1).squeeze(1)
-
-
-# Four standard errors of the variance of 20,000 points.
-TOLERANCE = 4 * (2 / 20_000) ** 0.5
 
 
 def test_langevin_has_the_variance_that_its_step_allows():

@@ -46,8 +46,9 @@ def outputs(suite):
             for file in ("run.json", "weights.safetensors", "evaluation.json", "pictures.npz"):
                 yield folder / "runs" / dataset / method / file
     yield from (folder / "data" / f"{name}.json" for name in ("mnist", "cifar10"))
-    yield from (folder / "records" / f"{t}.{e}" for t in ("values", "curves")
+    yield from (folder / "records" / f"{t}.{e}" for t in ("runs", "values", "curves")
                 for e in ("parquet", "csv"))  # fmt: skip
+    yield folder / "records" / "suite.yaml"
     for files in report.outputs(suite, folder).values():
         yield from files
 

@@ -57,6 +57,10 @@ onstart:
     except Timeout:
         print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
         sys.exit(2)
+    if workflow.local_exec:
+        # To keep a limit of jobs per second, Snakemake looks through all jobs once a second for
+        # every job that has ended: soon that takes most of a core.
+        workflow.scheduler.job_rate_limiter = None
     # Not on a cluster, whose jobs run elsewhere, nor where jobs have environments of their own.
     if (
         sys.platform == "linux"

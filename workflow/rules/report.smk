@@ -16,9 +16,10 @@ rule collect:
     output:
         expand(
             f"{RESULTS}/records/{{table}}.{{ending}}",
-            table=["values", "curves"],
+            table=["runs", "values", "curves"],
             ending=["parquet", "csv"],
         ),
+        f"{RESULTS}/records/suite.yaml",
     log:
         f"{RESULTS}/logs/collect.log",
     conda:

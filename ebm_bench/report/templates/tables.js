@@ -1,0 +1,182 @@
+// The table of a dataset, and the one over all of them.
+const style = make("style");
+style.textContent = await unpack("tables-style");
+document.head.prepend(style); // the page's own style comes after it and wins
+const bundle = URL.createObjectURL(new Blob([await unpack("tables")], { type: "text/javascript" }));
+const { default: DataTable } = await import(bundle);
+
+// What is missing comes last, whichever way a column is sorted.
+function sorting(compare) {
+  const missing = (x) => x === "" || x === null || x === undefined;
+  return (sign) => (a, b) => (missing(a) || missing(b) ? missing(a) - missing(b) : sign * compare(a, b));
+}
+for (const [name, compare] of [["words", (a, b) => a.localeCompare(b)], ["numbers", (a, b) => a - b]]) {
+  DataTable.type(name, "order", { asc: sorting(compare)(1), desc: sorting(compare)(-1) });
+}
+
+const overallMetric = (view) => (view.metric in budgetOf(view).overall ? view.metric : "");
+const better = (metric) => (content.metrics[metric].higher ? "desc" : "asc");
+
+// Rows that pass the filters, as labels.
+function kept(view, labels, stateOf) {
+  return labels.filter((label) =>
+    (!view.family || familyOf(label) === view.family) && (!view.status || stateOf(label) === view.status));
+}
+
+// Columns of a dataset: key, text of the head, what is beneath it, and the cell of a row.
+function datasetColumns(view) {
+  const dataset = budgetOf(view).datasets[view.data], chosen = metricOf(view, view.data);
+  const rowOf = (row) => dataset.rows[row.label];
+  const own = dataset.metrics.filter((metric) => metric in content.metrics && !metric.includes("."));
+  const measure = (metric) => ({
+    key: `metric:${metric}`, head: head(metric), title: content.metrics[metric].meaning, first: better(metric),
+    ranking: metric === chosen,
+    cell: (row) => {
+      const { text = "–", below, note, title, mean } = rowOf(row).cells[metric] ?? {};
+      return { text, below, note, title, value: mean };
+    },
+  });
+  const plain = (key, name, unit, title, cell, first) => ({ key, head: [name, unit], title, cell, first });
+  const counted = (key) => (row) => {
+    const value = rowOf(row).cells[chosen]?.[key];
+    return { text: value === undefined ? "–" : String(value), value, note: key === "failed" && value ? " " : "" };
+  };
+  const spent = (i, key) => (row) => ({ text: rowOf(row).spent[i], value: rowOf(row)[key] });
+  return [
+    plain("rank", "Rank", "", "by the mean rank over replicates; ≈ not told apart from the best",
+      (row) => ({ text: row.place, value: row.rank, best: row.best })),
+    measure(chosen),
+    plain("difference", "Difference to the best", head(chosen)[1].replace(/[↑↓]/, "").trim(),
+      "mean of the paired difference of replicates, its interval, and the p value corrected for all pairs",
+      (row) => ({ text: row.difference.text, below: row.difference.below, value: row.difference.mean })),
+    plain("n", "n", "", "replicates with a finite value", counted("n"), "desc"),
+    plain("failed", "Failed", "", "replicates that diverged or ran out of memory", counted("failed"), "desc"),
+    ...own.filter((metric) => metric !== chosen).map(measure),
+    plain("steps", "Steps", "", "optimiser steps of the replicate that took most", spent(0, "steps")),
+    plain("seconds", "Training", "s", "setting up and training all replicates together", spent(1, "seconds")),
+    plain("evaluations", "Energy evaluations", "",
+      "points at which the energy or its gradient was computed, per replicate", spent(2, "evaluations")),
+  ];
+}
+
+function overallColumns(view) {
+  const { datasets } = budgetOf(view).overall[overallMetric(view)];
+  return [
+    { key: "rank", head: ["Average rank", ""], title: "over the datasets where it is ranked",
+      cell: (row) => ({ text: row.text, value: row.average }) },
+    { key: "datasets", head: ["Datasets", ""], title: "on how many it is ranked", first: "desc",
+      cell: (row) => ({ text: `${row.datasets} of ${datasets.length}`, value: row.datasets }) },
+    ...datasets.map((name) => {
+      const [label, unit] = head(overallMetric(view) || budgetOf(view).datasets[name].criterion);
+      return { key: `data:${name}`, head: [name, `by ${label} ${unit.replace(/\[.*\]/, "").trim()}`], title: content.datasets[name].summary,
+        cell: (row) => {
+          const { text = "–", rank, best } = row.places[name] ?? {};
+          return { text, value: rank, best };
+        } };
+    }),
+  ];
+}
+
+// The worst that happened to a row on any dataset.
+function overallState(view, label) {
+  const found = Object.values(budgetOf(view).datasets).map(({ rows }) => rows[label]?.state).filter(Boolean);
+  return ["failed", "missing", "ok"].find((state) => found.includes(state)) ?? "missing";
+}
+
+function shownRows(view) {
+  if (view.data) {
+    const { rows, by } = budgetOf(view).datasets[view.data];
+    const ranked = by[metricOf(view, view.data)].rows;
+    const labels = kept(view, ranked.map((row) => row.label), (label) => rows[label].state);
+    return ranked.filter((row) => labels.includes(row.label));
+  }
+  const { rows, alike, decides } = budgetOf(view).overall[overallMetric(view)];
+  const labels = kept(view, rows.map((row) => row.label), (label) => overallState(view, label));
+  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: decides && alike.includes(row.label) }));
+}
+
+function methodCell(view, row) {
+  const { label } = row, status = view.data ? budgetOf(view).datasets[view.data].rows[label].status : "ok";
+  const pick = make("input", {
+    type: "checkbox", "aria-label": `Compare ${label}`, value: label, checked: compared(view).includes(label),
+    onchange: ({ target }) => {
+      const others = compared(readView()).filter((other) => other !== label);
+      go({ compare: [...others, ...(target.checked ? [label] : [])].join(",") }, true);
+    },
+  });
+  const open = make("button", { type: "button", class: "link", onclick: () => go({ open: label, show: "" }) }, label);
+  return make("th", { scope: "row", "data-order": label },
+    make("div", { class: "pick" }, pick, make("div", {}, open, make("small", { class: "soft" }, familyOf(label)),
+      status === "ok" ? "" : make("small", { class: "alarm" }, status))));
+}
+
+function cellOf({ text, below, note, title, value, best }) {
+  const alarm = note && note.trim();
+  return make("td", { "data-order": value ?? "", title: title || null, class: best ? "best" : null },
+    make("span", { class: note ? "alarm" : null }, text),
+    below ? make("small", {}, below) : "", alarm ? make("small", { class: "alarm" }, alarm) : "");
+}
+
+function drawTable(view) {
+  const columns = view.data ? datasetColumns(view) : overallColumns(view);
+  const rows = shownRows(view);
+  const keys = ["method", ...columns.map((column) => column.key)];
+  const heads = columns.map(({ head: [name, unit], title, ranking }) =>
+    make("th", { scope: "col", title, class: ranking ? "ranking" : null }, name, unit ? make("small", {}, unit) : ""));
+  const table = make("table", {},
+    make("caption", { class: "unseen" }, $("shown").textContent),
+    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Method"), heads, make("th", { scope: "col" }, "Control"))),
+    make("tbody", {}, rows.map((row) => {
+      const { control } = content.rows[row.label];
+      return make("tr", { class: control ? "control" : row.best ? "best" : null }, methodCell(view, row),
+        columns.map((column) => cellOf(column.cell(row))), make("td", {}, control ? "1" : "0"));
+    })));
+  $("table").replaceChildren(table);
+  const [key, way] = view.sort.split(/-(?=asc$|desc$)/);
+  const order = keys.includes(key) && way ? [[keys.indexOf(key), way]] : [[1, "asc"]];
+  const types = columns.map(({ first = "asc" }, i) => ({
+    targets: i + 1, type: "numbers", orderSequence: first === "asc" ? ["asc", "desc"] : ["desc", "asc"],
+  }));
+  const made = new DataTable(table, {
+    paging: false, info: false, searching: false, autoWidth: false, order,
+    orderFixed: { pre: [[keys.length, "asc"]] }, // controls stay beneath, whatever the order
+    columnDefs: [...types, { targets: 0, type: "words", orderSequence: ["asc", "desc"] }, { targets: -1, visible: false, type: "numbers" }],
+    layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
+    language: { emptyTable: "No method passes the filters, or nothing is measured yet." },
+  });
+  const ordered = () => made.order().find(([i]) => i < keys.length) ?? [1, "asc"];
+  const tell = () => {
+    const [column, direction] = ordered();
+    // The library tells the direction of the fixed order instead.
+    for (const sorted of table.querySelectorAll("[aria-sort]")) sorted.removeAttribute("aria-sort");
+    made.column(column).header().setAttribute("aria-sort", direction === "asc" ? "ascending" : "descending");
+  };
+  tell();
+  made.on("draw", tell);
+  made.on("order", () => {
+    const [column, direction] = ordered();
+    const sort = column === 1 && direction === "asc" ? "" : `${keys[column]}-${direction}`;
+    if (sort !== readView().sort) history.replaceState(null, "", address({ sort }));
+  });
+}
+
+// Who leads, and how sure that is.
+function lead(view) {
+  const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
+  if (view.data) {
+    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
+    const failed = ranked.map((row) => row.label).filter((label) => rows[label].state === "failed");
+    const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
+    if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
+    if (won) return ["Best: ", ...strong(best), ", told apart from all others.", ...warning];
+    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not told apart from it: ${best.slice(1).join(", ")}.` : ".", ...warning];
+  }
+  const { rows, alike, decides, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
+  if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
+  const first = rows[0];
+  const sure = !verdict ? "There are too few methods or datasets to test whether that is chance."
+    : !decides ? "That is no proof: there are too few datasets to tell any two methods apart."
+    : alike.length > 1 ? `Not told apart from the best: ${alike.slice(1).join(", ")}.` : "It is told apart from all others.";
+  return ["Leads: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${datasets.length} datasets. ${sure} `,
+    verdict ? make("small", {}, verdict) : ""];
+}
