@@ -4,6 +4,7 @@ import ast
 import inspect
 import io
 import re
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -56,6 +57,11 @@ def on_files(files, config):
                  REFERENCE / "stress" / "stress.png"):  # fmt: skip
         files.append(File.generated(config, f"images/{path.name}", abs_src_path=str(path)))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Let links that are right in the repository be right on the site as well."""
+    return markdown.replace("](../README.md)", "](index.md)")
 
 
 def index() -> str:
@@ -124,12 +130,14 @@ def plain(text: str) -> str:
     return text.replace("``", "`").replace("|", "\\|") if "|" in text else text.replace("``", "`")
 
 
+@cache
 def reference() -> suite.Suite:
     """Load the suite of which reference results are kept, the larger one if there are two."""
     name = next(n for n in ("toy", "quick") if (REFERENCE / n / "values.parquet").exists())
     return suite.load(ROOT / "benchmarks" / f"{name}.yaml")
 
 
+@cache
 def figure(name: str) -> bytes | None:
     """Draw the values that methods of an objective reach; None where there is none."""
     chosen = reference()
