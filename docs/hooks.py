@@ -81,7 +81,13 @@ def page(name: str, about: dict) -> str:
     parts = sections(docstring(entry))
     text = [f"# {name}", "", plain(parts[""])]
     if settings := parts.get("Parameters"):
-        text += ["", "## Settings", "", "| setting | default | tuning tries | |", "|---|---|---|---|"]
+        text += [
+            "",
+            "## Settings",
+            "",
+            "| setting | default | tuning tries | |",
+            "|---|---|---|---|",
+        ]
         told = parameters(settings)
         search = entry.attributes.get("search", {})
         for key, (_, default) in entry.settings.items():
@@ -97,9 +103,12 @@ def page(name: str, about: dict) -> str:
         text += ["", f"The stress test `{panel}` (*{title['title']}*) shows it, in the figure of "
                  "all [stress tests](../images/stress.png)."]  # fmt: skip
     if figure(name):
-        text += ["", "## What it reaches", "", f"![Values of all methods]({name}.svg)", "",
-                 f"*Reference results of the suite {reference().name}: mean and 95 % interval over "
-                 "replicates, this objective's methods in colour, the others in gray.*"]  # fmt: skip
+        told = (
+            f"*Reference results of the suite {reference().name}: mean and 95 % interval over "
+            "replicates, this objective's methods in colour, the others in gray.*"
+        )
+        picture = f"![Values of all methods]({name}.svg)"
+        text += ["", "## What it reaches", "", picture, "", told]
     text += ["", "## Paper", "", plain(parts.get("References", "–"))]
     source = entry.path.relative_to(ROOT)
     text += ["", f"Code: `{source}`.", ""]
@@ -116,13 +125,19 @@ def docstring(entry: registry.Entry) -> str:
 def sections(text: str) -> dict[str, str]:
     """Split a numpydoc docstring: what stands before its sections is under an empty name."""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.M)
-    return {"": parts[0].strip(), **dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))}
+    return {
+        "": parts[0].strip(),
+        **dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True)),
+    }
 
 
 def parameters(text: str) -> dict[str, str]:
     """Take the descriptions of parameters, by name."""
     parts = re.split(r"^(\w+) : .*\n", text, flags=re.M)
-    return {name: plain(" ".join(told.split())) for name, told in zip(parts[1::2], parts[2::2], strict=True)}
+    return {
+        name: plain(" ".join(told.split()))
+        for name, told in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 
 def plain(text: str) -> str:
@@ -148,7 +163,9 @@ def figure(name: str) -> bytes | None:
     planar = [d for d, s in chosen.datasets.items() if s.rank_by == "kl_divergence"][:2]
     with mpl.rc_context(RC):
         drawn = Figure(figsize=(7.5, 3.4))
-        for axis, dataset in zip(drawn.subplots(1, len(planar), squeeze=False)[0], planar, strict=True):
+        for axis, dataset in zip(
+            drawn.subplots(1, len(planar), squeeze=False)[0], planar, strict=True
+        ):
             metric = chosen.datasets[dataset].rank_by
             found = statistics.summarise(
                 values[(values["dataset"] == dataset) & (values["metric"] == metric)]
