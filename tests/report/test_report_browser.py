@@ -88,12 +88,7 @@ def test_the_page_says_who_leads_and_how_sure_that_is(visit):
     assert re.match(r"Leads: (winner|equal), average rank 1\.\d+", page.inner_text("#lead"))
     assert "too few datasets" in page.inner_text("#lead")
     assert set(methods(page)[:2]) == {"winner", "equal"}
-    assert (
-        page.locator("#figure-critical-difference img").evaluate(
-            "i => i.decode().then(() => i.naturalWidth)"
-        )
-        > 100
-    )
+    assert page.locator("#figure-critical-difference img").evaluate("i => i.decode().then(() => i.naturalWidth)") > 100
     page.get_by_role("link", name="plane").click()
     assert "No clear winner. Ranked first: " in page.inner_text("#lead")
     assert "Not every replicate ended well: unlucky." in page.inner_text("#lead")
@@ -206,19 +201,11 @@ def test_methods_are_compared_side_by_side(visit):
     page.get_by_label("Compare slow_100", exact=True).check()
     page.get_by_role("button", name="Compare", exact=True).click()
     dialog = page.get_by_role("dialog")
-    assert dialog.locator("table").first.locator("thead th").all_inner_texts() == [
-        "",
-        "winner",
-        "slow_100",
-    ]
+    assert dialog.locator("table").first.locator("thead th").all_inner_texts() == ["", "winner", "slow_100"]
     pair = dialog.locator("tr", has_text="winner less slow_100").inner_text()
     assert "< 0.001" in pair
     assert "winner is better" in pair
-    assert dialog.locator(".pictures figcaption").all_inner_texts() == [
-        "control: truth",
-        "winner",
-        "slow_100",
-    ]
+    assert dialog.locator(".pictures figcaption").all_inner_texts() == ["control: truth", "winner", "slow_100"]
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Clear").click()
     assert not page.locator("#selection").is_visible()
@@ -247,9 +234,7 @@ def test_a_link_keeps_the_whole_view(visit):
 
 
 def test_an_address_that_names_what_is_not_there_is_forgiven(visit):
-    page = visit(
-        "data=nowhere&at=never&metric=none&open=nobody&compare=nobody,winner&sort=x-asc&show=compare"
-    )
+    page = visit("data=nowhere&at=never&metric=none&open=nobody&compare=nobody,winner&sort=x-asc&show=compare")
     assert page.inner_text("#shown") == "Overall, end of training"
     assert page.locator("dialog[open]").count() == 0
 
@@ -282,9 +267,7 @@ def test_everything_is_reached_by_keyboard(visit):
     page.wait_for_selector("dialog[open]")
     for _ in range(8):
         page.keyboard.press("Tab")
-        assert page.evaluate(
-            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
-        )
+        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert page.evaluate("document.activeElement.className") == "link"
@@ -338,9 +321,7 @@ def test_the_scatter_shows_intervals_and_the_pareto_front(visit):
     def traces():
         page.locator("#cost-plot").scroll_into_view_if_needed()
         page.wait_for_selector("#cost-plot .main-svg")
-        return page.evaluate(
-            "document.getElementById('cost-plot').data.map(({name, x, error_y}) => [name, x[0], !!error_y])"
-        )
+        return page.evaluate("document.getElementById('cost-plot').data.map(({name, x, error_y}) => [name, x[0], !!error_y])")
 
     found = {name: (x, bar) for name, x, bar in traces()}
     assert found["winner"] == (31.0, True)
