@@ -180,13 +180,17 @@ def ranks(challenge: Challenge) -> list[str]:
     for dataset in challenge.datasets:
         criterion = results.suite.datasets[dataset].rank_by
         competing = [row for row in results.rows(dataset) if not row.control]
-        best = ", ".join(row.label for row in competing if row.best)
+        first = competing[0]
         for row in (row for row in competing if row.method in challenge.methods):
-            value = tables.cell(results, dataset, row, criterion)
+            value, leading = (tables.cell(results, dataset, r, criterion) for r in (row, first))
             lines.append(
-                f"{dataset}: {row.label} has rank {row.place} of {len(competing)} with "
-                f"{quantity(criterion).head} {value}, {row.status}; best: {best}"
+                f"{dataset}: {row.label} has rank {row.place} of {len(competing)} by "
+                f"{quantity(criterion).head}: {value}"
+                + ("" if row is first else f"; first is {first.label}: {leading}")
+                + ("" if row.status == "ok" else f"; {row.status}")
             )
+    if any("≈" in line for line in lines):
+        lines.append("≈: cannot be told from the best with so many replicates")
     return lines
 
 
@@ -222,7 +226,7 @@ def offer(
         trained |= _adopt(content, entry, chosen[0])
     if trained:
         content["name"] = f"{loaded.name}-{plugin.stem}".replace("_", "-")
-    content["methods"] = _fitting(content)
+    content["methods"] = _fitting(content, path)
     _check_and_write(content, path)
     made = suite.load(path)
     runs = sum(len(made.methods_of(name)) for name in made.datasets)
@@ -322,9 +326,15 @@ def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
     return entry.family == "energies"
 
 
-def _fitting(content: dict[str, Any]) -> dict[str, Any]:
-    """Keep of the methods what runs on the datasets that are left."""
-    kept = {}
+def _fitting(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Keep of the methods what runs on the datasets that are left.
+
+    Raises
+    ------
+    InputError
+        Where none does, with why the last does not.
+    """
+    kept, refused = {}, None
     for name, spec in content["methods"].items():
         spec = {**spec}
         for key in ("datasets", "overrides"):
@@ -333,8 +343,16 @@ def _fitting(content: dict[str, Any]) -> dict[str, Any]:
                 spec[key] = [d for d in given if d in content["datasets"]]
             elif given:
                 spec[key] = {d: s for d, s in given.items() if d in content["datasets"]}
-        if spec.get("datasets", True):
+        if spec.get("datasets") == []:
+            continue
+        try:
+            suite.check({**content, "methods": {name: spec}}, str(path))
+        except InputError as error:
+            refused = error
+        else:
             kept[name] = spec
+    if refused and not kept:
+        raise refused
     return kept
 
 

@@ -59,13 +59,7 @@ class Mine(Base):
 '''
 
 
-@pytest.fixture(autouse=True)
-def forget(monkeypatch):
-    """What a test loads, the next does not know."""
-    monkeypatch.setattr(registry, "_loaded", {})
-    registry.entries.cache_clear()
-    yield
-    registry.entries.cache_clear()
+pytestmark = pytest.mark.usefixtures("no_plugins")
 
 
 @pytest.fixture
