@@ -1,8 +1,8 @@
 """Every command and snippet of README and documentation is executed.
 
-Blocks of a page run in order, in a copy of the repository: ``bash`` line by line, ``python`` in
-one process of its own, and what has a title is a file that later blocks use. What would take
-minutes, or need another machine, is checked another way, which `INSTEAD` tells with the reason.
+Blocks of a page run in order, in a copy of the repository: ``bash`` line by line, ``python`` in a
+process of its own, and what has a title is a file that later blocks use. What would take minutes,
+or need another machine, is checked another way, which `INSTEAD` tells with the reason.
 """
 
 import os
@@ -20,7 +20,12 @@ from ebm_bench import suite
 from ebm_bench.report import macros
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Pages whose blocks another test executes.
+ELSEWHERE = {"tutorial.md": "workflow/test_workflow_tutorial.py"}
+PAGES = [
+    ROOT / "README.md",
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in ELSEWHERE),
+]
 BLOCK = re.compile(r"^```(\w*)(?: title=\"(.+?)\")?\n(.*?)^```$", re.M | re.S)
 DRY = "would take minutes: the plan is made, and nothing is run"
 OPTIONS = "needs results that take minutes: the options are checked, and nothing is run"
@@ -34,6 +39,7 @@ INSTEAD = [
     ("pip install", None, "fetches packages"),
     ("source .venv", None, "tests run in an environment of their own"),
     ("snakemake --profile profiles/slurm", None, "needs a plugin and a cluster; tests/workflow"),
+    ("snakemake --config suite=my-data", "{line} --cores 2", "is made to be quick"),
     ("snakemake", "{line} --dry-run --quiet", DRY),
     ("ebm-bench speed", "--help", "measures for a quarter of an hour"),
     ("ebm-bench stress-report", "--help", OPTIONS),
@@ -41,7 +47,7 @@ INSTEAD = [
     ("ebm-bench merge", "--help", OPTIONS),
     ("ebm-bench verify", "--help", OPTIONS),
     ("ebm-bench report", "--help", OPTIONS),
-    ("ebm-bench run", "--help", "trains for a minute; tests of the tutorial run it"),
+    ("ebm-bench run", "--help", "trains for a minute; the test of the tutorial runs it"),
     ("ebm-bench prepare", "--help", "fetches data"),
 ]
 
@@ -102,12 +108,9 @@ def run(copy):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_snippets_run(page, copy, run):
-    program = []
     for language, title, text in blocks(page):
         if title:
             (copy / title).write_text(text)
-            if title.endswith("suite.yaml"):
-                suite.load(copy / title)
         elif language == "bash":
             for line in lines(text):
                 if command := plan(line):
@@ -116,7 +119,7 @@ def test_snippets_run(page, copy, run):
                         options = re.findall(r"(?<=\s)--[a-z-]+", line)
                         assert [o for o in options if o not in told] == [], line
         elif language == "python":
-            program.append(text)
+            run(sys.executable, "-c", text)
         elif language == "yaml":
             yaml.safe_load(text)
         elif language == "latex":
@@ -124,8 +127,6 @@ def test_snippets_run(page, copy, run):
             assert set(re.findall(r"\\(ebm\w+)", text)) <= known
         else:
             assert language in ("", "text"), f"{page.name}: a block of {language}"
-    if program:
-        run(sys.executable, "-c", "\n".join(program))
 
 
 def macro_names(copy):
@@ -153,6 +154,12 @@ def test_what_is_not_run_is_still_a_command(run):
                for line in lines(text) if line.startswith("ebm-bench ")}  # fmt: skip
     for start in written & set(starts):
         assert start.split()[1] in told, start
+
+
+def test_what_is_tested_elsewhere_is():
+    for page, test in ELSEWHERE.items():
+        assert (ROOT / "docs" / page).exists()
+        assert page in (ROOT / "tests" / test).read_text()
 
 
 def test_lines_are_read_as_a_shell_reads_them():
