@@ -28,7 +28,7 @@ lint: $(INSTALLED) ## check style, types and the workflow
 	@$(BIN)/snakemake --lint
 	@$(BIN)/mypy
 
-docs: $(INSTALLED) ## build the documentation; open site/index.html
+docs: $(INSTALLED) ## build the documentation into site/ (its search needs: python -m http.server -d site)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and caches; results are kept
