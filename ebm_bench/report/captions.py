@@ -78,7 +78,10 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
     """
     suite = results.suite
     ranked = dict.fromkeys(quantity(suite.datasets[name].rank_by).label for name in datasets)
-    by, where = " or ".join(ranked), ", ".join(datasets) if len(datasets) < 3 else suite.title
+    by, where = (
+        " or ".join(ranked),
+        " and ".join(datasets) if len(datasets) < 3 else f"{len(datasets)} datasets",
+    )
     tests = over_datasets(results.rankings) if kind == "critical difference" else None
     scale = "which ends at the highest density of the best control"
     body = {
@@ -106,9 +109,9 @@ def _conditions(results: Results, datasets: list[str]) -> str:
         n = results.suite.datasets[name].replicates
         alike.setdefault(f"n = {n} replicates, {_budget(results, name)}", []).append(name)
     if len(alike) == 1:
-        (told,) = alike
-        return f"{told[0].upper()}{told[1:]}."
-    return "; ".join(f"{', '.join(names)}: {told}" for told, names in alike.items()) + "."
+        return f"With {next(iter(alike))}."
+    told = "; ".join(f"{', '.join(names)}: {held}" for held, names in alike.items())
+    return f"Conditions: {told}."
 
 
 def _budget(results: Results, dataset: str) -> str:
