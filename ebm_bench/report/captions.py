@@ -82,7 +82,7 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         " or ".join(ranked),
         " and ".join(datasets) if len(datasets) < 3 else f"{len(datasets)} datasets",
     )
-    tests = over_datasets(results.rankings) if kind == "critical difference" else None
+    tests = results.omnibus if kind == "critical difference" else None
     scale = "which ends at the highest density of the best control"
     body = {
         "densities": f"Learned densities on {where}, of one replicate: controls, then models by "
