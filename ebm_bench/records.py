@@ -14,6 +14,7 @@ from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ebm_bench.errors import InputError
+from ebm_bench.specs import Name
 
 Status = Literal["ok", "diverged", "out_of_memory", "timeout"]
 
@@ -99,9 +100,9 @@ class Run(_Record):
 
     suite: str
     suite_version: int
-    dataset: str
+    dataset: Name  # folders of its results are called so, and records come from others too
     dataset_version: int
-    method: str
+    method: Name
     objective: str
     settings: dict[str, Any]
     energy: dict[str, Any]

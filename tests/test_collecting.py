@@ -1,11 +1,12 @@
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from record_examples import leave, make_evaluation, make_run
 
-from ebm_bench import collecting
+from ebm_bench import collecting, suite
 from ebm_bench.errors import InputError
 
 
@@ -117,3 +118,25 @@ def test_a_row_that_is_no_run_is_named(column, tmp_path):
     tables.runs[column] = "many"
     with pytest.raises(InputError, match="small two_moons dsm: not a Run record"):
         tables.records()
+
+
+@pytest.mark.parametrize("column", ["dataset", "method"])
+def test_names_that_lead_out_of_a_folder_are_refused(column, tmp_path):
+    tables = collecting.collect([leave(tmp_path / "a", make_run())])
+    tables.runs[column] = "../elsewhere"
+    with pytest.raises(InputError, match="not a Run record"):
+        tables.records()
+
+
+@pytest.mark.parametrize("name", ["quick", "toy"])
+def test_a_suite_is_kept_with_what_was_tuned(name, tmp_path):
+    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.yaml"
+    collecting.keep_suite(suite.load(path), path, tmp_path)
+    assert suite.load(tmp_path / collecting.SUITE) == suite.load(path)
+
+
+def test_plugins_of_one_name_are_refused(tmp_path):
+    chosen = suite.load(Path(__file__).parents[1] / "benchmarks" / "quick.yaml")
+    twins = chosen.model_copy(update={"plugins": ("one/mine.py", "two/mine.py")})
+    with pytest.raises(InputError, match="two plugins have the same file name"):
+        collecting.keep_suite(twins, "suite.yaml", tmp_path)

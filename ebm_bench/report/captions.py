@@ -1,7 +1,7 @@
 """What stands above the tables: how they were made and how to read them."""
 
 from ebm_bench.report import statistics
-from ebm_bench.report.omnibus import Omnibus, over_datasets
+from ebm_bench.report.omnibus import Omnibus
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.wording import WORDS, amount, probability, quantity
 
@@ -58,6 +58,7 @@ def paper_caption(results: Results, dataset: str) -> str:
                 "(5 %, corrected for all pairs by Holm); not what did not converge. "
                 "Below the rule: controls. Training: seconds of all replicates together; "
                 "evaluations of the energy: of one.",
+                _machines(results, dataset),
             ],
         )
     )
@@ -77,8 +78,11 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
     """
     suite = results.suite
     ranked = dict.fromkeys(quantity(suite.datasets[name].rank_by).label for name in datasets)
-    by, where = " or ".join(ranked), ", ".join(datasets) if len(datasets) < 3 else suite.title
-    tests = over_datasets(results.rankings) if kind == "critical difference" else None
+    by, where = (
+        " or ".join(ranked),
+        " and ".join(datasets) if len(datasets) < 3 else f"{len(datasets)} datasets",
+    )
+    tests = results.omnibus if kind == "critical difference" else None
     scale = "which ends at the highest density of the best control"
     body = {
         "densities": f"Learned densities on {where}, of one replicate: controls, then models by "
@@ -105,9 +109,9 @@ def _conditions(results: Results, datasets: list[str]) -> str:
         n = results.suite.datasets[name].replicates
         alike.setdefault(f"n = {n} replicates, {_budget(results, name)}", []).append(name)
     if len(alike) == 1:
-        (told,) = alike
-        return f"{told[0].upper()}{told[1:]}."
-    return "; ".join(f"{', '.join(names)}: {told}" for told, names in alike.items()) + "."
+        return f"With {next(iter(alike))}."
+    told = "; ".join(f"{', '.join(names)}: {held}" for held, names in alike.items())
+    return f"Conditions: {told}."
 
 
 def _budget(results: Results, dataset: str) -> str:
@@ -135,7 +139,7 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
     suite = results.suite
     by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
     equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
-    found = over_datasets(results.rankings)
+    found = results.omnibus
     limits = ", ".join(
         f"{name} at {amount(limit.amount, results.unit)}" for name, limit in results.limits.items()
     )

@@ -90,6 +90,7 @@ def _place(
         f"{number(cost.setup_seconds)} s to set up, {number(cost.train_seconds)} s to train",
         "outcomes": [[o.replicate, o.status.replace("_", " "), o.step] for o in run.outcomes],
         "curve": _curve(run, curves[dataset, name]),
+        "apart": results.timed_apart(dataset, name),
         "provenance": [
             ["Trained", f"{origin.date} on {origin.device}, {origin.machine}, "
              f"{origin.threads} thread{'s' if origin.threads > 1 else ''}"],

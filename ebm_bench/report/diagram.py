@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ebm_bench.report.captions import verdict
-from ebm_bench.report.omnibus import MODELS, Omnibus, over_datasets
+from ebm_bench.report.omnibus import MODELS, Omnibus
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.statistics import ALPHA
 from ebm_bench.report.style import SCREEN, Style, look
@@ -28,7 +28,7 @@ def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
     ----------
     Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
     """
-    found = over_datasets(results.rankings)
+    found = results.omnibus
     if found is None:
         figure = Figure(figsize=(style.text or _WIDTH, 1.2))
         text = f"Fewer than {MODELS} methods are ranked on all datasets: nothing to compare yet."

@@ -43,7 +43,7 @@ _LATEX = {
 _POWER = re.compile(r"(\d)e(−?)(\d+)")
 _INTERVAL = re.compile(r" (\[[^\]]*\]|± \S+)")
 # Estimated widths, in points of footnotesize and scriptsize type.
-_LETTER, _SMALL_LETTER, _GAP = 4.6, 3.9, 8.0
+_LETTER, _SMALL_LETTER, _GAP = 4.2, 3.6, 8.0
 TEXT_WIDTH = 390.0  # points: fits into the narrowest of the usual pages, 5.5 inches
 COLUMN_WIDTH = 230.0
 TALL = 9  # letters beyond which the head of a narrow column is turned
@@ -102,7 +102,7 @@ def latex(
     wide = max(sum(widths[j] for j in columns) for columns in parts) > COLUMN_WIDTH
     kind = "table*" if wide else "table"
     head = [rf"\begin{{{kind}}}", r"\centering"]
-    type_size = [r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
+    type_size = [r"\par\medskip", r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
     again = [
         rf"\end{{{kind}}}",
         *head,

@@ -116,7 +116,7 @@ def _training(
     yield [*place, "Failed", row.label], str(main.failed)
     if row.run:
         yield [*place, "Steps", row.label], str(row.steps)
-        yield [*place, "Seconds", row.label], _tex(number(row.seconds))
+        yield [*place, "Seconds", row.label], _tex(row.training)
         yield [*place, "Evaluations", row.label], count(row.run.cost.energy_evaluations)
     difference = results.difference(dataset, row)
     if difference and np.isfinite(difference.mean):

@@ -22,7 +22,7 @@ from ebm_bench.report.pictures import densities, density_grid, samples
 from ebm_bench.report.results import Results
 from ebm_bench.report.style import Style
 
-_X = {"step": "optimiser steps", "seconds": "set-up and training [s]"}
+_X = {"step": "optimiser steps", "seconds": "training time [s]"}
 _LETTER = 0.052  # inches: about the width of a letter of the legend
 _HANDLE = 0.36  # inches: of a line with its marker, and the gaps
 
@@ -135,7 +135,7 @@ def _panels(
     share_labels(axes, columns)
     order = [name for name in results.suite.methods if name not in results.controls]
     lines = legend_below(figure, axes, width, order)
-    each = 0.95 * width / columns if columns > 1 else 0.62 * width
+    each = max(0.95 * width / columns, 1.6) if columns > 1 else 0.62 * width
     figure.set_size_inches(width, rows * (each + 0.2 * titles) + 0.125 * lines + 0.1)
     return figure
 

@@ -80,13 +80,13 @@ def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
     """
     order = list(results.suite.methods)
     lines = {name: _controls_first(results, name) for name in datasets}
-    places = {}
-    for rows in lines.values():
-        for row in rows:
-            key = (not row.control, order.index(row.method), row.model != "energy", row.label)
-            places.setdefault(row.label, key)
+    places: dict[str, tuple] = {}
+    for row in (row for rows in lines.values() for row in rows):
+        # Controls as on the first dataset, where the truth is best; methods as in the suite.
+        place = len(places) if row.control else order.index(row.method)
+        places.setdefault(row.label, (not row.control, place, row.model != "energy"))
     names = sorted(places, key=places.__getitem__)
-    tight = ConstrainedLayoutEngine(w_pad=0.005, h_pad=0.005, wspace=0.01, hspace=0.01)
+    tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.005, wspace=0.01, hspace=0.01)
     height = width / (len(names) + 1) * len(datasets) + 0.55
     figure = Figure(figsize=(width, height), layout=tight)
     axes = figure.subplots(len(datasets), len(names), squeeze=False)

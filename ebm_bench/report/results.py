@@ -10,6 +10,7 @@ import pandas as pd
 
 from ebm_bench.records import Run
 from ebm_bench.report import statistics
+from ebm_bench.report.omnibus import Omnibus, over_datasets
 from ebm_bench.report.wording import MISSING, ending, number, quantity
 from ebm_bench.suite import Suite
 
@@ -209,6 +210,16 @@ class Results:
     def timed_apart(self, dataset: str, method: str) -> bool:
         """Whether a run was timed on other hardware than that."""
         return self.machine(dataset, method) not in ("", self.timed_on(dataset))
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        """See `statistics.overall`."""
+        return statistics.overall(self.rankings)
+
+    @cached_property
+    def omnibus(self) -> Omnibus | None:
+        """See `over_datasets`."""
+        return over_datasets(self.rankings)
 
     @property
     def controls(self) -> list[str]:

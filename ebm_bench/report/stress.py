@@ -58,10 +58,9 @@ def build(stress: Stress, results: str | Path, venue: str | None = None) -> list
     if venue:
         style = paper(venue)
         with mpl.rc_context(style.rc):
-            names = list(stress.panels)
-            drawn = {"stress": figure(stress, found, names, style, style.text)}
-            for name in names:
-                drawn[f"stress-{name}"] = figure(stress, found, [name], style, style.column)
+            drawn = {"stress": figure(stress, found, style, style.text)}
+            for name, one in found.items():
+                drawn[f"stress-{name}"] = figure(stress, {name: one}, style, style.column)
             figures = [
                 path
                 for name, one in drawn.items()
@@ -71,7 +70,7 @@ def build(stress: Stress, results: str | Path, venue: str | None = None) -> list
             ]
     else:
         with mpl.rc_context(_RC):
-            save_as(figure(stress, found, list(stress.panels)), figures)
+            save_as(figure(stress, found), figures)
     texts = (_markdown(stress, found), _latex(stress, found), _numbers(found))
     for text, path in zip(texts, tables, strict=True):
         with replacing(path) as temporary:
@@ -111,7 +110,6 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
 def figure(
     stress: Stress,
     found: dict[str, pd.DataFrame],
-    names: list[str],
     style: Style = SCREEN,
     width: float | None = None,
 ) -> Figure:
@@ -122,14 +120,13 @@ def figure(
     stress : Stress
         What was to be run.
     found : dict of str to DataFrame
-        As `summary` gives it, for each panel.
-    names : list of str
-        Of the panels to be drawn.
+        As `summary` gives it, for each panel that is to be drawn.
     style : Style
         Whether there is a title.
     width : float, optional
         In inches; by default as wide as panels need.
     """
+    names = list(found)
     rows = -(-len(names) // COLUMNS)
     columns = min(COLUMNS, len(names))
     each = width / columns if width else 4.6

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import replacing
-from ebm_bench.report import macros, statistics
+from ebm_bench.report import macros
 from ebm_bench.report.budgets import at_equal
 from ebm_bench.report.captions import caption, overall_caption, pairs_caption, paper_caption
 from ebm_bench.report.files import TABLE_ENDINGS, UNITS, macros_path, table_path
@@ -116,7 +116,7 @@ def dataset_latex(results: Results, dataset: str, name: str) -> str:
                 row.label,
                 *shown,
                 str(main.n) if main.n == main.replicates else f"{main.n} of {main.replicates}",
-                number(row.seconds),
+                row.training,
                 count(cost.energy_evaluations) if cost else MISSING,
                 row.status,
             ]
@@ -200,7 +200,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
 
 def overall_table(results: Results) -> pd.DataFrame:
     """Lay out the ranks on all datasets as text, with their average."""
-    table = statistics.overall(results.rankings)
+    table = results.overall
     places = {
         dataset: {(row.method, row.model): row.place for row in results.rows(dataset)}
         for dataset in results.suite.datasets
@@ -235,7 +235,7 @@ def overall_latex(results: Results, name: str) -> str:
 def overall_numbers(results: Results) -> pd.DataFrame:
     """Lay out the ranks on all datasets as numbers, with their average."""
     ranks = dict.fromkeys(results.suite.datasets, "Int64")
-    return statistics.overall(results.rankings).astype(ranks)
+    return results.overall.astype(ranks)
 
 
 def pairs_table(results: Results, dataset: str) -> pd.DataFrame:

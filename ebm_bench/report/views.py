@@ -8,7 +8,6 @@ from ebm_bench.report import statistics, tables
 from ebm_bench.report.budgets import at_equal
 from ebm_bench.report.captions import caption, overall_caption, verdict
 from ebm_bench.report.files import UNITS
-from ebm_bench.report.omnibus import over_datasets
 from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.wording import (
     MISSING,
@@ -185,9 +184,9 @@ def _overall(view: Results) -> dict[str, Any]:
     """Tell the average ranks, and which methods are told apart over all datasets."""
     names = list(view.suite.datasets)
     places = {name: {(r.method, r.model): r for r in view.rows(name)} for name in names}
-    found = over_datasets(view.rankings) if len(names) > 1 else None
+    found = view.omnibus if len(names) > 1 else None
     rows = []
-    for ranked in statistics.overall(view.rankings).to_dict("records"):
+    for ranked in view.overall.to_dict("records"):
         key = (ranked["method"], ranked["model"])
         on = {name: row for name in names if (row := places[name].get(key)) and row.rank}
         rows.append(

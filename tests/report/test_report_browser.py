@@ -7,9 +7,10 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import make_suite, make_up_names
+from conftest import collect, make_suite, make_up_names
 from PIL import Image
 
+from ebm_bench import report
 from ebm_bench.report import leaderboard, loading
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -88,7 +89,12 @@ def test_the_page_says_who_leads_and_how_sure_that_is(visit):
     assert re.match(r"Leads: (winner|equal), average rank 1\.\d+", page.inner_text("#lead"))
     assert "too few datasets" in page.inner_text("#lead")
     assert set(methods(page)[:2]) == {"winner", "equal"}
-    assert page.locator("#figure-critical-difference img").evaluate("i => i.decode().then(() => i.naturalWidth)") > 100
+    assert (
+        page.locator("#figure-critical-difference img").evaluate(
+            "i => i.decode().then(() => i.naturalWidth)"
+        )
+        > 100
+    )
     page.get_by_role("link", name="plane").click()
     assert "No clear winner. Ranked first: " in page.inner_text("#lead")
     assert "Not every replicate ended well: unlucky." in page.inner_text("#lead")
@@ -119,10 +125,9 @@ def test_every_column_sorts_and_controls_stay_beneath(visit):
         order = head.get_attribute("aria-sort")
         assert order in ("ascending", "descending")
         assert set(methods(page)[-2:]) == {"truth", "gaussian_fit"}
-        values = [
-            float(v) for v in page.locator(f"#table tr:not(.control) > :nth-child({i + 1})[data-order]")
-            .evaluate_all("cells => cells.map(cell => cell.dataset.order)") if i and v
-        ]  # fmt: skip
+        cells = page.locator(f"#table tr:not(.control) > :nth-child({i + 1})[data-order]")
+        orders = cells.evaluate_all("cells => cells.map((cell) => cell.dataset.order)")
+        values = [float(order) for order in orders if i and order]
         assert values == sorted(values, reverse=order == "descending")
     assert page.locator("#table [aria-sort]").count() == 1
 
@@ -167,7 +172,7 @@ def test_a_method_is_told_in_full(visit):
     dialog = page.get_by_role("dialog")
     text = dialog.inner_text()
     for part in (
-        "What a metric measures", "More of", "score matching, objective fitting",
+        "The fitting & its <first> line.", "More of", "score matching, objective fitting",
         "2 of 6 diverged at step 120", "diverged at step 120", "Not tuned", "8000 parameters",
         "ebm-bench train --suite 'benchmarks/small suite.yaml' --dataset plane --method unlucky",
         "0123456789ab", "A processor", "control: truth",
@@ -177,7 +182,8 @@ def test_a_method_is_told_in_full(visit):
     assert dialog.locator("table[role], table").count() >= 2
     assert dialog.locator("caption", has_text="Every replicate of unlucky").count() == 1
     assert page.locator(".pictures img").evaluate_all(
-        "images => Promise.all(images.map(i => i.decode())).then(() => images.map(i => i.naturalWidth))"
+        """images => Promise.all(images.map((image) => image.decode()))
+          .then(() => images.map((image) => image.naturalWidth))"""
     ) == [128, 128]
     dialog.locator("#method-steps").scroll_into_view_if_needed()
     page.wait_for_selector("#method-steps .main-svg")
@@ -201,11 +207,19 @@ def test_methods_are_compared_side_by_side(visit):
     page.get_by_label("Compare slow_100", exact=True).check()
     page.get_by_role("button", name="Compare", exact=True).click()
     dialog = page.get_by_role("dialog")
-    assert dialog.locator("table").first.locator("thead th").all_inner_texts() == ["", "winner", "slow_100"]
+    assert dialog.locator("table").first.locator("thead th").all_inner_texts() == [
+        "",
+        "winner",
+        "slow_100",
+    ]
     pair = dialog.locator("tr", has_text="winner less slow_100").inner_text()
     assert "< 0.001" in pair
     assert "winner is better" in pair
-    assert dialog.locator(".pictures figcaption").all_inner_texts() == ["control: truth", "winner", "slow_100"]
+    assert dialog.locator(".pictures figcaption").all_inner_texts() == [
+        "control: truth",
+        "winner",
+        "slow_100",
+    ]
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Clear").click()
     assert not page.locator("#selection").is_visible()
@@ -234,7 +248,9 @@ def test_a_link_keeps_the_whole_view(visit):
 
 
 def test_an_address_that_names_what_is_not_there_is_forgiven(visit):
-    page = visit("data=nowhere&at=never&metric=none&open=nobody&compare=nobody,winner&sort=x-asc&show=compare")
+    page = visit(
+        "data=nowhere&at=never&metric=none&open=nobody&compare=nobody,winner&sort=x-asc&show=compare"
+    )
     assert page.inner_text("#shown") == "Overall, end of training"
     assert page.locator("dialog[open]").count() == 0
 
@@ -267,7 +283,9 @@ def test_everything_is_reached_by_keyboard(visit):
     page.wait_for_selector("dialog[open]")
     for _ in range(8):
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+        assert page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert page.evaluate("document.activeElement.className") == "link"
@@ -321,7 +339,10 @@ def test_the_scatter_shows_intervals_and_the_pareto_front(visit):
     def traces():
         page.locator("#cost-plot").scroll_into_view_if_needed()
         page.wait_for_selector("#cost-plot .main-svg")
-        return page.evaluate("document.getElementById('cost-plot').data.map(({name, x, error_y}) => [name, x[0], !!error_y])")
+        return page.evaluate(
+            """document.getElementById('cost-plot').data
+              .map(({name, x, error_y}) => [name, x[0], !!error_y])"""
+        )
 
     found = {name: (x, bar) for name, x, bar in traces()}
     assert found["winner"] == (31.0, True)
@@ -335,8 +356,31 @@ def test_the_scatter_shows_intervals_and_the_pareto_front(visit):
     assert "energy evaluations" not in page.locator("#curves-plot").text_content()
 
 
-@pytest.mark.parametrize("fragment", ["", "data=plane", "data=plane&open=winner",
-                                      "data=plane&compare=winner,equal,unlucky&show=compare"])  # fmt: skip
+def test_seconds_of_another_machine_are_told_and_not_drawn(visit, suite, folder, change):
+    def move(record):
+        record["provenance"]["machine"] = "Another processor"
+
+    change("plane", "equal", "run.json", move)
+    report.build(suite, "suite.yaml", folder)
+    page = visit("data=plane", path=folder / "leaderboard.html")
+    assert "61.0 (M2)" in page.locator("#table tr", has_text="equal").inner_text()
+
+    def drawn(plot):
+        page.locator(f"#{plot}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{plot} .main-svg")
+        return set(page.evaluate(f"document.getElementById('{plot}').data.map((d) => d.name)"))
+
+    assert "winner" in drawn("cost-plot") - {"equal"} == drawn("cost-plot")
+    assert {"winner", "equal"} <= drawn("curves-plot")
+    page.select_option("[name=against]", "seconds")
+    assert "winner" in drawn("curves-plot") - {"equal"} == drawn("curves-plot")
+
+
+METHOD = "data=plane&open=winner"
+COMPARISON = "data=plane&compare=winner,equal,unlucky&show=compare"
+
+
+@pytest.mark.parametrize("fragment", ["", "data=plane", METHOD, COMPARISON])
 def test_a_phone_scrolls_down_alone(visit, fragment):
     page = visit(fragment, width=390, height=844, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -346,8 +390,9 @@ def test_a_phone_scrolls_down_alone(visit, fragment):
 
 
 CONTRAST = """selectors => {
-  const channel = (c) => (c /= 255, c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const light = (rgb) => 0.2126 * channel(rgb[0]) + 0.7152 * channel(rgb[1]) + 0.0722 * channel(rgb[2]);
+  const channel = (c) => (c <= 10 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+  const weights = [0.2126, 0.7152, 0.0722];
+  const light = (rgb) => weights.reduce((sum, weight, i) => sum + weight * channel(rgb[i]), 0);
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const back = (element) => {
     for (; element; element = element.parentElement) {
@@ -356,14 +401,18 @@ CONTRAST = """selectors => {
     }
     return [255, 255, 255];
   };
-  return selectors.flatMap((selector) => [...document.querySelectorAll(selector)].slice(0, 4).map((element) => {
+  const contrast = (element) => {
     const [a, b] = [light(numbers(getComputedStyle(element).color)), light(back(element))];
-    return [selector, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
-  }));
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
+  const found = (selector) => [...document.querySelectorAll(selector)].slice(0, 9);
+  return selectors.flatMap((selector) => found(selector).map((e) => [selector, contrast(e)]));
 }"""
-TEXTS = ["h1", ".soft", "nav a", "nav a[aria-current]", "#meaning", ".hint", "#lead", ".alarm", "thead th",
-         "thead small", "tr.best td", "tr.best small", "tr.best .link", "tr.control small", "tr.control .link",
-         "button", "select", "figcaption", "button.main"]  # fmt: skip
+TEXTS = [
+    "h1", ".soft", "nav a", "nav a[aria-current]", "#meaning", ".hint", "#lead", ".alarm",
+    "thead th", "thead small", "tr.best td", "tr.best small", "tr.best .link",
+    "tr.control small", "tr.control .link", "button", "select", "figcaption", "button.main",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -379,9 +428,7 @@ def test_text_is_legible_in_both_schemes(visit, scheme):
 def test_the_page_without_any_result(visit, tmp_path, monkeypatch):
     make_up_names(monkeypatch)
     suite = make_suite()
-    (tmp_path / "records").mkdir()
-    for name in ("values", "curves"):
-        pd.DataFrame().to_parquet(tmp_path / "records" / f"{name}.parquet")
+    collect(suite, tmp_path)
     monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
     path = tmp_path / "leaderboard.html"
     path.write_text(leaderboard.page(loading.load(suite, tmp_path), "small.yaml", tmp_path))

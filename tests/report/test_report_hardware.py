@@ -50,6 +50,9 @@ def test_hardware_is_marked_where_a_dataset_has_several(mixed):
     exact = tables.dataset_numbers(mixed, "plane").set_index(["method", "model"])["hardware"]
     assert exact["equal", "energy"] == ELSEWHERE
     assert exact["winner", "energy"] == HERE
+    assert "61.0 (M2)" in tables.dataset_latex(mixed, "plane", "plane")
+    told = captions.paper_caption(mixed, "plane")
+    assert "only those of M1 are shown" in told
     told = captions.caption(mixed, "plane")
     assert f"M2: {ELSEWHERE}" in told
     assert "only those of M1 are shown" in told

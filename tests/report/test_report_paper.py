@@ -122,7 +122,7 @@ def test_the_grid_has_a_line_for_each_dataset_on_a_scale_of_its_own(results):
 )
 def test_captions_state_replicates_and_budget(results, kind):
     text = captions.figure_caption(results, kind, ["plane", "pixels"])
-    assert "N = 6 replicates" in text or "n = 6 replicates" in text
+    assert "n = 6 replicates" in text
     assert "1000 steps of 256 points, at most 60 s" in text
 
 

@@ -159,7 +159,7 @@ def test_tables_have_interval_number_and_failures(folder):
     assert len(numbers) == 24
     assert numbers["failed"].sum() == 2
     tex = (results / "tables" / "stress.tex").read_text()
-    assert tex.count(r"\begin{table}") == 2
+    assert tex.count(r"\begin{table*}") == 2
     assert tex.count("dsm-1") == 2
 
 

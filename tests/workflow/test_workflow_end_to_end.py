@@ -1,7 +1,9 @@
 """A tiny suite through the whole workflow, killed on the way."""
 
+import re
 import subprocess
 import time
+import zipfile
 
 import psutil
 import pytest
@@ -93,6 +95,34 @@ def test_every_run_is_there(finished):
 
 def test_a_second_run_does_nothing(finished):
     assert "Nothing to be done" in finished.snakemake().stdout
+
+
+def test_the_report_is_made_offline_and_carries_captions(finished):
+    # Whoever asks for the network is sent to a port where nobody listens.
+    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "all")}
+    finished.environment |= {**nowhere, "no_proxy": ""}
+    done = finished.snakemake("--report", "report.zip")
+    for name in (*nowhere, "no_proxy"):
+        finished.environment.pop(name)
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(finished.folder / "report.zip") as archive:
+        files = archive.namelist()
+        page = archive.read(next(f for f in files if f.endswith("report.html"))).decode()
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?:https?:)?//", page)
+    for file, caption in {
+        "two_moons-densities.png": "Learned densities of one replicate",
+        "two_moons-curves.pdf": "Learning curves against optimiser steps",
+        "two_moons-cost.svg": "Pareto front",
+        "two_moons.tex": "95 % interval",
+        "two_moons-pairs.md": "corrected for all pairs",
+        "overall.csv": "Ranks on every dataset",
+        "macros.tex": "A LaTeX macro for every number",
+        "leaderboard.html": "one page that needs no network",
+    }.items():
+        assert any(name.endswith(f"/{file}") for name in files), file
+        entry = page[page.index(f'"name": "{file}"') :]
+        told = re.search(r'"caption": "(.*?)", "mime_type"', entry)[1]
+        assert caption in told, (file, told)
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):

@@ -43,9 +43,12 @@ if workflow.local_exec and "mem_mb" not in workflow.global_resources:
 
 
 def described(path, category):
-    """Say what `snakemake --report` tells about a file."""
+    """Say what `snakemake --report` tells about a file, by a word that begins or ends its name."""
+    words = sorted(file.stem for file in Path("workflow/report").glob("*.rst"))
+    fitting = (w for w in words if path.stem.startswith(w) or path.stem.endswith(w))
+    kind = next(fitting, category)
     return {
-        "caption": f"../report/{category}.rst",
+        "caption": f"../report/{kind}.rst",
         "category": category.title(),
         "labels": {"name": path.stem, "format": path.suffix[1:]},
     }

@@ -68,7 +68,10 @@ rule estimation:
         suite=ESTIMATION_FILE,
         code=sorted(map(os.path.relpath, COMPARISON_CODE)),
     output:
-        **estimation_outputs(ESTIMATES),
+        **{
+            kind: [report(path, **described(path, kind)) for path in paths]
+            for kind, paths in estimation_outputs(ESTIMATES).items()
+        },
     log:
         f"{ESTIMATES}/logs/compare.log",
     conda:

@@ -151,8 +151,9 @@ function drawCurves(dataset, labels, against, place, each = false) {
   const traces = [], seen = [], levels = [], metric = content.datasets[dataset].curve, few = labels.length <= FEW;
   for (const label of labels) {
     const { method, control, colour } = content.rows[label];
-    const curve = content.methods[method].places[dataset]?.curve;
+    const { curve, apart } = content.methods[method].places[dataset] ?? {};
     if (!curve || label !== method) continue;
+    if (apart && against === "seconds" && !each) continue; // seconds of another machine do not compare
     const middle = curve.steps.map((_, i) => median(curve.values.map((values) => values[i])));
     if (curve.steps.at(-1) === 0 || !curve.steps.length) {
       if (control && middle.length) levels.push([label, middle[0], colour]);

@@ -1,0 +1,187 @@
+"""Builds what is written elsewhere: a page for each objective, from its docstring."""
+
+import ast
+import inspect
+import io
+import re
+from functools import cache
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+from mkdocs.structure.files import File
+
+from ebm_bench import registry, suite
+from ebm_bench.report import statistics
+from ebm_bench.report.axes import fit_axis
+from ebm_bench.report.results import label
+from ebm_bench.report.style import GRAY, RC
+from ebm_bench.report.wording import quantity
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "results" / "reference"
+# Pages that stand before another one where they are there.
+OPTIONAL = {"tutorial.md": "Add a method: a tutorial", "sharing.md": "Share results"}
+BEFORE = "paper.md"
+
+
+def on_config(config):
+    """Put the generated and the optional pages into the navigation."""
+    names = registry.names("objectives")
+    pages = ["objectives/index.md", *({name: f"objectives/{name}.md"} for name in names)]
+    for entry in config.nav:
+        if "Objectives" in entry:
+            entry["Objectives"] = pages
+    place = next(i for i, entry in enumerate(config.nav) if BEFORE in entry.values())
+    there = [{title: page} for page, title in OPTIONAL.items()
+             if Path(config.docs_dir, page).exists()]  # fmt: skip
+    config.nav[place:place] = there
+    return config
+
+
+def on_files(files, config):
+    """Add the generated pages and the figures that are kept elsewhere."""
+    about = yaml.safe_load((Path(config.docs_dir) / "objectives.yml").read_text())
+    texts = {name: page(name, about[name]) for name in registry.names("objectives")}
+    texts["index"] = index()
+    for name, text in texts.items():
+        files.append(File.generated(config, f"objectives/{name}.md", content=text))
+    for name in registry.names("objectives"):
+        picture = figure(name)
+        if picture:
+            files.append(File.generated(config, f"objectives/{name}.svg", content=picture))
+    for path in (REFERENCE / "quick" / "eight_gaussians-densities.png",
+                 REFERENCE / "stress" / "stress.png"):  # fmt: skip
+        files.append(File.generated(config, f"images/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Let links that are right in the repository be right on the site as well."""
+    return markdown.replace("](../README.md)", "](index.md)")
+
+
+def index() -> str:
+    """List the objectives with their first sentences."""
+    rows = [f"| [{name}]({name}.md) | {entry.summary} |"
+            for name, entry in registry.entries("objectives").items()]  # fmt: skip
+    return "\n".join(["# Objectives", "",
+                      "A method of a suite is one of these with its settings. Each page comes "
+                      "from the docstring of the class.", "", "| name | |", "|---|---|", *rows,
+                      "", "`ebm-bench list objectives` shows the same with settings and defaults.",
+                      ""])  # fmt: skip
+
+
+def page(name: str, about: dict) -> str:
+    """Write the page of an objective."""
+    entry = registry.describe("objectives", name)
+    parts = sections(docstring(entry))
+    text = [f"# {name}", "", plain(parts[""])]
+    if settings := parts.get("Parameters"):
+        text += [
+            "",
+            "## Settings",
+            "",
+            "| setting | default | tuning tries | |",
+            "|---|---|---|---|",
+        ]
+        told = parameters(settings)
+        search = entry.attributes.get("search", {})
+        for key, (_, default) in entry.settings.items():
+            tries = ", ".join(map(str, search.get(key, ()))) or "–"
+            text.append(f"| `{key}` | `{default!r}` | {tries} | {told.get(key, '')} |")
+    needs = {"smooth": "an energy with a second derivative", "log_z": "a known normaliser"}
+    wanted = [needs[what] for what in entry.attributes.get("requires", ())]
+    text += ["", "## Cost", "", about["costs"]]
+    text += ["", f"Needs {' and '.join(wanted)}."] if wanted else []
+    text += ["", "## How it fails", "", about["fails"]]
+    if panel := about.get("stress"):
+        title = yaml.safe_load((ROOT / "benchmarks" / "stress.yaml").read_text())["panels"][panel]
+        text += ["", f"The stress test `{panel}` (*{title['title']}*) shows it, in the figure of "
+                 "all [stress tests](../images/stress.png)."]  # fmt: skip
+    if figure(name):
+        told = (
+            f"*Reference results of the suite {reference().name}: mean and 95 % interval over "
+            "replicates, this objective's methods in colour, the others in gray.*"
+        )
+        picture = f"![Values of all methods]({name}.svg)"
+        text += ["", "## What it reaches", "", picture, "", told]
+    text += ["", "## Paper", "", plain(parts.get("References", "–"))]
+    source = entry.path.relative_to(ROOT)
+    text += ["", f"Code: `{source}`.", ""]
+    return "\n".join(text)
+
+
+def docstring(entry: registry.Entry) -> str:
+    """Read a docstring without importing its module, and with it torch."""
+    tree = ast.parse(entry.path.read_text()).body
+    found = (n for n in tree if isinstance(n, ast.ClassDef) and n.name == entry.class_name)
+    return inspect.cleandoc(ast.get_docstring(next(found)) or "")
+
+
+def sections(text: str) -> dict[str, str]:
+    """Split a numpydoc docstring: what stands before its sections is under an empty name."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.M)
+    return {
+        "": parts[0].strip(),
+        **dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True)),
+    }
+
+
+def parameters(text: str) -> dict[str, str]:
+    """Take the descriptions of parameters, by name."""
+    parts = re.split(r"^(\w+) : .*\n", text, flags=re.M)
+    return {
+        name: plain(" ".join(told.split()))
+        for name, told in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def plain(text: str) -> str:
+    """Turn code of reStructuredText into code of Markdown."""
+    return text.replace("``", "`").replace("|", "\\|") if "|" in text else text.replace("``", "`")
+
+
+@cache
+def reference() -> suite.Suite:
+    """Load the suite of which reference results are kept, the larger one if there are two."""
+    name = next(n for n in ("toy", "quick") if (REFERENCE / n / "values.parquet").exists())
+    return suite.load(ROOT / "benchmarks" / f"{name}.yaml")
+
+
+@cache
+def figure(name: str) -> bytes | None:
+    """Draw the values that methods of an objective reach; None where there is none."""
+    chosen = reference()
+    own = [m for m, spec in chosen.methods.items() if spec.objective == name]
+    if not own:
+        return None
+    values = pd.read_parquet(REFERENCE / chosen.name / "values.parquet")
+    planar = [d for d, s in chosen.datasets.items() if s.rank_by == "kl_divergence"][:2]
+    with mpl.rc_context(RC):
+        drawn = Figure(figsize=(7.5, 3.4))
+        for axis, dataset in zip(
+            drawn.subplots(1, len(planar), squeeze=False)[0], planar, strict=True
+        ):
+            metric = chosen.datasets[dataset].rank_by
+            found = statistics.summarise(
+                values[(values["dataset"] == dataset) & (values["metric"] == metric)]
+            )
+            found = found[np.isfinite(found["mean"])].sort_values("mean")
+            higher = bool(quantity(metric).higher_is_better)
+            fit_axis(axis, found["mean"], higher)
+            for x, row in enumerate(found.to_dict("records")):
+                colour = "C0" if row["method"] in own else GRAY
+                axis.vlines(x, row["low"], row["high"], color=colour)
+                axis.plot(x, row["mean"], "o", color=colour)
+            names = [label(m, k) for m, k in zip(found["method"], found["model"], strict=True)]
+            axis.set_xticks(range(len(names)), names, rotation=90)
+            for tick, method in zip(axis.get_xticklabels(), found["method"], strict=True):
+                tick.set_color("C0" if method in own else GRAY)
+            axis.set(title=dataset, ylabel=quantity(metric).axis)
+        written = io.BytesIO()
+        drawn.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()
