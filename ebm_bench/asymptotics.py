@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.estimation import CHUNK, Loss, Setting, aligned, flat_truth
+from ebm_bench.objectives.normaliser import Normaliser
 from ebm_bench.quasi_newton import hessian, minimise
 from ebm_bench.streams import Streams
 
@@ -112,6 +113,9 @@ class _Population:
         data = self.dataset.sample(_FIT, self.streams.child("population")).double()
         energy, objective = self._truth(1), setting.make_objective(ratio)
         objective.setup(energy, data, self.streams.child("fit"))
+        for part in objective.modules():
+            if isinstance(part, Normaliser):  # known here, where training has to estimate it
+                part.start.copy_(energy.log_z)
         self._fitted = objective.state_dict()
 
     def loss(self, groups: int, size: int, purpose: str) -> Loss:

@@ -63,6 +63,19 @@ def test_noise_contrastive_by_quadrature():
     assert found.variance == pytest.approx(expected, rel=0.06)
 
 
+def test_the_constant_of_the_population_is_the_normaliser():
+    data = {"dimension": 5}
+    chosen = Setting("ring", "ring", "noise_contrastive", data, {}, {"noise": "gaussian"}, "ratio")
+    loss = _Population(chosen, 1, Streams(0)).loss(1, 5, "look")
+    torch.testing.assert_close(loss.objective.log_z, loss.energy.log_z)
+
+
+def test_conditional_noise_contrastive_by_quadrature():
+    """Of the precision of N(0, 1) with ε = 1 and a copy for each point, by Gauss and Hermite."""
+    chosen = gaussian("conditional_noise_contrastive", "ratio", epsilon=1.0)
+    assert asymptote(chosen, 1, Streams(0), 3e6).variance == pytest.approx(9.0545, rel=0.06)
+
+
 def test_the_bias_of_denoising():
     chosen = gaussian("denoising_score_matching", sigma=0.5)
     found = asymptote(chosen, 1, Streams(0), 2 * BUDGET, biased=True)
