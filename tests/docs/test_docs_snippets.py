@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ INSTEAD = [
     ("make docs", "make --dry-run docs", "tests/docs/test_docs_site.py builds the pages"),
     ("make lint", "make --dry-run lint", "takes a minute, and is not what a page is for"),
     ("pip install", None, "fetches packages"),
+    ("tar ", None, "packs results that take half an hour"),
     ("source .venv", None, "tests run in an environment of their own"),
     ("snakemake --profile profiles/slurm", None, "needs a plugin and a cluster; tests/workflow"),
     ("snakemake --config suite=my-data", "{line} --cores 2", "is made to be quick"),
@@ -97,6 +99,7 @@ def run(copy):
         "OMP_NUM_THREADS": "1",
     }
 
+    @cache  # pages repeat what others begin with
     def run(*command):
         done = subprocess.run(command, cwd=copy, env=environment, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
