@@ -96,9 +96,10 @@ def render(suite: EstimationSuite, verdicts: list[Verdict]) -> str:
     return "\n".join(
         [
             f"{found[YES]} of {len(verdicts)} checks of published claims are reproduced"
-            f"{f'; {others}' if others else ''} (suite {suite.name}, version {suite.version}, {suite.data_sets} data sets each; "
-            "errors are medians of squared errors; in brackets: 95 % bootstrap interval over data "
-            "sets; theory: the same of the normal distribution of large samples).",
+            f"{f'; {others}' if others else ''} (suite {suite.name}, version {suite.version}, "
+            f"{suite.data_sets} data sets each; "
+            "errors are medians of squared errors; in brackets: 95 % bootstrap interval over "
+            "data sets; theory: the same of the normal distribution of large samples).",
             "",
             table.to_markdown(index=False, disable_numparse=True),
             "",
