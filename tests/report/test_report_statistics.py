@@ -178,7 +178,7 @@ def test_exact_ties_have_no_difference():
 
 def test_rounding_is_no_difference():
     a = [1.0, 2.0, 3.0]
-    found = statistics.compare(table(a=a, b=[x + 1e-13 for x in a])).iloc[0]
+    found = statistics.compare(table(a=a, b=[x + 1e-13 for x in a]), False).iloc[0]
     assert found["p"] == 1.0
     assert not found["better"]
     assert best(statistics.rank(table(a=a, b=[x + 1e-13 for x in a]))) == {"a", "b"}
@@ -186,10 +186,10 @@ def test_rounding_is_no_difference():
 
 @pytest.mark.parametrize("noise", [0.0, 1e-15])
 def test_two_equal_differences_show_no_scatter(noise):
-    found = statistics.compare(table(a=[1.0, 2.0], b=[1.5, 2.5 + noise])).iloc[0]
+    found = statistics.compare(table(a=[1.0, 2.0], b=[1.5, 2.5 + noise]), False).iloc[0]
     assert np.isnan(found["p"])
     assert not found["better"]
-    found = statistics.compare(table(a=[1.0, 2.0, 3.0], b=[1.5, 2.5 + noise, 3.5])).iloc[0]
+    found = statistics.compare(table(a=[1.0, 2.0, 3.0], b=[1.5, 2.5 + noise, 3.5]), False).iloc[0]
     assert found["p"] < 1e-6
     assert found["better"]
 
