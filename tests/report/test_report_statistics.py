@@ -181,7 +181,7 @@ def test_rounding_is_no_difference():
     found = statistics.compare(table(a=a, b=[x + 1e-13 for x in a]), False).iloc[0]
     assert found["p"] == 1.0
     assert not found["better"]
-    assert best(statistics.rank(table(a=a, b=[x + 1e-13 for x in a]))) == {"a", "b"}
+    assert best(statistics.rank(table(a=a, b=[x + 1e-13 for x in a]), False)) == {"a", "b"}
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-15])
