@@ -129,6 +129,11 @@ def _check_plugin(path: Path) -> None:
 
 
 def _check_suite(path: Path) -> None:
+    content = suite.read(path)
+    if isinstance(content, dict) and "panels" in content:
+        return _check_stress(path)
+    if isinstance(content, dict) and "models" in content:
+        return _check_estimation(path)
     checked = suite.load(path)
     jobs = checked.jobs()
     typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
@@ -140,6 +145,32 @@ def _check_suite(path: Path) -> None:
     typer.echo(
         f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: "
         f"{runs} runs in {len(jobs)} jobs"
+    )
+
+
+def _check_stress(path: Path) -> None:
+    from ebm_bench import stress
+
+    checked = stress.load(path)
+    expanded = {panel: checked.expand(panel, str(path)) for panel in checked.panels}
+    typer.echo(f"{path}: valid; stress tests {checked.name}, version {checked.version}")
+    for panel, suites in expanded.items():
+        methods = ", ".join(checked.panels[panel].methods)
+        typer.echo(f"  {panel:24}{len(suites)} values of the knob: {methods}")
+    runs = sum(len(point.methods) for suites in expanded.values() for point in suites.values())
+    typer.echo(f"{len(expanded)} panels: {runs} runs; ebm-bench stress runs them")
+
+
+def _check_estimation(path: Path) -> None:
+    checked = estimation_suite.load(path)
+    typer.echo(f"{path}: valid; suite of estimation {checked.name}, version {checked.version}")
+    count = 0
+    for model in checked.models:
+        typer.echo(f"  {model:24}{', '.join(checked.methods)}")
+        count += sum(len(checked.grid(model, method)) for method in checked.methods)
+    typer.echo(
+        f"{len(checked.models)} models, {len(checked.methods)} methods: "
+        f"{count * checked.data_sets} estimates; ebm-bench estimate makes them"
     )
 
 
@@ -297,6 +328,9 @@ def tune(
         name: _methods(path, chosen, name, method)
         for name in ([dataset] if dataset else chosen.tuning.datasets)
     }
+    if not any(chosen.search_of(name, m) for name, methods in places.items() for m in methods):
+        typer.echo(f"Nothing to tune: {', '.join(method or chosen.methods)} trains nothing")
+        return
     _start_work(threads)
     from ebm_bench import devices, tuning
 

@@ -82,6 +82,8 @@ class Entry:
         """
         for key in settings:
             if key not in self.settings:
+                if not self.settings:
+                    raise InputError(f"unknown setting of {self.name} '{key}': it has no settings")
                 raise unknown(f"setting of {self.name}", key, self.settings)
         try:
             return self.model(**settings).model_dump()

@@ -16,6 +16,8 @@ from scipy.special import expit, ndtr
 from ebm_bench.errors import InputError, unknown
 
 CURVES: dict[str, Callable[..., float]] = {}
+# Nats up to which the quadratic expansion behind large-sample theory is trusted.
+LOCAL = 0.1
 
 
 def curve(function: Callable[..., float]) -> Callable[..., float]:
@@ -76,12 +78,13 @@ def nce_gaussian_kl(gap: float, points: float) -> float:
     """Expect of NCE's optimum of so many points this divergence in nats.
 
     Mean and log-precision of ``N(gap, 1)`` from noise ``N(0, 1)``, one noise sample for each
-    data point; asymptotic: see `_nce_kl`.
+    data point; asymptotic: see `_nce_kl`. NaN above `LOCAL`: so few points are not many.
     """
     x, step = _line(min(gap, 0) - 12, max(gap, 0) + 12)
     log_p, log_q = _log_normal(x - gap), _log_normal(x)
     scores = np.stack([x - gap, 0.5 - 0.5 * (x - gap) ** 2])
-    return _nce_kl(scores, log_p, log_q, step) / points
+    divergence = _nce_kl(scores, log_p, log_q, step) / points
+    return divergence if divergence <= LOCAL else math.nan
 
 
 @curve
@@ -110,6 +113,16 @@ def weights_fisher_divergence(separation: float, weight: float) -> float:
     # The score is the mean of the ways to the two centres, by the share that each has in x.
     share = [1 / (1 + np.exp(separation * x - math.log(w / (1 - w)))) for w in (weight, 0.5)]
     return float(step * np.sum(p * (separation * (share[0] - share[1])) ** 2))
+
+
+@curve
+def weights_mass_error(separation: float, weight: float) -> float:
+    """Mass that equal weights misplace of two unit Gaussians with ``(weight, 1 − weight)``.
+
+    A point is of the centre to which it is nearest, and a share ``Φ(−separation/2)`` of each
+    Gaussian is nearest to the other's.
+    """
+    return abs(0.5 - weight) * float(2 * ndtr(separation / 2) - 1)
 
 
 @curve

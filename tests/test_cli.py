@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -74,6 +75,34 @@ def test_check_shows_what_would_run(suite_file):
     output = run("check", suite_file).output
     assert "denoising_score_matching" in output
     assert "1 datasets, 2 methods: 2 runs in 2 jobs" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("quick", "runs in"),
+        ("stress", "ebm-bench stress runs them"),
+        ("estimation", "6 models, 6 methods"),
+    ],
+)
+def test_check_knows_every_kind_of_suite(name, said):
+    done = run("check", Path(__file__).parents[1] / "benchmarks" / f"{name}.yaml")
+    assert done.exit_code == 0, done.output
+    assert said in done.output
+
+
+def test_check_names_what_is_wrong_in_a_panel(stress_file):
+    stress_file.write_text(stress_file.read_text().replace("sigma: 0.2", "sgma: 0.2"))
+    done = run("check", stress_file)
+    assert done.exit_code == 2
+    assert "steps at 1: methods.dsm-0.2.settings" in done.output
+
+
+def test_an_objective_without_settings_says_so(suite_file):
+    text = suite_file.read_text().replace("denoising_score_matching", "maximum_likelihood")
+    suite_file.write_text(text)
+    output = run("check", suite_file).output
+    assert "unknown setting of maximum_likelihood 'sigma': it has no settings" in output
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["check", "SUITE"]])
@@ -247,6 +276,15 @@ def test_tune_writes_values_that_the_suite_can_use(tunable, tmp_path):
     assert f"2 trials; the values are in {file}" in done.output
     tunable.write_text(f"{tunable.read_text()}tuned: tuned/small.yaml\n")
     assert run("check", tunable).exit_code == 0
+
+
+def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
+    out = tmp_path / "trials"
+    chosen = ("--dataset", "two_moons", "--method", "gaussian")
+    done = run("tune", "--suite", tunable, "--out", out, *chosen)
+    assert done.exit_code == 0
+    assert "Nothing to tune: gaussian trains nothing" in done.output
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_comparison(finished):
     [
         (["estimate", "--model", "lime", "--out", "O"], "Did you mean 'line'?"),
         (["estimate", "--model", "line", "--method", "nca", "--out", "O"], "Did you mean 'nce'?"),
-        (["compare", "--results", "O"], "record.json: cannot be read"),
+        (["compare", "--results", "O"], "`ebm-bench estimate` for each of its models"),
     ],
 )
 def test_bad_input_is_told_in_one_message(arguments, said, finished, tmp_path):

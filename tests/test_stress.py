@@ -3,12 +3,14 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from ebm_bench import stress, training
 from ebm_bench.errors import InputError
+from ebm_bench.theory import CURVES
 
 GOOD = {
     "name": "small",
@@ -171,3 +173,19 @@ def test_an_interrupted_panel_goes_on_where_it_was(trained, tmp_path, monkeypatc
     assert not (tmp_path / "noise" / stress.VALUES).exists()
     monkeypatch.undo()
     assert len(pd.read_parquet(stress.run(loaded, "noise", tmp_path))) == 8
+
+
+def test_lines_of_theory_end_where_theory_does():
+    path = Path(__file__).parents[1] / "benchmarks" / "stress.yaml"
+    panels = stress.load(path).panels
+    drawn = {
+        label: [CURVES[curve.curve](value, **curve.settings) for value in panel.knob.values]
+        for panel in (panels["density-chasm"], panels["mode-weights"])
+        for label, curve in panel.theory.items()
+    }
+    assert (
+        np.isnan(drawn["NCE, many samples (up to 0.1 nats)"]).tolist() == [False] * 3 + [True] * 3
+    )
+    assert drawn["left as it starts, at equal weights"] == pytest.approx(
+        [0.2048, 0.2863, 0.2992, 0.29998, 0.3], abs=1e-4
+    )

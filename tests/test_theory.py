@@ -2,8 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad_vec
+from scipy.special import expit
+from scipy.stats import norm
 
 from ebm_bench import datasets, energies, objectives, theory
 from ebm_bench.errors import InputError
@@ -90,6 +94,19 @@ def test_equal_weights_have_this_fisher_divergence():
     assert measured == pytest.approx(at("weights_fisher_divergence", 3.0, weight=0.2), rel=0.02)
 
 
+@pytest.mark.parametrize("separation", [1.0, 2.0, 6.0])
+def test_equal_weights_misplace_this_mass(separation):
+    mixture = datasets.create("weighted_gaussians", separation=separation)
+    true = mixture.sample(200_000, Streams(0))[0]
+    mixture.weights = torch.tensor([0.5, 0.5])
+    equal = mixture.sample(200_000, Streams(1))[0]
+    first = [
+        (torch.cdist(x, mixture.modes.to(x)).argmin(1) == 0).double().mean() for x in (true, equal)
+    ]
+    measured = abs(first[0] - first[1]).item()
+    assert measured == pytest.approx(at("weights_mass_error", separation, weight=0.2), abs=5e-3)
+
+
 @pytest.mark.parametrize("squares", [2, 4, 8])
 def test_divergence_of_a_smoothed_checkerboard(squares):
     board = datasets.create("checkerboard", squares=squares)
@@ -111,11 +128,41 @@ def test_a_board_hardly_smoothed_is_nearly_sharp():
     )
 
 
-def test_nce_is_never_better_than_maximum_likelihood():
+def test_nce_from_noise_like_the_data_has_twice_the_variance_of_maximum_likelihood():
     floor = at("efficient_kl", 0, parameters=2, points=1000)
     assert floor == 1e-3
-    assert at("nce_gaussian_kl", 0, points=1000) > floor
-    assert at("nce_gaussian_kl", 4, points=1000) > 100 * at("nce_gaussian_kl", 1, points=1000)
+    assert at("nce_gaussian_kl", 0, points=1000) == pytest.approx(2 * floor)
+
+
+@pytest.mark.parametrize("gap", [1.0, 2.5])
+def test_nce_of_a_gaussian_is_the_sandwich_of_its_loss(gap):
+    def mean(values, centre):
+        def integrand(x):
+            return norm.pdf(x, centre) * values(x, expit(gap**2 / 2 - gap * x))
+
+        return quad_vec(integrand, -12, gap + 12)[0]
+
+    def gradient(x):
+        return np.array([x - gap, 0.5 - 0.5 * (x - gap) ** 2, -1.0])
+
+    # A data point adds −P g to the gradient of the loss, and a noise sample (1 − P) g, where P
+    # is the chance that a point is noise.
+    points = (lambda x, p: p * gradient(x), gap), (lambda x, p: (1 - p) * gradient(x), 0.0)
+    scatter = sum(
+        mean(lambda x, p, of=of: np.outer(of(x, p), of(x, p)), c) - np.outer(*[mean(of, c)] * 2)
+        for of, c in points
+    )
+    hessian = mean(lambda x, p: p * np.outer(gradient(x), gradient(x)), gap)
+    covariance = np.linalg.solve(hessian, np.linalg.solve(hessian, scatter).T)
+    # The Fisher information of the mean is 1, of the log-precision 1/2.
+    divergence = 0.5 * (covariance[0, 0] + 0.5 * covariance[1, 1])
+    assert at("nce_gaussian_kl", gap, points=1e5) == pytest.approx(divergence / 1e5, rel=1e-6)
+
+
+def test_theory_of_many_points_is_silent_where_they_are_few():
+    known = [at("nce_gaussian_kl", gap, points=128_000) for gap in (0.5, 2, 4)]
+    assert known[0] < known[1] < known[2] < 0.1
+    assert all(math.isnan(at("nce_gaussian_kl", gap, points=128_000)) for gap in (6, 8, 10))
 
 
 @pytest.mark.parametrize("freedom", [1.0, 2.0, 5.0])

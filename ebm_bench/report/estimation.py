@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap
 
 from ebm_bench import records
 from ebm_bench.errors import InputError
@@ -52,7 +53,7 @@ def build(suite: EstimationSuite, results: str | Path, venue: str | None = None)
             latex(shown, caption, f"tab:{suite.name}-{along}", keys=2),
             chosen.to_csv(index=False),
         ]
-    texts.append(claims.render(suite, claims.check(suite, summary)))
+    texts.append(claims.render(suite, claims.check(suite, summary, estimates)))
     for text, path in zip(texts, [*files["tables"], *files["claims"]], strict=True):
         with replacing(path) as temporary:
             temporary.write_text(text)
@@ -70,6 +71,11 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
         Where a job is missing or belongs to another version of the suite.
     """
     estimates, theory = [], []
+    if not any(Path(results, "runs").glob(f"*/*/{RECORD}")):
+        raise InputError(
+            f"{results / 'runs'}: no estimates of suite {suite.name} are there yet; run "
+            "`ebm-bench estimate` for each of its models, or `snakemake estimation`, first"
+        )
     for model in suite.models:
         for method in suite.methods:
             folder = results / "runs" / model / method
@@ -146,19 +152,32 @@ def total_variance(values: np.ndarray, size: int) -> tuple[float, tuple[float, f
     variance : float
         Unbiased.
     ends : tuple of float
-        95 % percentile interval of 2,000 resamples of the data sets (Efron 1979), the same
-        whenever it is asked for.
+        95 % interval of 2,000 resamples of the data sets, bias-corrected and accelerated
+        (Efron 1987), the same whenever it is asked for; both the variance where it is zero.
+        Percentiles would cover the variance of 100 normal estimates in 92 % only.
     """
     count = len(values)
     centred = values - values.mean(0)
     gram = centred @ centred.T
-    draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-    weights = np.stack([np.bincount(d, minlength=count) for d in draws]) / count
-    # Of resampled rows: mean square less the square of the mean.
-    spread = weights @ gram.diagonal() - np.einsum("bi,ij,bj->b", weights, gram, weights)
-    scale = size * count / (count - 1)
-    low, high = np.quantile(scale * spread, [0.025, 0.975])
-    return scale * gram.diagonal().mean(), (float(low), float(high))
+    squares = gram.diagonal()
+    if not squares.any():
+        return 0.0, (0.0, 0.0)
+
+    def variance(rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        drawn = rows.shape[axis]
+        flat = rows.reshape(-1, drawn)
+        place = count * np.arange(len(flat))[:, None] + flat
+        weights = np.bincount(place.ravel(), minlength=count * len(flat)).reshape(-1, count) / drawn
+        # Of resampled rows: mean square less the square of the mean.
+        spread = weights @ squares - ((weights @ gram) * weights).sum(1)
+        return (size * drawn / (drawn - 1) * spread).reshape(rows.shape[:-1])
+
+    rows = np.arange(count)
+    found = bootstrap(
+        (rows,), variance, vectorized=True, n_resamples=RESAMPLES, method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(variance(rows)), (float(found.low), float(found.high))
 
 
 def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.DataFrame:
@@ -184,7 +203,9 @@ def variance_caption(suite: EstimationSuite, along: str) -> str:
     return (
         f"Measured over theoretical variance of the estimates, at {held}: the sum of the variances "
         f"of all coordinates over {suite.data_sets} data sets, over that of the sandwich "
-        "covariance. In brackets: 95 % bootstrap interval over data sets. A data set without a "
+        "covariance. In brackets: 95 % bootstrap interval over data sets (BCa), without the noise "
+        "of the theory, whose covariances are means over a large sample (about 2 % for CNCE, the "
+        "noisiest). A data set without a "
         "finite or converged estimate makes the variance infinite; how many is said."
     )
 

@@ -21,6 +21,8 @@ INTERVAL = (
     f"95 % interval of the mean over replicates (Student t below {FEW} values, BCa bootstrap "
     "from there on)"
 )
+# Of the values compared: a smaller difference is none.
+ROUNDING = 1e-9
 COMPARISONS = (
     "The p values of a table are corrected for all its pairs (Holm), so that one table in twenty "
     "has a difference that looks clear and is chance."
@@ -279,10 +281,15 @@ def _paired(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     difference = np.ma.masked_invalid(x - y)
     n, mean = difference.count(axis=1), difference.mean(axis=1).filled(np.nan)
     error = difference.std(axis=1, ddof=1).filled(np.nan) / np.sqrt(np.maximum(n, 1))
+    scale = np.maximum(*(np.abs(np.ma.masked_invalid(z)).max(axis=1).filled(0) for z in (x, y)))
+    tie, constant = np.abs(mean) <= ROUNDING * scale, error <= ROUNDING * scale
     # Where all differences are equal, the mean is certain.
-    t = np.divide(mean, error, out=np.where(mean == 0, 0.0, np.inf), where=error > 0)
+    t = np.divide(mean, error, out=np.full(len(mean), np.inf), where=~constant)
+    t = np.where(tie, 0.0, t)
     p = 2 * stats.t.sf(np.abs(t), np.maximum(n - 1, 1))
     x_alone = (np.isfinite(x) & np.isnan(y)).any(axis=1)
     y_alone = (np.isfinite(y) & np.isnan(x)).any(axis=1)
     unfair = np.where(mean < 0, y_alone, x_alone)  # the favoured one failed by itself
-    return np.where((n < 2) | unfair, np.nan, p)
+    # Two equal differences are no measure of their scatter.
+    unknown = (n < 2) | ((n < 3) & constant & ~tie) | unfair
+    return np.where(unknown, np.nan, p)

@@ -88,10 +88,12 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
         the fields of `Estimate`.
     """
     path = folder / panel / VALUES
+    if not path.exists():
+        raise InputError(f"{path}: is not there; run the panel first, `ebm-bench stress`")
     try:
         values = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run the panel first") from None
+        raise InputError(f"{path}: cannot be read ({error}); run the panel again") from None
     measure = _measure(stress.panels[panel])
     rows = []
     for knob, at in values.groupby("knob"):

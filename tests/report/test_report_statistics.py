@@ -176,6 +176,24 @@ def test_exact_ties_have_no_difference():
     assert (found["difference"], found["p"], found["better"]) == (0.0, 1.0, False)
 
 
+def test_rounding_is_no_difference():
+    a = [1.0, 2.0, 3.0]
+    found = statistics.compare(table(a=a, b=[x + 1e-13 for x in a]), False).iloc[0]
+    assert found["p"] == 1.0
+    assert not found["better"]
+    assert best(statistics.rank(table(a=a, b=[x + 1e-13 for x in a]), False)) == {"a", "b"}
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-15])
+def test_two_equal_differences_show_no_scatter(noise):
+    found = statistics.compare(table(a=[1.0, 2.0], b=[1.5, 2.5 + noise]), False).iloc[0]
+    assert np.isnan(found["p"])
+    assert not found["better"]
+    found = statistics.compare(table(a=[1.0, 2.0, 3.0], b=[1.5, 2.5 + noise, 3.5]), False).iloc[0]
+    assert found["p"] < 1e-6
+    assert found["better"]
+
+
 def test_nothing_is_said_in_favour_of_what_failed():
     values = table({("risky", 0): "diverged"}, risky=[0.0, 0.1, 0.2, 0.1, 0.15],
                    steady=[9.0, 9.1, 9.3, 9.2, 9.1])  # fmt: skip
