@@ -157,7 +157,7 @@ def test_small_ratios_do_not_show_where_nce_goes():
     found = verdicts(*kept)
     claim = found["line", "the error of nce approaches that of maximum likelihood as ν grows"]
     assert claim.reproduced == "not testable here"
-    assert "1.10 [1.10, 1.10] (theory: 1.10) times at ν = 10" in claim.measured
+    assert "1.10000 [1.10000, 1.10000] (theory: 1.10) times at ν = 10" in claim.measured
 
 
 def test_the_published_dimension_is_marked():
