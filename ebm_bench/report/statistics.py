@@ -281,7 +281,8 @@ def _paired(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     difference = np.ma.masked_invalid(x - y)
     n, mean = difference.count(axis=1), difference.mean(axis=1).filled(np.nan)
     error = difference.std(axis=1, ddof=1).filled(np.nan) / np.sqrt(np.maximum(n, 1))
-    scale = np.maximum(*(np.abs(np.ma.masked_invalid(z)).max(axis=1).filled(0) for z in (x, y)))
+    sizes = (np.abs(np.nan_to_num(z, nan=0, posinf=0, neginf=0)) for z in (x, y))
+    scale = np.maximum(*(size.max(axis=1, initial=0) for size in sizes))
     tie, constant = np.abs(mean) <= ROUNDING * scale, error <= ROUNDING * scale
     # Where all differences are equal, the mean is certain.
     t = np.divide(mean, error, out=np.full(len(mean), np.inf), where=~constant)

@@ -54,7 +54,7 @@ def views(results: Results) -> tuple[dict[str, dict], dict[str, dict[str, str]]]
             ranked = view.ranked_by(metric) if metric else view
             for name in ranked.suite.datasets if metric else ():
                 found[budget]["datasets"][name]["by"][metric] = _ranking(ranked, name)
-                texts[f"{budget}/{name}/{metric}"] = _dataset_texts(ranked, name)
+                texts[f"{budget}/{name}/{metric}"] = _dataset_texts(view, ranked, name)
             found[budget]["overall"][metric] = _overall(ranked)
             texts[f"{budget}//{metric}"] = _overall_texts(ranked)
     return found, texts
@@ -215,11 +215,20 @@ def _overall(view: Results) -> dict[str, Any]:
     }
 
 
-def _dataset_texts(view: Results, name: str) -> dict[str, str]:
-    shown, exact = tables.dataset_table(view, name), tables.dataset_numbers(view, name)
-    return tables.texts(view, name, shown, exact, caption(view, name))
+def _dataset_texts(view: Results, ranked: Results, name: str) -> dict[str, str]:
+    shown, exact = tables.dataset_table(ranked, name), tables.dataset_numbers(ranked, name)
+    tex = None
+    if ranked.suite.datasets[name].rank_by == view.suite.datasets[name].rank_by:
+        tex = tables.dataset_latex(view, name, name + _end(view))
+    return tables.texts(ranked, name, shown, exact, caption(ranked, name), tex)
 
 
 def _overall_texts(view: Results) -> dict[str, str]:
     shown, exact = tables.overall_table(view), tables.overall_numbers(view)
-    return tables.texts(view, "overall", shown, exact, overall_caption(view))
+    tex = tables.overall_latex(view, "overall" + _end(view))
+    return tables.texts(view, "overall", shown, exact, overall_caption(view), tex)
+
+
+def _end(view: Results) -> str:
+    """End the name of a table at an equal budget as its file's name ends."""
+    return f"-{view.unit}" if view.unit else ""
