@@ -87,6 +87,14 @@ def is_gone(process):
     return True
 
 
+@pytest.fixture(scope="module", autouse=True)
+def interruptible():
+    """Heed interrupts, which shells have ignored by what they put into the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def server():
     server = Server(modules=[])
