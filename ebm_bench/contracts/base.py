@@ -2,13 +2,42 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from ebm_bench import registry
 from ebm_bench.declarations import Entry
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A registered class with its settings: what the cases of all families share.
+
+    Attributes
+    ----------
+    name : str
+        Registered name.
+    settings : dict
+        Other than the defaults.
+    """
+
+    family: ClassVar[str]
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> Entry:
+        """What its source says."""
+        return registry.describe(self.family, self.name)
+
+    @property
+    def told(self) -> str:
+        """Its settings in words, for messages."""
+        return f", with {self.settings}" if self.settings else ""
 
 
 def _always(case: Any) -> bool:

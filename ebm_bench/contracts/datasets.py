@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ebm_bench import datasets, registry
-from ebm_bench.contracts.base import check, expect, expect_close, says_what_it_is
-from ebm_bench.declarations import Entry
+from ebm_bench import datasets
+from ebm_bench.contracts.base import Named, check, expect, expect_close, says_what_it_is
 from ebm_bench.streams import Streams
 
 N = 40_000
@@ -20,21 +18,10 @@ KNOWN = ("log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels"
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Named):
     """A dataset with its settings, and what several checks compute of it."""
 
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def entry(self) -> Entry:
-        """What its source says."""
-        return registry.describe("datasets", self.name)
-
-    @property
-    def told(self) -> str:
-        """Its settings in words, for messages."""
-        return f", with {self.settings}" if self.settings else ""
+    family = "datasets"
 
     @cached_property
     def dataset(self):

@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ebm_bench import datasets, energies, metrics, objectives, registry, samplers
-from ebm_bench.contracts.base import check, expect, expect_close, says_what_it_is
-from ebm_bench.declarations import Entry
+from ebm_bench.contracts.base import Named, check, expect, expect_close, says_what_it_is
 from ebm_bench.model import Model
 from ebm_bench.streams import Streams
 
@@ -35,21 +33,10 @@ class Pixels:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Named):
     """A metric with its settings."""
 
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def entry(self) -> Entry:
-        """What its source says."""
-        return registry.describe("metrics", self.name)
-
-    @property
-    def told(self) -> str:
-        """Its settings in words, for messages."""
-        return f", with {self.settings}" if self.settings else ""
+    family = "metrics"
 
     def create(self):
         """Make it."""

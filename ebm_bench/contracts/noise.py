@@ -1,16 +1,14 @@
 """What every noise keeps: a density that integrates to one, and samples that are from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ebm_bench import noise, registry
-from ebm_bench.contracts.base import check, expect, expect_close, says_what_it_is
-from ebm_bench.declarations import Entry
+from ebm_bench import noise
+from ebm_bench.contracts.base import Named, check, expect, expect_close, says_what_it_is
 from ebm_bench.streams import Streams
 
 R, POINTS = 3, 400
@@ -27,21 +25,10 @@ def gaussian_data(streams: Streams, n: int = POINTS) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Named):
     """A noise with its settings."""
 
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def entry(self) -> Entry:
-        """What its source says."""
-        return registry.describe("noise", self.name)
-
-    @property
-    def told(self) -> str:
-        """Its settings in words, for messages."""
-        return f", with {self.settings}" if self.settings else ""
+    family = "noise"
 
     def create(self, shape: tuple[int, ...] = VECTOR, replicates: int = R) -> nn.Module:
         """Make it, not fitted."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args, get_origin
 from unittest import mock
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_bench import energies, noise, objectives, registry, samplers
-from ebm_bench.contracts.base import check, expect, expect_close, says_what_it_is
-from ebm_bench.declarations import Entry
+from ebm_bench.contracts.base import Named, check, expect, expect_close, says_what_it_is
 from ebm_bench.errors import InputError
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.streams import Streams
@@ -28,7 +27,7 @@ _QUICK_NOISE: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Named):
     """An objective with its settings.
 
     Attributes
@@ -41,19 +40,8 @@ class Case:
         What it owns and trains against the energy, in its loss's place with the other sign.
     """
 
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    family = "objectives"
     maximised: tuple[str, ...] = ()
-
-    @property
-    def entry(self) -> Entry:
-        """What its source says."""
-        return registry.describe("objectives", self.name)
-
-    @property
-    def told(self) -> str:
-        """Its settings in words, for messages."""
-        return f", with {self.settings}" if self.settings else ""
 
     def create(self) -> nn.Module:
         """Make it."""

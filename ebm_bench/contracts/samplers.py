@@ -1,14 +1,12 @@
 """What every sampler keeps: its start, replicates, units, and the density it samples."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ebm_bench import energies, registry, samplers
-from ebm_bench.contracts.base import check, expect, expect_close, says_what_it_is
-from ebm_bench.declarations import Entry
+from ebm_bench import energies, samplers
+from ebm_bench.contracts.base import Named, check, expect, expect_close, says_what_it_is
 from ebm_bench.streams import Streams
 
 _CHAINS = 20_000
@@ -17,21 +15,10 @@ TOLERANCE = 4 * (2 / _CHAINS) ** 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Named):
     """A sampler with its settings."""
 
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def entry(self) -> Entry:
-        """What its source says."""
-        return registry.describe("samplers", self.name)
-
-    @property
-    def told(self) -> str:
-        """Its settings in words, for messages."""
-        return f", with {self.settings}" if self.settings else ""
+    family = "samplers"
 
     def create(self):
         """Make it."""
