@@ -1,15 +1,13 @@
 """What every energy keeps: shapes, replicates, derivatives, its normaliser where it knows one."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ebm_bench import datasets, energies, registry
-from ebm_bench.contracts.base import check, expect, expect_close, says_what_it_is
-from ebm_bench.declarations import Entry
+from ebm_bench import datasets, energies
+from ebm_bench.contracts.base import Named, check, expect, expect_close, says_what_it_is
 from ebm_bench.derivatives import gradient
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
@@ -18,24 +16,17 @@ VECTOR, IMAGE = (2,), (1, 8, 8)
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Named):
     """An energy with its settings and the shape of a point."""
 
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    shape: tuple[int, ...] = VECTOR
+    family = "energies"
 
-    @property
-    def entry(self) -> Entry:
-        """What its source says."""
-        return registry.describe("energies", self.name)
+    shape: tuple[int, ...] = VECTOR
 
     @property
     def told(self) -> str:
         """Its settings and shape in words, for messages."""
-        return f", for points of shape {self.shape}" + (
-            f", with {self.settings}" if self.settings else ""
-        )
+        return f", for points of shape {self.shape}{super().told}"
 
     def make(self, replicates=3, dtype=torch.float64, **settings) -> nn.Module:
         """Make it, fitted to data of mean 1 and standard deviation 2."""
