@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ebm_bench import devices, metrics, records, registry, suite, training
+from ebm_bench import assembling, devices, metrics, records, registry, suite, training
 from ebm_bench.errors import InputError
 from ebm_bench.model import Model
 
@@ -109,7 +109,7 @@ class Fit:
         Settings, outcomes of the replicates, cost, learning curve and provenance.
     """
 
-    def __init__(self, parts: training.Parts, run: records.Run):
+    def __init__(self, parts: assembling.Parts, run: records.Run):
         self._parts = parts
         self.record = run
         self.energy: nn.Module = parts.energy

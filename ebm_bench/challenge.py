@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ebm_bench import registry, suite
+from ebm_bench import reading, registry, suite
 from ebm_bench.declarations import Entry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.records import replacing
@@ -261,7 +261,7 @@ def _method(entry: Entry, settings: Mapping[str, Any]) -> tuple[str, dict[str, A
 
 def _content(path: Path, folder: Path, plugin: Path) -> dict[str, Any]:
     """Read a suite for a file in another folder, with a plugin added."""
-    content = suite.read(path)
+    content = reading.read(path)
     places = [path.parent / name for name in content.get("plugins", [])]
     files = dict.fromkeys(file.resolve() for file in (*places, plugin))
     content["plugins"] = [os.path.relpath(file, folder.resolve()) for file in files]

@@ -67,3 +67,9 @@ def warm_up(device: str) -> None:
     with FlopCounter():
         (slope,) = torch.autograd.grad((x @ x).square().sum(), x, create_graph=True)
         torch.autograd.grad(slope.sum(), x)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell an exhausted memory, of the machine or of a GPU, from other errors."""
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or "can't allocate memory" in str(error)

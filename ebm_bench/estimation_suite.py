@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ebm_bench import registry
-from ebm_bench.errors import InputError, unknown
-from ebm_bench.specs import Name, Named
-from ebm_bench.suite import read
+from ebm_bench import reading, registry
+from ebm_bench.compatibility import check_fitting, check_named, check_objective, fail
+from ebm_bench.errors import unknown
+from ebm_bench.specs import Name, Named, Strict
 
 Counts = Annotated[list[Annotated[int, Ge(1)]], Field(min_length=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ModelSpec(_Strict):
+class ModelSpec(Strict):
     """A model with true parameters.
 
     Attributes
@@ -41,15 +37,15 @@ class ModelSpec(_Strict):
     ratios: Counts | None = None
 
 
-class Override(_Strict):
+class Override(Strict):
     """What is different about a method on one model."""
 
     energy: Named | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
     biased: bool | None = None
 
 
-class MethodSpec(_Strict):
+class MethodSpec(Strict):
     """An objective with its settings.
 
     Attributes
@@ -69,15 +65,15 @@ class MethodSpec(_Strict):
     """
 
     objective: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
     varies: str | None = None
     ratio: Annotated[int, Ge(1)] | None = None
     biased: bool = False
     reference: bool = False
-    overrides: dict[str, Override] = {}
+    overrides: dict[str, Override] = Field({})
 
 
-class EstimationSuite(_Strict):
+class EstimationSuite(Strict):
     """Models × methods, over sizes N of the data and ratios ν.
 
     Attributes
@@ -111,8 +107,8 @@ class EstimationSuite(_Strict):
     def _check_names(self) -> "EstimationSuite":
         for name, model in self.models.items():
             at = f"models.{name}"
-            _check(f"{at}.dataset", "datasets", model.dataset)
-            _check(f"{at}.energy", "energies", model.energy)
+            check_named(f"{at}.dataset", "datasets", model.dataset.name, model.dataset.settings)
+            check_named(f"{at}.energy", "energies", model.energy.name, model.energy.settings)
             knows = registry.describe("datasets", model.dataset.name).attributes.get("knows", ())
             if "parameters" not in knows:
                 known = [
@@ -120,35 +116,29 @@ class EstimationSuite(_Strict):
                     for n, entry in registry.entries("datasets").items()
                     if "parameters" in entry.attributes.get("knows", ())
                 ]
-                _fail(at, f"{model.dataset.name} has no true parameters. Valid: {', '.join(known)}")
+                fail(at, f"{model.dataset.name} has no true parameters. Valid: {', '.join(known)}")
         for name, method in self.methods.items():
             at = f"methods.{name}"
             varied = {method.varies: self.ratio} if method.varies else {}
             settings = {**method.settings, **varied}
-            _check(at, "objectives", Named(name=method.objective, settings=settings))
+            check_objective(at, method.objective, settings)
             for model, override in method.overrides.items():
                 if model not in self.models:
-                    _fail(at, unknown("model of this suite", model, self.models))
+                    fail(at, unknown("model of this suite", model, self.models))
                 settings = {**self.settings_of(model, name), **varied}
-                _check(at, "objectives", Named(name=method.objective, settings=settings))
+                check_objective(at, method.objective, settings)
                 if override.energy:
-                    _check(f"{at}.overrides.{model}", "energies", override.energy)
+                    given = override.energy
+                    check_named(f"{at}.overrides.{model}", "energies", given.name, given.settings)
             for model in self.models:
-                self._check_smooth(name, model)
-        return self
-
-    def _check_smooth(self, method: str, model: str) -> None:
-        objective = registry.describe("objectives", self.methods[method].objective)
-        energy = self.energy_of(model, method)
-        entry = registry.describe("energies", energy.name)
-        settings = entry.validate(energy.settings)
-        for setting, rough in entry.attributes.get("rough", {}).items():
-            if "smooth" in objective.attributes.get("requires", ()) and settings[setting] in rough:
-                _fail(
-                    f"methods.{method}",
-                    f"{objective.name} needs a twice differentiable energy, and {energy.name} with "
-                    f"{setting} '{settings[setting]}' is not: override the energy of {model}",
+                check_fitting(
+                    at,
+                    method.objective,
+                    self.energy_of(model, name),
+                    self.models[model].dataset.name,
+                    advice=f": override the energy of {model}",
                 )
+        return self
 
     def energy_of(self, model: str, method: str) -> Named:
         """Find which energy a method uses for a model."""
@@ -236,41 +226,4 @@ def load(path: str | Path) -> EstimationSuite:
     InputError
         One line for each problem: file, key, what is wrong and what is valid.
     """
-    try:
-        return EstimationSuite.model_validate(read(path))
-    except ValidationError as error:
-        problems = [f"{path}: {_explain(problem)}" for problem in error.errors()]
-        raise InputError("\n".join(problems)) from None
-
-
-_KEYS: dict[str, type[BaseModel]] = {
-    "models": ModelSpec,
-    "methods": MethodSpec,
-    "overrides": Override,
-    "dataset": Named,
-    "energy": Named,
-}
-
-
-def _explain(problem) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        parents = [part for part in problem["loc"][:-1] if part in _KEYS]
-        fields = (_KEYS[parents[-1]] if parents else EstimationSuite).model_fields
-        return f"{where}: {unknown('key', str(problem['loc'][-1]), fields)}"
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    given = problem["input"]
-    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
-    return f"{where}: {problem['msg']}{shown}"
-
-
-def _fail(where: str, why: object) -> None:
-    raise ValueError(f"{where}: {why}")
-
-
-def _check(where: str, family: str, named: Named) -> None:
-    try:
-        registry.describe(family, named.name).validate(named.settings)
-    except InputError as error:
-        _fail(where, error)
+    return reading.validate(EstimationSuite, reading.read(path), str(path))

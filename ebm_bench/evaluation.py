@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm_bench import metrics, provenance, records
+from ebm_bench import assembling, cost, metrics, provenance, records
 from ebm_bench.metrics.grid import lattice
 from ebm_bench.metrics.points import energies
 from ebm_bench.model import Model
@@ -45,10 +45,8 @@ def evaluate(
     InputError
         Where the folder has no run, or cannot be written.
     """
-    from ebm_bench.training import fingerprint, is_out_of_memory, restore
-
     started = time.perf_counter()
-    parts = restore(suite, dataset, method, folder, device)
+    parts = assembling.restore(suite, dataset, method, folder, device)
     streams = parts.streams.child("evaluation")
     # By-products were trained beside the energy, and not with the objective's loss.
     of_energy = {"learned_log_z": parts.objective.log_z, "objective": parts.objective}
@@ -75,7 +73,7 @@ def evaluate(
                 try:
                     result = metric(model, parts.dataset, streams)
                 except (MemoryError, RuntimeError) as error:
-                    if not is_out_of_memory(error):
+                    if not cost.is_out_of_memory(error):
                         raise
                     log.warning("%s: no memory for %s of %s", method, metric_name, name)
             values += _values(metric, name, result, parts.outcomes, measured)
@@ -95,7 +93,7 @@ def evaluate(
         suite_version=suite.version,
         dataset=dataset,
         method=method,
-        fingerprint=fingerprint(suite, dataset, method),
+        fingerprint=assembling.fingerprint(suite, dataset, method),
         values=values,
         seconds=time.perf_counter() - started,
         provenance=provenance.collect(device),

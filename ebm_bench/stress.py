@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ebm_bench import suite, theory
-from ebm_bench.errors import InputError, unknown
-from ebm_bench.specs import Name
+from ebm_bench import reading, suite, theory
+from ebm_bench.specs import Name, Strict
 from ebm_bench.suite import Suite
 
 log = logging.getLogger("ebm_bench")
@@ -25,11 +24,7 @@ OPEN = "$knob"
 VALUES = "values.parquet"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Knob(_Strict):
+class Knob(Strict):
     """What makes a panel harder.
 
     Attributes
@@ -55,7 +50,7 @@ class Knob(_Strict):
         return self
 
 
-class Curve(_Strict):
+class Curve(Strict):
     """What theory says, see `ebm_bench.theory`.
 
     Attributes
@@ -69,7 +64,7 @@ class Curve(_Strict):
     """
 
     curve: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
     axis: Literal["left", "right"] = "left"
 
     @model_validator(mode="after")
@@ -78,7 +73,7 @@ class Curve(_Strict):
         return self
 
 
-class Panel(_Strict):
+class Panel(Strict):
     """A failure mode: a suite of one dataset in which the knob stands open.
 
     Attributes
@@ -101,7 +96,7 @@ class Panel(_Strict):
     knob: Knob
     scale: Literal["linear", "log"] = "log"
     floor: float | None = None
-    theory: dict[str, Curve] = {}
+    theory: dict[str, Curve] = Field({})
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
     methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
 
@@ -122,7 +117,7 @@ class Panel(_Strict):
         return json.dumps(told, sort_keys=True)
 
 
-class Stress(_Strict):
+class Stress(Strict):
     """Panels, with what their suites have in common: see `ebm_bench.suite.Suite`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -163,10 +158,7 @@ def load(path: str | Path) -> Stress:
     InputError
         One line for each problem: file, key, what is wrong and what is valid.
     """
-    try:
-        return Stress.model_validate(suite.read(path))
-    except ValidationError as error:
-        raise InputError("\n".join(f"{path}: {_explain(e)}" for e in error.errors())) from None
+    return reading.validate(Stress, reading.read(path), str(path))
 
 
 def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Path:
@@ -212,10 +204,10 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
 
 
 def _run_method(point: Suite, dataset: str, method: str, runs: Path, device: str) -> None:
-    from ebm_bench import evaluation, records, training
+    from ebm_bench import assembling, evaluation, records, training
 
     folder = runs / dataset / method
-    digest = hashlib.sha256(training.fingerprint(point, dataset, method).encode())
+    digest = hashlib.sha256(assembling.fingerprint(point, dataset, method).encode())
     digest.update(point.evaluation_slice(dataset).encode())
     for path in point.evaluation_sources(dataset):
         digest.update(path.read_bytes())
@@ -243,16 +235,3 @@ def _filled(node: Any, value: float) -> Any:
     if isinstance(node, list):
         return [_filled(below, value) for below in node]
     return value if node == OPEN else node
-
-
-def _explain(problem) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        inside = [part for part in problem["loc"][:-1] if part in ("panels", "knob", "theory")]
-        model = {"panels": Panel, "knob": Knob, "theory": Curve}[inside[-1]] if inside else Stress
-        return f"{where}: {unknown('key', str(problem['loc'][-1]), model.model_fields)}"
-    if problem["type"] == "value_error":
-        return f"{where}: {problem['ctx']['error']}"
-    given = problem["input"]
-    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
-    return f"{where}: {problem['msg']}{shown}"

@@ -4,15 +4,22 @@ Nothing here imports torch: the workflow reads suites each time it starts.
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
-import yaml
 from annotated_types import Ge
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ebm_bench import registry
+from ebm_bench import reading, registry
+from ebm_bench.compatibility import (
+    check_fitting,
+    check_named,
+    check_objective,
+    check_offered,
+    check_served,
+    fail,
+    noise_of,
+)
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.specs import Budget, DatasetSpec, MethodSpec, Name, Named, Strict
 from ebm_bench.tuned import Tuned, Tuning, Values, deal
@@ -55,52 +62,51 @@ class Suite(Strict):
     def _check_names(self) -> "Suite":
         for name, data in self.datasets.items():
             at = f"datasets.{name}"
-            _check(at, "datasets", name, data.settings)
-            _check(f"{at}.energy", "energies", data.energy.name, data.energy.settings)
-            _check(f"{at}.sampler", "samplers", data.sampler.name, data.sampler.settings)
+            check_named(at, "datasets", name, data.settings)
+            check_named(f"{at}.energy", "energies", data.energy.name, data.energy.settings)
+            check_named(f"{at}.sampler", "samplers", data.sampler.name, data.sampler.settings)
             for metric, settings in data.metrics.items():
-                _check(f"{at}.metrics", "metrics", metric, settings)
-                _check_offered(f"{at}.metrics", metric, name)
-            _check(f"{at}.curve", "metrics", data.curve, data.metrics.get(data.curve, {}))
-            _check_offered(f"{at}.curve", data.curve, name, learned=())
+                check_named(f"{at}.metrics", "metrics", metric, settings)
+                check_offered(f"{at}.metrics", metric, name)
+            check_named(f"{at}.curve", "metrics", data.curve, data.metrics.get(data.curve, {}))
+            check_offered(f"{at}.curve", data.curve, name, learned=())
             if data.rank_by not in data.metrics:
-                _fail(
-                    f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics)
-                )
+                fail(f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics))
         for name, method in self.methods.items():
             at = f"methods.{name}"
             for dataset in [*(method.datasets or []), *method.overrides]:
                 if dataset not in self.datasets:
-                    _fail(at, unknown("dataset of this suite", dataset, self.datasets))
-            _check_objective(f"{at}.settings", method.objective, method.settings)
+                    fail(at, unknown("dataset of this suite", dataset, self.datasets))
+            check_objective(f"{at}.settings", method.objective, method.settings)
             for dataset in method.overrides:
                 settings = self.settings_of(dataset, name)
-                _check_objective(f"{at}.overrides.{dataset}", method.objective, settings)
+                check_objective(f"{at}.overrides.{dataset}", method.objective, settings)
             if method.energy:
-                _check(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
+                check_named(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
             for dataset in self.datasets_of(name):
-                _check_fitting(at, method, self.energy_of(dataset, name), dataset)
+                energy = self.energy_of(dataset, name)
+                check_fitting(at, method.objective, energy, dataset)
         self._check_tuning()
         return self
 
     def _check_tuning(self) -> None:
         if self.tuning:
-            _check_served("tuning.datasets", self.tuning.datasets, self.datasets)
+            check_served("tuning.datasets", self.tuning.datasets, self.datasets)
         if not self.tuned:
             return
         found = self.tuned.datasets
         serving = {name: tuned.serves for name, tuned in found.items()}
-        _check_served("tuned.datasets", serving, self.datasets)
+        check_served("tuned.datasets", serving, self.datasets)
         for dataset, tuned in found.items():
             for name, outcome in tuned.methods.items():
                 at = f"tuned.datasets.{dataset}.methods.{name}"
                 if name not in self.methods:
-                    _fail(at, unknown("method of this suite", name, self.methods))
+                    fail(at, unknown("method of this suite", name, self.methods))
                 settings = outcome.best.settings if outcome.best else {}
                 twice = [key for key in settings if key in self.stated_settings(dataset, name)]
                 if twice:
-                    _fail(at, InputError(f"the suite says itself what {twice[0]} is; tune again"))
-                _check_objective(at, self.methods[name].objective, settings)
+                    fail(at, f"the suite says itself what {twice[0]} is; tune again")
+                check_objective(at, self.methods[name].objective, settings)
 
     def datasets_of(self, method: str) -> list[str]:
         """List the datasets that a method runs on."""
@@ -214,7 +220,7 @@ class Suite(Strict):
             ("energies", self.energy_of(dataset, method).name),
             ("objectives", spec.objective),
         ]
-        noise = _noise_of(spec.objective, self.settings_of(dataset, method))
+        noise = noise_of(spec.objective, self.settings_of(dataset, method))
         if noise is not None:
             used.append(("noise", noise))
         if registry.describe("objectives", spec.objective).attributes.get("samples_model"):
@@ -234,8 +240,8 @@ class Suite(Strict):
 
 
 _TRAINING_CODE = (
-    "training", "compiling", "streams", "modules", "optimisation", "sweeps", "derivatives",
-    "couplings", "flows", "objectives", "energies", "noise", "datasets",
+    "training", "assembling", "compiling", "streams", "modules", "optimisation", "sweeps",
+    "derivatives", "couplings", "flows", "objectives", "energies", "noise", "datasets",
 )  # fmt: skip
 
 
@@ -254,7 +260,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     InputError
         One message that names the file, the key and the valid choices.
     """
-    content = read(path)
+    content = reading.read(path)
     if not isinstance(content, dict):
         return check(content, str(path))
     plugins = content.get("plugins")
@@ -268,7 +274,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     elif isinstance(content.get("tuned"), str):
         file = Path(path).parent / content["tuned"]
         try:
-            content["tuned"] = _validated(Tuned, read(file), str(file))
+            content["tuned"] = reading.validate(Tuned, reading.read(file), str(file))
         except InputError as error:
             raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
     return check(content, str(path))
@@ -277,32 +283,6 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
 def tuned_file(path: str | Path, suite: Suite) -> Path:
     """Say where the tuned values of a suite are written: in a folder beside its file."""
     return Path(path).parent / "tuned" / f"{suite.name}.yaml"
-
-
-def read(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file in which no key stands twice.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of the file.
-
-    Raises
-    ------
-    InputError
-        Naming the file and what is wrong with it.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
-    try:
-        return yaml.load(text, Loader=_UniqueKeys) or {}
-    except (yaml.YAMLError, TypeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
 
 
 def check(content: dict[str, Any], source: str) -> Suite:
@@ -320,145 +300,4 @@ def check(content: dict[str, Any], source: str) -> Suite:
     InputError
         One line for each problem: source, key, what is wrong and what is valid.
     """
-    return _validated(Suite, content, source)
-
-
-def _validated(model: type[BaseModel], content: Any, source: str) -> Any:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        problems = [f"{source}: {_explain(problem, model)}" for problem in error.errors()]
-        raise InputError("\n".join(problems)) from None
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses a key that stands twice instead of keeping the last."""
-
-    def construct_mapping(self, node, deep=False):
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"key '{key.value}' stands twice", problem_mark=key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_KEYS: dict[str, type[BaseModel]] = {
-    "datasets": DatasetSpec,
-    "methods": MethodSpec,
-    "budget": Budget,
-    "energy": Named,
-    "sampler": Named,
-    "tuning": Tuning,
-}
-
-
-def _explain(problem, root: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        parents = [part for part in problem["loc"][:-1] if part in _KEYS]
-        model = _KEYS[parents[-1]] if parents and root is Suite else root
-        return f"{where}: {unknown('key', str(problem['loc'][-1]), model.model_fields)}"
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    given = problem["input"]
-    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
-    return f"{where}: {problem['msg']}{shown}"
-
-
-def _fail(where: str, error: InputError) -> None:
-    raise ValueError(f"{where}: {error}") from None
-
-
-def _check(where: str, family: str, name: str, settings: dict[str, Any]) -> None:
-    try:
-        registry.describe(family, name).validate(settings)
-    except InputError as error:
-        _fail(where, error)
-
-
-def _check_served(where: str, serving: dict[str, list[str]], known: Iterable[str]) -> None:
-    """Refuse unknown datasets, and values of two datasets for one."""
-    seen: set[str] = set()
-    for dataset in [name for first, others in serving.items() for name in (first, *others)]:
-        if dataset not in known:
-            _fail(where, unknown("dataset of this suite", dataset, known))
-        if dataset in seen:
-            _fail(where, InputError(f"{dataset} stands there twice"))
-        seen.add(dataset)
-
-
-def _noise_of(objective: str, settings: dict[str, Any]) -> str | None:
-    """Name the noise that an objective uses: by its setting, or by its definition."""
-    entry = registry.describe("objectives", objective)
-    _, default = entry.settings.get("noise", (None, entry.attributes.get("noise")))
-    return settings.get("noise", default)
-
-
-def _check_objective(where: str, objective: str, settings: dict[str, Any]) -> None:
-    _check(where, "objectives", objective, settings)
-    noise = _noise_of(objective, settings)
-    if noise is not None:
-        _check(f"{where}.noise_settings", "noise", noise, settings.get("noise_settings") or {})
-
-
-def _check_offered(
-    where: str, metric: str, dataset: str, learned: tuple[str, ...] = ("learned_log_z",)
-) -> None:
-    offered = {*registry.describe("datasets", dataset).attributes.get("knows", ()), *learned}
-
-    def missing(name: str) -> list[str]:
-        required = registry.describe("metrics", name).attributes.get("requires", ())
-        return [r for r in required if r not in offered]
-
-    if missing(metric):
-        fitting = [name for name in registry.names("metrics") if not missing(name)]
-        _fail(
-            where,
-            InputError(
-                f"{metric} needs {', '.join(missing(metric))}, which {dataset} does not offer. "
-                f"Valid: {', '.join(fitting)}"
-            ),
-        )
-
-
-def _check_fitting(where: str, method: MethodSpec, energy: Named, dataset: str) -> None:
-    """Refuse what cannot be trained together, as far as names and settings tell."""
-    required = registry.describe("objectives", method.objective).attributes.get("requires", ())
-    entry = registry.describe("energies", energy.name)
-    settings = entry.validate(energy.settings)
-    if "smooth" in required:
-        for setting, rough in entry.attributes.get("rough", {}).items():
-            if settings[setting] in rough:
-                annotation = entry.settings[setting][0]
-                smooth = [v for v in get_args(annotation) if v not in rough]
-                _fail(
-                    where,
-                    InputError(
-                        f"{method.objective} needs a twice differentiable energy, and "
-                        f"{energy.name} with {setting} '{settings[setting]}' is not. "
-                        f"Valid: {', '.join(smooth)}"
-                    ),
-                )
-    if "log_z" in required and not entry.attributes.get("normalised"):
-        normalised = [
-            n for n, e in registry.entries("energies").items() if e.attributes.get("normalised")
-        ]
-        _fail(
-            where,
-            InputError(
-                f"{method.objective} needs an energy whose normaliser is known, and that of "
-                f"{energy.name} is not. Valid: {', '.join(normalised)}"
-            ),
-        )
-    told = registry.describe("datasets", dataset).attributes
-    lacking = [
-        need
-        for need in entry.attributes.get("needs", ())
-        if need not in (*told.get("knows", ()), told.get("kind", "toy"))
-    ]
-    if lacking:
-        _fail(where, InputError(f"energy {energy.name} needs {lacking[0]}, and {dataset} has none"))
+    return reading.validate(Suite, content, source)

@@ -4,143 +4,25 @@ All replicates of a run are trained at once, in one process. The loop knows noth
 objectives but their loss, and nothing of the past but what a checkpoint holds.
 """
 
-import hashlib
 import logging
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
-from torch import nn
 
-from ebm_bench import (
-    compiling,
-    cost,
-    datasets,
-    energies,
-    metrics,
-    objectives,
-    provenance,
-    records,
-    samplers,
-)
+from ebm_bench import compiling, cost, metrics, provenance, records
+from ebm_bench.assembling import Parts, assemble, fingerprint
 from ebm_bench.compiling import CompiledLoss
-from ebm_bench.errors import InputError
 from ebm_bench.model import Model
 from ebm_bench.optimisation import Optimiser
 from ebm_bench.progress import track
-from ebm_bench.specs import Budget
-from ebm_bench.streams import Streams
 from ebm_bench.suite import Suite
 
 log = logging.getLogger("ebm_bench")
 
 CHECKPOINT_SECONDS = 60.0
-
-
-@dataclass
-class Parts:
-    """A run put together from its suite: what training changes and evaluation measures."""
-
-    dataset: object
-    energy: nn.Module
-    objective: nn.Module
-    sampler: object
-    streams: Streams
-    budget: Budget
-    outcomes: list[records.Outcome]
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """All weights and buffers, those of the energy and those of the objective."""
-        return {
-            f"{part}.{key}": value
-            for part in ("energy", "objective")
-            for key, value in getattr(self, part).state_dict().items()
-        }
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Load what `state_dict` gave."""
-        for part in ("energy", "objective"):
-            own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(part)}
-            getattr(self, part).load_state_dict(own)
-
-
-def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
-    """Create the parts of a run, not yet fitted to data.
-
-    Parameters
-    ----------
-    suite : Suite
-        Where the run is described.
-    dataset, method : str
-        Their names in the suite.
-    device : str
-        As torch calls it.
-
-    Returns
-    -------
-    Parts
-        With initial weights that depend on the suite's seed, the dataset and the replicate,
-        but not on the method.
-    """
-    data, spec = suite.datasets[dataset], suite.methods[method]
-    try:
-        return _assemble(suite, dataset, method, data, spec, device)
-    except InputError as error:
-        raise InputError(f"methods.{method} on {dataset}: {error}") from None
-
-
-def _assemble(suite, dataset, method, data, spec, device) -> Parts:
-    source = datasets.create(dataset, **data.settings)
-    chosen = suite.energy_of(dataset, method)
-    energy = energies.create(
-        chosen.name,
-        event_shape=source.event_shape,
-        replicates=data.replicates,
-        # Drawn on the CPU, so that every device starts from the same weights.
-        streams=Streams(suite.seed, data.replicates, scope=(dataset, "weights")),
-        **chosen.settings,
-    )
-    energy.attach(source)
-    objective = objectives.create(spec.objective, **suite.settings_of(dataset, method))
-    objective.build(energy)
-    return Parts(
-        dataset=source,
-        energy=energy.to(device),
-        objective=objective.to(device),
-        sampler=samplers.create(data.sampler.name, **data.sampler.settings),
-        streams=Streams(suite.seed, data.replicates, device, scope=(dataset,)),
-        budget=suite.budget_of(dataset, method),
-        outcomes=[],
-    )
-
-
-def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device: str) -> Parts:
-    """Put a trained run together again from its folder.
-
-    Raises
-    ------
-    InputError
-        Where the folder has no record of the run.
-    """
-    folder = Path(folder)
-    run = records.read(records.Run, folder / "run.json")
-    if run.fingerprint != fingerprint(suite, dataset, method):
-        raise InputError(
-            f"{folder}: trained with other settings or other code than there are now; "
-            f"train {method} on {dataset} again"
-        )
-    parts = assemble(suite, dataset, method, device)
-    weights = folder / "weights.safetensors"
-    try:
-        parts.load_state_dict(safetensors.torch.load_file(weights, device))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{weights}: cannot be loaded ({error}); train again") from None
-    parts.outcomes = run.outcomes
-    return parts
 
 
 def train(
@@ -213,7 +95,7 @@ def train_method(
         trainer.finish()
         trainer.save(checkpoint)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if not cost.is_out_of_memory(error):
             raise
         trainer.status = "out_of_memory"
     parts = trainer.parts
@@ -421,7 +303,7 @@ class _Trainer:
                 mixed=chosen == "mixed",
             )
         except RuntimeError as error:
-            if is_out_of_memory(error):
+            if cost.is_out_of_memory(error):
                 raise
             log.warning("not compiled: %s", str(error).splitlines()[0])
             return
@@ -471,17 +353,3 @@ class _Trainer:
     def _synchronise(self) -> None:
         if self.parts.streams.device.type == "cuda":
             torch.cuda.synchronize()
-
-
-def fingerprint(suite: Suite, dataset: str, method: str) -> str:
-    """Digest the settings and the code that a training depends on."""
-    digest = hashlib.sha256(suite.training_slice(dataset, method).encode())
-    for path in suite.sources(dataset, method):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell an exhausted memory, of the machine or of a GPU, from other errors."""
-    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return known or "can't allocate memory" in str(error)

@@ -9,7 +9,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel
 
-from ebm_bench import metrics, provenance, records, registry, training
+from ebm_bench import assembling, metrics, provenance, records, registry, training
 from ebm_bench.model import Model
 from ebm_bench.streams import hashed
 from ebm_bench.suite import Suite
@@ -150,7 +150,7 @@ def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: s
     )
 
 
-def _score(suite: Suite, dataset: str, parts: training.Parts) -> tuple[str, float | None]:
+def _score(suite: Suite, dataset: str, parts: assembling.Parts) -> tuple[str, float | None]:
     """Measure a trained model on validation data: a status, and a score where it is ok."""
     streams = parts.streams.child("validation")
     energy = parts.energy.eval().requires_grad_(False)
@@ -236,7 +236,7 @@ def write(tuned: Tuned, path: str | Path) -> None:
 
 def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:
     """Digest what the outcome of a trial depends on: settings, code, and how it is scored."""
-    trained = training.fingerprint(trial_suite(suite, dataset, method, values), dataset, method)
+    trained = assembling.fingerprint(trial_suite(suite, dataset, method, values), dataset, method)
     criterion = suite.criterion_of(dataset)
     digest = hashlib.sha256(f"{trained} {criterion.model_dump_json()}".encode())
     own = registry.describe("metrics", criterion.name).path

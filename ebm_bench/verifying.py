@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ebm_bench import collecting, evaluation, records, suite, training
+from ebm_bench import assembling, collecting, evaluation, reading, records, suite, training
 from ebm_bench.collecting import Tables
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.merging import agree
@@ -105,7 +105,7 @@ def load(
     """
     folder = Path(folder)
     path = folder / "records" / collecting.SUITE
-    content = suite.read(path)
+    content = reading.read(path)
     plugins = content.get("plugins") if isinstance(content, dict) else None
     if plugins and not run_plugin:
         raise InputError(
@@ -264,7 +264,7 @@ def _measure(
 ) -> list[Check]:
     """Measure submitted weights."""
     described, run = submission.suite, submission.runs[dataset, method]
-    here = training.fingerprint(described, dataset, method)
+    here = assembling.fingerprint(described, dataset, method)
     if run.fingerprint != here:
         log.info(
             "%s on %s was trained by other code (%s) than this", method, dataset,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ebm_bench import energies, evaluation, records, samplers, training
+from ebm_bench import assembling, energies, evaluation, records, samplers, training
 from ebm_bench.errors import InputError
 from ebm_bench.metrics import features
 from ebm_bench.streams import Streams
@@ -110,7 +110,7 @@ def test_measures_the_energy_and_its_byproducts(evaluate, trained, caplog):
 def test_rows_of_the_density_go_up(trained):
     suite, out = trained
     record = records.read(records.Run, out / "gaussian" / "run.json")
-    parts = training.restore(suite, "eight_gaussians", "gaussian", out / "gaussian", "cpu")
+    parts = assembling.restore(suite, "eight_gaussians", "gaussian", out / "gaussian", "cpu")
     parts.energy.mean.data[:] = torch.tensor([-3.0, 3.0])
     with records.replacing(out / "gaussian" / "weights.safetensors") as temporary:
         import safetensors.torch
@@ -143,7 +143,7 @@ def test_all_methods_meet_the_same_data(evaluate, trained, monkeypatch):
 
 def evaluation_dataset(trained):
     suite, out = trained
-    return training.restore(suite, "eight_gaussians", "nce", out / "nce", "cpu").dataset
+    return assembling.restore(suite, "eight_gaussians", "nce", out / "nce", "cpu").dataset
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ def test_replicates_without_a_model_have_no_value(statuses, measured, evaluate, 
 
 
 def test_values_that_are_not_finite_stay_so(evaluate, trained, monkeypatch):
-    restore = training.restore
+    restore = assembling.restore
 
     def broken(*arguments):
         parts = restore(*arguments)
         parts.energy.layers[1].weight.data[1] = math.nan
         return parts
 
-    monkeypatch.setattr(training, "restore", broken)
+    monkeypatch.setattr(assembling, "restore", broken)
     evaluate("nce")
     record, _ = read(trained[1] / "nce")
     first, second = values_of(record, "kl_divergence")
@@ -219,7 +219,7 @@ def test_pictures_of_images(tmp_path, monkeypatch):
             for r, status in enumerate(("diverged", "ok"))
         ],
     )
-    monkeypatch.setattr(training, "restore", lambda *_: parts)
+    monkeypatch.setattr(assembling, "restore", lambda *_: parts)
     monkeypatch.setattr(features, "extract", lambda pixels: pixels.flatten(2))
     evaluation.evaluate(suite, "mnist", "nce", tmp_path, "cpu")
     record, pictures = read(tmp_path)

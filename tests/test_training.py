@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from ebm_bench import records, training
+from ebm_bench import assembling, records, training
 from ebm_bench.errors import InputError
 from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
 from ebm_bench.suite import check
@@ -63,7 +63,7 @@ def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
     record = records.read(records.Run, folder / "run.json")
     assert [o.status for o in record.outcomes] == ["ok", "ok"]
     assert (record.cost.parameters == 0) == (method == "truth")
-    restored = training.restore(suite, "eight_gaussians", method, folder, "cpu")
+    restored = assembling.restore(suite, "eight_gaussians", method, folder, "cpu")
     trained, _ = run(method)
     x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
     torch.testing.assert_close(restored.energy(x), trained.energy(x))
@@ -82,7 +82,7 @@ def test_weights_of_other_settings_are_not_measured(tmp_path):
     training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
     other = make_suite(steps=13)
     with pytest.raises(InputError, match="other settings"):
-        training.restore(other, "eight_gaussians", "dsm", tmp_path / "eight_gaussians/dsm", "cpu")
+        assembling.restore(other, "eight_gaussians", "dsm", tmp_path / "eight_gaussians/dsm", "cpu")
 
 
 def test_damaged_weights_are_told(tmp_path):
@@ -91,7 +91,7 @@ def test_damaged_weights_are_told(tmp_path):
     folder = tmp_path / "eight_gaussians" / "dsm"
     (folder / "weights.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"weights\.safetensors"):
-        training.restore(suite, "eight_gaussians", "dsm", folder, "cpu")
+        assembling.restore(suite, "eight_gaussians", "dsm", folder, "cpu")
 
 
 def test_a_full_disk_is_told(tmp_path):
@@ -281,4 +281,4 @@ def test_evaluation_does_not_count_as_cost():
 
 def test_restoring_nothing_says_what_is_missing(tmp_path):
     with pytest.raises(InputError, match=r"run\.json"):
-        training.restore(make_suite(), "eight_gaussians", "dsm", tmp_path, "cpu")
+        assembling.restore(make_suite(), "eight_gaussians", "dsm", tmp_path, "cpu")

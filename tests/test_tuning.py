@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from ebm_bench import suite, training, tuning
+from ebm_bench import assembling, suite, training, tuning
 from ebm_bench.datasets.mixtures import EightGaussians
 from ebm_bench.tuned import Values
 from ebm_bench.tuning import Trial, choose
@@ -109,7 +109,7 @@ def test_a_trial_that_diverges_loses_and_is_counted(tmp_path):
 def test_a_likelihood_that_is_none_has_no_score(energy, status, monkeypatch):
     described = make_suite()
     trial_of = tuning.trial_suite(described, "eight_gaussians", "exact", Values(learning_rate=1))
-    parts = training.assemble(trial_of, "eight_gaussians", "exact", "cpu")
+    parts = assembling.assemble(trial_of, "eight_gaussians", "exact", "cpu")
     monkeypatch.setattr(parts.energy, "forward", energy)
     assert tuning._score(described, "eight_gaussians", parts) == (status, None)
 
@@ -156,7 +156,7 @@ def test_trials_have_data_and_weights_of_their_own_and_meet_validation_data(monk
     trial_of = tuning.trial_suite(described, "eight_gaussians", "dsm", Values(learning_rate=0.1))
     assert trial_of.seed != described.seed
     own, suites = (
-        training.assemble(one, "eight_gaussians", "dsm", "cpu") for one in (trial_of, described)
+        assembling.assemble(one, "eight_gaussians", "dsm", "cpu") for one in (trial_of, described)
     )
     assert own.streams.replicates == 2
     draws = [parts.streams.child("data").normal(5) for parts in (own, suites)]

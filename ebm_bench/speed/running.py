@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from ebm_bench import devices, provenance, records
+from ebm_bench.cost import is_out_of_memory
 from ebm_bench.errors import unknown
 from ebm_bench.progress import track
 from ebm_bench.speed import figures, measuring, results, tables
 from ebm_bench.speed.contest import INSTALL, PEERS, Builder, Contender, Row, is_missing
 from ebm_bench.speed.results import Measured, Record, RowRecord
-from ebm_bench.training import is_out_of_memory
 
 log = logging.getLogger("ebm_bench")
 

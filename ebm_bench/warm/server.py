@@ -204,9 +204,9 @@ def _modules_of_jobs() -> list[str]:
 
 def _load(modules: Iterable[str]) -> None:
     """Import, and do nothing with it: neither threads nor the use of a GPU survive a fork."""
-    from ebm_bench import cli
+    from ebm_bench.cli.options import THREAD_VARIABLES
 
-    os.environ.update(dict.fromkeys(cli.THREAD_VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     # The allocator of pyarrow, which scikit-learn imports, would start a thread.
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     for name in modules:

@@ -7,6 +7,7 @@ from speed_examples import tiny
 from typer.testing import CliRunner
 
 from ebm_bench import cli
+from ebm_bench.cli.options import THREAD_VARIABLES
 from ebm_bench.speed import rows
 from ebm_bench.speed.contest import Contender
 
@@ -16,7 +17,7 @@ def run(monkeypatch, tmp_path):
     """Run the command on tiny rows, in a folder of its own."""
     given = [tiny("first"), tiny("second")]
     monkeypatch.setattr(rows, "rows", lambda: given)
-    for name in (*cli.THREAD_VARIABLES, "KINETO_LOG_LEVEL", "TORCH_CPP_LOG_LEVEL"):
+    for name in (*THREAD_VARIABLES, "KINETO_LOG_LEVEL", "TORCH_CPP_LOG_LEVEL"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
     monkeypatch.chdir(tmp_path)
 

@@ -77,7 +77,7 @@ def test_a_second_run_does_nothing(finished):
         ("ebm_bench/objectives/denoising_score_matching.py",
          {"stress_panel", "stress_report", "stress"}),
         ("ebm_bench/report/stress.py", {"stress_report", "stress"}),
-        ("ebm_bench/cli.py", set()),
+        ("ebm_bench/cli/runs.py", set()),
     ],
 )  # fmt: skip
 def test_editing_code_runs_what_depends_on_it(path, jobs, finished):

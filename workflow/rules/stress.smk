@@ -13,10 +13,11 @@ STRESS_RESULTS = "results/stress"
 STRESS_OUTPUTS = [str(path) for path in stress_outputs(STRESS_RESULTS)]
 STRESS_TABLES = f"{STRESS_RESULTS}/panels/{{panel}}/{stress.VALUES}"
 # All code but that for showing: the command itself knows on which of it a run depends.
+PACKAGE = Path(os.path.relpath(Path(ebm_bench.__file__).parent))
 STRESS_CODE = [
-    os.path.relpath(path)
-    for path in sorted(Path(ebm_bench.__file__).parent.rglob("*.py"))
-    if "report" not in path.parts and path.name not in ("cli.py", "theory.py")
+    str(path)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.relative_to(PACKAGE).parts[0] not in ("report", "cli", "theory.py")
 ]
 
 

@@ -1,0 +1,86 @@
+"""What the commands share: the application, options, and the start of work."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from ebm_bench import __version__
+from ebm_bench.errors import InputError
+
+# What the libraries under torch and numpy read when they are loaded, and never again.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class _Commands(TyperGroup):
+    """Commands that tell bad input in one message and end with exit code 2."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            typer.echo(f"ebm-bench: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="A dataset of the suite.")]
+MethodsOption = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="A method of the suite; may be repeated. [default: all]"),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the runs.")]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, or cuda:N; auto takes a free GPU if there is one.")
+]
+ThreadsOption = Annotated[
+    int, typer.Option(min=1, help="Threads; more processes gain more than more threads.")
+]
+StyleOption = Annotated[
+    Literal["screen", "paper"],
+    typer.Option(help="paper: vector figures at the width of a venue's columns, in RESULTS/paper."),
+]
+VenueOption = Annotated[
+    Literal["icml", "neurips", "iclr", "jmlr", "aistats"],
+    typer.Option(help="Whose column widths figures for a paper have."),
+]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the suite's results.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"ebm-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ebm_bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Compare training objectives for energy-based models."""
+
+
+def start_work(threads: int) -> None:
+    """Set the number of threads, before torch is imported, and show what is logged."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    logging.getLogger("ebm_bench").setLevel(logging.INFO)

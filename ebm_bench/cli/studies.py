@@ -1,0 +1,149 @@
+"""Where theory knows the answer, and how fast it goes: estimation, stress tests, speed."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ebm_bench import estimation_suite
+from ebm_bench.cli.options import (
+    DeviceOption,
+    MethodsOption,
+    OutOption,
+    ResultsOption,
+    StyleOption,
+    SuiteOption,
+    ThreadsOption,
+    VenueOption,
+    app,
+    start_work,
+)
+from ebm_bench.errors import InputError, unknown
+from ebm_bench.report import files as report_files
+
+
+@app.command()
+def estimate(
+    path: SuiteOption,
+    model: Annotated[str, typer.Option("--model", help="A model of the suite.")],
+    out: OutOption,
+    method: MethodsOption = None,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Estimate the parameters of a model from many data sets; what is there already is kept.
+
+    A data set without a finite or converged estimate is a result: its status says so, and the
+    exit code is 0.
+    """
+    chosen = estimation_suite.load(path)
+    for kind, names, given in (
+        ("model", chosen.models, [model]),
+        ("method", chosen.methods, method or []),
+    ):
+        for name in given:
+            if name not in names:
+                raise InputError(f"{path}: {unknown(f'{kind} of this suite', name, names)}")
+    start_work(threads)
+    from ebm_bench import estimating
+
+    estimating.run(chosen, model, list(dict.fromkeys(method or chosen.methods)), out)
+
+
+@app.command()
+def compare(
+    path: SuiteOption,
+    results: ResultsOption,
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
+) -> None:
+    """Compare estimates with theory: figures, tables, and what holds of published claims."""
+    chosen = estimation_suite.load(path)
+    from ebm_bench.report import estimation
+
+    estimation.build(chosen, results, venue if style == "paper" else None)
+    (claims,) = report_files.estimation_outputs(results)["claims"]
+    typer.echo(claims.read_text())
+
+
+@app.command("stress")
+def run_stress(
+    path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the panels.")],
+    panel: Annotated[
+        list[str] | None, typer.Option(help="A failure mode; may be repeated. [default: all]")
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train and measure failure modes over their knobs; resumes where it was stopped."""
+    from ebm_bench import stress
+
+    loaded = stress.load(path)
+    for name in panel or []:
+        if name not in loaded.panels:
+            raise InputError(f"{path}: {unknown('panel', name, loaded.panels)}")
+    chosen = list(dict.fromkeys(panel or loaded.panels))
+    for name in chosen:  # before anything is run
+        loaded.expand(name, str(path))
+    start_work(threads)
+    from ebm_bench import devices
+
+    with devices.claim(device) as claimed:
+        for name in chosen:
+            stress.run(loaded, name, out, claimed)
+
+
+@app.command("stress-report")
+def report_stress(
+    path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
+    results: Annotated[Path, typer.Option(help="Folder of the results, with the panels in it.")],
+    style: StyleOption = "screen",
+    venue: VenueOption = "icml",
+) -> None:
+    """Draw all failure modes with what theory says of them, and make the table."""
+    from ebm_bench import stress
+    from ebm_bench.report import stress as reports
+
+    chosen = venue if style == "paper" else None
+    for written in reports.build(stress.load(path), results, chosen):
+        typer.echo(written)
+
+
+@app.command()
+def speed(
+    out: Annotated[Path, typer.Option(help="Folder of table, figures and record.")] = Path(
+        "results/speed"
+    ),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A row to measure anew; may be repeated. [default: all]"),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Most rounds of a row; slow rows have fewer.")
+    ] = 25,
+    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and end.")] = False,
+) -> None:
+    """Measure training steps beside the published way and other libraries, on one thread.
+
+    Losses and gradients must agree before anything is timed, in turns. Takes about ten
+    minutes; let the machine do nothing else. Each row is saved when it is done, and the same
+    command goes on after an interruption. The other libraries are the extra "peers". The exit
+    code is 1 where values disagree.
+    """
+    start_work(1)
+    # What the profiler says of GPUs that are not there would hide the progress.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from ebm_bench.speed import running, tables
+    from ebm_bench.speed.rows import rows
+
+    if list_rows:
+        for row in rows():
+            typer.echo(f"  {row.name:22}{row.title}")
+        return
+    record = running.run(rows(), out, only or [], repeats)
+    typer.echo(tables.summary(record))
+    typer.echo(f"The table: {out / 'table.md'}")
+    if tables.disagreeing(record):
+        raise typer.Exit(1)

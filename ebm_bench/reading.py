@@ -1,0 +1,102 @@
+"""Files in YAML, read and checked to the last key.
+
+Nothing here imports torch: the workflow reads suites each time it starts.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ebm_bench.errors import InputError, unknown
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file in which no key stands twice.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+
+    Raises
+    ------
+    InputError
+        Naming the file and what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+    try:
+        return yaml.load(text, Loader=_UniqueKeys) or {}
+    except (yaml.YAMLError, TypeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+
+
+def validate(model: type[BaseModel], content: Any, source: str) -> Any:
+    """Make a model of the content of a file.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+        Which keys and values there may be.
+    content : object
+        As it stands in the file.
+    source : str
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    InputError
+        One line for each problem: source, key, what is wrong and what is valid.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = [f"{source}: {_explain(problem, model)}" for problem in error.errors()]
+        raise InputError("\n".join(problems)) from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a key that stands twice instead of keeping the last."""
+
+    def construct_mapping(self, node, deep=False):
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key '{key.value}' stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(problem, model: type[BaseModel]) -> str:
+    *parents, last = problem["loc"] or ("",)
+    where = ".".join(str(part) for part in problem["loc"])
+    at = f"{where}: " if where else ""
+    if problem["type"] == "extra_forbidden":
+        for parent in parents:
+            field = model.model_fields.get(str(parent))
+            model = next(_models(field.annotation), model) if field else model
+        return f"{at}{unknown('key', str(last), model.model_fields)}"
+    if problem["type"] == "value_error":
+        return f"{at}{problem['ctx']['error']}"
+    given = problem["input"]
+    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+    return f"{at}{problem['msg']}{shown}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Find the models in an annotation such as ``dict[str, Budget] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
