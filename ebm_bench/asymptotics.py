@@ -136,7 +136,7 @@ class _Population:
 
     def hessian(self, theta: Tensor, size: int, purpose: str) -> Tensor:
         """Average the Hessian over points, shape (p, p)."""
-        piece = min(size, max(1, CHUNK // self.setting.points(theta.shape[1], self.ratio)))
+        piece = min(size, max(1, CHUNK // self._numbers(1)))
         count = math.ceil(size / piece)
         total = sum(hessian(self.loss(1, piece, f"{purpose}, {i}"), theta)[0] for i in range(count))
         return total / count
@@ -144,8 +144,7 @@ class _Population:
     def slopes(self, theta: Tensor, size: int) -> Tensor:
         """Find the covariance of the gradients of single points, shape (p, p)."""
         points, groups = max(1, size // _GROUPS), min(size, _GROUPS)
-        fitting = CHUNK // self.setting.points(points * theta.shape[1], self.ratio)
-        rows = min(groups, max(1, fitting))
+        rows = min(groups, max(1, CHUNK // max(self._numbers(points), theta.shape[1])))
         found = [
             self.loss(rows, points, f"slopes, {i}")(theta.expand(rows, -1))[1]
             for i in range(math.ceil(groups / rows))
@@ -165,6 +164,10 @@ class _Population:
         change = torch.stack([flat(theta + step) - here for step in steps], 1) / _STEP
         bias = here - flat_truth(self.dataset)[0] if biased else torch.zeros_like(here)
         return Asymptote(change @ covariance @ change.T, bias)
+
+    def _numbers(self, size: int) -> int:
+        """Count the numbers in the points at which a loss evaluates the energy."""
+        return self.setting.points(size, self.ratio) * math.prod(self.dataset.event_shape)
 
     def _truth(self, replicates: int):
         energy = self.setting.make_energy(self.dataset, replicates)

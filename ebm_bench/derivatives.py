@@ -5,6 +5,7 @@ derivative of a derivative. Any other energy goes through automatic differentiat
 """
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,11 +60,10 @@ def curvature(energy: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         first, total = _network(energy, x, t)
         return first, total + t.square().flatten(3).sum((1, 3))
     first, point = _autograd_gradient(energy, x)
-    total = sum(
-        (_autograd_product(first, point, direction) * direction).flatten(2).sum(2)
-        for direction in v.unbind(1)
+    return first, sum(
+        (_autograd_product(first, point, left) * right).flatten(2).sum(2)
+        for left, right in zip(*_fewest(v), strict=True)
     )
-    return first, total
 
 
 def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,6 +96,18 @@ def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         for i in range(size)
     )
     return first, sum(row.flatten(2)[..., i] for i, row in enumerate(rows))
+
+
+def _fewest(v: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Find few pairs of directions with ``Σ left rightᵀ = Σ v vᵀ``: at most one a coordinate."""
+    flat = v.flatten(3)
+    size = flat.shape[3]
+    if flat.shape[1] <= size:
+        return v.unbind(1), v.unbind(1)
+    flat = flat.transpose(1, 2)
+    squares = (flat.mT @ flat).unflatten(3, v.shape[3:])
+    units = torch.eye(size).to(v).unflatten(1, v.shape[3:])
+    return [unit.expand_as(v[:, 0]) for unit in units], squares.unbind(2)
 
 
 def _count(energy: nn.Module, points: int) -> None:

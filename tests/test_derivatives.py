@@ -56,9 +56,10 @@ def test_laplacian(case):
     torch.testing.assert_close(trace, hessian(energy, x).diagonal(dim1=2, dim2=3).sum(2))
 
 
-def test_curvature(case):
+@pytest.mark.parametrize("count", [2, 5])  # more directions than coordinates, in some cases
+def test_curvature(case, count):
     energy, x = case
-    v = Streams(9, R).normal(2, B, *energy.event_shape, dtype=torch.float64)
+    v = Streams(9, R).normal(count, B, *energy.event_shape, dtype=torch.float64)
     gradient, total = derivatives.curvature(energy, x, v)
     flat = v.flatten(3)
     torch.testing.assert_close(gradient, derivatives.gradient(energy, x))
@@ -105,9 +106,10 @@ def test_chunks_of_directions_change_nothing(case, monkeypatch):
     torch.testing.assert_close(given, wanted)
 
 
-def test_points_may_count_differently(case):
+@pytest.mark.parametrize("count", [2, 5])
+def test_points_may_count_differently(case, count):
     energy, x = case
-    v = Streams(9, R).normal(2, B, *energy.event_shape, dtype=torch.float64)
+    v = Streams(9, R).normal(count, B, *energy.event_shape, dtype=torch.float64)
     factors = Streams(10, R).normal(B, dtype=torch.float64)
     parameters = list(energy.parameters())
 
