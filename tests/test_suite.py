@@ -2,7 +2,6 @@ import copy
 import json
 
 import pytest
-import yaml
 
 from ebm_bench import suite
 from ebm_bench.errors import InputError
@@ -175,39 +174,6 @@ def test_every_problem_is_named_at_once():
     with pytest.raises(InputError) as caught:
         suite.check(content, "bad.yaml")
     assert str(caught.value).count("bad.yaml: ") == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("name: a\nname: b\n", "key 'name' stands twice"),
-        ("methods:\n  nce: {objective: a}\n  nce: {objective: b}\n", "key 'nce' stands twice"),
-        ("name: [a\n", "not valid YAML"),
-        ("- a\n- b\n", "bad.yaml"),
-        ("", "Field required"),
-    ],
-)
-def test_bad_files(text, said, tmp_path):
-    path = tmp_path / "bad.yaml"
-    path.write_text(text)
-    with pytest.raises(InputError, match=said):
-        suite.load(path)
-
-
-def test_a_missing_file_and_a_folder(tmp_path):
-    for path in (tmp_path / "no.yaml", tmp_path):
-        with pytest.raises(InputError, match="cannot be read"):
-            suite.load(path)
-
-
-def test_anchors_and_merges_are_not_duplicates(tmp_path):
-    content = copy.deepcopy(GOOD)
-    del content["datasets"]["mnist"], content["methods"]["exact-sm"]
-    text = yaml.safe_dump(content).replace("  two_moons:", "  two_moons: &moons")
-    text = text.replace("methods:", "  pinwheel:\n    <<: *moons\n    replicates: 5\nmethods:")
-    path = tmp_path / "merged.yaml"
-    path.write_text(text)
-    assert suite.load(path).datasets["pinwheel"].replicates == 5
 
 
 def slices(content):

@@ -78,22 +78,6 @@ def test_what_was_done_is_not_done_twice(tmp_path, monkeypatch):
     assert (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes() == weights
 
 
-def test_weights_of_other_settings_are_not_measured(tmp_path):
-    training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
-    other = make_suite(steps=13)
-    with pytest.raises(InputError, match="other settings"):
-        assembling.restore(other, "eight_gaussians", "dsm", tmp_path / "eight_gaussians/dsm", "cpu")
-
-
-def test_damaged_weights_are_told(tmp_path):
-    suite = make_suite()
-    training.train(suite, "eight_gaussians", ["dsm"], tmp_path)
-    folder = tmp_path / "eight_gaussians" / "dsm"
-    (folder / "weights.safetensors").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"weights\.safetensors"):
-        assembling.restore(suite, "eight_gaussians", "dsm", folder, "cpu")
-
-
 def test_a_full_disk_is_told(tmp_path):
     """A file may grow to one kilobyte only; the checkpoint does not fit."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -277,8 +261,3 @@ def test_evaluation_does_not_count_as_cost():
     _, record = run("dsm")
     assert record.cost.energy_evaluations == 12 * 16
     assert record.cost.flops_per_step > 0
-
-
-def test_restoring_nothing_says_what_is_missing(tmp_path):
-    with pytest.raises(InputError, match=r"run\.json"):
-        assembling.restore(make_suite(), "eight_gaussians", "dsm", tmp_path, "cpu")

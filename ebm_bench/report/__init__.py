@@ -37,13 +37,14 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     InputError
         Where the records have not been collected or a file cannot be written.
     """
-    from ebm_bench.report import figures, leaderboard, loading, tables
+    from ebm_bench.report import budgets, figures, leaderboard, loading, tables
 
     results = Path(results)
     collected = loading.load(suite, results)
-    written = tables.write(collected, results)
+    views = budgets.at_all(collected)
+    written = tables.write(views, results)
     drawn = figures.write(collected, results)
-    page = leaderboard.write(collected, suite_path, results)
+    page = leaderboard.write(views, suite_path, results)
     return [*written, *drawn, page]
 
 
@@ -68,11 +69,14 @@ def build_paper(suite: Suite, results: str | Path, venue: str) -> list[Path]:
     InputError
         As `build`, and where the venue is not known.
     """
-    from ebm_bench.report import loading, paper, style, tables
+    from ebm_bench.report import budgets, loading, paper, style, tables
 
     results, chosen = Path(results), style.paper(venue)
     collected = loading.load(suite, results)
-    return [*tables.write(collected, results), *paper.write(collected, results, chosen)]
+    return [
+        *tables.write(budgets.at_all(collected), results),
+        *paper.write(collected, results, chosen),
+    ]
 
 
 def first_lines(results: str | Path) -> str:

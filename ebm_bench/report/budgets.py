@@ -12,11 +12,17 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import Outcome, Run
+from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import COLUMNS, Limit, Results
 from ebm_bench.report.statistics import FAILED
 from ebm_bench.report.wording import amount
 
 COLUMN = {"steps": "step", "seconds": "seconds", "evaluations": "energy_evaluations"}
+
+
+def at_all(results: Results) -> list[Results]:
+    """View results at the end of training, then at an equal budget of each of `UNITS`."""
+    return [results, *(at_equal(results, unit) for unit in UNITS)]
 
 
 def at_equal(results: Results, unit: str) -> Results:

@@ -161,14 +161,16 @@ class _Model:
         keys = [[(name, size, nu) for size in sizes] for name, nu in used]
         first, second = (np.stack([self._errors[key] for key in own]) for own in keys)
         known = self.summary.set_index(["method", "size", "ratio"])["theory_median"]
-        count = first.shape[1]
-        draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-        resampled = _mean_ratio(first[:, draws], second[:, draws])
-        # One resample without a ratio leaves no interval: NaN decides nothing.
-        low, high = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
+        draws = self._draws(first.shape[1])
+        low, high = _interval(_mean_ratio(first[:, draws], second[:, draws]))
         theory = _mean_ratio(*(known.loc[own].to_numpy()[:, None] for own in keys))
         measured = _mean_ratio(first, second)
         return _Comparison(float(measured), float(low), float(high), float(theory))
+
+    @staticmethod
+    def _draws(count: int) -> np.ndarray:
+        """Choose data sets with replacement, the same for all that is compared."""
+        return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
 
     def large(self, method: str) -> list[int]:
         """List the sizes of large data sets."""
@@ -186,21 +188,27 @@ class _Model:
         return ", ".join([*told, f"ν = {' and '.join(map(str, ratios))}"])
 
     def linear(self, method: str, source: str) -> Verdict:
-        """Fit a line to the logarithms."""
-        errors = self.by_size(method)
-        slope = residual = np.nan
-        if np.isfinite(errors).all() and len(errors) > 1:
-            x, y = np.log10(errors.index.to_numpy(float)), np.log10(errors.to_numpy())
-            slope, start = np.polyfit(x, y, 1)
-            residual = np.abs(y - slope * x - start).max()
+        """Fit a line to the logarithms of medians."""
+        sizes, ratio = self.large(method), self.suite.ratio_of(method)
+        errors = np.stack([self._errors[method, size, ratio] for size in sizes])
+        slope, off = _line(sizes, errors)
+        slopes, offs = _line(sizes, errors[:, self._draws(errors.shape[1])])
+        (low, high), (below, above) = _interval(slopes), _interval(offs)
+        off_most = np.abs(off).max()
+        least, most = -1 - SLOPE, -1 + SLOPE
+        outside = not np.isfinite(slope) or high < least or low > most
+        bent = (below > SLOPE).any() or (above < -SLOPE).any()
+        holds = least <= low <= high <= most and off_most <= SLOPE
+        verdict = NO if outside or bent else YES if holds else OPEN
         return Verdict(
             f"the error of {method} falls linearly with N in a log-log plot",
             source,
             self.name,
-            f"for N ≥ {LARGE}, the slope is −1 ± {SLOPE:g} and no point is off the line by more "
-            f"than {SLOPE:g} decades",
-            f"slope {number(slope)}, off by {number(residual)} decades at most",
-            YES if abs(slope + 1) <= SLOPE and residual <= SLOPE else NO,
+            f"for N ≥ {LARGE}, the interval of the slope lies within −1 ± {SLOPE:g} (no: outside) "
+            f"and no point is off the line by more than {SLOPE:g} decades (no: the interval of "
+            "one is)",
+            f"slope {estimate(slope, low, high)}, off by {number(off_most)} decades at most",
+            verdict,
         )
 
     def approaches(self, method: str, reference: str, source: str) -> Verdict:
@@ -258,7 +266,28 @@ class _Model:
 
 def _mean_ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Geometric mean over sizes, the first axis, of the ratio of medians over the last."""
-    # Not interpolated, and nothing is said of infinite over infinite.
+    # Nothing is said of infinite over infinite.
     with np.errstate(invalid="ignore", divide="ignore"):
-        medians = [np.quantile(x, 0.5, axis=-1, method="inverted_cdf") for x in (first, second)]
-        return np.exp(np.log(medians[0] / medians[1]).mean(0))
+        return np.exp(np.log(_medians(first) / _medians(second)).mean(0))
+
+
+def _line(sizes: list[int], errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit lines to the logarithms of medians: the slope, and how far each size is off."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y = np.log10(_medians(errors))
+        x = np.log10(sizes).reshape(-1, *[1] * (y.ndim - 1))
+        x = x - x.mean(0)
+        y = y - y.mean(0)
+        slope = (x * y).sum(0) / np.square(x).sum(0)
+        return slope, y - slope * x
+
+
+def _medians(errors: np.ndarray) -> np.ndarray:
+    """Medians over the last axis, not interpolated: some errors are infinite."""
+    return np.quantile(errors, 0.5, axis=-1, method="inverted_cdf")
+
+
+def _interval(resampled: np.ndarray) -> np.ndarray:
+    """Take the percentile interval over the last axis."""
+    # One resample without a value leaves no interval: NaN decides nothing.
+    return np.quantile(resampled, [0.025, 0.975], axis=-1, method="inverted_cdf")

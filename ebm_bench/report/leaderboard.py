@@ -16,7 +16,7 @@ from ebm_bench.report.files import diagram_path, figure_kinds, figure_path, has_
 from ebm_bench.report.results import Results
 from ebm_bench.report.style import look
 from ebm_bench.report.thumbnails import thumbnails
-from ebm_bench.report.views import BUDGETS, CONTROL, family_of, ranking_metrics, views
+from ebm_bench.report.views import BUDGETS, CONTROL, family_of, lay_out, ranking_metrics
 from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -34,13 +34,13 @@ _CAPTIONS = {
 }
 
 
-def write(results: Results, suite_path: str | Path, folder: Path) -> Path:
+def write(shown: list[Results], suite_path: str | Path, folder: Path) -> Path:
     """Write the page of a suite whose figures have been drawn.
 
     Parameters
     ----------
-    results : Results
-        What is shown.
+    shown : list of Results
+        As `budgets.at_all` gives them.
     suite_path : path
         Of the suite's file, for the commands that reproduce a run.
     folder : Path
@@ -53,11 +53,11 @@ def write(results: Results, suite_path: str | Path, folder: Path) -> Path:
     """
     path = folder / "leaderboard.html"
     with replacing(path) as temporary:
-        temporary.write_text(page(results, suite_path, folder))
+        temporary.write_text(page(shown, suite_path, folder))
     return path
 
 
-def page(results: Results, suite_path: str | Path, folder: Path) -> str:
+def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
     """Render the page as HTML; see `write`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -66,9 +66,10 @@ def page(results: Results, suite_path: str | Path, folder: Path) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    results = shown[0]
     suite = results.suite
     measured = {m for spec in suite.datasets.values() for m in spec.metrics}
-    found, texts = views(results)
+    found, texts = lay_out(shown)
     blocks = {
         "content": pack_json(content(results, suite_path, found)),
         "texts": pack_json(texts),

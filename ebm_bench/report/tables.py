@@ -8,9 +8,8 @@ import pandas as pd
 
 from ebm_bench.records import replacing
 from ebm_bench.report import macros
-from ebm_bench.report.budgets import at_equal
 from ebm_bench.report.captions import caption, overall_caption, pairs_caption, paper_caption
-from ebm_bench.report.files import TABLE_ENDINGS, UNITS, macros_path, table_path
+from ebm_bench.report.files import TABLE_ENDINGS, macros_path, table_path
 from ebm_bench.report.formats import latex, markdown
 from ebm_bench.report.results import Difference, Estimate, Results, Row, label
 from ebm_bench.report.wording import (
@@ -23,13 +22,13 @@ from ebm_bench.report.wording import (
 )
 
 
-def write(results: Results, folder: Path) -> list[Path]:
+def write(views: list[Results], folder: Path) -> list[Path]:
     """Write all tables of a suite.
 
     Parameters
     ----------
-    results : Results
-        What they show.
+    views : list of Results
+        What they show, as `budgets.at_all` gives it.
     folder : Path
         Of the suite's results.
 
@@ -38,8 +37,7 @@ def write(results: Results, folder: Path) -> list[Path]:
     list of Path
         In the order of `outputs`.
     """
-    written = []
-    views = [results, *(at_equal(results, unit) for unit in UNITS)]
+    results, written = views[0], []
     for view in views:
         end = f"-{view.unit}" if view.unit else ""
         for name in view.suite.datasets:

@@ -5,7 +5,6 @@ from typing import Any
 
 from ebm_bench import registry
 from ebm_bench.report import statistics, tables
-from ebm_bench.report.budgets import at_equal
 from ebm_bench.report.captions import caption, overall_caption, verdict
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results, Row, label
@@ -25,17 +24,17 @@ BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in U
 CONTROL = "control"
 
 
-def views(results: Results) -> tuple[dict[str, dict], dict[str, dict[str, str]]]:
+def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, str]]]:
     """Lay out all tables of a suite.
 
     Parameters
     ----------
-    results : Results
-        At the end of training.
+    views : list of Results
+        As `budgets.at_all` gives them.
 
     Returns
     -------
-    views : dict of str to dict
+    found : dict of str to dict
         For each of `BUDGETS`: ``datasets``, with the ``rows`` of each and what each metric
         that can rank makes of them (``by``), and ``overall``, by metric, where an empty name
         stands for the criterion of each dataset.
@@ -44,8 +43,8 @@ def views(results: Results) -> tuple[dict[str, dict], dict[str, dict[str, str]]]
         second part is empty.
     """
     found, texts = {}, {}
-    for budget in BUDGETS:
-        view = results if budget == END else at_equal(results, budget)
+    for view in views:
+        budget = view.unit or END
         found[budget] = {
             "datasets": {name: _dataset(view, name) for name in view.suite.datasets},
             "overall": {},

@@ -11,7 +11,7 @@ from conftest import collect, make_suite, make_up_names
 from PIL import Image
 
 from ebm_bench import report
-from ebm_bench.report import leaderboard, loading
+from ebm_bench.report import budgets, leaderboard, loading
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser")
 if not FOUND and os.environ.get("EBM_BENCH_BROWSER") != "required":
@@ -433,7 +433,8 @@ def test_the_page_without_any_result(visit, tmp_path, monkeypatch):
     collect(suite, tmp_path)
     monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
     path = tmp_path / "leaderboard.html"
-    path.write_text(leaderboard.page(loading.load(suite, tmp_path), "small.yaml", tmp_path))
+    shown = budgets.at_all(loading.load(suite, tmp_path))
+    path.write_text(leaderboard.page(shown, "small.yaml", tmp_path))
     for fragment in ("", "data=plane", "data=plane&open=winner", "at=seconds&data=pixels",
                      "compare=winner,equal&show=compare"):  # fmt: skip
         page = visit(fragment, path=path)

@@ -152,6 +152,18 @@ def test_nothing_is_decided_by_chance():
     assert found[TENFOLD].reproduced in ("yes", "not decided")
 
 
+LINE = ("line", "the error of nce falls linearly with N in a log-log plot")
+
+
+def test_a_line_is_refuted_by_a_bend_and_left_open_by_scatter():
+    summary, estimates = made(published)
+    bend = np.where(estimates["size"] == SUITE.sizes[2], 3.0, 1.0)
+    bent = estimates.assign(error=estimates["error"] * bend)
+    assert verdicts(summary, bent)[LINE].reproduced == "no"
+    scattered = noisy(estimates, "nce", scatter=2.0)
+    assert verdicts(summary, scattered)[LINE].reproduced == "not decided"
+
+
 def test_small_ratios_do_not_show_where_nce_goes():
     kept = [table[table["ratio"] <= 10] for table in made(published)]
     found = verdicts(*kept)
@@ -213,7 +225,7 @@ def test_tables_have_a_row_for_each_method_that_has_a_ratio():
 def test_claims_are_written_with_their_criteria():
     text = claims.render(SUITE, claims.check(SUITE, *made(published)))
     assert "10 of 10 checks" in text
-    assert "the slope is −1 ± 0.15" in text
+    assert "the slope lies within −1 ± 0.15" in text
 
 
 @pytest.mark.parametrize(

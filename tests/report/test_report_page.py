@@ -13,7 +13,7 @@ from conftest import collect
 
 from ebm_bench import report
 from ebm_bench.errors import InputError
-from ebm_bench.report import leaderboard, loading, statistics
+from ebm_bench.report import budgets, leaderboard, loading, statistics
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -91,7 +91,8 @@ def test_page_escapes_what_the_suite_says(page, html):
 
 def test_page_is_the_same_from_the_same_results(results, monkeypatch):
     monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
-    first, second = (leaderboard.page(results, "small.yaml", results.folder) for _ in range(2))
+    shown = budgets.at_all(results)
+    first, second = (leaderboard.page(shown, "small.yaml", results.folder) for _ in range(2))
     assert first == second
 
 
@@ -204,7 +205,7 @@ def read(folder, monkeypatch):
     """Render the page of changed results."""
     monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
     monkeypatch.setattr(leaderboard, "library", lambda name: "")
-    return lambda results: Page(leaderboard.page(results, "small.yaml", folder))
+    return lambda results: Page(leaderboard.page(budgets.at_all(results), "small.yaml", folder))
 
 
 def _end(page, dataset="plane"):
