@@ -19,12 +19,12 @@ from ebm_bench.objectives.normaliser import Normaliser
 from ebm_bench.quasi_newton import hessian, minimise
 from ebm_bench.streams import Streams
 
-# Groups of points whose gradients give J.
-_GROUPS = 20_000
+# Groups of points whose gradients give the J of a block, at most.
+_GROUPS = 2_000
 # Points to which what an objective owns is fitted.
 _FIT = 100_000
-# Points of either half of a Hessian's sample.
-_FEWEST = 4000
+# Points of H and of J, at least, and the blocks that they are in.
+_FOR_HESSIAN, _FOR_SLOPES, _BLOCKS = 8_000, 20_000, 10
 _STEP = 1e-6
 
 
@@ -38,10 +38,13 @@ class Asymptote:
         Of an estimate, times N.
     bias : Tensor of shape (k,)
         Of the minimum of the expected loss.
+    error : float
+        Standard error of `variance`.
     """
 
     covariance: Tensor
     bias: Tensor
+    error: float
 
     @property
     def variance(self) -> float:
@@ -72,6 +75,9 @@ def asymptote(
 ) -> Asymptote:
     """Compute the asymptotic distribution of the estimates of an objective.
 
+    The means over points are taken in ten blocks, which the jackknife leaves out in turn
+    (Efron, "The jackknife, the bootstrap and other resampling plans", 1982).
+
     Parameters
     ----------
     setting : Setting
@@ -81,8 +87,8 @@ def asymptote(
     streams : Streams
         For the samples.
     budget : float
-        Evaluations of the energy, about: as many as a Hessian may cost, where this is enough
-        for 8,000 points.
+        Evaluations of the energy, about: as many as H may cost, where this is enough for
+        8,000 points, and a fifth of it for J, where that is enough for 20,000.
     biased : bool
         Whether the minimum of the expected loss is elsewhere than at the truth. It is searched
         from there.
@@ -91,17 +97,28 @@ def asymptote(
     probe = population.loss(1, 10, "probe")
     theta = probe.theta
     cost = probe.energy.evaluations / 10 - 1  # one was to see which parameters are used
-    half = max(_FEWEST, int(budget / (4 * theta.shape[1]) / cost))
     if biased:
         theta = population.minimum(int(0.02 * budget / cost))
-    halves = [population.hessian(theta, half, f"half {i}") for i in range(2)]
-    slopes = population.slopes(theta, max(_FEWEST, int(0.2 * budget / cost)))
-    inverses = [torch.linalg.inv(h) for h in (0.5 * (halves[0] + halves[1]), *halves)]
-    whole, first, second = (inverse @ slopes @ inverse for inverse in inverses)
-    # The inverse of a noisy matrix is too large on average. The halves, with twice the noise
-    # variance, show by how much.
-    covariance = 2 * whole - 0.5 * (first + second)
-    return population.in_estimates(theta, covariance, biased)
+    for_hessian = max(_FOR_HESSIAN, int(budget / (2 * theta.shape[1]) / cost))
+    for_slopes = max(_FOR_SLOPES, int(0.2 * budget / cost))
+    blocks = range(_BLOCKS)
+    hessians, slopes = (
+        torch.stack([of(theta, math.ceil(size / _BLOCKS), f"block {i}") for i in blocks])
+        for of, size in ((population.hessian, for_hessian), (population.slopes, for_slopes))
+    )
+    change, bias = population.in_estimates(theta, biased)
+
+    def covariance(kept: list[int]) -> Tensor:
+        inverse = change @ torch.linalg.inv(hessians[kept].mean(0))
+        return inverse @ slopes[kept].mean(0) @ inverse.mT
+
+    # The inverse of a noisy matrix is too large on average. The jackknife says by how much,
+    # and how noisy the whole is.
+    whole = covariance([*blocks])
+    parts = torch.stack([covariance([j for j in blocks if j != i]) for i in blocks])
+    spread = parts.diagonal(dim1=1, dim2=2).sum(1).std(correction=0).item()
+    corrected = _BLOCKS * whole - (_BLOCKS - 1) * parts.mean(0)
+    return Asymptote(corrected, bias, spread * math.sqrt(_BLOCKS - 1))
 
 
 class _Population:
@@ -138,21 +155,21 @@ class _Population:
         """Average the Hessian over points, shape (p, p)."""
         piece = min(size, max(1, CHUNK // self._numbers(1)))
         count = math.ceil(size / piece)
-        total = sum(hessian(self.loss(1, piece, f"{purpose}, {i}"), theta)[0] for i in range(count))
-        return total / count
+        losses = (self.loss(1, piece, f"{purpose}, Hessian {i}") for i in range(count))
+        return sum(hessian(loss, theta)[0] for loss in losses) / count
 
-    def slopes(self, theta: Tensor, size: int) -> Tensor:
+    def slopes(self, theta: Tensor, size: int, purpose: str) -> Tensor:
         """Find the covariance of the gradients of single points, shape (p, p)."""
         points, groups = max(1, size // _GROUPS), min(size, _GROUPS)
         rows = min(groups, max(1, CHUNK // max(self._numbers(points), theta.shape[1])))
         found = [
-            self.loss(rows, points, f"slopes, {i}")(theta.expand(rows, -1))[1]
+            self.loss(rows, points, f"{purpose}, slopes {i}")(theta.expand(rows, -1))[1]
             for i in range(math.ceil(groups / rows))
         ]
         return points * torch.cov(torch.cat(found).T)
 
-    def in_estimates(self, theta: Tensor, covariance: Tensor, biased: bool) -> Asymptote:
-        """Carry a covariance from the parameters to the estimates."""
+    def in_estimates(self, theta: Tensor, biased: bool) -> tuple[Tensor, Tensor]:
+        """Find how estimates depend on parameters, shape (k, p), and their bias."""
         loss = self.loss(1, 2, "coordinates")
 
         def flat(parameters: Tensor) -> Tensor:
@@ -163,7 +180,7 @@ class _Population:
         steps = _STEP * torch.eye(theta.shape[1]).to(theta)
         change = torch.stack([flat(theta + step) - here for step in steps], 1) / _STEP
         bias = here - flat_truth(self.dataset)[0] if biased else torch.zeros_like(here)
-        return Asymptote(change @ covariance @ change.T, bias)
+        return change, bias
 
     def _numbers(self, size: int) -> int:
         """Count the numbers in the points at which a loss evaluates the energy."""

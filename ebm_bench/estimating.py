@@ -134,6 +134,7 @@ class _Job:
                     size=size,
                     ratio=ratio,
                     variance=found[ratio].variance,
+                    error=found[ratio].error,
                     bias=found[ratio].bias.norm().item(),
                     low=low,
                     median=median,

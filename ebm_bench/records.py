@@ -162,6 +162,8 @@ class Theory(_Record):
         Data points N, and the ratio ν.
     variance : float
         N times the sum of the variances of all coordinates.
+    error : float
+        Standard error of the variance, which is a mean over samples.
     bias : float
         Distance of the minimum of the expected loss from the truth.
     low, median, high : float
@@ -171,6 +173,7 @@ class Theory(_Record):
     size: int
     ratio: int
     variance: float
+    error: float
     bias: float
     low: float
     median: float

@@ -95,10 +95,18 @@ def test_order_and_sign_of_sources_are_no_error():
     assert found.variance == pytest.approx(expected, rel=0.15)
 
 
+def test_the_standard_error_is_that_of_independent_samples():
+    chosen = gaussian("noise_contrastive", "ratio", noise="gaussian")
+    found = [asymptote(chosen, 1, Streams(seed), BUDGET / 4) for seed in range(20)]
+    scores = torch.tensor([(one.variance - 4) / one.error for one in found])
+    assert 0.6 < scores.square().mean().sqrt() < 1.6
+    assert max(one.error for one in found) < 0.4
+
+
 def test_quantiles_of_the_error():
     """Two coordinates of the same variance: an exponential distribution."""
-    flat = Asymptote(torch.eye(2).double(), torch.zeros(2).double())
+    flat = Asymptote(torch.eye(2).double(), torch.zeros(2).double(), 0.0)
     (median,) = flat.errors(100, (0.5,))
     assert median == pytest.approx(2 * math.log(2) / 100, rel=0.03)
-    shifted = Asymptote(torch.eye(2).double(), torch.tensor([3.0, 4.0]).double())
+    shifted = Asymptote(torch.eye(2).double(), torch.tensor([3.0, 4.0]).double(), 0.0)
     assert shifted.errors(10**8, (0.1, 0.9)) == pytest.approx([25, 25], rel=0.01)

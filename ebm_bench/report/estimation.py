@@ -46,7 +46,7 @@ def build(suite: EstimationSuite, results: str | Path, venue: str | None = None)
     texts = []
     for along in ALONG:
         shown = variance_table(suite, summary, along)
-        caption = variance_caption(suite, along)
+        caption = variance_caption(suite, along, summary)
         chosen = summary[_selected(suite, summary, along)]
         texts += [
             markdown(shown, caption),
@@ -195,8 +195,10 @@ def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) ->
     return pd.DataFrame(rows)
 
 
-def variance_caption(suite: EstimationSuite, along: str) -> str:
+def variance_caption(suite: EstimationSuite, along: str, summary: pd.DataFrame) -> str:
     """Say what a table of variances shows."""
+    shown = summary[_selected(suite, summary, along)]
+    errors = 100 * shown["theory_error"] / shown["theory_variance"]
     own = {m: s.ratio for m, s in suite.methods.items() if s.ratio}
     others = "".join(f" ({m}: {ratio})" for m, ratio in own.items())
     held = f"N = {suite.size}" if along == "ratio" else f"ν = {suite.ratio}{others}"
@@ -204,9 +206,9 @@ def variance_caption(suite: EstimationSuite, along: str) -> str:
         f"Measured over theoretical variance of the estimates, at {held}: the sum of the variances "
         f"of all coordinates over {suite.data_sets} data sets, over that of the sandwich "
         "covariance. In brackets: 95 % bootstrap interval over data sets (BCa), without the noise "
-        "of the theory, whose covariances are means over a large sample (about 2 % for CNCE, the "
-        "noisiest). A data set without a "
-        "finite or converged estimate makes the variance infinite; how many is said."
+        "of the theory, whose variances are means over samples (standard error: "
+        f"{errors.median():.1f} % in the median, {errors.max():.1f} % at most). A data set without "
+        "a finite or converged estimate makes the variance infinite; how many is said."
     )
 
 

@@ -55,8 +55,10 @@ def made(factor, slope=-1.0, failed=0, theory_factor=None):
                     )
                 )
                 told = (theory_factor or factor)(model, method, ratio) / size
-                expected = {"variance": 2.0 * size * scale, "bias": 0.0, "low": 0.2 * told,
-                            "median": 1.4 * told, "high": 4.6 * told}  # fmt: skip
+                variance = 2.0 * size * scale
+                expected = {"variance": variance, "error": 0.02 * variance, "bias": 0.0,
+                            "low": 0.2 * told, "median": 1.4 * told,
+                            "high": 4.6 * told}  # fmt: skip
                 theory.append({**keys, **expected})
     estimates = pd.concat(tables)
     return estimation.summarise(estimates, pd.DataFrame(theory)), estimates
@@ -211,7 +213,9 @@ def test_equal_estimates_have_no_variance():
 
 
 def test_a_caption_says_what_the_interval_leaves_out():
-    assert "without the noise of the theory" in estimation.variance_caption(SUITE, "size")
+    told = estimation.variance_caption(SUITE, "size", made(published)[0])
+    assert "without the noise of the theory" in told
+    assert "2.0 % at most" in told
 
 
 def test_tables_have_a_row_for_each_method_that_has_a_ratio():
@@ -219,7 +223,7 @@ def test_tables_have_a_row_for_each_method_that_has_a_ratio():
     along = estimation.variance_table(SUITE, summary, "ratio")
     assert set(along["Method"]) == {"nce", "cnce"}
     assert list(along.columns[2:]) == ["ν = 1", "ν = 10", "ν = 100"]
-    assert "N = 1000" in estimation.variance_caption(SUITE, "ratio")
+    assert "N = 1000" in estimation.variance_caption(SUITE, "ratio", summary)
 
 
 def test_claims_are_written_with_their_criteria():
