@@ -233,14 +233,24 @@ class Results:
         return self._rows[dataset]
 
     def ranked_by(self, metric: str) -> "Results":
-        """View the datasets that have a metric as if it ranked them."""
+        """View the datasets that have a metric as if it ranked them; the same view each time."""
+        if metric not in self._ranked_by:
+            self._ranked_by[metric] = self._rank_by(metric)
+        return self._ranked_by[metric]
+
+    @cached_property
+    def _ranked_by(self) -> dict[str, "Results"]:
+        return {}
+
+    def _rank_by(self, metric: str) -> "Results":
         datasets = {
             name: spec.model_copy(update={"rank_by": metric})
             for name, spec in self.suite.datasets.items()
             if metric in spec.metrics
         }
         view = replace(self, suite=self.suite.model_copy(update={"datasets": datasets}))
-        view.__dict__["_estimates"] = self._estimates  # of the same values
+        for name in ("_estimates", "_measurements"):  # of the same values
+            view.__dict__[name] = getattr(self, name)
         return view
 
     @cached_property
@@ -303,15 +313,16 @@ class Results:
             ],
         }
 
+    @cached_property
+    def _measurements(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return dict(iter(self.values.groupby(["dataset", "metric"], sort=False)))
+
     def _criterion(self, dataset: str) -> tuple[pd.DataFrame, bool]:
         """Take what ranks a dataset, without controls, and whether higher is better."""
         criterion = self.suite.datasets[dataset].rank_by
-        chosen = self.values[
-            (self.values["dataset"] == dataset)
-            & (self.values["metric"] == criterion)
-            & ~self.values["method"].isin(self.controls)
-        ]
-        return chosen, bool(quantity(criterion).higher_is_better)
+        chosen = self._measurements.get((dataset, criterion), self.values.iloc[:0])
+        competing = chosen[~chosen["method"].isin(self.controls)]
+        return competing, bool(quantity(criterion).higher_is_better)
 
     @cached_property
     def _marks(self) -> dict[tuple[str, str], str]:
