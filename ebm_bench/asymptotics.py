@@ -9,6 +9,7 @@ noise-contrastive estimation the covariance of Gutmann and Hyvärinen (2012).
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,13 +39,14 @@ class Asymptote:
         Of an estimate, times N.
     bias : Tensor of shape (k,)
         Of the minimum of the expected loss.
-    error : float
-        Standard error of `variance`.
+    error, bias_error : float
+        Standard errors of `variance`, and of the length of the bias.
     """
 
     covariance: Tensor
     bias: Tensor
     error: float
+    bias_error: float
 
     @property
     def variance(self) -> float:
@@ -88,7 +90,8 @@ def asymptote(
         For the samples.
     budget : float
         Evaluations of the energy, about: as many as H may cost, where this is enough for
-        8,000 points, and a fifth of it for J, where that is enough for 20,000.
+        8,000 points, and a fifth of it for J, where that is enough for 20,000; all of it, where
+        there is a bias.
     biased : bool
         Whether the minimum of the expected loss is elsewhere than at the truth. It is searched
         from there.
@@ -100,25 +103,34 @@ def asymptote(
     if biased:
         theta = population.minimum(int(0.02 * budget / cost))
     for_hessian = max(_FOR_HESSIAN, int(budget / (2 * theta.shape[1]) / cost))
-    for_slopes = max(_FOR_SLOPES, int(0.2 * budget / cost))
+    for_slopes = max(_FOR_SLOPES, int((1.0 if biased else 0.2) * budget / cost))
     blocks = range(_BLOCKS)
-    hessians, slopes = (
-        torch.stack([of(theta, math.ceil(size / _BLOCKS), f"block {i}") for i in blocks])
-        for of, size in ((population.hessian, for_hessian), (population.slopes, for_slopes))
-    )
-    change, bias = population.in_estimates(theta, biased)
+    share = [math.ceil(size / _BLOCKS) for size in (for_hessian, for_slopes)]
+    hessians = torch.stack([population.hessian(theta, share[0], f"block {i}") for i in blocks])
+    found = [population.slopes(theta, share[1], f"block {i}") for i in blocks]
+    slopes, pulls = (torch.stack(part) for part in zip(*found, strict=True))
+    change, truth = population.change(theta), flat_truth(population.dataset)[0]
 
-    def covariance(kept: list[int]) -> Tensor:
-        inverse = change @ torch.linalg.inv(hessians[kept].mean(0))
-        return inverse @ slopes[kept].mean(0) @ inverse.mT
+    def distribution(kept: list[int]) -> tuple[Tensor, Tensor]:
+        inverse = torch.linalg.inv(hessians[kept].mean(0))
+        carried = change @ inverse
+        covariance = carried @ slopes[kept].mean(0) @ carried.mT
+        if not biased:
+            return covariance, torch.zeros_like(truth)
+        # A step of Newton's on more points than the minimum was searched on.
+        return covariance, population.estimate(theta - pulls[kept].mean(0) @ inverse) - truth
 
-    # The inverse of a noisy matrix is too large on average. The jackknife says by how much,
-    # and how noisy the whole is.
-    whole = covariance([*blocks])
-    parts = torch.stack([covariance([j for j in blocks if j != i]) for i in blocks])
-    spread = parts.diagonal(dim1=1, dim2=2).sum(1).std(correction=0).item()
-    corrected = _BLOCKS * whole - (_BLOCKS - 1) * parts.mean(0)
-    return Asymptote(corrected, bias, spread * math.sqrt(_BLOCKS - 1))
+    # The inverse of a noisy matrix is too large on average, and so is the norm of a noisy bias.
+    # The jackknife says by how much, and how noisy the whole is.
+    whole, bias = distribution([*blocks])
+    parts = [distribution([j for j in blocks if j != i]) for i in blocks]
+    variances = torch.stack([covariance.trace() for covariance, _ in parts])
+    norms = torch.stack([part.norm() for _, part in parts])
+    square = _BLOCKS * bias.square().sum() - (_BLOCKS - 1) * norms.square().mean()
+    covariance = _BLOCKS * whole - (_BLOCKS - 1) * sum(part for part, _ in parts) / _BLOCKS
+    bias = bias * (square.clamp_min(0) / bias.square().sum().clamp_min(1e-300)).sqrt()
+    errors = [math.sqrt(_BLOCKS - 1) * x.std(correction=0).item() for x in (variances, norms)]
+    return Asymptote(covariance, bias, *errors)
 
 
 class _Population:
@@ -158,29 +170,31 @@ class _Population:
         losses = (self.loss(1, piece, f"{purpose}, Hessian {i}") for i in range(count))
         return sum(hessian(loss, theta)[0] for loss in losses) / count
 
-    def slopes(self, theta: Tensor, size: int, purpose: str) -> Tensor:
-        """Find the covariance of the gradients of single points, shape (p, p)."""
+    def slopes(self, theta: Tensor, size: int, purpose: str) -> tuple[Tensor, Tensor]:
+        """Find covariance (p, p) and mean (p,) of the gradients of single points."""
         points, groups = max(1, size // _GROUPS), min(size, _GROUPS)
         rows = min(groups, max(1, CHUNK // max(self._numbers(points), theta.shape[1])))
-        found = [
-            self.loss(rows, points, f"{purpose}, slopes {i}")(theta.expand(rows, -1))[1]
-            for i in range(math.ceil(groups / rows))
-        ]
-        return points * torch.cov(torch.cat(found).T)
+        found = torch.cat(
+            [
+                self.loss(rows, points, f"{purpose}, slopes {i}")(theta.expand(rows, -1))[1]
+                for i in range(math.ceil(groups / rows))
+            ]
+        )
+        return points * torch.cov(found.T), found.mean(0)
 
-    def in_estimates(self, theta: Tensor, biased: bool) -> tuple[Tensor, Tensor]:
-        """Find how estimates depend on parameters, shape (k, p), and their bias."""
-        loss = self.loss(1, 2, "coordinates")
+    def estimate(self, theta: Tensor) -> Tensor:
+        """Read the estimates off parameters (1, p), flat, shape (k,)."""
+        self._coordinates.set(theta)
+        return aligned(self.dataset, self._coordinates.energy).detach()[0]
 
-        def flat(parameters: Tensor) -> Tensor:
-            loss.set(parameters)
-            return aligned(self.dataset, loss.energy).detach()[0]
+    def change(self, theta: Tensor) -> Tensor:
+        """Differentiate the estimates by the parameters, shape (k, p)."""
+        here, steps = self.estimate(theta), _STEP * torch.eye(theta.shape[1]).to(theta)
+        return torch.stack([self.estimate(theta + step) - here for step in steps], 1) / _STEP
 
-        here = flat(theta)
-        steps = _STEP * torch.eye(theta.shape[1]).to(theta)
-        change = torch.stack([flat(theta + step) - here for step in steps], 1) / _STEP
-        bias = here - flat_truth(self.dataset)[0] if biased else torch.zeros_like(here)
-        return change, bias
+    @cached_property
+    def _coordinates(self) -> Loss:
+        return self.loss(1, 2, "coordinates")
 
     def _numbers(self, size: int) -> int:
         """Count the numbers in the points at which a loss evaluates the energy."""

@@ -136,6 +136,7 @@ class _Job:
                     variance=found[ratio].variance,
                     error=found[ratio].error,
                     bias=found[ratio].bias.norm().item(),
+                    bias_error=found[ratio].bias_error,
                     low=low,
                     median=median,
                     high=high,

@@ -79,7 +79,7 @@ def minimise(
     used = torch.ones(count, dtype=torch.int64)
     codes = torch.zeros(count, dtype=torch.int64)  # 0 working, 1 converged, 2 no optimum
     direction, length = _direct(inverse, slope)
-    for done in range(1, evaluations):
+    for done in range(1, evaluations + 1):
         step = (inverse @ slope.unsqueeze(2)).squeeze(2).abs().amax(1)
         steepest = slope.abs().amax(1)
         still = (steepest <= GRADIENT) & (step <= STEP)
@@ -88,7 +88,7 @@ def minimise(
         working = codes == 0
         if progress:
             progress(done, int(count - working.sum()))
-        if not working.any():
+        if not working.any() or done == evaluations:
             break
         move = torch.where(working, length, 0.0).unsqueeze(1) * direction
         new_value, new_slope = function(theta + move)

@@ -166,6 +166,8 @@ class Theory(_Record):
         Standard error of the variance, which is a mean over samples.
     bias : float
         Distance of the minimum of the expected loss from the truth.
+    bias_error : float
+        Its standard error.
     low, median, high : float
         The .1, .5 and .9 quantiles of the squared error.
     """
@@ -175,6 +177,7 @@ class Theory(_Record):
     variance: float
     error: float
     bias: float
+    bias_error: float
     low: float
     median: float
     high: float

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ebm_bench import asymptotics
 from ebm_bench.asymptotics import Asymptote, _Population, asymptote
 from ebm_bench.estimation import Setting
 from ebm_bench.streams import Streams
@@ -76,10 +77,13 @@ def test_conditional_noise_contrastive_by_quadrature():
     assert asymptote(chosen, 1, Streams(0), 3e6).variance == pytest.approx(9.0545, rel=0.06)
 
 
-def test_the_bias_of_denoising():
-    chosen = gaussian("denoising_score_matching", sigma=0.5)
+@pytest.mark.parametrize("sigma", [0.2, 0.5])
+def test_the_bias_of_denoising(sigma):
+    """It finds the precision of the smoothed density."""
+    chosen = gaussian("denoising_score_matching", sigma=sigma)
     found = asymptote(chosen, 1, Streams(0), 2 * BUDGET, biased=True)
-    assert found.bias.item() == pytest.approx(1 / 1.25 - 1, abs=0.04)
+    assert abs(found.bias.item() - (1 / (1 + sigma**2) - 1)) < 3 * found.bias_error
+    assert found.bias_error < 0.006
 
 
 def test_order_and_sign_of_sources_are_no_error():
@@ -95,18 +99,19 @@ def test_order_and_sign_of_sources_are_no_error():
     assert found.variance == pytest.approx(expected, rel=0.15)
 
 
-def test_the_standard_error_is_that_of_independent_samples():
+def test_the_standard_error_is_that_of_independent_samples(monkeypatch):
+    for name in ("_FOR_HESSIAN", "_FOR_SLOPES", "_FIT"):
+        monkeypatch.setattr(asymptotics, name, 3000)
     chosen = gaussian("noise_contrastive", "ratio", noise="gaussian")
-    found = [asymptote(chosen, 1, Streams(seed), BUDGET / 4) for seed in range(20)]
+    found = [asymptote(chosen, 1, Streams(seed), 1e4) for seed in range(20)]
     scores = torch.tensor([(one.variance - 4) / one.error for one in found])
     assert 0.6 < scores.square().mean().sqrt() < 1.6
-    assert max(one.error for one in found) < 0.4
 
 
 def test_quantiles_of_the_error():
     """Two coordinates of the same variance: an exponential distribution."""
-    flat = Asymptote(torch.eye(2).double(), torch.zeros(2).double(), 0.0)
+    flat = Asymptote(torch.eye(2).double(), torch.zeros(2).double(), 0.0, 0.0)
     (median,) = flat.errors(100, (0.5,))
     assert median == pytest.approx(2 * math.log(2) / 100, rel=0.03)
-    shifted = Asymptote(torch.eye(2).double(), torch.tensor([3.0, 4.0]).double(), 0.0)
+    shifted = Asymptote(torch.eye(2).double(), torch.tensor([3.0, 4.0]).double(), 0.0, 0.0)
     assert shifted.errors(10**8, (0.1, 0.9)) == pytest.approx([25, 25], rel=0.01)
