@@ -18,6 +18,7 @@ from ebm_bench.declarations import Entry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.records import replacing
 from ebm_bench.suite import Suite
+from ebm_bench.tuned import Tuned
 
 _CHECKOUT = Path(__file__).parents[1]
 RUN = ("objectives", "noise")  # what makes a method of its own
@@ -93,7 +94,10 @@ def read_settings(given: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--settings {text}: write key=value, such as sigma=0.1")
-        found[key] = yaml.safe_load(value)
+        try:
+            found[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):
+            raise InputError(f"--settings {text}: '{value}' is not a value in YAML") from None
     return found
 
 
@@ -225,20 +229,34 @@ def offer(
     for entry in entries:
         trained |= _adopt(content, entry, chosen[0])
     if trained:
-        content["name"] = f"{loaded.name}-{plugin.stem}".replace("_", "-")
+        content["name"] = re.sub(r"[^a-z0-9]+", "-", f"{loaded.name}-{plugin.stem}".lower())
     content["methods"] = _fitting(content, path)
+    if loaded.tuned and not trained:  # what was trained with these values is used
+        content["tuned"] = _of_datasets(loaded.tuned, chosen)
     _check_and_write(content, path)
     made = suite.load(path)
     runs = sum(len(made.methods_of(name)) for name in made.datasets)
     if not trained:
         return path, (
             f"all {runs} trained models have to be measured again; those in results/{loaded.name} "
-            "are used where they are there, and trained first where not"
+            "are used where they are there, and trained first where not. Tables and page there "
+            f"become those of this suite; `make run SUITE={suite_path}` makes the others again"
         )
     return path, (
         f"all {len(made.methods)} methods have to be trained with it: {runs} runs"
         f"{_cost(made, loaded, chosen, reference)}"
     )
+
+
+def _of_datasets(tuned: Tuned, datasets: Sequence[str]) -> dict[str, Any]:
+    """Keep the tuned values of some datasets."""
+    content = tuned.model_dump(mode="json", exclude_none=True)
+    kept = {}
+    for first, spec in content["datasets"].items():
+        served = [name for name in (first, *spec.get("serves", ())) if name in datasets]
+        if served:
+            kept[served[0]] = {**spec, "serves": served[1:]}
+    return {**content, "datasets": kept}
 
 
 def _chosen(loaded: Suite, path: Path, datasets: Sequence[str]) -> list[str]:

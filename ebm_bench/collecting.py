@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
+from ebm_bench import reading
 from ebm_bench.errors import InputError
 from ebm_bench.records import (
     Cost,
@@ -179,9 +180,19 @@ def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
     for name, plugin in plugins.items():
         with replacing(Path(folder, name)) as temporary:
             temporary.write_bytes(plugin.read_bytes())
-    content = {**chosen.model_dump(mode="json", exclude_none=True), "plugins": list(plugins)}
+    content = {**chosen.model_dump(mode="json"), "plugins": list(plugins)}
     with replacing(Path(folder, SUITE)) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def kept_suite(folder: Path) -> dict[str, bytes]:
+    """Read what `keep_suite` wrote, by the names of the files; nothing where it wrote none."""
+    path = Path(folder, SUITE)
+    if not path.exists():
+        return {}
+    content = reading.read(path)
+    files = [path, *(path.with_name(Path(name).name) for name in content.get("plugins") or ())]
+    return {file.name: file.read_bytes() for file in files if file.exists()}
 
 
 def refuse_mixed(tables: Tables) -> None:

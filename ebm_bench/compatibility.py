@@ -70,6 +70,19 @@ def check_offered(
         )
 
 
+def check_directed(where: str, metric: str, choices: Iterable[str]) -> None:
+    """Refuse to rank by a metric of which neither more nor less is better."""
+    if not _directed(metric):
+        fitting = ", ".join(filter(_directed, choices)) or "none of them; add one to metrics"
+        fail(where, f"{metric} has no better direction, so that nothing is ranked by it. "
+             f"Valid: {fitting}")  # fmt: skip
+
+
+def _directed(metric: str) -> bool:
+    told = registry.describe("metrics", metric).attributes
+    return told.get("higher_is_better", False) is not None
+
+
 def check_fitting(
     where: str, objective: str, energy: Named, dataset: str, advice: str = ""
 ) -> None:

@@ -34,6 +34,7 @@ VOCABULARY = {
     **{name: getattr(annotated_types, name) for name in ("Gt", "Ge", "Lt", "Le", "Interval")},
     **{name: getattr(typing, name) for name in ("Annotated", "Any", "Literal")},
 }
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict, tuple)}
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,8 @@ class _Source:
             return None
         name = ast.unparse(statement.target)
         try:
-            annotation = eval(source, {"__builtins__": __builtins__, **VOCABULARY})
-        except Exception:
+            annotation = _evaluate(statement.annotation)
+        except (TypeError, ValueError):
             raise self.problem(
                 statement,
                 f"the annotation of '{name}' of {node.name} is {source}, and a setting is written "
@@ -266,6 +267,27 @@ class _Source:
                 f"{ast.unparse(statement.value)}, and settings are read without running the file: "
                 "write a literal",
             ) from None
+
+
+def _evaluate(node: ast.expr) -> Any:
+    """Make the type that an annotation names, without executing anything of the file."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name) if name in _TYPES or name in VOCABULARY:
+            return _TYPES.get(name) or VOCABULARY[name]
+        case ast.Tuple(elts=parts):
+            return tuple(map(_evaluate, parts))
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return _evaluate(left) | _evaluate(right)
+        case ast.Subscript(value=of, slice=inner):
+            return _evaluate(of)[_evaluate(inner)]
+        case ast.Call(func=ast.Name(id=name)) if name in VOCABULARY:
+            named = {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords}
+            return VOCABULARY[name](*map(_evaluate, node.args), **named)
+    raise ValueError(ast.unparse(node))
 
 
 def _imports(tree: ast.Module) -> Iterable[tuple[str, str]]:

@@ -65,20 +65,41 @@ class Merged:
         Where each run was taken from.
     repeated : int
         How many runs were there more than once, and agreed.
+    folders : list of Path
+        Of the records that were united.
     """
 
     tables: Tables
     taken: dict[Key, Source]
     repeated: int
+    folders: list[Path]
+
+    def refuse_loss(self, out: str | Path) -> None:
+        """Raise an `InputError` where a results folder has records that were not merged."""
+        records = Path(out, "records")
+        if (records / "runs.parquet").exists() and records.resolve() not in self.folders:
+            raise InputError(
+                f"{records}: holds records that are not merged, and would be lost. Name {out} "
+                "among what is merged, or another folder by --out"
+            )
 
     def write(self, out: str | Path) -> None:
-        """Write the records, and copy the pictures that there are, to a results folder."""
+        """Write the records, and copy the pictures that there are, to a results folder.
+
+        The suite and its plugins are written too, where all sources have the same.
+        """
+        records = Path(out, "records")
+        described = [collecting.kept_suite(folder) for folder in self.folders]
+        if described[0] and all(one == described[0] for one in described):
+            for name, content in described[0].items():
+                with replacing(records / name) as temporary:
+                    temporary.write_bytes(content)
         for key, source in self.taken.items():
             found, copy = source.pictures(key), Path(out).joinpath("runs", *key[1:], PICTURES)
             if found.exists() and found.resolve() != copy.resolve():
                 with replacing(copy) as temporary:
                     shutil.copyfile(found, temporary)
-        self.tables.write(Path(out, "records"))
+        self.tables.write(records)
 
     def summary(self, out: str | Path) -> str:
         """Say what was united, and on which hardware its cost was measured."""
@@ -133,7 +154,7 @@ def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
         more = len(problems) - _SHOWN
         listed = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
         raise InputError("records disagree; nothing was merged\n" + "\n".join(listed))
-    return Merged(_unite(sources, taken), taken, repeated)
+    return Merged(_unite(sources, taken), taken, repeated, list(folders))
 
 
 def _records_of(path: Path) -> Path:

@@ -35,7 +35,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     try:
         return yaml.load(text, Loader=_UniqueKeys) or {}
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
 
 

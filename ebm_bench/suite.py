@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from ebm_bench import reading, registry
 from ebm_bench.compatibility import (
+    check_directed,
     check_fitting,
     check_named,
     check_objective,
@@ -72,6 +73,8 @@ class Suite(Strict):
             check_offered(f"{at}.curve", data.curve, name, learned=())
             if data.rank_by not in data.metrics:
                 fail(f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics))
+            check_directed(f"{at}.rank_by", data.rank_by, data.metrics)
+            check_directed(f"{at}.curve", data.curve, data.metrics)
         for name, method in self.methods.items():
             at = f"methods.{name}"
             for dataset in [*(method.datasets or []), *method.overrides]:

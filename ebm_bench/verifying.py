@@ -187,23 +187,26 @@ def verify(
 
 def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, int] | None:
     """Choose what is trained again; None where no chosen run was trained."""
-    trained = {
-        place: run
-        for place, run in submission.runs.items()
-        # Where time or memory ended a training, no other machine ends it at the same step.
-        if any(o.step > 0 and o.status in ("ok", "diverged") for o in run.outcomes)
-    }
-    if not trained:
+    for wanted in ("ok", "diverged"):
+        trained = {
+            place: run
+            for place, run in submission.runs.items()
+            if any(o.step > 0 and o.status == wanted for o in run.outcomes)
+        }
+        if trained:
+            break
+    else:
         return None
     place = min(trained, key=lambda place: (trained[place].cost.train_seconds, place))
-    outcomes = trained[place].outcomes
-    known = [outcome.replicate for outcome in outcomes]
+    # Where time or memory ended a training, no other machine ends it at the same step.
+    ended = {o.replicate: o.status for o in trained[place].outcomes}
+    known = [r for r, status in ended.items() if status in ("ok", "diverged")]
     if replicate is None:
-        whole = [outcome.replicate for outcome in outcomes if outcome.status == "ok"]
-        return place, min(whole or known)
+        return place, min(r for r in known if ended[r] == wanted)
     if replicate not in known:
-        named = " ".join(reversed(place))
-        raise InputError(f"{named}: no replicate {replicate}. Valid: {min(known)} to {max(known)}")
+        named, valid = " ".join(reversed(place)), ", ".join(map(str, known))
+        told = f"ended by {ended[replicate]}" if replicate in ended else "is not there"
+        raise InputError(f"{named}: replicate {replicate} {told}. Valid: {valid}")
     return place, replicate
 
 
@@ -272,12 +275,15 @@ def _measure(
         )  # fmt: skip
     folder = scratch / "submitted" / dataset / method
     folder.mkdir(parents=True)
-    os.symlink(
-        (submission.folder / "runs" / dataset / method / WEIGHTS).resolve(), folder / WEIGHTS
-    )
+    weights = submission.folder / "runs" / dataset / method / WEIGHTS
+    os.symlink(weights.resolve(), folder / WEIGHTS)
     # The code that measures is this one, whichever trained.
     records.write(run.model_copy(update={"fingerprint": here}), folder / "run.json")
-    found = evaluation.evaluate(described, dataset, method, folder, device)
+    try:
+        found = evaluation.evaluate(described, dataset, method, folder, device)
+    except InputError as error:  # of the file that was handed in, which nobody here can mend
+        told = str(error).replace(str(folder), str(weights.parent))
+        raise InputError(told.replace("; train again", "")) from None
     shutil.rmtree(folder)
     replicates = [outcome.replicate for outcome in run.outcomes]
     return _beside(submission, run, found, MEASURED, replicates, tolerance)
@@ -316,12 +322,16 @@ def _retrain(
         {p.step: p.value for p in record.curve if p.replicate == replicate}
         for record in (run, trained)
     )
-    for step in sorted(points.keys() | points_here.keys()):
+    # What has diverged is carried along as long as others train, which here may be none.
+    alive = ended.status == "ok"
+    steps = sorted(points.keys() | points_here.keys())
+    for step in steps if alive else [step for step in steps if step <= ended.step]:
         values = points.get(step, math.nan), points_here.get(step, math.nan)
         same = step in points and step in points_here and agree(*values, tolerance)
         checks.append(check(f"curve at step {step}", *values, same))
-    spent, spent_here = run.cost.energy_evaluations, trained.cost.energy_evaluations
-    checks.append(check("energy evaluations", spent, spent_here, spent == spent_here))
+    if alive:
+        spent, spent_here = run.cost.energy_evaluations, trained.cost.energy_evaluations
+        checks.append(check("energy evaluations", spent, spent_here, spent == spent_here))
     return checks + _beside(submission, run, found, RETRAINED, [replicate], tolerance)
 
 

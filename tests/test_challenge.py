@@ -1,5 +1,7 @@
 """Methods of one's own beside reference records, and suites for what needs other runs."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -129,6 +131,37 @@ def test_what_needs_other_runs_gets_a_suite_and_its_cost(kind, said, changed, pl
     assert "mine-small.yaml: exists already" in again.output
 
 
+def test_a_metric_leaves_what_was_trained_with_tuned_values(place):
+    toy = Path(suite.__file__).parents[1] / "benchmarks/toy.yaml"
+    skeletons.write("metric", "mymetric")
+    for chosen in ("", "two_moons,swiss_roll"):
+        done = run("--plugin", "mymetric.py", "--suite", toy, "--datasets", chosen)
+        assert done.exit_code == 0, done.output
+        before, after = suite.load(toy), suite.load("mymetric-toy.yaml")
+        assert after.name == before.name
+        for dataset in after.datasets:
+            for method in after.methods_of(dataset):
+                slices = (one.training_slice(dataset, method) for one in (before, after))
+                assert len(set(slices)) == 1, (dataset, method)
+        Path("mymetric-toy.yaml").unlink()
+
+
+def test_options_of_a_run_say_nothing_where_none_is_made(place, reference):
+    skeletons.write("metric", "mine")
+    for option in (["--settings", "a=1"], ["--out", "there"]):
+        done = run("--plugin", "mine.py", "--suite", "small", *option)
+        assert done.exit_code == 2
+        assert "leave them out" in done.output
+    assert not (place / "mine-small.yaml").exists()
+
+
+def test_any_file_name_makes_a_suite(place, reference):
+    Path("My.Energy.py").write_text(skeletons.write("energy", "mine").read_text())
+    done = run("--plugin", "My.Energy.py", "--suite", "small", "--reference", reference)
+    assert done.exit_code == 0, done.output
+    assert suite.load("My.Energy-small.yaml").name == "small-my-energy"
+
+
 def test_a_dataset_without_a_density_leaves_out_what_needs_one(place, reference):
     path = skeletons.write("dataset", "mine")
     text = path.read_text().replace('("log_prob", "score", "entropy", "grid")', "()")
@@ -145,6 +178,7 @@ def test_a_dataset_without_a_density_leaves_out_what_needs_one(place, reference)
         (["--suite", "smal"], "unknown suite 'smal'. Did you mean 'small'?"),
         (["--suite", "small", "--datasets", "two_mons"], "Did you mean 'two_moons'?"),
         (["--suite", "small", "--settings", "sigma"], "--settings sigma: write key=value"),
+        (["--suite", "small", "--settings", "sigma=[1"], "'[1' is not a value in YAML"),
         (["--suite", "small", "--settings", "sigm=1"], "Did you mean 'sigma'?"),
         (["--suite", "small", "--settings", "sigma=0"], "mine.sigma = 0"),
         (["--suite", "small"], "no records of suite small in results/reference/small, results"),

@@ -135,6 +135,15 @@ def test_a_suite_is_kept_with_what_was_tuned(name, tmp_path):
     assert suite.load(tmp_path / collecting.SUITE) == suite.load(path)
 
 
+def test_settings_that_are_nothing_are_kept(tmp_path):
+    path = Path(__file__).parents[1] / "benchmarks" / "quick.yaml"
+    content = suite.load(path).model_dump(mode="json")
+    content["methods"]["nce-gaussian"]["settings"]["noise_settings"] = None
+    given = suite.check(content, "x")
+    collecting.keep_suite(given, path, tmp_path)
+    assert suite.load(tmp_path / collecting.SUITE) == given
+
+
 def test_plugins_of_one_name_are_refused(tmp_path):
     chosen = suite.load(Path(__file__).parents[1] / "benchmarks" / "quick.yaml")
     twins = chosen.model_copy(update={"plugins": ("one/mine.py", "two/mine.py")})

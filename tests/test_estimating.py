@@ -1,5 +1,7 @@
 """Jobs of parameter estimation, end to end through the command line."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import yaml
@@ -122,6 +124,27 @@ def test_bad_input_is_told_in_one_message(arguments, said, finished, tmp_path):
     assert result.exit_code == 2
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_comparison_refuses_records_of_other_sizes(finished, tmp_path):
+    folder, _ = finished
+    for change in ({"sizes": [30, 60, 90]}, {"data_sets": 6}):
+        other = tmp_path / "other.yaml"
+        other.write_text(yaml.safe_dump({**SUITE, **change}))
+        result = run("compare", "--suite", other, "--results", folder)
+        assert result.exit_code == 2
+        assert "other sizes, ratios or data sets" in result.stderr
+
+
+def test_a_damaged_table_is_told(finished, tmp_path):
+    folder, suite = finished
+    shutil.copytree(folder, tmp_path / "copy")
+    table = tmp_path / "copy/runs/line/nce/estimates.parquet"
+    for damage in (lambda: table.write_bytes(b"x"), table.unlink):
+        damage()
+        result = run("compare", "--suite", suite, "--results", tmp_path / "copy")
+        assert result.exit_code == 2
+        assert f"{table}: cannot be read" in result.stderr
 
 
 def test_a_comparison_refuses_records_of_another_version(finished, tmp_path):

@@ -203,5 +203,31 @@ def test_the_command_writes_nothing_of_what_it_refuses(broken, person, tmp_path)
     assert not out.exists()
 
 
+def test_records_that_are_not_merged_are_not_written_over(person):
+    one, other = person("a", both("dsm")), person("b", both("nce"))
+    before = (other / "records" / "runs.parquet").read_bytes()
+    done = CliRunner().invoke(app, ["merge", str(one), "--out", str(other)])
+    assert done.exit_code == 2
+    assert "would be lost" in done.output
+    assert (other / "records" / "runs.parquet").read_bytes() == before
+    done = CliRunner().invoke(app, ["merge", str(one), str(other), "--out", str(other)])
+    assert done.exit_code == 0, done.output
+    assert len(collecting.load(other / "records").runs) == 2
+
+
+def test_the_suite_comes_along_where_all_have_the_same(person, tmp_path):
+    folders = [person("a", both("dsm")), person("b", both("nce"))]
+    for folder in folders:
+        (folder / "records" / "suite.yaml").write_text("plugins: [../mine.py]\n")
+        (folder / "records" / "mine.py").write_text("# mine\n")
+    merging.merge(folders).write(tmp_path / "out")
+    kept = {path.name for path in (tmp_path / "out" / "records").iterdir()}
+    assert {"suite.yaml", "mine.py"} <= kept
+    assert not (tmp_path / "out" / "mine.py").exists()
+    (folders[1] / "records" / "mine.py").write_text("# another\n")
+    merging.merge(folders).write(tmp_path / "apart")
+    assert not (tmp_path / "apart" / "records" / "suite.yaml").exists()
+
+
 def test_a_folder_without_records_is_told(tmp_path):
     assert "neither a results folder" in refused(tmp_path)

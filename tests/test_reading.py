@@ -13,6 +13,7 @@ from ebm_bench.suite import Suite
         ("name: a\nname: b\n", "key 'name' stands twice"),
         ("methods:\n  nce: {objective: a}\n  nce: {objective: b}\n", "key 'nce' stands twice"),
         ("name: [a\n", "not valid YAML"),
+        ("version: 2020-13-45\n", "not valid YAML: month must be in"),
         ("- a\n- b\n", r"bad\.yaml: Input should be"),
         ("", "Field required"),
     ],

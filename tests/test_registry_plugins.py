@@ -88,6 +88,31 @@ def test_a_file_adds_classes_of_several_families_with_what_they_inherit(write):
         objectives.create("doubled", factor=0)
 
 
+def test_an_annotation_is_not_executed(write, tmp_path):
+    harm = f"(__import__('pathlib').Path({str(tmp_path / 'done')!r}).touch() or int)"
+    with pytest.raises(InputError, match="the annotation of 'width' of Mine"):
+        registry.load(write(HEAD + NOISE.replace("float", harm)))
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("int | None", None, "x"),
+        ("Annotated[float, Gt(0), Le(2)]", 1.0, 3.0),
+        ("Annotated[float, Interval(ge=-1, le=1)]", -1.0, -2.0),
+        ("Literal['a', 'b']", "a", "c"),
+        ("tuple[int, ...]", (1, 2), ("x",)),
+        ("dict[str, Any]", {"a": 1}, 1),
+    ],
+)
+def test_annotations_are_checked_against(annotation, good, bad, write):
+    (entry,) = registry.load(write(HEAD + NOISE.replace("float", annotation).replace("1.0", "1")))
+    assert entry.validate({"width": good})["width"] == good
+    with pytest.raises(InputError, match=r"mine\.width"):
+        entry.validate({"width": bad})
+
+
 def test_loading_imports_nothing_and_is_repeated_freely(write):
     path = write("raise RuntimeError\n" + HEAD + LOSS)
     registry.load(path)
@@ -125,6 +150,8 @@ def test_files_of_one_name_do_not_hide_each_other(write, tmp_path):
          r"mine\.py:16: the default of setting 'width' of Mine is 1\.0 \* K, .*write a literal"),
         (HEAD + NOISE.replace("float", "Tensor"),
          r"mine\.py:16: the annotation of 'width' of Mine"),
+        (HEAD + NOISE.replace("float", "Gt.__init__"), "the annotation of 'width' of Mine"),
+        (HEAD + NOISE.replace("float", "print('executed') or float"), "the annotation of 'width'"),
         (HEAD + NOISE.replace("@dataclass(eq=False, kw_only=True, repr=False)\n", ""),
          r"put @dataclass\(eq=False, kw_only=True\) between @register and class Mine"),
         (HEAD + NOISE.replace("eq=False, ", ""), r"put @dataclass\(eq=False, kw_only=True\)"),

@@ -168,6 +168,14 @@ def test_piecewise_linear_energies_may_be_trained_without_second_derivatives():
     suite.check(content, "good.yaml")
 
 
+@pytest.mark.parametrize("key", ["rank_by", "curve"])
+def test_nothing_is_ranked_by_what_has_no_direction(key):
+    content = changed(*MOONS, "metrics", "log_z", to={})
+    content["datasets"]["two_moons"][key] = "log_z"
+    with pytest.raises(InputError, match=r"no better direction.* Valid: kl_divergence, hyvarinen"):
+        suite.check(content, "bad.yaml")
+
+
 def test_every_problem_is_named_at_once():
     content = changed("version", to=0)
     content["methods"]["nce"]["setings"] = {}

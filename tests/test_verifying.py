@@ -149,6 +149,31 @@ def test_a_failed_replicate_is_not_the_one_to_repeat(submission):
     assert verifying.to_retrain(loaded, None) == (("two_moons", "dsm"), 1)
 
 
+def test_a_run_that_ended_well_is_preferred_to_one_that_failed(submission):
+    def fail(rows):
+        rows.loc[rows["method"] == "nce", "train_seconds"] = 1e-9
+        rows.loc[rows["method"] == "nce", "outcomes"] = (
+            rows["outcomes"].str.replace('"ok"', '"diverged"').str.replace("timeout", "diverged")
+        )
+
+    edit(submission, "runs", fail)
+    assert verifying.to_retrain(verifying.load(submission), None)[0][1] != "nce"
+    alone = verifying.load(submission, methods=["nce"])
+    assert verifying.to_retrain(alone, None) == (("two_moons", "nce"), 0)
+
+
+def test_of_failures_only_what_diverged_is_repeated(submission):
+    def fail(rows):
+        ended = rows["outcomes"].str.replace('"ok"', '"timeout"', n=1)
+        rows["outcomes"] = ended.str.replace('"ok"', '"diverged"')
+
+    edit(submission, "runs", fail)
+    loaded = verifying.load(submission, methods=["dsm"])
+    assert verifying.to_retrain(loaded, None) == (("two_moons", "dsm"), 1)
+    with pytest.raises(InputError, match=r"replicate 0 ended by timeout\. Valid: 1, 2"):
+        verifying.to_retrain(loaded, 0)
+
+
 def test_what_time_ended_is_not_repeated(submission):
     edit(submission, "runs", lambda rows: rows.update(
         {"outcomes": rows["outcomes"].str.replace('"ok"', '"timeout"')}))  # fmt: skip
@@ -222,7 +247,9 @@ def test_a_missing_file_is_named(name, submission):
 def test_damaged_weights_are_named(submission):
     path = submission / "runs/two_moons/dsm/weights.safetensors"
     path.write_bytes(b"\x80\x04pickled")
-    assert "weights.safetensors: cannot be loaded" in refused(submission)
+    told = refused(submission)
+    assert f"{path}: cannot be loaded" in told
+    assert "train again" not in told
 
 
 @pytest.mark.parametrize(
@@ -237,7 +264,7 @@ def test_records_that_are_not_of_the_suite_are_refused(column, value, submission
 def test_names_and_replicates_that_are_not_there(submission):
     assert "Did you mean 'dsm'?" in refused(submission, methods=["dms"])
     assert "unknown dataset of this submission" in refused(submission, datasets=["ring"])
-    assert "no replicate 3. Valid: 0 to 2" in refused(submission, replicate=3)
+    assert "replicate 3 is not there. Valid: 0, 1, 2" in refused(submission, replicate=3)
 
 
 def test_another_kind_of_device_is_refused(submission):

@@ -7,6 +7,7 @@ import typer
 
 from ebm_bench import challenge, registry, skeletons
 from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, start_work
+from ebm_bench.errors import InputError
 
 
 @app.command()
@@ -49,6 +50,11 @@ def run_plugin(
     entries = registry.load(plugin)
     path, names = challenge.find_suite(given), [name for name in datasets.split(",") if name]
     if not any(entry.family in challenge.RUN for entry in entries):
+        if settings or out:
+            raise InputError(
+                f"{plugin} adds no method to run, so that --settings and --out say nothing: leave "
+                "them out, and write settings into the suite that this makes"
+            )
         file, told = challenge.offer(plugin, path, names, reference)
         typer.echo(f"{plugin} adds no method, so that the reference cannot be kept: {told}.")
         typer.echo(f"The suite for it is {file}; look at it, then\n  make run SUITE={file}")

@@ -61,6 +61,7 @@ def merge(
     from ebm_bench import merging
 
     merged = merging.merge(sources, tolerance)
+    merged.refuse_loss(out)
     merged.write(out)
     typer.echo(merged.summary(out))
 

@@ -65,6 +65,14 @@ class Case(Named):
         energy.load_state_dict({k: v[list(replicates)] for k, v in whole.state_dict().items()})
         return _model(energy, dataset, replicates)
 
+    def control(self, name: str) -> Model:
+        """Fit an energy that is no network to such data, in two replicates."""
+        dataset = self.dataset()
+        energy = energies.create(name, event_shape=dataset.event_shape, replicates=2)
+        energy.attach(dataset)
+        energy.fit(dataset.sample(5000, Streams(2, 2)))
+        return _model(energy, dataset, [0, 1])
+
     def measure(self, model: Model) -> dict[str, Tensor]:
         """Measure a model."""
         return self.create()(model, model.dataset, model.streams)
@@ -136,6 +144,19 @@ def keeps_what_is_not_finite(case: Case) -> None:
 
 
 @check(
+    "a value for models that are no network, which stand in every table: a Gaussian, the truth",
+    "Uses layers or weights of the energy; use energy(x), and gradient and laplacian from "
+    "ebm_bench.derivatives",
+    lambda case: _beside_truth(case) != (),
+)
+def measures_controls(case: Case) -> None:
+    """Measure the truth and a fitted Gaussian."""
+    for name in _beside_truth(case):
+        shape = case.measure(case.control(name))["value"].shape
+        expect(shape == (2,), f"of {name}, the value has the shape {tuple(shape)} where R is 2")
+
+
+@check(
     "a label for axes and table heads, and an integer version",
     "label = '...' or version = 1 is missing in the class",
 )
@@ -153,6 +174,7 @@ CHECKS = [
     replicates_do_not_mix,
     same_whenever_asked,
     keeps_what_is_not_finite,
+    measures_controls,
 ]
 
 
@@ -161,18 +183,19 @@ def notes(case: Case) -> list[str]:
 
     Not a check: a metric need not prefer the truth where it measures something else of a model.
     """
-    attributes = case.entry.attributes
-    better = attributes.get("higher_is_better", False)
-    apart = {"learned_log_z", "pixels", "parameters"}
-    if better is None or apart & {*attributes.get("requires", ())}:
+    better = case.entry.attributes.get("higher_is_better", False)
+    if better is None or not _beside_truth(case):
         return []
-    dataset, found = case.dataset(), {}
-    for name in ("truth", "quadratic"):
-        energy = energies.create(name, event_shape=dataset.event_shape, replicates=2)
-        energy.attach(dataset)
-        energy.fit(dataset.sample(5000, Streams(2, 2)))
-        found[name] = case.measure(_model(energy, dataset, [0, 1]))["value"].mean().item()
+    truth, gaussian = (
+        case.measure(case.control(name))["value"].mean().item() for name in _beside_truth(case)
+    )
     return [
-        f"on {dataset.name} the truth has {found['truth']:.4g}, a fitted Gaussian "
-        f"{found['quadratic']:.4g}, and {'higher' if better else 'lower'} is said to be better"
+        f"on {case.dataset().name} the truth has {truth:.4g}, a fitted Gaussian {gaussian:.4g}, "
+        f"and {'higher' if better else 'lower'} is said to be better"
     ]
+
+
+def _beside_truth(case: Case) -> tuple[str, ...]:
+    """Name the energies to compare; none where the metric asks for what they do not have."""
+    apart = {"learned_log_z", "pixels", "parameters"}
+    return () if apart & {*case.entry.attributes.get("requires", ())} else ("truth", "quadratic")

@@ -30,11 +30,11 @@ def at_equal(results: Results, unit: str) -> Results:
 
     The budget is the largest that every competing method of the dataset reached; one that
     took no step, or of which all replicates failed, has no say in it. Each dataset is ranked
-    by the metric that its curves follow. A replicate has failed if it did so within the
-    budget; it ended well if only later. A method whose set-up alone takes more than the
-    budget has no value and no rank. Nor has, at equal seconds, one that was timed on another
-    machine than most of its competitors. Controls stand at their end. By-products are not
-    followed by curves and are not shown.
+    by the metric that its curves follow. A replicate has failed if the budget reaches beyond
+    the last point of its curve before it did so; it ended well if not. A method whose set-up
+    alone takes more than the budget has no value and no rank. Nor has, at equal seconds, one
+    that was timed on another machine than most of its competitors. Controls stand at their
+    end. By-products are not followed by curves and are not shown.
 
     Parameters
     ----------

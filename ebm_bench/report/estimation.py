@@ -68,7 +68,8 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
     Raises
     ------
     InputError
-        Where a job is missing or belongs to another version of the suite.
+        Where a job is missing, cannot be read, or belongs to another version or to other sizes
+        of the suite.
     """
     estimates, theory = [], []
     if not any(Path(results, "runs").glob(f"*/*/{RECORD}")):
@@ -85,7 +86,17 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
                     f"{folder / RECORD}: of suite {record.suite}, version {record.suite_version}; "
                     f"this is {suite.name}, version {suite.version}. Run it again"
                 )
-            estimates.append(pd.read_parquet(folder / TABLE))
+            try:
+                table = pd.read_parquet(folder / TABLE)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{folder / TABLE}: cannot be read ({error})") from None
+            cells = table.groupby(["size", "ratio"]).size().to_dict()
+            if cells != dict.fromkeys(suite.grid(model, method), suite.data_sets):
+                raise InputError(
+                    f"{folder / TABLE}: has other sizes, ratios or data sets than the suite; run "
+                    f"`ebm-bench estimate` for {method} on {model} again"
+                )
+            estimates.append(table)
             rows = [row.model_dump() for row in record.theory]
             theory.append(pd.DataFrame(rows).assign(model=model, method=method))
     return pd.concat(estimates, ignore_index=True), pd.concat(theory, ignore_index=True)

@@ -43,6 +43,8 @@ BROKEN = [
     ("metric", ".sum((1, 2)).sqrt()}", ".sum().sqrt()}", {"one_finite_value_per_replicate"}),
     ("metric", 'streams.child("data")', "streams", {"same_whenever_asked"}),
     ("metric", ".sqrt()}", ".sqrt().nan_to_num()}", {"keeps_what_is_not_finite"}),
+    ("metric", "        held_out =", "        assert model.energy.layers\n        held_out =",
+     {"measures_controls"}),
     ("metric", 'label = "covariance error"', "", {"has_a_label"}),
     ("sampler", "here - there", "there - here",
      {"stays_in_the_density", "moves_towards_the_density"}),

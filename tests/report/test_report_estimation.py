@@ -104,7 +104,7 @@ def test_every_claim_is_reproduced_where_it_holds():
     ],
 )
 def test_a_claim_that_does_not_hold_is_not_reproduced(factor, slope, lost):
-    found = verdicts(*made(factor, slope))
+    found = verdicts(*made(factor, slope, theory_factor=published))
     refuted = {claim for (_, claim), v in found.items() if v.reproduced == "no"}
     assert refuted
     assert all(any(words in claim for words in lost) for claim in refuted), refuted
@@ -166,12 +166,38 @@ def test_a_line_is_refuted_by_a_bend_and_left_open_by_scatter():
     assert verdicts(summary, scattered)[LINE].reproduced == "not decided"
 
 
-def test_small_ratios_do_not_show_where_nce_goes():
-    kept = [table[table["ratio"] <= 10] for table in made(published)]
-    found = verdicts(*kept)
-    claim = found["line", "the error of nce approaches that of maximum likelihood as ν grows"]
-    assert claim.reproduced == "not testable here"
-    assert "1.10000 [1.10000, 1.10000] (theory: 1.10) times at ν = 10" in claim.measured
+def test_what_theory_rules_out_is_not_tested():
+    def apart(model, method, ratio):
+        return published(model, method, ratio) * (1.2 if method == "nce" else 1)
+
+    claim = ("line", "the error of nce approaches that of maximum likelihood as ν grows")
+    assert verdicts(*made(published, theory_factor=apart))[claim].reproduced == "not testable here"
+
+
+def test_an_error_that_grows_with_the_ratio_approaches_nothing():
+    def grows(model, method, ratio):
+        return 0.5 * ratio**0.1 if method == "nce" else published(model, method, ratio)
+
+    claim = ("line", "the error of nce approaches that of maximum likelihood as ν grows")
+    assert verdicts(*made(grows))[claim].reproduced == "no"
+    alone = [table[table["ratio"] == 10] for table in made(published)]
+    assert verdicts(*alone)[claim].reproduced == "not decided"
+
+
+def test_every_method_of_an_objective_is_checked():
+    methods = {**SUITE.model_dump()["methods"], "nce-2": SUITE.model_dump()["methods"]["nce"]}
+    two = EstimationSuite.model_validate({**SUITE.model_dump(), "methods": methods})
+    tables = [
+        pd.concat([table, table[table["method"] == "nce"].assign(method="nce-2")])
+        for table in made(published)
+    ]
+    found = {claim for _, claim in verdicts(*tables, two)}
+    assert {"nce beats cnce on the Gaussian", "nce-2 beats cnce on the Gaussian"} <= found
+
+
+def test_two_sizes_show_no_line():
+    kept = [table[table["size"] > 500] for table in made(published)]
+    assert not any("falls linearly" in claim for _, claim in verdicts(*kept))
 
 
 def test_the_published_dimension_is_marked():
