@@ -113,10 +113,10 @@ def load(folder: str | Path) -> Tables:
         path = Path(folder, f"{name}.parquet")
         try:
             tables[name] = pd.read_parquet(path)
+        except FileNotFoundError:
+            raise InputError(f"{path}: is not there; `ebm-bench collect` writes it") from None
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path}: cannot be read ({error}); collect the records first"
-            ) from None
+            raise InputError(f"{path}: cannot be read ({error})") from None
         missing = [column for column in COLUMNS[name] if column not in tables[name]]
         if missing:
             raise InputError(

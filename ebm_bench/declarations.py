@@ -34,6 +34,13 @@ VOCABULARY = {
     **{name: getattr(annotated_types, name) for name in ("Gt", "Ge", "Lt", "Le", "Interval")},
     **{name: getattr(typing, name) for name in ("Annotated", "Any", "Literal")},
 }
+# What a class may ask for: an objective of an energy, a metric of a dataset or a training.
+REQUIRES: dict[str, tuple[str, ...]] = {
+    "objectives": ("smooth", "log_z"),
+    "metrics": ("log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels",
+                "learned_log_z"),
+    **dict.fromkeys(("datasets", "energies", "noise", "samplers"), ()),
+}  # fmt: skip
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict, tuple)}
 
 
@@ -69,7 +76,7 @@ class Entry:
     @cached_property
     def model(self) -> type[pydantic.BaseModel]:
         """A pydantic model that validates the settings."""
-        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
         fields: dict[str, Any] = dict(self.settings)
         return pydantic.create_model(self.class_name, __config__=config, **fields)
 
@@ -136,6 +143,18 @@ def of_plugin(path: Path, module: str | None = None) -> list[Entry]:
         for setting, (_, default) in entry.settings.items():
             if default is ...:
                 raise source.problem(node, f"setting '{setting}' of {node.name} has no default")
+        try:
+            entry.validate({})
+        except InputError as error:
+            raise source.problem(node, f"a default is not what its annotation asks for: {error}") \
+                from None  # fmt: skip
+        for kind, given, valid in (
+            ("setting in search of", entry.attributes.get("search", ()), entry.settings),
+            ("word in requires of", entry.attributes.get("requires", ()), REQUIRES[entry.family]),
+        ):
+            for name in given:
+                if name not in valid:
+                    raise source.problem(node, str(unknown(f"{kind} {node.name}", name, valid)))
         if entry.name in found:
             raise source.problem(node, f"two classes are named '{entry.name}'")
         found[entry.name] = entry

@@ -132,7 +132,7 @@ def test_help_is_quick():
         (["train", "--suite", "S", "--dataset", "two_moons", "--out", "O", "--device", "gpu"],
          "unknown device 'gpu'. Valid on this machine: auto, cpu"),
         (["evaluate", "--suite", "S", "--dataset", "two_moons", "--method", "gaussian",
-          "--out", "O"], "run.json: cannot be read"),
+          "--out", "O"], "has no trained model"),
         (["collect", "--suite", "S", "--results", "O"], "no run of suite small is there yet"),
     ],
 )  # fmt: skip

@@ -107,7 +107,9 @@ def test_an_annotation_is_not_executed(write, tmp_path):
     ],
 )
 def test_annotations_are_checked_against(annotation, good, bad, write):
-    (entry,) = registry.load(write(HEAD + NOISE.replace("float", annotation).replace("1.0", "1")))
+    (entry,) = registry.load(
+        write(HEAD + NOISE.replace("float", annotation).replace("1.0", repr(good)))
+    )
     assert entry.validate({"width": good})["width"] == good
     with pytest.raises(InputError, match=r"mine\.width"):
         entry.validate({"width": bad})
@@ -150,6 +152,12 @@ def test_files_of_one_name_do_not_hide_each_other(write, tmp_path):
          r"mine\.py:16: the default of setting 'width' of Mine is 1\.0 \* K, .*write a literal"),
         (HEAD + NOISE.replace("float", "Tensor"),
          r"mine\.py:16: the annotation of 'width' of Mine"),
+        (HEAD + NOISE.replace("float", "Annotated[float, Gt(2)]"),
+         r"mine\.py:13: a default is not what its annotation asks for: mine\.width = 1\.0"),
+        (HEAD + NOISE.replace("    width", "    search = {'with': (1, 2)}\n    width"),
+         r"mine\.py:13: unknown setting in search of Mine 'with'\. Did you mean 'width'"),
+        (HEAD + METRIC.replace('label = "ones"', 'requires = ("entropi",)'),
+         r"unknown word in requires of Ones 'entropi'\. Did you mean 'entropy'"),
         (HEAD + NOISE.replace("float", "Gt.__init__"), "the annotation of 'width' of Mine"),
         (HEAD + NOISE.replace("float", "print('executed') or float"), "the annotation of 'width'"),
         (HEAD + NOISE.replace("@dataclass(eq=False, kw_only=True, repr=False)\n", ""),

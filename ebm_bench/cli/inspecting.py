@@ -63,10 +63,10 @@ def _check_suite(path: Path) -> None:
     checked = suite.load(path)
     jobs = checked.jobs()
     typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
+    wide = [max(map(len, column)) + 2 for column in zip(*jobs, strict=True)]
     for dataset, objective in jobs:
-        typer.echo(
-            f"  {dataset:24}{objective:28}{', '.join(checked.methods_of(dataset, objective))}"
-        )
+        methods = ", ".join(checked.methods_of(dataset, objective))
+        typer.echo(f"  {dataset:{wide[0]}}{objective:{wide[1]}}{methods}")
     runs = sum(len(checked.methods_of(dataset)) for dataset in checked.datasets)
     typer.echo(
         f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: "

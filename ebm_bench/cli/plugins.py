@@ -48,7 +48,8 @@ def run_plugin(
     a suite is written, with what it costs to run it.
     """
     entries = registry.load(plugin)
-    path, names = challenge.find_suite(given), [name for name in datasets.split(",") if name]
+    path = challenge.find_suite(given)
+    names = [name.strip() for name in datasets.split(",") if name.strip()]
     if not any(entry.family in challenge.RUN for entry in entries):
         if settings or out:
             raise InputError(

@@ -85,7 +85,10 @@ def evaluate(
 
     with devices.claim(device) as claimed:
         for name in methods:
-            evaluation.evaluate(chosen, dataset, name, out / dataset / name, claimed)
+            folder = out / dataset / name
+            if not (folder / "run.json").exists():
+                raise InputError(f"{folder}: has no trained model; `ebm-bench train` leaves one")
+            evaluation.evaluate(chosen, dataset, name, folder, claimed)
 
 
 @app.command()

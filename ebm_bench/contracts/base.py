@@ -58,12 +58,16 @@ class Check:
         Where it usually comes from when it does not hold.
     applies : callable
         Whether a case is to have the property.
+    needed : bool
+        Whether the checks after it make no sense without: tensors of wrong shapes would grow
+        to any size in them.
     """
 
     run: Callable[[Any], None]
     expected: str
     cause: str
     applies: Callable[[Any], bool] = _always
+    needed: bool = False
 
     @property
     def name(self) -> str:
@@ -85,15 +89,20 @@ class Verdict:
         What was checked.
     found : str
         What was found where it does not hold; empty where it does.
+    raised : bool
+        Whether the class itself raised an error.
     """
 
     check: Check
     found: str = ""
+    raised: bool = False
 
 
-def check(expected: str, cause: str, applies: Callable[[Any], bool] = _always):
+def check(
+    expected: str, cause: str, applies: Callable[[Any], bool] = _always, needed: bool = False
+):
     """Turn a function into a check; see `Check`."""
-    return lambda run: Check(run, expected, cause, applies)
+    return lambda run: Check(run, expected, cause, applies, needed)
 
 
 def expect(holds: Any, found: str) -> None:
@@ -128,27 +137,32 @@ def says_what_it_is(case) -> None:
 
 
 def verify(checks: Sequence[Check], cases: Sequence[Any]) -> list[Verdict]:
-    """Check cases of one class, each check until the first case for which it does not hold."""
+    """Check cases of one class, each check until the first case for which it does not hold.
+
+    A check that is `needed` ends the checking where it fails.
+    """
     verdicts = []
     for each in checks:
         applying = [case for case in cases if each.applies(case)]
-        failing = (found for case in applying if (found := _find(each, case)))
-        if applying:
-            verdicts.append(Verdict(each, next(failing, "")))
+        if not applying:
+            continue
+        failing = (verdict for case in applying if (verdict := _examine(each, case)).found)
+        verdicts.append(next(failing, Verdict(each)))
+        if each.needed and verdicts[-1].found:
+            break
     return verdicts
 
 
-def _find(each: Check, case: Any) -> str:
-    """Say what is wrong with a case; nothing where the check holds."""
+def _examine(each: Check, case: Any) -> Verdict:
+    """Check a case."""
     try:
         each(case)
     except AssertionError as error:
-        found = str(error)
+        return Verdict(each, f"{error}{case.told}")
     except Exception as error:
-        found = f"{type(error).__name__}: {error}{_place(error, case.entry)}"
-    else:
-        return ""
-    return f"{found}{case.told}"
+        found = f"{type(error).__name__}: {error}{_place(error, case.entry)}{case.told}"
+        return Verdict(each, found, raised=True)
+    return Verdict(each)
 
 
 def _place(error: Exception, entry: Entry) -> str:

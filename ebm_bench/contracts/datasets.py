@@ -102,6 +102,7 @@ def metadata(case: Case) -> None:
     "of the points",
     "A draw without the replicate axis (streams draw it), or a sum over the wrong axis: log_prob "
     "takes (..., *event_shape) and returns (...)",
+    needed=True,
 )
 def shapes_and_types(case: Case) -> None:
     """Sample and evaluate."""

@@ -63,6 +63,7 @@ def points(energy: nn.Module, n: int = 5, seed: int = 4) -> Tensor:
 @check(
     "energies of shape (R, B), finite, in the type of the points",
     "The axis of a layer's output is left over (squeeze(2)), or a tensor made without dtype=",
+    needed=True,
 )
 def shape_and_dtype(case: Case) -> None:
     """For three replicates."""

@@ -94,6 +94,7 @@ def cases(name: str) -> list[Case]:
     "a dict with 'value' in it, each quantity of shape (R,), finite and without a graph",
     "A mean over all axes in place of mean(1), a missing detach() or torch.no_grad(), or a "
     "number in place of a tensor",
+    needed=True,
 )
 def one_finite_value_per_replicate(case: Case) -> None:
     """For three replicates."""

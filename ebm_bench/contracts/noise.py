@@ -75,6 +75,7 @@ def grid(cells: int = 400) -> tuple[Tensor, Tensor]:
     "of the data, for vectors and for images",
     "A buffer of a shape other than (R, 1, *event_shape), a sum over the last axis alone (use "
     "flatten(2).sum(2)), or a draw without dtype=",
+    needed=True,
 )
 def shapes_and_types(case: Case) -> None:
     """Sample and evaluate."""

@@ -103,6 +103,7 @@ def gaussian_energy(precision: float, replicates: int) -> nn.Module:
     "a loss of shape (R,), finite, in the type of the data (float32 and float64)",
     "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
     "is missing, or a tensor made without dtype=x.dtype",
+    needed=True,
 )
 def shape_and_dtype(case: Case) -> None:
     """For three replicates."""

@@ -42,12 +42,14 @@ class Examination:
             words = verdict.check.name.replace("_", " ")
             told.append(f"  {'FAILS' if verdict.found else 'holds'}  {words}")
             if verdict.found:
-                told += [
-                    f"         expected: {verdict.check.expected}",
-                    f"         found: {verdict.found}",
-                    f"         usual cause: {verdict.check.cause}",
-                ]
+                told += [f"         expected: {verdict.check.expected}"]
+                told += [f"         found: {verdict.found}"]
+                if not verdict.raised:
+                    told += [f"         usual cause: {verdict.check.cause}"]
         told += [f"  note   {note}" for note in self.notes]
+        last = self.verdicts[-1]
+        if last.check.needed and last.found:
+            told += ["  Mend this first: the checks that follow need it, and were not made."]
         return [*told, f"{kept} of {len(self.verdicts)} checks hold"]
 
 

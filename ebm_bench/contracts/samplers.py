@@ -39,6 +39,7 @@ def start(replicates, chains: int, *shape: int, dtype=torch.float32) -> Tensor:
     "points that have moved, of the same shape, finite and without a graph; the start is unchanged",
     "An in-place operation on x (begin with a copy), or gradients that were taken without "
     "detaching (ebm_bench.samplers.base.gradient does it)",
+    needed=True,
 )
 def leaves_its_start_and_no_graph(case: Case) -> None:
     """On a network's energy."""

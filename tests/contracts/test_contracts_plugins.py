@@ -17,7 +17,7 @@ BROKEN = [
     ("objective", ".sum(2).mean(1)", ".sum(2).mean()", {"shape_and_dtype"}),
     ("objective", "noise = streams.normal_like(x)",
      "import torch\n        noise = torch.randn_like(x)", {"global_generator_is_left_alone"}),
-    ("objective", "return 0.5 * residual", "return 0.5 * residual.detach() * residual",
+    ("objective", "return 0.5 * residual", "return 0.5 * (residual + residual.detach())",
      {"gradient_is_right"}),
     ("objective", ".mean(1)\n", ".mean(1) * x.std()\n", {"replicates_do_not_mix"}),
     ("objective", "from the model's score.", "from the score", {"says_what_it_is"}),
@@ -69,6 +69,12 @@ def test_what_is_broken_is_noticed(kind, old, new, noticing, tmp_path):
     failed = {verdict.check.name for verdict in examination.verdicts if verdict.found}
     assert noticing <= failed, "\n".join(examination.lines)
     assert examination.holds == (not noticing)
+
+
+def test_a_wrong_shape_ends_the_checks(tmp_path):
+    examination = examined("dataset", "z[..., 1]]", "z[..., 1], z[..., 0]]", tmp_path)
+    assert examination.verdicts[-1].check.name == "shapes_and_types"
+    assert "Mend this first" in "\n".join(examination.lines)
 
 
 def test_a_failure_is_told_in_words(tmp_path):

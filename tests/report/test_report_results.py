@@ -100,7 +100,7 @@ def test_parts_of_metrics_are_kept_apart(results):
 
 
 def test_records_that_were_not_collected(suite, tmp_path):
-    with pytest.raises(InputError, match="collect the records first"):
+    with pytest.raises(InputError, match="ebm-bench collect` writes it"):
         loading.load(suite, tmp_path)
 
 
