@@ -4,6 +4,7 @@ What asks for other runs than its own (a dataset, an energy, a metric, a sampler
 that names it, and is told what that costs.
 """
 
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from ebm_bench.suite import Suite
 from ebm_bench.tuned import Tuned
 
 _CHECKOUT = Path(__file__).parents[1]
+log = logging.getLogger("ebm_bench")
+
 RUN = ("objectives", "noise")  # what makes a method of its own
 
 
@@ -168,6 +171,7 @@ def run(challenge: Challenge, device: str) -> None:
             folder = runs / dataset / method
             evaluation.evaluate(challenge.suite, dataset, method, folder, device)
             folders.append(folder)
+    log.info("making tables, figures and the page")
     own = challenge.out / "own" / "records"
     collecting.collect(folders).write(own)
     merging.merge([challenge.reference, own]).write(challenge.out)

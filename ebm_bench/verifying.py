@@ -182,6 +182,8 @@ def verify(
             checks += _retrain(
                 submission, dataset, method, chosen, device, tolerance, Path(scratch)
             )
+        else:
+            log.info("nothing of this is trained again: no chosen run took a step and ended well")
     return checks
 
 

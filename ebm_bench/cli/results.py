@@ -127,6 +127,7 @@ def report(
     from ebm_bench import report as reports
 
     chosen = suite.load(path)
+    typer.echo("Making tables and figures, which takes a minute or two", err=True)
     if style == "paper":
         reports.build_paper(chosen, results, venue)
         typer.echo(f"The figures: {results / 'paper'}; the LaTeX tables: {results / 'tables'}")
