@@ -1,5 +1,7 @@
 """Tables, figures and claims on constructed estimates, where the right conclusion is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -256,6 +258,14 @@ def test_claims_are_written_with_their_criteria():
     text = claims.render(SUITE, claims.check(SUITE, *made(published)))
     assert "10 of 10 checks" in text
     assert "the slope lies within −1 ± 0.15" in text
+
+
+def test_the_committed_claims_were_decided_by_these_criteria():
+    committed = Path(__file__).parents[2] / "results/reference/estimation/claims.md"
+    made_up = claims.render(SUITE, claims.check(SUITE, *made(published)))
+    criteria = {line for line in made_up.splitlines() if line.startswith("- the error of")}
+    assert criteria
+    assert criteria <= set(committed.read_text().splitlines())
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ function plot(place, traces, axes, label) {
       margin: { l: 60, r: 10, t: 10, b: 50 }, height: narrow ? 560 : 420, hovermode: "closest",
       legend: narrow ? { orientation: "h", y: -0.3 } : {},
       xaxis: axis(axes.x), yaxis: axis(axes.y),
-    }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+    }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "sendChartToCloud"] });
   });
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", label);
