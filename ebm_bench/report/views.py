@@ -5,7 +5,7 @@ from typing import Any
 
 from ebm_bench import registry
 from ebm_bench.report import statistics, tables
-from ebm_bench.report.captions import caption, overall_caption, verdict
+from ebm_bench.report.captions import caption, certainty, overall_caption, verdict
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.wording import (
@@ -200,16 +200,12 @@ def _overall(view: Results) -> dict[str, Any]:
                 },
             }
         )
-    alike = []
-    if found is not None:
-        p = found.pairs.loc[found.ranks.index[0]]
-        alike = [label(*key) for key in found.ranks.index if p[key] >= statistics.ALPHA]
-        alike = list(dict.fromkeys([label(*found.ranks.index[0]), *alike]))
+    shaded = found.alike() if found is not None and found.decides else []
     return {
         "datasets": names,
         "rows": rows,
-        "alike": alike,
-        "decides": found is not None and found.decides,
+        "alike": [label(*key) for key in shaded],
+        "sure": certainty(found, tuple(view.overall.loc[0, statistics.ROW])) if rows else "",
         "verdict": verdict(found) if found else "",
     }
 

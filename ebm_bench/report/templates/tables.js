@@ -90,9 +90,9 @@ function shownRows(view) {
     const labels = kept(view, ranked.map((row) => row.label), (label) => rows[label].state);
     return ranked.filter((row) => labels.includes(row.label));
   }
-  const { rows, alike, decides } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, alike } = budgetOf(view).overall[overallMetric(view)];
   const labels = kept(view, rows.map((row) => row.label), (label) => overallState(view, label));
-  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: decides && alike.includes(row.label) }));
+  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: alike.includes(row.label) }));
 }
 
 function methodCell(view, row) {
@@ -171,12 +171,9 @@ function lead(view) {
     if (won) return ["Best: ", ...strong(best), ", told apart from all others.", ...warning];
     return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not told apart from it: ${best.slice(1).join(", ")}.` : ".", ...warning];
   }
-  const { rows, alike, decides, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, sure, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
   const first = rows[0];
-  const sure = !verdict ? "There are too few methods or datasets to test whether that is chance."
-    : !decides ? "That is no proof: there are too few datasets to tell any two methods apart."
-    : alike.length > 1 ? `Not told apart from the best: ${alike.slice(1).join(", ")}.` : "It is told apart from all others.";
   return ["Leads: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${datasets.length} datasets. ${sure} `,
     verdict ? make("small", {}, verdict) : ""];
 }
