@@ -271,6 +271,11 @@ def test_everything_is_reached_by_keyboard(visit):
 
     tab_to(".skip")
     tab_to("nav a[aria-current]")
+    for name in ("pixels", "Overall", "plane"):
+        page.locator("nav a", has_text=name).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"nav a[aria-current]:has-text('{name}')")
+        assert page.evaluate("document.activeElement.textContent") == name
     tab_to("[name=at]")
     page.keyboard.press("ArrowDown")
     assert "equal steps" in page.inner_text("#shown")
@@ -291,6 +296,16 @@ def test_everything_is_reached_by_keyboard(visit):
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert page.evaluate("document.activeElement.className") == "link"
+
+
+@pytest.mark.parametrize("dialog", ["open=winner", "compare=winner,equal&show=compare"])
+def test_the_dataset_of_a_dialog_is_chosen_by_keyboard(visit, dialog):
+    page = visit(f"data=plane&{dialog}")
+    page.focus("dialog[open] [name=on]")
+    for key, name in (("ArrowDown", "pixels"), ("ArrowUp", "plane")):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"dialog[open] img[alt$='of winner'][alt^='{name}']")
+        assert page.evaluate("document.activeElement.value") == name
 
 
 def test_the_table_is_downloaded_as_the_folder_has_it(visit, built):

@@ -8,11 +8,15 @@ function changed(part, key) {
   return before !== key;
 }
 
+// The links stay the same elements, or the keyboard would lose its place.
+const links = ["", ...Object.keys(content.datasets)].map((name) => [name, make("a", {}, name || "Overall")]);
+$("datasets").append(...links.map(([, link]) => link));
+
 function drawNavigation(view) {
-  const links = ["", ...Object.keys(content.datasets)].map((name) => make("a", {
-    href: address({ data: name, sort: "", on: "", open: "", show: "" }), "aria-current": name === view.data ? "page" : null,
-  }, name || "Overall"));
-  $("datasets").replaceChildren(...links);
+  for (const [name, link] of links) {
+    link.href = address({ data: name, sort: "", on: "", open: "", show: "" });
+    link.ariaCurrent = name === view.data ? "page" : null;
+  }
 }
 
 function drawTools(view) {
