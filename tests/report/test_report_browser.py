@@ -257,6 +257,17 @@ def test_an_address_that_names_what_is_not_there_is_forgiven(visit):
     assert page.locator("dialog[open]").count() == 0
 
 
+# Names that every object of JavaScript has.
+@pytest.mark.parametrize("part", ["data", "at", "metric", "open", "compare", "data=plane&metric",
+                                  "data=plane&compare=winner,equal&show=compare&on"])  # fmt: skip
+def test_an_address_that_names_what_every_object_has_is_forgiven(visit, part):
+    page = visit(f"{part}=constructor")
+    dataset = "plane" if "plane" in part else "Overall"
+    assert page.inner_text("#shown").startswith(dataset)
+    assert page.locator("dialog[open]").count() == part.count("winner")
+    assert page.locator("#selection").is_visible() == ("winner" in part)
+
+
 def test_everything_is_reached_by_keyboard(visit):
     page = visit("data=plane")
 

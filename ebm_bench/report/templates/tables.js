@@ -14,7 +14,7 @@ for (const [name, compare] of [["words", (a, b) => a.localeCompare(b)], ["number
   DataTable.type(name, "order", { asc: sorting(compare)(1), desc: sorting(compare)(-1) });
 }
 
-const overallMetric = (view) => (view.metric in budgetOf(view).overall ? view.metric : "");
+const overallMetric = (view) => (Object.hasOwn(budgetOf(view).overall, view.metric) ? view.metric : "");
 const better = (metric) => (content.metrics[metric].higher ? "desc" : "asc");
 
 // Rows that pass the filters, as labels.
