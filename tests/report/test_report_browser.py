@@ -249,6 +249,24 @@ def test_a_link_keeps_the_whole_view(visit):
         assert again.get_by_label("Compare equal").is_checked()
 
 
+def test_an_address_that_changes_the_order_alone_is_followed(visit):
+    from playwright.sync_api import expect
+
+    page = visit("data=plane&compare=winner")
+    first = page.locator("#table thead th").first
+    for way in ("descending", "ascending"):
+        page.evaluate(f"location.hash = 'data=plane&compare=winner&sort=method-{way[:-6]}'")
+        expect(first).to_have_attribute("aria-sort", way, timeout=5_000)
+    assert methods(page)[:2] == ["equal", "slow_100"]
+    # What a head has sorted is not drawn again, or the keyboard would lose its place.
+    sort_by(page, "Training")
+    box = page.get_by_label("Compare equal")
+    box.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#selected")).to_have_text("2 chosen: winner, equal")
+    assert box.evaluate("box => box === document.activeElement")
+
+
 def test_an_address_that_names_what_is_not_there_is_forgiven(visit):
     page = visit(
         "data=nowhere&at=never&metric=none&open=nobody&compare=nobody,winner&sort=x-asc&show=compare"

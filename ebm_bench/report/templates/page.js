@@ -12,6 +12,8 @@ function changed(part, key) {
 const links = ["", ...Object.keys(content.datasets)].map((name) => [name, make("a", {}, name || "Overall")]);
 $("datasets").append(...links.map(([, link]) => link));
 
+const tableKey = (view) => JSON.stringify([view.data, view.at, view.metric, view.family, view.status, view.sort]);
+
 function drawNavigation(view) {
   for (const [name, link] of links) {
     link.href = address({ data: name, sort: "", on: "", open: "", show: "" });
@@ -104,7 +106,7 @@ async function render() {
   document.title = [$("shown").textContent && (view.open || view.data), document.querySelector("h1").textContent].filter(Boolean).join(": ");
   drawNavigation(view);
   drawTools(view);
-  if (changed("table", JSON.stringify([view.data, view.at, view.metric, view.family, view.status]))) {
+  if (changed("table", tableKey(view))) {
     drawHeading(view);
     drawTable(view);
     tableDownloads(view);

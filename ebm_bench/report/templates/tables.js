@@ -156,7 +156,9 @@ function drawTable(view) {
   made.on("order", () => {
     const [column, direction] = ordered();
     const sort = column === 1 && direction === "asc" ? "" : `${keys[column]}-${direction}`;
-    if (sort !== readView().sort) history.replaceState(null, "", address({ sort }));
+    if (sort === readView().sort) return;
+    history.replaceState(null, "", address({ sort }));
+    drawn.table = tableKey(readView()); // the table shows it already
   });
 }
 
