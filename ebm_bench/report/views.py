@@ -13,6 +13,7 @@ from ebm_bench.report.wording import (
     WORDS,
     amount,
     count,
+    ending,
     estimate,
     number,
     probability,
@@ -73,11 +74,25 @@ def family_of(results: Results, method: str) -> str:
 
 
 def state(row: Row) -> str:
-    """Sort a row by how it ended: ``ok``, ``failed`` in some replicate, or ``missing``."""
-    ended = {outcome.status for outcome in row.run.outcomes} if row.run else set()
-    if ended - {"ok"}:
+    """Sort a row by how it ended.
+
+    Parameters
+    ----------
+    row : Row
+        A model on a dataset.
+
+    Returns
+    -------
+    str
+        ``failed`` in some replicate; else ``missing`` if not measured, ``early`` if some
+        replicate ran out of time, which is measured as it is, and ``ok`` otherwise.
+    """
+    outcomes = row.run.outcomes if row.run else []
+    if any(outcome.status in statistics.FAILED for outcome in outcomes):
         return "failed"
-    return "ok" if row.status == "ok" else "missing"
+    if not outcomes or row.status != ending(outcomes):
+        return "missing"
+    return "ok" if row.status == "ok" else "early"
 
 
 def finite(x: float | None) -> float | None:

@@ -80,7 +80,7 @@ function overallColumns(view) {
 // The worst that happened to a row on any dataset.
 function overallState(view, label) {
   const found = Object.values(budgetOf(view).datasets).map(({ rows }) => rows[label]?.state).filter(Boolean);
-  return ["failed", "missing", "ok"].find((state) => found.includes(state)) ?? "missing";
+  return ["failed", "missing", "early", "ok"].find((state) => found.includes(state)) ?? "missing";
 }
 
 function shownRows(view) {
@@ -167,7 +167,7 @@ function lead(view) {
   const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
   if (view.data) {
     const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
-    const failed = ranked.map((row) => row.label).filter((label) => rows[label].state === "failed");
+    const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
     const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
     if (won) return ["Best: ", ...strong(best), ", told apart from all others.", ...warning];
