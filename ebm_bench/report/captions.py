@@ -159,6 +159,27 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
     )
 
 
+def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
+    """Say how sure it is that the first of the overall table, a (method, model), is the best.
+
+    The tests compare only methods that are ranked on every dataset, among themselves: their
+    best can be another than the leader.
+    """
+    if found is None:
+        return "There are too few methods or datasets to test whether that is chance."
+    if not found.decides:
+        return "That is no proof: there are too few datasets to tell any two methods apart."
+    alike = found.alike()
+    best = leader if found.ranks.get(leader) == found.ranks.iloc[0] else alike[0]
+    others = ", ".join(label(*key) for key in alike if key != best)
+    told = f"not told apart from it: {others}" if others else "it is told apart from all others"
+    if best != leader:  # which takes that some are left out
+        told = f"{label(*best)} is first, and {told}"
+    if found.left_out:
+        told = f"among the methods ranked on every dataset, {told}"
+    return f"{told[0].upper()}{told[1:]}."
+
+
 def verdict(found: Omnibus) -> str:
     """Say what the tests found, and whether there were datasets enough to find anything."""
     p = probability(found.p, "p")

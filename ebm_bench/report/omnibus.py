@@ -55,6 +55,12 @@ class Omnibus:
         """
         return self.critical_difference <= len(self.ranks) - 1
 
+    def alike(self) -> list[tuple[str, str]]:
+        """List what is not told apart from the best of ``ranks``, which comes first."""
+        best = self.ranks.index[0]
+        others = self.ranks.index[1:]
+        return [best, *(key for key in others if self.pairs.loc[best, key] >= ALPHA)]
+
 
 def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
     """Compare the models that are ranked on every dataset.

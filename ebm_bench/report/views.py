@@ -5,7 +5,7 @@ from typing import Any
 
 from ebm_bench import registry
 from ebm_bench.report import statistics, tables
-from ebm_bench.report.captions import caption, overall_caption, verdict
+from ebm_bench.report.captions import caption, certainty, overall_caption, verdict
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.wording import (
@@ -13,6 +13,7 @@ from ebm_bench.report.wording import (
     WORDS,
     amount,
     count,
+    ending,
     estimate,
     number,
     probability,
@@ -73,11 +74,25 @@ def family_of(results: Results, method: str) -> str:
 
 
 def state(row: Row) -> str:
-    """Sort a row by how it ended: ``ok``, ``failed`` in some replicate, or ``missing``."""
-    ended = {outcome.status for outcome in row.run.outcomes} if row.run else set()
-    if ended - {"ok"}:
+    """Sort a row by how it ended.
+
+    Parameters
+    ----------
+    row : Row
+        A model on a dataset.
+
+    Returns
+    -------
+    str
+        ``failed`` in some replicate; else ``missing`` if not measured, ``early`` if some
+        replicate ran out of time, which is measured as it is, and ``ok`` otherwise.
+    """
+    outcomes = row.run.outcomes if row.run else []
+    if any(outcome.status in statistics.FAILED for outcome in outcomes):
         return "failed"
-    return "ok" if row.status == "ok" else "missing"
+    if not outcomes or row.status != ending(outcomes):
+        return "missing"
+    return "ok" if row.status == "ok" else "early"
 
 
 def finite(x: float | None) -> float | None:
@@ -200,16 +215,12 @@ def _overall(view: Results) -> dict[str, Any]:
                 },
             }
         )
-    alike = []
-    if found is not None:
-        p = found.pairs.loc[found.ranks.index[0]]
-        alike = [label(*key) for key in found.ranks.index if p[key] >= statistics.ALPHA]
-        alike = list(dict.fromkeys([label(*found.ranks.index[0]), *alike]))
+    shaded = found.alike() if found is not None and found.decides else []
     return {
         "datasets": names,
         "rows": rows,
-        "alike": alike,
-        "decides": found is not None and found.decides,
+        "alike": [label(*key) for key in shaded],
+        "sure": certainty(found, tuple(view.overall.loc[0, statistics.ROW])) if rows else "",
         "verdict": verdict(found) if found else "",
     }
 

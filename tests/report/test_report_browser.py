@@ -249,12 +249,41 @@ def test_a_link_keeps_the_whole_view(visit):
         assert again.get_by_label("Compare equal").is_checked()
 
 
+def test_an_address_that_changes_the_order_alone_is_followed(visit):
+    from playwright.sync_api import expect
+
+    page = visit("data=plane&compare=winner")
+    first = page.locator("#table thead th").first
+    for way in ("descending", "ascending"):
+        page.evaluate(f"location.hash = 'data=plane&compare=winner&sort=method-{way[:-6]}'")
+        expect(first).to_have_attribute("aria-sort", way, timeout=5_000)
+    assert methods(page)[:2] == ["equal", "slow_100"]
+    # What a head has sorted is not drawn again, or the keyboard would lose its place.
+    sort_by(page, "Training")
+    box = page.get_by_label("Compare equal")
+    box.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#selected")).to_have_text("2 chosen: winner, equal")
+    assert box.evaluate("box => box === document.activeElement")
+
+
 def test_an_address_that_names_what_is_not_there_is_forgiven(visit):
     page = visit(
         "data=nowhere&at=never&metric=none&open=nobody&compare=nobody,winner&sort=x-asc&show=compare"
     )
     assert page.inner_text("#shown") == "Overall, end of training"
     assert page.locator("dialog[open]").count() == 0
+
+
+# Names that every object of JavaScript has.
+@pytest.mark.parametrize("part", ["data", "at", "metric", "open", "compare", "data=plane&metric",
+                                  "data=plane&compare=winner,equal&show=compare&on"])  # fmt: skip
+def test_an_address_that_names_what_every_object_has_is_forgiven(visit, part):
+    page = visit(f"{part}=constructor")
+    dataset = "plane" if "plane" in part else "Overall"
+    assert page.inner_text("#shown").startswith(dataset)
+    assert page.locator("dialog[open]").count() == part.count("winner")
+    assert page.locator("#selection").is_visible() == ("winner" in part)
 
 
 def test_everything_is_reached_by_keyboard(visit):
@@ -271,6 +300,11 @@ def test_everything_is_reached_by_keyboard(visit):
 
     tab_to(".skip")
     tab_to("nav a[aria-current]")
+    for name in ("pixels", "Overall", "plane"):
+        page.locator("nav a", has_text=name).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"nav a[aria-current]:has-text('{name}')")
+        assert page.evaluate("document.activeElement.textContent") == name
     tab_to("[name=at]")
     page.keyboard.press("ArrowDown")
     assert "equal steps" in page.inner_text("#shown")
@@ -291,6 +325,16 @@ def test_everything_is_reached_by_keyboard(visit):
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert page.evaluate("document.activeElement.className") == "link"
+
+
+@pytest.mark.parametrize("dialog", ["open=winner", "compare=winner,equal&show=compare"])
+def test_the_dataset_of_a_dialog_is_chosen_by_keyboard(visit, dialog):
+    page = visit(f"data=plane&{dialog}")
+    page.focus("dialog[open] [name=on]")
+    for key, name in (("ArrowDown", "pixels"), ("ArrowUp", "plane")):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"dialog[open] img[alt$='of winner'][alt^='{name}']")
+        assert page.evaluate("document.activeElement.value") == name
 
 
 def test_the_table_is_downloaded_as_the_folder_has_it(visit, built):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ebm_bench.report import captions, omnibus
+from ebm_bench.report import captions, omnibus, statistics
 
 # Area under the ROC curve of C4.5 without and with a tuned minimal number of examples in a
 # leaf, a tuned confidence level, and both (Demšar 2006, table 6); two values of the one but
@@ -128,3 +128,38 @@ def test_a_method_missing_on_a_dataset_is_left_out_and_named():
 def test_too_few_to_compare():
     assert omnibus.over_datasets(rankings(np.ones((1, 5)))) is None
     assert omnibus.over_datasets(rankings(np.ones((5, 2)))) is None
+
+
+def told(losses):
+    """Who leads the overall table of made-up places, and what is said of how sure that is."""
+    ranked = rankings(losses)
+    united = statistics.overall({n: r.assign(rank=r["mean_rank"]) for n, r in ranked.items()})
+    leader = tuple(united.loc[0, statistics.ROW])
+    return leader[0], captions.certainty(omnibus.over_datasets(ranked), leader)
+
+
+# Places of five methods, of which the last two stand between a and b on one dataset alone.
+GAP = [1, 4, 5, 2, 3]
+A_WINS, B_WINS, C_SECOND = [1, 2, 3, *[np.nan] * 2], [2, 1, 3, *[np.nan] * 2], [1, 3, 2]
+
+
+def test_nothing_is_said_of_what_is_not_ranked_on_every_dataset():
+    scope = "Among the methods ranked on every dataset, "
+    # With all methods a has an average rank of 11/7 and b of 12/7, among the three b has 10/7.
+    places = np.array([GAP, *[A_WINS] * 2, *[B_WINS] * 4], dtype=float)
+    assert told(places) == ("a", f"{scope}b is first, and not told apart from it: a.")
+    even = np.array([GAP, *[A_WINS] * 2, *[B_WINS] * 3], dtype=float)
+    for order in ([0, 1, 2, 3, 4], [1, 0, 2, 3, 4]):
+        leader, sure = told(even[:, order])
+        other = {"a": "b", "b": "a"}[leader]
+        assert sure == f"{scope}not told apart from it: {other}."
+    clear = np.array([GAP, *[A_WINS] * 3, *[[*C_SECOND, np.nan, np.nan]] * 4], dtype=float)
+    assert told(clear) == ("a", f"{scope}it is told apart from all others.")
+
+
+def test_a_leader_of_methods_that_are_all_compared_is_told_apart_or_not():
+    apart = np.array([[1, 2, 3], C_SECOND] * 4, dtype=float)
+    assert told(apart) == ("a", "It is told apart from all others.")
+    assert told(np.ones((8, 3)))[1] == "Not told apart from it: b, c."
+    assert "too few datasets" in told(apart[:2])[1]
+    assert "too few methods" in told(apart[:, :2])[1]

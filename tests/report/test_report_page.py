@@ -269,6 +269,23 @@ def test_a_page_where_all_failed(change, read):
     assert {row["state"] for row in view["rows"].values()} == {"ok", "failed"}
 
 
+def test_what_ran_out_of_time_has_not_failed(change, forget, read):
+    def stop(record):
+        record["outcomes"][0]["status"] = "timeout"
+
+    change("pixels", "winner", "run.json", stop)
+    change("plane", "unlucky", "run.json", stop)
+    rows = _end(read(change("plane", "winner", "run.json", stop)))["rows"]
+    assert rows["winner"]["state"] == "early"
+    assert rows["winner"]["cells"]["kl"]["failed"] == 0
+    assert rows["unlucky"]["state"] == "failed"
+    page = read(forget("pixels", "winner", "evaluation.json"))
+    assert _end(page, "pixels")["rows"]["winner"]["state"] == "missing"
+    states = {row["state"] for row in _end(page)["rows"].values()}
+    options = {attrs.get("value") for attrs in page.all("option")}
+    assert states | {"early"} <= options
+
+
 def test_a_page_without_any_result(suite, tmp_path, read):
     nowhere = tmp_path / "nowhere"
     collect(suite, nowhere)

@@ -53,21 +53,22 @@ const START = {
   open: "", on: "", cost: "seconds", against: "steps",
 };
 
+// Read the address and leave out what is not there; `in` would find "constructor" everywhere.
 function readView() {
   const told = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const view = { ...START };
   for (const name of Object.keys(START)) if (name in told) view[name] = told[name];
-  if (!(view.data in content.datasets)) view.data = "";
-  if (!(view.on in content.datasets)) view.on = "";
-  if (!(view.at in content.budgets)) view.at = START.at;
-  if (!(view.open in content.rows)) view.open = "";
+  if (!Object.hasOwn(content.datasets, view.data)) view.data = "";
+  if (!Object.hasOwn(content.datasets, view.on)) view.on = "";
+  if (!Object.hasOwn(content.budgets, view.at)) view.at = START.at;
+  if (!Object.hasOwn(content.rows, view.open)) view.open = "";
   if (!["seconds", "evaluations"].includes(view.cost)) view.cost = START.cost;
   if (!["seconds", "steps"].includes(view.against)) view.against = START.against;
   view.compare = compared(view).join(",");
   return view;
 }
 
-const compared = (view) => view.compare.split(",").filter((label) => label in content.rows);
+const compared = (view) => view.compare.split(",").filter((label) => Object.hasOwn(content.rows, label));
 
 function address(changes) {
   const wanted = { ...readView(), ...changes };
@@ -86,7 +87,7 @@ const budgetOf = (view) => content.views[view.at];
 
 function metricOf(view, dataset) {
   const found = budgetOf(view).datasets[dataset];
-  return view.metric in found.by ? view.metric : found.criterion;
+  return Object.hasOwn(found.by, view.metric) ? view.metric : found.criterion;
 }
 
 const head = (metric) => {

@@ -50,7 +50,7 @@ async function drawComparison(view) {
   const place = plotPlace("comparison-plot");
   const averages = budgetOf(view).overall[overallMetric(view)].rows.filter(({ label }) => labels.includes(label))
     .map(({ label, text, datasets }) => `${label} ${text} (${datasets} of ${names.length} datasets)`);
-  $("comparison").replaceChildren(
+  fill("comparison",
     dialogHead("comparison", `Compare ${labels.join(", ")}`, datasetChoice(names, dataset)),
     make("p", {}, `${dataset}, ${content.budgets[view.at].toLowerCase()}. Average rank over all datasets: ${averages.join(", ") || "none"}.`),
     comparedTable(view, dataset, labels),

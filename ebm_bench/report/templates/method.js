@@ -4,6 +4,13 @@ function dialogHead(id, title, ...more) {
     make("button", { type: "button", class: "main", onclick: () => $(id).close() }, "Close"));
 }
 
+// Fill a dialog; a choice that has the focus keeps it.
+function fill(id, ...children) {
+  const choosing = document.activeElement?.name === "on";
+  $(id).replaceChildren(...children);
+  if (choosing) $(id).querySelector("[name=on]").focus();
+}
+
 // Choose the dataset that a dialog is about.
 function datasetChoice(names, chosen) {
   const select = make("select", { name: "on", onchange: ({ target }) => go({ on: target.value }, true) },
@@ -67,7 +74,7 @@ async function drawMethod(view) {
   const source = make("pre", {}, make("code", {}, place.command));
   const button = make("button", { type: "button", onclick: ({ target }) => copy(place.command, target) }, "Copy the command");
   const [steps, seconds] = [plotPlace("method-steps"), plotPlace("method-seconds")];
-  $("method").replaceChildren(
+  fill("method",
     dialogHead("method", method, datasetChoice(names, dataset)),
     make("p", {}, make("span", { class: "soft" }, `${told.family}, objective `), make("code", {}, told.objective)),
     make("p", {}, marked(told.summary)),

@@ -8,11 +8,17 @@ function changed(part, key) {
   return before !== key;
 }
 
+// The links stay the same elements, or the keyboard would lose its place.
+const links = ["", ...Object.keys(content.datasets)].map((name) => [name, make("a", {}, name || "Overall")]);
+$("datasets").append(...links.map(([, link]) => link));
+
+const tableKey = (view) => JSON.stringify([view.data, view.at, view.metric, view.family, view.status, view.sort]);
+
 function drawNavigation(view) {
-  const links = ["", ...Object.keys(content.datasets)].map((name) => make("a", {
-    href: address({ data: name, sort: "", on: "", open: "", show: "" }), "aria-current": name === view.data ? "page" : null,
-  }, name || "Overall"));
-  $("datasets").replaceChildren(...links);
+  for (const [name, link] of links) {
+    link.href = address({ data: name, sort: "", on: "", open: "", show: "" });
+    link.ariaCurrent = name === view.data ? "page" : null;
+  }
 }
 
 function drawTools(view) {
@@ -100,7 +106,7 @@ async function render() {
   document.title = [$("shown").textContent && (view.open || view.data), document.querySelector("h1").textContent].filter(Boolean).join(": ");
   drawNavigation(view);
   drawTools(view);
-  if (changed("table", JSON.stringify([view.data, view.at, view.metric, view.family, view.status]))) {
+  if (changed("table", tableKey(view))) {
     drawHeading(view);
     drawTable(view);
     tableDownloads(view);

@@ -14,7 +14,7 @@ for (const [name, compare] of [["words", (a, b) => a.localeCompare(b)], ["number
   DataTable.type(name, "order", { asc: sorting(compare)(1), desc: sorting(compare)(-1) });
 }
 
-const overallMetric = (view) => (view.metric in budgetOf(view).overall ? view.metric : "");
+const overallMetric = (view) => (Object.hasOwn(budgetOf(view).overall, view.metric) ? view.metric : "");
 const better = (metric) => (content.metrics[metric].higher ? "desc" : "asc");
 
 // Rows that pass the filters, as labels.
@@ -80,7 +80,7 @@ function overallColumns(view) {
 // The worst that happened to a row on any dataset.
 function overallState(view, label) {
   const found = Object.values(budgetOf(view).datasets).map(({ rows }) => rows[label]?.state).filter(Boolean);
-  return ["failed", "missing", "ok"].find((state) => found.includes(state)) ?? "missing";
+  return ["failed", "missing", "early", "ok"].find((state) => found.includes(state)) ?? "missing";
 }
 
 function shownRows(view) {
@@ -90,9 +90,9 @@ function shownRows(view) {
     const labels = kept(view, ranked.map((row) => row.label), (label) => rows[label].state);
     return ranked.filter((row) => labels.includes(row.label));
   }
-  const { rows, alike, decides } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, alike } = budgetOf(view).overall[overallMetric(view)];
   const labels = kept(view, rows.map((row) => row.label), (label) => overallState(view, label));
-  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: decides && alike.includes(row.label) }));
+  return rows.filter((row) => labels.includes(row.label)).map((row) => ({ ...row, best: alike.includes(row.label) }));
 }
 
 function methodCell(view, row) {
@@ -156,7 +156,9 @@ function drawTable(view) {
   made.on("order", () => {
     const [column, direction] = ordered();
     const sort = column === 1 && direction === "asc" ? "" : `${keys[column]}-${direction}`;
-    if (sort !== readView().sort) history.replaceState(null, "", address({ sort }));
+    if (sort === readView().sort) return;
+    history.replaceState(null, "", address({ sort }));
+    drawn.table = tableKey(readView()); // the table shows it already
   });
 }
 
@@ -165,18 +167,15 @@ function lead(view) {
   const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
   if (view.data) {
     const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
-    const failed = ranked.map((row) => row.label).filter((label) => rows[label].state === "failed");
+    const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
     const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
     if (won) return ["Best: ", ...strong(best), ", told apart from all others.", ...warning];
     return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not told apart from it: ${best.slice(1).join(", ")}.` : ".", ...warning];
   }
-  const { rows, alike, decides, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, sure, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
   const first = rows[0];
-  const sure = !verdict ? "There are too few methods or datasets to test whether that is chance."
-    : !decides ? "That is no proof: there are too few datasets to tell any two methods apart."
-    : alike.length > 1 ? `Not told apart from the best: ${alike.slice(1).join(", ")}.` : "It is told apart from all others.";
   return ["Leads: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${datasets.length} datasets. ${sure} `,
     verdict ? make("small", {}, verdict) : ""];
 }
