@@ -83,7 +83,7 @@ async function drawMethod(view) {
     make("p", {}, `On ${dataset}: `, make("strong", {}, told.control ? "control" : `rank ${ranked?.place ?? "–"}`),
       `, ${head(criterion).join(" ")} ${cell.text ?? "–"} ${cell.below ?? ""}; `,
       make("span", { class: row.state === "ok" ? null : "alarm" }, row.state === "ok" ? "all replicates ended well" : row.status), "."),
-    make("h3", {}, "Learned beside the truth"),
+    make("h3", {}, "Learned beside the truth, at the end of training"),
     await pictures(dataset, labelsOf(method)),
     make("h3", {}, "Learning curves, every replicate"),
     steps, seconds,

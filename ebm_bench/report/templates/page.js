@@ -41,8 +41,9 @@ function drawHeading(view) {
   $("shown").textContent = titles.filter(Boolean).join(", ");
   const told = view.data && content.datasets[view.data];
   $("about").textContent = view.data
-    ? `${told.summary} ${limit ? `Shown ${limit}. ` : ""}${told.about}`
+    ? `${told.summary} ${limit ? `Shown ${limit}. ` : ""}${told.about} The mean rank over replicates decides, not the mean value.`
     : "Average of the ranks on all datasets: 1 would be first everywhere.";
+  if (view.at !== "end") $("about").append(" Flows beside an energy have no learning curve, and stand in no table of equal budgets.");
   $("lead").replaceChildren(...lead(view));
   $("marks").textContent = view.data
     ? "Small: 95 % interval of the mean over replicates. ≈ and shade: not told apart from the best. Gray: controls, not ranked."
