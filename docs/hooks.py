@@ -14,12 +14,13 @@ import yaml
 from matplotlib.figure import Figure
 from mkdocs.structure.files import File
 
-from ebm_bench import registry, suite
-from ebm_bench.report import statistics
-from ebm_bench.report.axes import fit_axis
+from ebm_bench import registry
+from ebm_bench.report.figures.axes import fit_axis
+from ebm_bench.report.figures.style import GRAY, RC
 from ebm_bench.report.results import label
-from ebm_bench.report.style import GRAY, RC
+from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.wording import quantity
+from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"

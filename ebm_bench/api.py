@@ -5,9 +5,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ebm_bench import assembling, devices, metrics, records, registry, suite, training
+from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
-from ebm_bench.model import Model
+from ebm_bench.runs import assembly, training
+from ebm_bench.runs.model import Model
+from ebm_bench.suites import suite
+from ebm_bench.utils import devices
 
 
 def fit(
@@ -109,7 +112,7 @@ class Fit:
         Settings, outcomes of the replicates, cost, learning curve and provenance.
     """
 
-    def __init__(self, parts: assembling.Parts, run: records.Run):
+    def __init__(self, parts: assembly.Parts, run: records.Run):
         self._parts = parts
         self.record = run
         self.energy: nn.Module = parts.energy

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebm_bench import collecting, evaluation, suite, training
+from ebm_bench.records import collection
+from ebm_bench.runs import evaluation, training
+from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference" / "toy"
@@ -19,7 +21,7 @@ def toy():
 
 @pytest.fixture(scope="module")
 def reference():
-    return collecting.load(REFERENCE / "records")
+    return collection.load(REFERENCE / "records")
 
 
 def test_the_whole_suite_is_there(toy, reference):
@@ -45,7 +47,7 @@ def test_a_run_from_scratch_gives_the_committed_numbers(toy, reference, tmp_path
     training.train(toy, dataset, [method], tmp_path, "cpu")
     folder = tmp_path / dataset / method
     evaluation.evaluate(toy, dataset, method, folder, "cpu")
-    found = collecting.collect([folder]).values.set_index(KEY)["value"]
+    found = collection.collect([folder]).values.set_index(KEY)["value"]
     committed = reference.values.query("dataset == @dataset and method == @method")
     committed = committed.set_index(KEY)["value"].reindex(found.index)
     assert np.isfinite(found).all()

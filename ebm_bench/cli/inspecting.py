@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from ebm_bench import estimation_suite, reading, registry, suite
+from ebm_bench import registry
 from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import unknown
+from ebm_bench.studies.estimation import suite as estimation_suite
+from ebm_bench.suites import suite
+from ebm_bench.utils import yaml_files
 
 
 @app.command("list")
@@ -45,7 +48,7 @@ def check(
 def _check_plugin(path: Path) -> None:
     registry.load(path)  # before torch is imported, which takes time
     start_work(1)
-    from ebm_bench.contracts import plugins
+    from ebm_bench.plugins.checks import plugins
 
     found = plugins.examine(path)
     for examination in found:
@@ -55,7 +58,7 @@ def _check_plugin(path: Path) -> None:
 
 
 def _check_suite(path: Path) -> None:
-    content = reading.read(path)
+    content = yaml_files.read(path)
     if isinstance(content, dict) and "panels" in content:
         return _check_stress(path)
     if isinstance(content, dict) and "models" in content:
@@ -75,7 +78,7 @@ def _check_suite(path: Path) -> None:
 
 
 def _check_stress(path: Path) -> None:
-    from ebm_bench import stress
+    from ebm_bench.studies.stress import suite as stress
 
     checked = stress.load(path)
     expanded = {panel: checked.expand(panel, str(path)) for panel in checked.panels}

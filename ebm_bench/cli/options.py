@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,18 +24,23 @@ THREAD_VARIABLES = (
 )
 
 
-class _Commands(TyperGroup):
-    """Commands that tell bad input in one message and end with exit code 2."""
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """Print bad input as one message and end with exit code 2; end with 130 when interrupted."""
+    try:
+        yield
+    except InputError as error:
+        typer.echo(f"ebm-bench: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)
+        raise typer.Exit(130) from None
 
+
+class _Commands(TyperGroup):
     def invoke(self, ctx):
-        try:
+        with reported_errors():
             return super().invoke(ctx)
-        except InputError as error:
-            typer.echo(f"ebm-bench: {error}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)
-            raise typer.Exit(130) from None
 
 
 app = typer.Typer(

@@ -5,18 +5,19 @@ from typing import Annotated
 
 import typer
 
-from ebm_bench import challenge, registry, skeletons
+from ebm_bench import registry
 from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, start_work
 from ebm_bench.errors import InputError
+from ebm_bench.plugins import compare, templates
 
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(skeletons.KINDS)}.")],
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(templates.KINDS)}.")],
     name: Annotated[str, typer.Argument(help="Words in small letters that are joined by _.")],
 ) -> None:
     """Write a commented file to begin with, which works as it stands."""
-    path = skeletons.write(kind, name)
+    path = templates.write(kind, name)
     typer.echo(f"{path}: {kind} {name}; edit it, then\n  ebm-bench check {path}")
     typer.echo(f"  ebm-bench run --plugin {path} --suite toy --datasets eight_gaussians,two_moons")
 
@@ -48,26 +49,27 @@ def run_plugin(
     a suite is written, with what it costs to run it.
     """
     entries = registry.load(plugin)
-    path = challenge.find_suite(given)
+    path = compare.find_suite(given)
     names = [name.strip() for name in datasets.split(",") if name.strip()]
-    if not any(entry.family in challenge.RUN for entry in entries):
+    if not any(entry.family in compare.RUN for entry in entries):
         if settings or out:
             raise InputError(
                 f"{plugin} adds no method to run, so that --settings and --out say nothing: leave "
                 "them out, and write settings into the suite that this makes"
             )
-        file, told = challenge.offer(plugin, path, names, reference)
+        file, told = compare.offer(plugin, path, names, reference)
         typer.echo(f"{plugin} adds no method, so that the reference cannot be kept: {told}.")
         typer.echo(f"The suite for it is {file}; look at it, then\n  make run SUITE={file}")
         return
-    chosen = challenge.read_settings(settings or [])
-    prepared = challenge.prepare(plugin, path, names, chosen, reference, out)
+    chosen = compare.read_settings(settings or [])
+    prepared = compare.prepare(plugin, path, names, chosen, reference, out)
     start_work(threads)
-    from ebm_bench import devices, report
+    from ebm_bench import report
+    from ebm_bench.utils import devices
 
     with devices.claim(device) as claimed:
-        challenge.run(prepared, claimed)
-    typer.echo("\n".join(challenge.ranks(prepared)))
+        compare.run(prepared, claimed)
+    typer.echo("\n".join(compare.ranks(prepared)))
     if prepared.suite.tuned:
         typer.echo("The other methods are tuned; yours has the suite's learning rate.")
     view = report.outputs(prepared.suite, prepared.out)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ebm_bench import suite
 from ebm_bench.cli.options import (
     DeviceOption,
     ResultsOption,
@@ -17,12 +16,14 @@ from ebm_bench.cli.options import (
     start_work,
 )
 from ebm_bench.errors import InputError
+from ebm_bench.suites import suite
+from ebm_bench.utils.files import replacing
 
 
 @app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
     """Unite the records of all runs into tables; what is missing is named."""
-    from ebm_bench import collecting
+    from ebm_bench.records import collection
 
     chosen = suite.load(path)
     folders = {
@@ -37,8 +38,8 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
-    collecting.collect(present).write(results / "records")
-    collecting.keep_suite(chosen, path, results / "records")
+    collection.collect(present).write(results / "records")
+    collection.keep_suite(chosen, path, results / "records")
     typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
 
 
@@ -58,7 +59,7 @@ def merge(
     A run that several have is kept once. Records that disagree, or mix versions, are named and
     refused, and nothing is written.
     """
-    from ebm_bench import merging
+    from ebm_bench.records import merging
 
     merged = merging.merge(sources, tolerance)
     merged.refuse_loss(out)
@@ -99,15 +100,16 @@ def verify(
     is 1 where a number does not hold.
     """
     start_work(threads)
-    from ebm_bench import devices, records, verifying
+    from ebm_bench.runs import verification
+    from ebm_bench.utils import devices
 
-    submission = verifying.load(folder, dataset or (), method or (), run_plugin)
+    submission = verification.load(folder, dataset or (), method or (), run_plugin)
     with devices.claim(device) as claimed:
-        checks = verifying.verify(submission, claimed, tolerance, replicate)
+        checks = verification.verify(submission, claimed, tolerance, replicate)
     if out:
-        with records.replacing(out) as temporary:
-            verifying.table(checks).to_csv(temporary, index=False)
-    typer.echo(verifying.summary(checks))
+        with replacing(out) as temporary:
+            verification.table(checks).to_csv(temporary, index=False)
+    typer.echo(verification.summary(checks))
     if not all(check.holds for check in checks):
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ebm_bench import registry, suite
+from ebm_bench import registry
 from ebm_bench.cli.options import (
     DatasetOption,
     DeviceOption,
@@ -18,6 +18,7 @@ from ebm_bench.cli.options import (
     start_work,
 )
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.suites import suite
 
 
 @app.command()
@@ -32,7 +33,7 @@ def prepare(
 ) -> None:
     """Fetch and verify the data of a suite, or of single datasets."""
     from ebm_bench.datasets import download
-    from ebm_bench.records import replacing
+    from ebm_bench.utils.files import replacing
 
     if not path and not dataset:
         raise InputError("name what to prepare: --suite FILE or --dataset NAME")
@@ -63,7 +64,8 @@ def train(
     """
     chosen, methods = _choose(path, dataset, method)
     start_work(threads)
-    from ebm_bench import devices, training
+    from ebm_bench.runs import training
+    from ebm_bench.utils import devices
 
     with devices.claim(device) as claimed:
         training.train(chosen, dataset, methods, out, claimed)
@@ -81,7 +83,8 @@ def evaluate(
     """Measure trained methods of a suite on one of its datasets."""
     chosen, methods = _choose(path, dataset, method)
     start_work(threads)
-    from ebm_bench import devices, evaluation
+    from ebm_bench.runs import evaluation
+    from ebm_bench.utils import devices
 
     with devices.claim(device) as claimed:
         for name in methods:
@@ -123,7 +126,8 @@ def tune(
         typer.echo(f"Nothing to tune: {', '.join(method or chosen.methods)} trains nothing")
         return
     start_work(threads)
-    from ebm_bench import devices, tuning
+    from ebm_bench.runs import tuning
+    from ebm_bench.utils import devices
 
     with devices.claim(device) as claimed:
         found = [

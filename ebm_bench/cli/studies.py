@@ -1,12 +1,10 @@
-"""Where theory knows the answer, and how fast it goes: estimation, stress tests, speed."""
+"""Where theory knows the answer: estimation, stress tests."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ebm_bench import estimation_suite
 from ebm_bench.cli.options import (
     DeviceOption,
     MethodsOption,
@@ -21,6 +19,7 @@ from ebm_bench.cli.options import (
 )
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.report import files as report_files
+from ebm_bench.studies.estimation import suite as estimation_suite
 
 
 @app.command()
@@ -45,9 +44,9 @@ def estimate(
             if name not in names:
                 raise InputError(f"{path}: {unknown(f'{kind} of this suite', name, names)}")
     start_work(threads)
-    from ebm_bench import estimating
+    from ebm_bench.studies.estimation import jobs
 
-    estimating.run(chosen, model, list(dict.fromkeys(method or chosen.methods)), out)
+    jobs.run(chosen, model, list(dict.fromkeys(method or chosen.methods)), out)
 
 
 @app.command()
@@ -59,9 +58,9 @@ def compare(
 ) -> None:
     """Compare estimates with theory: figures, tables, and what holds of published claims."""
     chosen = estimation_suite.load(path)
-    from ebm_bench.report import estimation
+    from ebm_bench.studies.estimation import report
 
-    estimation.build(chosen, results, venue if style == "paper" else None)
+    report.build(chosen, results, venue if style == "paper" else None)
     (claims,) = report_files.estimation_outputs(results)["claims"]
     typer.echo(claims.read_text())
 
@@ -77,7 +76,7 @@ def run_stress(
     threads: ThreadsOption = 1,
 ) -> None:
     """Train and measure failure modes over their knobs; resumes where it was stopped."""
-    from ebm_bench import stress
+    from ebm_bench.studies.stress import suite as stress
 
     loaded = stress.load(path)
     for name in panel or []:
@@ -87,11 +86,12 @@ def run_stress(
     for name in chosen:  # before anything is run
         loaded.expand(name, str(path))
     start_work(threads)
-    from ebm_bench import devices
+    from ebm_bench.studies.stress.run import run
+    from ebm_bench.utils import devices
 
     with devices.claim(device) as claimed:
         for name in chosen:
-            stress.run(loaded, name, out, claimed)
+            run(loaded, name, out, claimed)
 
 
 @app.command("stress-report")
@@ -102,48 +102,9 @@ def report_stress(
     venue: VenueOption = "icml",
 ) -> None:
     """Draw all failure modes with what theory says of them, and make the table."""
-    from ebm_bench import stress
-    from ebm_bench.report import stress as reports
+    from ebm_bench.studies.stress import report as reports
+    from ebm_bench.studies.stress import suite as stress
 
     chosen = venue if style == "paper" else None
     for written in reports.build(stress.load(path), results, chosen):
         typer.echo(written)
-
-
-@app.command()
-def speed(
-    out: Annotated[Path, typer.Option(help="Folder of table, figures and record.")] = Path(
-        "results/speed"
-    ),
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="A row to measure anew; may be repeated. [default: all]"),
-    ] = None,
-    repeats: Annotated[
-        int, typer.Option(min=1, help="Most rounds of a row; slow rows have fewer.")
-    ] = 25,
-    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and end.")] = False,
-) -> None:
-    """Measure training steps beside the published way and other libraries, on one thread.
-
-    Losses and gradients must agree before anything is timed, in turns. Takes about ten
-    minutes; let the machine do nothing else. Each row is saved when it is done, and the same
-    command goes on after an interruption. The other libraries are the extra "peers". The exit
-    code is 1 where values disagree.
-    """
-    start_work(1)
-    # What the profiler says of GPUs that are not there would hide the progress.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from ebm_bench.speed import running, tables
-    from ebm_bench.speed.rows import rows
-
-    if list_rows:
-        for row in rows():
-            typer.echo(f"  {row.name:22}{row.title}")
-        return
-    record = running.run(rows(), out, only or [], repeats)
-    typer.echo(tables.summary(record))
-    typer.echo(f"The table: {out / 'table.md'}")
-    if tables.disagreeing(record):
-        raise typer.Exit(1)

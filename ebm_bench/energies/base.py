@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.errors import InputError
-from ebm_bench.modules import Component
+from ebm_bench.nn.module import Component
 from ebm_bench.streams import Streams
 
 _MEANINGLESS = "the parameters of {} have no meaning of their own. Valid: ica, quadratic, ring"

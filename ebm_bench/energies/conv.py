@@ -8,9 +8,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from ebm_bench.energies.layers import Activation, Convolution, Flatten, Network
+from ebm_bench.energies.network import Network
 from ebm_bench.errors import InputError
-from ebm_bench.modules import Dense
+from ebm_bench.nn.layers import Activation, Convolution, Dense, Flatten
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
-from ebm_bench.flows import FlowModel
+from ebm_bench.nn.flow import FlowModel
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 

@@ -6,10 +6,10 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from ebm_bench.derivatives.frozen import gradient
 from ebm_bench.metrics.base import Metric
 from ebm_bench.metrics.points import average
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import gradient
 from ebm_bench.streams import Streams
 
 

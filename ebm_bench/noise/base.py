@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ebm_bench.modules import Component
+from ebm_bench.nn.module import Component
 from ebm_bench.streams import Streams
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ebm_bench.flows import standardisation
+from ebm_bench.nn.flow import standardisation
 from ebm_bench.noise.base import Noise
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams

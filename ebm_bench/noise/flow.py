@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from ebm_bench.flows import FlowModel
+from ebm_bench.nn.flow import FlowModel
 from ebm_bench.noise.base import Noise
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from ebm_bench.flows import standardisation
+from ebm_bench.nn.flow import standardisation
 from ebm_bench.noise.base import Noise
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams

@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture as Estimator
 from torch import Tensor
 
 from ebm_bench.errors import InputError
-from ebm_bench.flows import standardisation
+from ebm_bench.nn.flow import standardisation
 from ebm_bench.noise.base import Noise
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ebm_bench.errors import InputError
-from ebm_bench.modules import Component
+from ebm_bench.nn.module import Component
 from ebm_bench.streams import Streams
 
 

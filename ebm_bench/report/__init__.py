@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ebm_bench.errors import InputError
 from ebm_bench.report.files import outputs
-from ebm_bench.suite import Suite
+from ebm_bench.suites.suite import Suite
 
 __all__ = ["build", "build_paper", "first_lines", "outputs"]
 
@@ -37,7 +37,10 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     InputError
         Where the records have not been collected or a file cannot be written.
     """
-    from ebm_bench.report import budgets, figures, leaderboard, loading, tables
+    from ebm_bench.report import budgets, loading
+    from ebm_bench.report.figures import figures
+    from ebm_bench.report.page import leaderboard
+    from ebm_bench.report.tables import tables
 
     results = Path(results)
     collected = loading.load(suite, results)
@@ -69,7 +72,9 @@ def build_paper(suite: Suite, results: str | Path, venue: str) -> list[Path]:
     InputError
         As `build`, and where the venue is not known.
     """
-    from ebm_bench.report import budgets, loading, paper, style, tables
+    from ebm_bench.report import budgets, loading
+    from ebm_bench.report.figures import paper, style
+    from ebm_bench.report.tables import tables
 
     results, chosen = Path(results), style.paper(venue)
     collected = loading.load(suite, results)

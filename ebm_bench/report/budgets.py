@@ -14,7 +14,7 @@ import pandas as pd
 from ebm_bench.records import Outcome, Run
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import COLUMNS, Limit, Results
-from ebm_bench.report.statistics import FAILED
+from ebm_bench.report.statistics.replicates import FAILED
 from ebm_bench.report.wording import amount
 
 COLUMN = {"steps": "step", "seconds": "seconds", "evaluations": "energy_evaluations"}

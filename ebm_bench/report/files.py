@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ebm_bench import registry
-from ebm_bench.suite import Suite
+from ebm_bench.suites.suite import Suite
 
 TABLE_ENDINGS = ("md", "tex", "csv")
 FIGURE_ENDINGS = ("png", "pdf", "svg")

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ebm_bench import collecting, registry
+from ebm_bench import registry
 from ebm_bench.errors import InputError
-from ebm_bench.records import CurvePoint
-from ebm_bench.report import statistics
+from ebm_bench.records import CurvePoint, collection
 from ebm_bench.report.results import COLUMNS, KEYS, Results
-from ebm_bench.suite import Suite
+from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.suites.suite import Suite
 
 CURVE = ["dataset", "method", *CurvePoint.model_fields]
 
@@ -30,7 +30,7 @@ def load(suite: Suite, folder: Path) -> Results:
     InputError
         Where the records have not been collected, or belong to another version.
     """
-    tables = collecting.load(folder / "records")
+    tables = collection.load(folder / "records")
     expected = [(suite.name, d, m) for d in suite.datasets for m in suite.methods_of(d)]
     records = tables.records()
     runs = {key[1:]: records[key] for key in expected if key in records}

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import Run
-from ebm_bench.report import statistics
-from ebm_bench.report.omnibus import Omnibus, over_datasets
+from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.friedman import Omnibus, over_datasets
 from ebm_bench.report.wording import MISSING, ending, number, quantity
-from ebm_bench.suite import Suite
+from ebm_bench.suites.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.samplers.base import excess_and_slope, half_square
+from ebm_bench.derivatives.frozen import excess_and_slope, half_square
 from ebm_bench.streams import Streams
 
 

@@ -7,8 +7,9 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
+from ebm_bench.derivatives.frozen import rescale, unscale
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import Sampler, rescale, unscale
+from ebm_bench.samplers.base import Sampler
 from ebm_bench.samplers.hamiltonian import place, trajectory
 from ebm_bench.streams import Streams
 

@@ -6,8 +6,9 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
+from ebm_bench.derivatives.frozen import excess_and_slope, rescale, unscale
 from ebm_bench.registry import register
-from ebm_bench.samplers.base import Sampler, excess_and_slope, rescale, unscale
+from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams
 
 

@@ -199,7 +199,7 @@ def _modules_of_jobs() -> list[str]:
     # Not those of plugins, which may be edited while the server runs.
     classes = [entry.module for family in registry.FAMILIES for entry in registry.packaged(family)]
     # The first optimiser imports dynamo.
-    return ["ebm_bench.training", "ebm_bench.evaluation", "torch._dynamo", *classes]
+    return ["ebm_bench.runs.training", "ebm_bench.runs.evaluation", "torch._dynamo", *classes]
 
 
 def _load(modules: Iterable[str]) -> None:

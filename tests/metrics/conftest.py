@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ebm_bench import datasets, samplers
-from ebm_bench.contracts.metrics import Pixels
 from ebm_bench.energies.base import Energy
-from ebm_bench.model import Model
+from ebm_bench.plugins.checks.metrics import Pixels
+from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
 
 

@@ -1,11 +1,11 @@
 """A record as a measurement leaves it."""
 
 import pytest
-from speed_examples import row_record
+from factories.speed import row_record
 
-from ebm_bench.speed import measuring
-from ebm_bench.speed.contest import Target
-from ebm_bench.speed.results import Measured, Record
+from benchmarks.speed import measuring
+from benchmarks.speed.contest import Target
+from benchmarks.speed.results import Measured, Record
 
 
 @pytest.fixture(autouse=True)

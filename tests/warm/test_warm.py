@@ -243,7 +243,8 @@ from ebm_bench.warm import server
 server._load(server.Server().modules)
 import torch
 print(len(os.listdir("/proc/self/task")), torch.get_num_threads(), torch.cuda.is_initialized())
-print({"torch._dynamo", "normflows", "sklearn.mixture", "ebm_bench.training"} <= set(sys.modules))
+jobs = {"torch._dynamo", "normflows", "sklearn.mixture", "ebm_bench.runs.training"}
+print(jobs <= set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "1 1 False\nTrue\n", done.stderr

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import ebm_bench
-from ebm_bench import registry, suite
+from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.report import outputs
+from ebm_bench.suites import suite
 from ebm_bench.warm.server import Server
 from filelock import FileLock, Timeout
 

@@ -1,6 +1,6 @@
 """Estimate known parameters: a job for each model and method, then the comparison with theory."""
 
-from ebm_bench import estimation_suite
+from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.report.files import estimation_outputs
 
 ESTIMATION_FILE = "benchmarks/estimation.yaml"
@@ -12,8 +12,8 @@ except InputError as error:
 ESTIMATES = f"results/{ESTIMATION.name}"
 JOBS = [(model, method) for model in ESTIMATION.models for method in ESTIMATION.methods]
 COMPARISON_CODE = [
-    *(Path(ebm_bench.__file__).parent / "report").glob("*estimation*.py"),
-    Path(ebm_bench.__file__).parent / "report" / "claims.py",
+    Path(ebm_bench.__file__).parent / "studies" / "estimation" / f"{name}.py"
+    for name in ("report", "figures", "claims")
 ]
 
 

@@ -3,11 +3,12 @@
 MEASURED = Path("results/speed")
 PACKAGE = Path(ebm_bench.__file__).parent
 SPEED_CODE = [
-    PACKAGE / "derivatives.py",
-    PACKAGE / "optimisation.py",
+    *PACKAGE.glob("derivatives/*.py"),
+    *PACKAGE.glob("optim/*.py"),
+    *PACKAGE.glob("nn/*.py"),
     *PACKAGE.glob("energies/*.py"),
     *PACKAGE.glob("objectives/*.py"),
-    *PACKAGE.glob("speed/*.py"),
+    *Path("benchmarks/speed").glob("*.py"),
 ]
 
 
@@ -42,4 +43,4 @@ rule speed:
     message:
         "measure training steps beside the published way and other libraries"
     shell:
-        "ebm-bench speed --out {params.out} 2>&1 | tee {log} >&2"
+        "python -m benchmarks.speed --out {params.out} 2>&1 | tee {log} >&2"

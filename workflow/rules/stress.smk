@@ -1,6 +1,6 @@
 """Stress tests, `snakemake stress`: a job for each panel, which repeats only what has changed."""
 
-from ebm_bench import stress
+from ebm_bench.studies.stress import suite as stress
 from ebm_bench.report.files import stress_outputs
 
 STRESS_FILE = "benchmarks/stress.yaml"
@@ -10,14 +10,17 @@ except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 STRESS_RESULTS = "results/stress"
+STRESS_VALUES = "values.parquet"
 STRESS_OUTPUTS = [str(path) for path in stress_outputs(STRESS_RESULTS)]
-STRESS_TABLES = f"{STRESS_RESULTS}/panels/{{panel}}/{stress.VALUES}"
+STRESS_TABLES = f"{STRESS_RESULTS}/panels/{{panel}}/{STRESS_VALUES}"
 # All code but that for showing: the command itself knows on which of it a run depends.
 PACKAGE = Path(os.path.relpath(Path(ebm_bench.__file__).parent))
 STRESS_CODE = [
     str(path)
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.relative_to(PACKAGE).parts[0] not in ("report", "cli", "theory.py")
+    if path.relative_to(PACKAGE).parts[0] not in ("report", "cli")
+    and path.parts[-3:] != ("studies", "stress", "theory.py")
+    and path.parts[-3:] != ("studies", "stress", "report.py")
 ]
 
 
@@ -67,7 +70,10 @@ rule stress_report:
         suite=STRESS_FILE,
         code=sorted(
             os.path.relpath(path)
-            for path in [*REPORT_CODE, Path(ebm_bench.__file__).parent / "theory.py"]
+            for path in [
+                *REPORT_CODE,
+                *Path(ebm_bench.__file__).parent.glob("studies/stress/*.py"),
+            ]
             if path.suffix != ".pyc"
         ),
     output:

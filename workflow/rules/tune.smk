@@ -42,7 +42,7 @@ for dataset, objective in UNTUNED.tuning_jobs():
     criterion = UNTUNED.criterion_of(dataset)
     sources = {path for method in methods for path in UNTUNED.sources(dataset, method)}
     sources |= {registry.describe("metrics", criterion.name).path}
-    sources |= set(registry.shared("metrics", "model", "tuning"))
+    sources |= set(registry.shared("metrics", "runs/model", "runs/tuning"))
 
     rule:
         name:

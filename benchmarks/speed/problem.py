@@ -1,0 +1,268 @@
+"""Training steps of this project, and the same network in torch's own layers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.speed.contest import Contender
+from ebm_bench import energies, objectives
+from ebm_bench.nn.layers import Activation, Convolution, Dense, Flatten
+from ebm_bench.optim.adam import Optimiser
+from ebm_bench.runs.compilation import CompiledLoss
+from ebm_bench.streams import Streams
+
+# So small that the weights stay where they are however often a step is repeated.
+LEARNING_RATE = 1e-7
+_ACTIVATIONS = {"silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh, "gelu": nn.GELU}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An objective and an energy, the same ones for all contenders.
+
+    Attributes
+    ----------
+    objective, energy : str
+        Registered names.
+    event_shape : tuple of int
+        Shape of a point.
+    settings, energy_settings : mapping
+        Of the objective and the energy.
+    replicates : int
+        Models that are trained at once.
+    """
+
+    objective: str
+    energy: str
+    event_shape: tuple[int, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    energy_settings: Mapping[str, Any] = field(default_factory=dict)
+    replicates: int = 1
+
+    def build(self, dtype: torch.dtype, batch: int) -> "Parts":
+        """Create energy and objective, fitted to a batch of standardised noise."""
+        streams = Streams(0, self.replicates, scope=("speed",))
+        x = streams.normal(batch, *self.event_shape, dtype=torch.float64)
+        deviation, mean = torch.std_mean(x, dim=1, keepdim=True, correction=0)
+        x = ((x - mean) / deviation).to(dtype)
+        energy = energies.create(
+            self.energy,
+            event_shape=self.event_shape,
+            replicates=self.replicates,
+            streams=streams.child("weights"),
+            **self.energy_settings,
+        ).to(dtype)
+        energy.fit(x)
+        objective = objectives.create(self.objective, **self.settings)
+        objective.setup(energy, x, streams.child("fit"))
+        return Parts(energy, objective.to(dtype), x, streams.child("steps"))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A problem put together, before its first step.
+
+    Attributes
+    ----------
+    x : Tensor of shape (R, B, *event_shape)
+        The batch of every step: standardised, so that a fitted Gaussian is the standard one.
+    """
+
+    energy: nn.Module
+    objective: nn.Module
+    x: Tensor
+    streams: Streams
+
+    def loss(self) -> Tensor:
+        """Loss of the batch with new random numbers, shape (R,)."""
+        return self.objective.loss(self.energy, self.x, self.streams)
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """A new optimiser of all that is trained."""
+        players = [list(part.parameters()) for part in (self.energy, *self.objective.children())]
+        return Optimiser(players, self.energy.replicates, LEARNING_RATE, clip=10.0, steps=1_000_000)
+
+    def values(self, loss: Tensor, gradients: Iterable[Tensor]) -> list[Tensor]:
+        """Arrange losses, and gradients that begin with the energy's, to be compared."""
+        own = list(gradients)[: len(list(self.energy.parameters()))]
+        arranged = [arrange(self.energy, own, r) for r in range(len(loss))]
+        return [loss.detach(), _vector(g for row in arranged for g in row)]
+
+
+class Plain(nn.Module):
+    """A replicate of a network energy in torch's own layers, (B, *event_shape) to (B,).
+
+    Parameters
+    ----------
+    energy : Network
+        Whose weights are copied.
+    replicate : int
+        Which of its replicates.
+    """
+
+    def __init__(self, energy: nn.Module, replicate: int = 0):
+        super().__init__()
+        self.net = nn.Sequential(*(_LAYERS[type(layer)](layer) for layer in energy.layers))
+        self.to(energy.scale.dtype)
+        self.register_buffer("location", energy.location[replicate].clone())
+        self.register_buffer("scale", energy.scale[replicate].clone())
+        with torch.no_grad():
+            copied = arrange(energy, energy.parameters(), replicate)
+            for target, source in zip(self.parameters(), copied, strict=True):
+                target.copy_(source.view_as(target))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Energy in nats."""
+        u = (x - self.location) / self.scale
+        return self.net(u).squeeze(1) + 0.5 * u.flatten(1).square().sum(1)
+
+
+def ours(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+    """Train as `ebm_bench.runs.training` does."""
+    return lambda dtype, batch: _eager(problem.build(dtype, batch))
+
+
+def _eager(parts: Parts) -> Contender:
+    optimiser = parts.optimiser
+
+    def values() -> list[Tensor]:
+        loss = parts.loss()
+        gradients = torch.autograd.grad(
+            loss.sum(), optimiser.parameters, allow_unused=True, materialize_grads=True
+        )
+        return parts.values(loss, gradients)
+
+    return Contender(lambda: optimiser.step(parts.loss(), 0), values)
+
+
+def compiled(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+    """Train as `ebm_bench.runs.training` does where it compiles the loss."""
+
+    def build(dtype: torch.dtype, batch: int) -> Contender:
+        parts = problem.build(dtype, batch)
+        optimiser = parts.optimiser
+        differentiate = CompiledLoss(
+            parts.objective, parts.energy, parts.streams, parts.x, optimiser.parameters
+        )
+
+        def values() -> list[Tensor]:
+            gradients, loss = differentiate(parts.x)
+            return parts.values(loss, gradients)
+
+        def step() -> None:
+            gradients, loss = differentiate(parts.x)
+            optimiser.update(gradients, torch.isfinite(loss), 0)
+
+        return Contender(step, values, _eager(parts).step)
+
+    return build
+
+
+def one_by_one(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+    """Train the replicates by this project too, one after another."""
+
+    def build(dtype: torch.dtype, batch: int) -> Contender:
+        stacked = problem.build(dtype, batch)
+        single = [
+            _alone(replace(problem, replicates=1), stacked, r) for r in range(problem.replicates)
+        ]
+        return sequence([_eager(parts) for parts in single])
+
+    return build
+
+
+def plain(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+    """Do forward, backward and Adam of the energy alone, the unit of cost."""
+
+    def build(dtype: torch.dtype, batch: int) -> Contender:
+        parts = problem.build(dtype, batch)
+        net = Plain(parts.energy)
+        # Nothing to compare: it has no objective.
+        return Contender(adam(net, lambda: net(parts.x[0]).mean()).step)
+
+    return build
+
+
+def adam(
+    net: nn.Module, loss: Callable[[], Tensor], extra: Iterable[nn.Parameter] = ()
+) -> Contender:
+    """Train a network by torch's fused Adam.
+
+    Parameters
+    ----------
+    net : Plain
+        Whose gradients are compared.
+    loss : callable
+        Of the batch, a scalar.
+    extra : iterable of Parameter
+        What is trained besides.
+    """
+    parameters = list(net.parameters())
+    optimiser = torch.optim.Adam([*parameters, *extra], lr=LEARNING_RATE, fused=True)
+
+    def values() -> list[Tensor]:
+        value = loss()
+        gradients = torch.autograd.grad(
+            value, parameters, allow_unused=True, materialize_grads=True
+        )
+        return [value.detach().view(1), _vector(gradients)]
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+
+    return Contender(step, values)
+
+
+def sequence(contenders: list[Contender]) -> Contender:
+    """Train several models one after another."""
+
+    def step() -> None:
+        for contender in contenders:
+            contender.step()
+
+    def values() -> list[Tensor]:
+        found = [contender.values() for contender in contenders]
+        return [torch.cat(column) for column in zip(*found, strict=True)]
+
+    return Contender(step, values)
+
+
+def arrange(energy: nn.Module, tensors: Iterable[Tensor], replicate: int) -> list[Tensor]:
+    """Lay parameters of a network, or their gradients, out as torch's own layers do."""
+    dense = {id(layer.weight) for layer in energy.layers if isinstance(layer, Dense)}
+    return [
+        tensor[replicate].mT if id(parameter) in dense else tensor[replicate]
+        for parameter, tensor in zip(energy.parameters(), tensors, strict=True)
+    ]
+
+
+def _alone(problem: Problem, stacked: Parts, replicate: int) -> Parts:
+    """Take one replicate out of a stacked problem."""
+    x = stacked.x[replicate : replicate + 1]
+    parts = problem.build(x.dtype, x.shape[1])
+    for own, source in ((parts.energy, stacked.energy), (parts.objective, stacked.objective)):
+        state = {
+            key: value[replicate : replicate + 1] for key, value in source.state_dict().items()
+        }
+        own.load_state_dict(state)
+    return replace(parts, x=x, streams=stacked.streams.select([replicate]))
+
+
+_LAYERS = {
+    Dense: lambda layer: nn.Linear(*layer.weight.shape[1:]),
+    Convolution: lambda layer: nn.Conv2d(
+        layer.weight.shape[2], layer.weight.shape[1], layer.kernel, layer.stride, layer.padding
+    ),
+    Flatten: lambda layer: nn.Flatten(),
+    Activation: lambda layer: _ACTIVATIONS[layer.function](),
+}
+
+
+def _vector(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])

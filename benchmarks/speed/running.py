@@ -1,0 +1,198 @@
+"""Measure rows one after another, and keep what is measured."""
+
+import gc
+import hashlib
+import logging
+from collections.abc import Sequence
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from benchmarks.speed import figures, measuring, results, tables
+from benchmarks.speed.contest import INSTALL, PEERS, Builder, Contender, Row, is_missing
+from benchmarks.speed.results import Measured, Record, RowRecord
+from ebm_bench import records
+from ebm_bench.errors import unknown
+from ebm_bench.records import provenance
+from ebm_bench.runs.cost import is_out_of_memory
+from ebm_bench.utils import devices
+from ebm_bench.utils.progress import track
+
+log = logging.getLogger("ebm_bench")
+
+REPEATS = 25
+# What the rounds of one row may take.
+ROW_SECONDS = 12.0
+
+
+def run(
+    rows: Sequence[Row], out: str | Path, only: Sequence[str] = (), repeats: int = REPEATS
+) -> Record:
+    """Measure rows, write their record after each, and the table and the figures at the end.
+
+    A run of all rows that was interrupted goes on where it was, as long as the code is the
+    same. Rows that are named are measured anew and join those that are there.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        All there are.
+    out : path
+        Folder for ``record.json``, the tables and the figures.
+    only : sequence of str
+        Names of the rows to measure; all where there are none.
+    repeats : int
+        Most rounds of a row; slow ones have fewer.
+
+    Raises
+    ------
+    InputError
+        Where a row is unknown, a file cannot be written, or rows of the folder were measured
+        on another machine.
+    """
+    by_name = {row.name: row for row in rows}
+    for name in only:
+        if name not in by_name:
+            raise unknown("row", name, by_name)
+    devices.prepare_process()
+    path, here = Path(out) / "record.json", provenance.collect("cpu")
+    record, code = results.load(path) or Record(), digest()
+    if only:
+        results.refuse_another_machine(record, here, path)
+        kept = [row for row in record.rows if row.name in by_name and row.name not in only]
+    else:
+        kept = [] if record.finished else [r for r in record.rows if _same(r, code, here)]
+    known = {row.name for row in kept}
+    waiting = [by_name[name] for name in only or by_name if name not in known]
+    record = Record(versions=_versions(), rows=kept)
+    places = list(by_name)
+    with track("speed", len(waiting)) as update, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # The other libraries draw from the global generator.
+        for done, row in enumerate(waiting):
+            update(done, row.name)
+            measured = measure(row, repeats, code, here)
+            gc.collect()  # Graphs of the row are cycles, and large.
+            devices.release_memory()
+            record.rows = sorted([*record.rows, measured], key=lambda r: places.index(r.name))
+            record.finished = len(record.rows) == len(rows)
+            records.write(record, path)
+            log.info("%s", tables.line(measured))
+        update(len(waiting), "")
+    tables.write(record, Path(out))
+    figures.write(record, Path(out))
+    return record
+
+
+def measure(row: Row, repeats: int, code: str, here: records.Provenance) -> RowRecord:
+    """Compare the values of a row's contenders, then time those that agree."""
+    found, steps = agree(row), {}
+    for name, build in row.contenders.items():
+        if found[name].status == "ok":
+            contender = _guarded(name, found[name], partial(_warmed, row, build, found[name]))
+            if contender:
+                steps[name] = contender.step
+    peak = measuring.product_peak()
+    if row.timed and "ours" in steps:
+        timed = measuring.interleaved(steps, repeats, ROW_SECONDS)
+        for name, taken in timed.items():
+            found[name].seconds = taken
+    return RowRecord(
+        name=row.name,
+        title=row.title,
+        curve=row.curve,
+        dimension=row.dimension,
+        batch=row.batch,
+        targets=list(row.targets),
+        contenders=found,
+        product_peak=peak,
+        code=code,
+        provenance=here,
+    )
+
+
+def agree(row: Row) -> dict[str, Measured]:
+    """Compare what all contenders compute from the same random numbers, in float64.
+
+    Returns
+    -------
+    dict of str to Measured
+        With status ``disagrees`` where a contender is not to be timed.
+    """
+    draws, expected = measuring.Draws(), None
+    found: dict[str, Measured] = {}
+    for name, build in row.contenders.items():
+        measured = found[name] = Measured(status="ok")
+        if is_missing(name):
+            measured.status, measured.note = "not installed", f"not measured: {INSTALL}"
+            continue
+        if not row.compared:
+            continue
+        if expected is not None:
+            draws.rewind()
+        values = _guarded(name, measured, partial(_values, row, build, draws))
+        if not values:
+            continue
+        expected = expected or values
+        measured.difference = measuring.difference(values, expected)
+        if not measured.difference <= measuring.TOLERANCE:
+            measured.status = "disagrees"
+            measured.note = f"not timed: differs from ours by {measured.difference:.1e}"
+        elif not draws.matched:
+            measured.status, measured.note = "disagrees", "not timed: draws other random numbers"
+    return found
+
+
+def digest() -> str:
+    """Digest the source of the package."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def _values(row: Row, build: Builder, draws: measuring.Draws) -> list[torch.Tensor]:
+    contender = build(torch.float64, min(row.batch, row.check_batch))
+    with draws:
+        return contender.values()
+
+
+def _warmed(row: Row, build: Builder, measured: Measured) -> Contender:
+    """Build a contender as it is timed, and count its operations and memory."""
+    contender = build(torch.float32, row.batch)
+    if not row.counted:
+        return contender
+    if row.timed:
+        measured.operations = measuring.operations(contender.plain or contender.step)
+        if contender.plain:
+            contender.step()
+    measured.peak_bytes = measuring.peak_bytes(contender.step)
+    return contender
+
+
+def _guarded(name: str, measured: Measured, work):
+    """Do the work of a contender; what goes wrong in another library is a result."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) and name not in PEERS:
+            raise
+        measured.status = "out of memory" if is_out_of_memory(error) else "failed"
+        measured.note = str(error).splitlines()[0]
+    except Exception as error:
+        if name not in PEERS:
+            raise
+        measured.status, measured.note = "failed", f"{type(error).__name__}: {error}"
+    return None
+
+
+def _same(row: RowRecord, code: str, here: records.Provenance) -> bool:
+    keys = ("machine", "torch", "threads", "device")
+    return row.code == code and all(
+        getattr(row.provenance, key) == getattr(here, key) for key in keys
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in PEERS if not is_missing(name)}

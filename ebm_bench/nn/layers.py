@@ -1,0 +1,263 @@
+"""Layers that carry the replicate axis: affine or elementwise.
+
+That is all that `ebm_bench.derivatives` needs to know to differentiate a network with plain
+tensor operations: affine layers give the linear part of their map and its adjoint, elementwise
+layers the first two derivatives of their function.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ebm_bench.nn.module import Affine
+from ebm_bench.streams import Streams
+
+
+class Dense(Affine):
+    """Affine map of vectors, one per replicate: (R, N, n_in) to (R, N, n_out).
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Length of the vectors.
+    streams : Streams
+        Where the initial weights are drawn.
+    gain : float
+        Standard deviation of an output for standard normal input.
+    spread : float
+        Standard deviation of the initial biases.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0, spread: float = 0.0
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(streams.normal(n_in, n_out) * gain / math.sqrt(n_in))
+        self.bias = nn.Parameter(streams.normal(1, n_out) * spread)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Apply the map."""
+        return torch.baddbmm(self.bias, h, self.weight)
+
+    def linear(self, t: Tensor) -> Tensor:
+        """Apply its linear part."""
+        return torch.bmm(t, self.weight)
+
+    def adjoint(self, g: Tensor) -> Tensor:
+        """Apply the transpose of its linear part."""
+        return torch.bmm(g, self.weight.mT)
+
+    def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
+        """Differentiate ``⟨g, linear(t)⟩`` by the weight."""
+        return torch.bmm(t.mT, g)
+
+    def bias_gradient(self, g: Tensor) -> Tensor:
+        """Differentiate ``⟨g, forward(h)⟩`` by the bias."""
+        return g.sum(1, keepdim=True)
+
+    def modulated(self, t: Tensor, s: Tensor, skip: int = 0) -> tuple[Tensor, Tensor]:
+        """Apply the linear part to directions times factors; see `Affine`."""
+        t, s, weight = t[..., skip:], s[..., skip:], self.weight[:, skip:]
+        if self._folds(t, s):
+            product = (weight.unsqueeze(2) * t.permute(0, 3, 1, 2)).flatten(2)
+            return torch.bmm(s, product).unflatten(2, (t.shape[1], -1)).transpose(1, 2), product
+        product = (t * s.unsqueeze(1)).flatten(1, 2)
+        return torch.bmm(product, weight).unflatten(1, (t.shape[1], -1)), product
+
+    def modulated_gradient(
+        self, t: Tensor, s: Tensor, product: Tensor, g: Tensor, skip: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Differentiate ``⟨g, modulated(t, s)⟩``; see `Affine`."""
+        fill = torch.zeros_like if skip else torch.empty_like
+        for_weight, for_s = fill(self.weight), fill(s)
+        of_weight, of_s = for_weight[:, skip:], for_s[..., skip:]
+        if self._folds(t, s):
+            flat = g.transpose(1, 2).flatten(2)
+            torch.baddbmm(of_s, flat, product.mT, beta=0, out=of_s)
+            moment = torch.bmm(s.mT, flat).unflatten(2, (t.shape[1], -1))  # (R, n_in, K, n_out)
+            torch.sum(moment[:, skip:] * t.permute(0, 3, 1, 2)[:, skip:], 2, out=of_weight)
+            for_t = moment.mul_(self.weight.unsqueeze(2)).sum(3).mT.unsqueeze(2)
+            return for_weight, for_t, for_s
+        flat = g.flatten(1, 2)
+        torch.baddbmm(of_weight, product.mT, flat, beta=0, out=of_weight)
+        back = self.adjoint(flat).unflatten(1, g.shape[1:3])
+        parts = zip(back[..., skip:].unbind(1), t[..., skip:].unbind(1), strict=True)
+        torch.mul(*next(parts), out=of_s)
+        for one, direction in parts:
+            of_s.addcmul_(one, direction)
+        for_t = back.mul_(s.unsqueeze(1))
+        return for_weight, for_t.sum(2, keepdim=True) if t.shape[2] < g.shape[2] else for_t, for_s
+
+    def _folds(self, t: Tensor, s: Tensor) -> bool:
+        """Whether to multiply the weights by directions, not the points: where they are fewer."""
+        return t.shape[2] == 1 and 2 * self.weight.shape[2] <= s.shape[1]
+
+
+_FEW_CHANNELS = 8  # below, torch's transposed convolution is slower than a matrix product
+
+
+class Convolution(Affine):
+    """3×3 convolution of stride 2 with one padding pixel, one per replicate.
+
+    Maps (R, N, C_in, H, W) to (R, N, C_out, ⌈H/2⌉, ⌈W/2⌉).
+    """
+
+    kernel, stride, padding = 3, 2, 1
+
+    def __init__(self, in_shape: Sequence[int], channels: int, streams: Streams):
+        super().__init__()
+        c, self.height, self.width = in_shape
+        fan_in = c * self.kernel**2
+        shape = (channels, c, self.kernel, self.kernel)
+        self.weight = nn.Parameter(streams.normal(*shape) / math.sqrt(fan_in))
+        self.bias = nn.Parameter(torch.zeros(streams.replicates, channels, device=streams.device))
+        self.out_shape = (channels, (self.height + 1) // 2, (self.width + 1) // 2)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Apply the map."""
+        return self._grouped(F.conv2d, h, self.bias.flatten(), padding=self.padding)
+
+    def linear(self, t: Tensor) -> Tensor:
+        """Apply its linear part."""
+        return self._grouped(F.conv2d, t, None, padding=self.padding)
+
+    def adjoint(self, g: Tensor) -> Tensor:
+        """Apply the transpose of its linear part."""
+        if self.weight.shape[2] < _FEW_CHANNELS:
+            columns = self.weight.flatten(2).mT.unsqueeze(1) @ g.flatten(3)
+            size, options = (self.height, self.width), {"padding": self.padding}
+            out = F.fold(columns.flatten(0, 1), size, self.kernel, stride=self.stride, **options)
+            return out.unflatten(0, g.shape[:2])
+        # A stride of 2 maps two input sizes to one output size; the extra pixel tells which.
+        extra = ((self.height + 1) % 2, (self.width + 1) % 2)
+        return self._grouped(
+            F.conv_transpose2d, g, None, padding=self.padding, output_padding=extra
+        )
+
+    def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
+        """Differentiate ``⟨g, linear(t)⟩`` by the weight."""
+        weight = self.weight.flatten(0, 1)
+        found = torch.ops.aten.convolution_backward(
+            _stacked(g),
+            _stacked(t),
+            weight,
+            None,
+            [self.stride] * 2,
+            [self.padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            t.shape[0],
+            [False, True, False],
+        )[1]
+        return found.view_as(self.weight)
+
+    def bias_gradient(self, g: Tensor) -> Tensor:
+        """Differentiate ``⟨g, forward(h)⟩`` by the bias."""
+        return g.sum((1, 3, 4))
+
+    def _grouped(self, operation, h: Tensor, bias: Tensor | None, **options) -> Tensor:
+        replicates, n = h.shape[:2]
+        weight = self.weight.flatten(0, 1)
+        out = operation(_stacked(h), weight, bias, stride=self.stride, groups=replicates, **options)
+        return out.view(n, replicates, -1, *out.shape[2:]).transpose(0, 1)
+
+
+def _stacked(h: Tensor) -> Tensor:
+    """Put the replicates beside each other as channels: (R, N, C, H, W) to (N, R·C, H, W)."""
+    return h.transpose(0, 1).flatten(1, 2)
+
+
+class Flatten(Affine):
+    """Turn points of any shape into vectors: (R, N, *shape) to (R, N, n)."""
+
+    weight = bias = None
+
+    def __init__(self, shape: Sequence[int]):
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Apply the map."""
+        return h.flatten(2)
+
+    linear = forward
+
+    def adjoint(self, g: Tensor) -> Tensor:
+        """Apply the transpose, which is the inverse."""
+        return g.unflatten(2, self.shape)
+
+    def weight_gradient(self, t: Tensor, g: Tensor) -> None:
+        """There is no weight."""
+
+
+class Activation(nn.Module):
+    """An elementwise function with its first three derivatives."""
+
+    elementwise = True
+
+    def __init__(self, function: str):
+        super().__init__()
+        self.function = function
+        self.smooth = function in _DERIVATIVES
+
+    def forward(self, a: Tensor) -> Tensor:
+        """Apply the function."""
+        return getattr(F, self.function)(a)
+
+    def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
+        """Value and the derivatives up to an order of 1 to 3 at ``a``, each of its shape."""
+        return _DERIVATIVES[self.function](a, order)
+
+    def pull_back(self, g: Tensor, a: Tensor) -> Tensor:
+        """Multiply ``g`` by the first derivative of a smooth function at ``a``, in one pass."""
+        return _PULL_BACKS[self.function](g, a)
+
+
+def _silu(a: Tensor, order: int) -> tuple[Tensor, ...]:
+    s = torch.sigmoid(a)
+    bell = torch.addcmul(s, s, s, value=-1)
+    value, first = a * s, torch.addcmul(s, a, bell)
+    if order == 1:
+        return value, first
+    tilt = torch.rsub(s, 1, alpha=2)
+    second = (a * tilt).add_(2).mul_(bell)
+    if order == 2:
+        return value, first, second
+    return value, first, second, (bell * -6).add_(1).mul_(a).add_(tilt, alpha=3).mul_(bell)
+
+
+def _softplus(a: Tensor, order: int) -> tuple[Tensor, ...]:
+    s = torch.sigmoid(a)
+    bell = torch.addcmul(s, s, s, value=-1)
+    return (F.softplus(a), s, bell, torch.rsub(s, 1, alpha=2).mul_(bell))[: order + 1]
+
+
+def _tanh(a: Tensor, order: int) -> tuple[Tensor, ...]:
+    t = torch.tanh(a)
+    first = 1 - t * t
+    return (t, first, -2 * t * first, (6 * t * t - 2) * first)[: order + 1]
+
+
+def _gelu(a: Tensor, order: int) -> tuple[Tensor, ...]:
+    cdf = 0.5 * (1 + torch.erf(a / math.sqrt(2)))
+    pdf = torch.exp(-0.5 * a * a) / math.sqrt(2 * math.pi)
+    all_orders = (a * cdf, cdf + a * pdf, pdf * (2 - a * a), pdf * a * (a * a - 4))
+    return all_orders[: order + 1]
+
+
+_DERIVATIVES = {"silu": _silu, "softplus": _softplus, "tanh": _tanh, "gelu": _gelu}
+
+
+_aten = torch.ops.aten
+
+
+_PULL_BACKS = {
+    "silu": _aten.silu_backward,
+    "softplus": lambda g, a: _aten.softplus_backward(g, a, 1, 20),
+    "tanh": lambda g, a: _aten.tanh_backward(g, a.tanh()),
+    "gelu": _aten.gelu_backward,
+}

@@ -1,0 +1,1 @@
+"""Optimisers that carry the replicate axis."""

@@ -1,0 +1,1 @@
+"""Users' own classes: templates, checks, and comparison with a reference."""

@@ -1,0 +1,294 @@
+"""What every dataset keeps: its density integrates to one, and its samples are from it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ebm_bench import datasets
+from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.streams import Streams
+
+N = 40_000
+_CELLS = 256
+KNOWN = ("log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels")
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Named):
+    """A dataset with its settings, and what several checks compute of it."""
+
+    family = "datasets"
+
+    @cached_property
+    def dataset(self):
+        """The dataset."""
+        return datasets.create(self.name, **self.settings)
+
+    @cached_property
+    def draws(self) -> Tensor:
+        """Points in float64, shape (N, *event_shape)."""
+        return self.dataset.sample(N, Streams(3))[0].double()
+
+    @cached_property
+    def density(self) -> Tensor:
+        """Density at the cells of a grid over the box of a dataset in the plane, (256, 256)."""
+        steps = (torch.arange(_CELLS, dtype=torch.float64) + 0.5) / _CELLS
+        axes = [low + (high - low) * steps for low, high in self.dataset.box]
+        points = torch.cartesian_prod(*axes)
+        return self.dataset.log_prob(points).exp().reshape(_CELLS, _CELLS)
+
+    @cached_property
+    def area(self) -> float:
+        """Area of a cell."""
+        return math.prod((high - low) / _CELLS for low, high in self.dataset.box)
+
+
+def cases(name: str) -> list[Case]:
+    """List what is checked of a dataset."""
+    return [Case(name)]
+
+
+def knows(*what: str) -> Callable[[Case], bool]:
+    """Tell which datasets offer something."""
+    return lambda case: {*what} <= {*case.entry.attributes.get("knows", ())}
+
+
+def _in_space(case: Case) -> bool:
+    """Tell vectors of known density for which there is no grid."""
+    return knows("log_prob")(case) and not knows("grid")(case)
+
+
+def deviation(values: Tensor, truth) -> Tensor:
+    """Distance of a mean (over the first axis) from the truth, in standard errors."""
+    error = values.std(0) / math.sqrt(len(values))
+    return ((values.mean(0) - truth).abs() / (error + 1e-12)).max()
+
+
+def misplaced(case: Case, x: Tensor) -> float:
+    """Chi-square of the counts in 16 × 16 cells, in standard deviations above its mean."""
+    low, high = torch.tensor(case.dataset.box, dtype=torch.float64).T
+    cell = ((x - low) / (high - low) * 16).floor().long().clamp(0, 15)
+    counts = torch.bincount(cell[:, 0] * 16 + cell[:, 1], minlength=256)
+    mass = (case.density * case.area).reshape(16, 16, 16, 16).sum((1, 3)).flatten()
+    expected = N * mass
+    # Cells that expect next to nothing count as one, of a variance of at least 5.
+    common = expected > 5
+    counts, expected = (
+        torch.cat([v[common], v[~common].sum()[None]]).double() for v in (counts, expected)
+    )
+    chi_square = ((counts - expected).square() / expected.clamp_min(5)).sum()
+    return ((chi_square - len(expected)) / math.sqrt(2 * len(expected))).item()
+
+
+@check(
+    "an integer version, a citation, and known words in `knows`",
+    "version = 1, citation = '...' or knows = (...) is missing in the class, or is no literal",
+)
+def metadata(case: Case) -> None:
+    """Read the literals of the class."""
+    attributes = case.entry.attributes
+    expect(isinstance(attributes.get("version"), int), f"version {attributes.get('version')!r}")
+    expect(attributes.get("citation"), "no citation")
+    strange = {*attributes.get("knows", ())} - {*KNOWN}
+    expect(not strange, f"knows {', '.join(strange)}; valid: {', '.join(KNOWN)}")
+
+
+@check(
+    "points of shape (R, n, *event_shape) in float32, log-densities of shape (...), in the type "
+    "of the points",
+    "A draw without the replicate axis (streams draw it), or a sum over the wrong axis: log_prob "
+    "takes (..., *event_shape) and returns (...)",
+    needed=True,
+)
+def shapes_and_types(case: Case) -> None:
+    """Sample and evaluate."""
+    x = case.dataset.sample(7, Streams(0, replicates=3))
+    shape = (3, 7, *case.dataset.event_shape)
+    expect(x.shape == shape, f"samples of shape {tuple(x.shape)}, not {shape}")
+    expect(x.dtype == torch.float32, f"samples of {x.dtype}")
+    if not knows("log_prob")(case):
+        return
+    found = case.dataset.log_prob(x)
+    expect(found.shape == (3, 7), f"log_prob of shape {tuple(found.shape)}, not (3, 7)")
+    expect(case.dataset.log_prob(x[0, 0]).shape == (), "log_prob of one point is no scalar")
+    expect(found.dtype == torch.float32, f"log_prob of {found.dtype} for points of float32")
+    exact = case.dataset.log_prob(x.double())
+    expect(exact.dtype == torch.float64, f"log_prob of {exact.dtype} for points of float64")
+    expect_close(found.double(), exact, "float32 and float64 differ", rtol=1e-4, atol=1e-4)
+    if knows("score")(case):
+        expect(case.dataset.score(x).shape == x.shape, "score of another shape than its points")
+    expect(len(case.dataset.box) == x.shape[-1], "box has not one pair of bounds a coordinate")
+
+
+@check(
+    "a replicate alone has the points that it has among others, and other ones than these",
+    "One draw for all replicates, or a generator of its own: draw from the streams",
+)
+def replicates_do_not_mix(case: Case) -> None:
+    """Among four and alone."""
+    together = case.dataset.sample(5, Streams(1, replicates=4))
+    alone = case.dataset.sample(5, Streams(1, replicates=[2]))
+    expect_close(together[2:3], alone, "the points differ")
+    expect(not torch.equal(together[0], together[1]), "two replicates have the same points")
+
+
+@check(
+    "random numbers come from the streams that are passed in, none from global generators",
+    "torch.randn or numpy.random: use streams.normal or streams.uniform",
+)
+def global_generator_is_left_alone(case: Case) -> None:
+    """Compare its state before and after."""
+    before = torch.get_rng_state()
+    datasets.create(case.name, **case.settings).sample(5, Streams(0))
+    expect(torch.equal(before, torch.get_rng_state()), "torch's global generator has moved on")
+
+
+@check(
+    "a density that integrates to one over the box",
+    "The log-normaliser, or a box that leaves mass outside",
+    knows("log_prob", "grid"),
+)
+def integrates_to_one(case: Case) -> None:
+    """On 256 × 256 cells."""
+    mass = (case.density.sum() * case.area).item()
+    expect(abs(mass - 1) < 3e-6, f"the integral is {mass:.8f}")
+
+
+@check(
+    "a density that integrates to one",
+    "The log-normaliser",
+    _in_space,
+)
+def integrates_to_one_in_space(case: Case) -> None:
+    """By importance sampling from a distribution of heavier tails, Student's of 5 degrees."""
+    dataset, d, n, freedom = case.dataset, case.dataset.event_shape[0], 200_000, 5
+    root = torch.linalg.cholesky(case.draws.T.cov().reshape(d, d))
+    streams = Streams(5)
+    chi = streams.normal(n, freedom, dtype=torch.float64)[0].square().sum(1, keepdim=True)
+    z = streams.normal(n, d, dtype=torch.float64)[0] / (chi / freedom).sqrt()
+    log_q = (
+        math.lgamma((freedom + d) / 2)
+        - math.lgamma(freedom / 2)
+        - d / 2 * math.log(freedom * math.pi)
+        - (freedom + d) / 2 * (z.square().sum(1) / freedom).log1p()
+        - root.diagonal().log().sum()
+    )
+    weights = (dataset.log_prob(z @ root.T) - log_q).exp()
+    expect(weights.std() / math.sqrt(n) < 0.01, "its tails are too heavy to be integrated here")
+    expect(
+        deviation(weights, 1) < 4,
+        f"the integral is {weights.mean():.4f}, {deviation(weights, 1):.1f} standard errors off",
+    )
+
+
+@check(
+    "samples whose mean log-density is minus the entropy",
+    "sample() and log_prob() are of different densities (a variance for a standard deviation), or "
+    "entropy() is wrong",
+    knows("log_prob", "entropy"),
+)
+def samples_have_the_entropy(case: Case) -> None:
+    """With 40,000 points."""
+    own, entropy = -case.dataset.log_prob(case.draws), case.dataset.entropy()
+    expect(
+        deviation(own, entropy) < 4,
+        f"{own.mean():.4f} from samples and {entropy:.4f} from entropy(), "
+        f"{deviation(own, entropy):.1f} standard errors apart",
+    )
+
+
+@check(
+    "samples that fall where the density says",
+    "sample() and log_prob() are of different densities",
+    knows("log_prob", "grid"),
+)
+def samples_fall_where_the_density_says(case: Case) -> None:
+    """By the counts in 16 × 16 cells."""
+    found = misplaced(case, case.draws)
+    expect(found < 4, f"chi-square is {found:.1f} standard deviations above its mean")
+
+
+@check(
+    "an entropy that agrees with the integral of −p log p",
+    "A term of the closed form is missing",
+    knows("log_prob", "grid", "entropy"),
+)
+def entropy_is_right(case: Case) -> None:
+    """On 256 × 256 cells."""
+    found = (torch.special.entr(case.density) * case.area).sum().item()
+    entropy = case.dataset.entropy()
+    expect(abs(found - entropy) < 3e-4, f"{entropy:.5f} from entropy(), {found:.5f} by quadrature")
+
+
+@check(
+    "a score that is the gradient of log_prob (in float64)",
+    "A sign or a chain rule in score()",
+    knows("log_prob", "score"),
+)
+def score_is_the_gradient(case: Case) -> None:
+    """By automatic differentiation and by finite differences."""
+    dataset, x = case.dataset, case.draws[:200].clone().requires_grad_()
+    score = dataset.score(x)
+    (gradient,) = torch.autograd.grad(dataset.log_prob(x).sum(), x)
+    expect_close(score, gradient, "score and gradient differ", rtol=1e-9, atol=1e-9)
+    h = 1e-6
+    for i in range(x.shape[1]):
+        step = h * torch.eye(x.shape[1], dtype=torch.float64)[i]
+        with torch.no_grad():
+            slope = (dataset.log_prob(x + step) - dataset.log_prob(x - step)) / (2 * h)
+        words = f"score and finite differences differ in coordinate {i}"
+        expect_close(score[:, i], slope, words, rtol=1e-4, atol=1e-4)
+
+
+@check(
+    "Stein's identity: the mean of x sᵀ over samples is minus the identity",
+    "score() is of another density than the samples, or a density that jumps claims to know it",
+    knows("score"),
+)
+def samples_obey_steins_identity(case: Case) -> None:
+    """With 40,000 points."""
+    x = case.draws
+    products = x.unsqueeze(2) * case.dataset.score(x).unsqueeze(1)
+    found = deviation(products, -torch.eye(x.shape[1], dtype=torch.float64))
+    expect(found < 4.5, f"off by {found:.1f} standard errors")
+
+
+@check(
+    "modes that hold their weights",
+    "mode_weights in another order than modes",
+    knows("modes"),
+)
+def modes_hold_their_weights(case: Case) -> None:
+    """By the nearest mode of each of 40,000 points."""
+    modes, weights = case.dataset.modes, case.dataset.mode_weights
+    expect(modes.shape == (len(weights), *case.dataset.event_shape), f"modes of {modes.shape}")
+    expect(abs(weights.sum().item() - 1) < 1e-6, f"weights that add up to {weights.sum():.6f}")
+    nearest = torch.cdist(case.draws, modes).argmin(1)
+    mass = torch.bincount(nearest, minlength=len(modes)) / N
+    expect_close(mass.double(), weights, "shares of samples differ", rtol=0.1, atol=0.01)
+
+
+CHECKS = [
+    says_what_it_is,
+    metadata,
+    shapes_and_types,
+    replicates_do_not_mix,
+    global_generator_is_left_alone,
+    integrates_to_one,
+    integrates_to_one_in_space,
+    samples_have_the_entropy,
+    samples_fall_where_the_density_says,
+    entropy_is_right,
+    score_is_the_gradient,
+    samples_obey_steins_identity,
+    modes_hold_their_weights,
+]
+
+
+def notes(case: Case) -> list[str]:
+    """Nothing is noted of datasets."""
+    return []

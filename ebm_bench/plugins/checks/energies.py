@@ -1,0 +1,184 @@
+"""What every energy keeps: shapes, replicates, derivatives, its normaliser where it knows one."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ebm_bench import datasets, energies
+from ebm_bench.derivatives import gradient
+from ebm_bench.errors import InputError
+from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.streams import Streams
+
+VECTOR, IMAGE = (2,), (1, 8, 8)
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Named):
+    """An energy with its settings and the shape of a point."""
+
+    family = "energies"
+
+    shape: tuple[int, ...] = VECTOR
+
+    @property
+    def told(self) -> str:
+        """Its settings and shape in words, for messages."""
+        return f", for points of shape {self.shape}{super().told}"
+
+    def make(self, replicates=3, dtype=torch.float64, **settings) -> nn.Module:
+        """Make it, fitted to data of mean 1 and standard deviation 2."""
+        streams = Streams(seed=1, replicates=replicates)
+        energy = energies.create(
+            self.name,
+            event_shape=self.shape,
+            replicates=streams.replicates,
+            streams=streams,
+            **{**self.settings, **settings},
+        )
+        energy.attach(datasets.create("eight_gaussians"))
+        energy.to(dtype)
+        energy.fit(1.0 + 2.0 * Streams(2, replicates).normal(200, *self.shape, dtype=dtype))
+        return energy
+
+
+def cases(name: str) -> list[Case]:
+    """List what is checked of an energy: vectors, or images where it refuses these."""
+    try:
+        Case(name).make()
+    except InputError:
+        return [Case(name, shape=IMAGE)]
+    except Exception:  # for the checks to tell
+        return [Case(name)]
+    return [Case(name)]
+
+
+def points(energy: nn.Module, n: int = 5, seed: int = 4) -> Tensor:
+    """Draw points to evaluate it at."""
+    return Streams(seed, energy.replicates).normal(n, *energy.event_shape, dtype=torch.float64)
+
+
+@check(
+    "energies of shape (R, B), finite, in the type of the points",
+    "The axis of a layer's output is left over (squeeze(2)), or a tensor made without dtype=",
+    needed=True,
+)
+def shape_and_dtype(case: Case) -> None:
+    """For three replicates."""
+    energy = case.make()
+    out = energy(points(energy))
+    expect(out.shape == (3, 5), f"shape {tuple(out.shape)} where R is 3 and B is 5")
+    expect(out.dtype == torch.float64, f"{out.dtype} for points of float64")
+    expect(out.isfinite().all(), f"energies {out.tolist()}")
+
+
+@check(
+    "log_z is the logarithm of the integral of exp(−E)",
+    "A factor or a dimension is missing in log_z, or `normalised = True` is said of an energy "
+    "whose normaliser is not known",
+    lambda case: case.entry.attributes.get("normalised", False),
+)
+def known_normaliser_is_right(case: Case) -> None:
+    """On a grid in the plane."""
+    energy = case.make()
+    # Midpoints, as a ring has a pole at the origin.
+    line = 14 * (torch.arange(400, dtype=torch.float64) - 199.5) / 200
+    grid = torch.cartesian_prod(line, line).expand(3, -1, 2)
+    with torch.no_grad():
+        integral = torch.logsumexp(-energy(grid), 1) + 2 * math.log(28 / 400)
+    expect(energy.log_z is not None, "log_z is None, and `normalised` says that it is known")
+    expect_close(integral, energy.log_z.double(), "integral and log_z differ", atol=2e-3, rtol=0)
+
+
+@check(
+    "the energy of a replicate depends on its own points alone",
+    "A mean or a normalisation over all replicates or over the batch",
+)
+def replicates_do_not_mix(case: Case) -> None:
+    """By derivatives in the points, and by making one replicate alone."""
+    energy = case.make()
+    x = points(energy).requires_grad_()
+    (first,) = torch.autograd.grad(energy(x)[0].sum(), x)
+    expect(first[0].abs().sum() > 0, "the energy does not depend on the points")
+    expect(first[1:].abs().sum() == 0, "the energy depends on the points of other replicates")
+    alone = case.make(replicates=[1])
+    with torch.no_grad():
+        found, expected = alone(x[1:2]), energy(x)[1:2]
+    expect_close(found, expected, "a replicate alone and among others differ")
+
+
+@check(
+    "the gradient that objectives use is that of automatic differentiation",
+    "`layers` is set and is not the network that forward() computes",
+)
+def gradient_is_that_of_autograd(case: Case) -> None:
+    """At random points."""
+    energy = case.make()
+    x = points(energy).requires_grad_()
+    (expected,) = torch.autograd.grad(energy(x).sum(), x)
+    expect_close(gradient(energy, x), expected, "they differ")
+
+
+@check(
+    "a second derivative that is not zero everywhere, where the energy is said to be smooth",
+    "A piecewise linear activation (relu): say `smooth = False`, or name the setting in `rough`",
+    lambda case: case.make(replicates=1).smooth,
+)
+def smooth_where_it_says_so(case: Case) -> None:
+    """Look at the excess over the Gaussian base, along one direction."""
+    energy = case.make()
+    x = points(energy, 50).requires_grad_()
+    slope = gradient(energy, x) - x / energy.scale**2
+    direction = torch.ones_like(x)
+    second = torch.autograd.grad((slope * direction).sum(), x, allow_unused=True)[0]
+    varies = (slope - slope[:, :1]).abs().max() > 1e-9
+    expect(
+        not varies or (second is not None and (second.abs() > 1e-9).any()),
+        "the second derivative is zero at all of 50 points, but for that of the base measure",
+    )
+
+
+@check(
+    "each point is counted once",
+    "__call__() is overridden, or forward() calls itself through the module",
+)
+def evaluations_are_counted(case: Case) -> None:
+    """Evaluate seven points."""
+    energy = case.make()
+    before = energy.evaluations
+    energy(points(energy, n=7))
+    expect(energy.evaluations == before + 7, f"{energy.evaluations - before} for 7 points")
+
+
+@check(
+    "a checkpoint restores the energy",
+    "A tensor that build() or fit() made and that is a plain attribute: register_buffer or "
+    "nn.Parameter",
+)
+def state_round_trip(case: Case) -> None:
+    """Load the state into another instance."""
+    energy, other = case.make(), case.make()
+    for parameter in other.parameters():
+        nn.init.constant_(parameter, 0.3)
+    other.load_state_dict(energy.state_dict())
+    x = points(energy)
+    expect_close(energy(x), other(x), "the energies differ")
+
+
+CHECKS = [
+    says_what_it_is,
+    shape_and_dtype,
+    known_normaliser_is_right,
+    replicates_do_not_mix,
+    gradient_is_that_of_autograd,
+    smooth_where_it_says_so,
+    evaluations_are_counted,
+    state_round_trip,
+]
+
+
+def notes(case: Case) -> list[str]:
+    """Nothing is noted of energies."""
+    return []

@@ -1,0 +1,202 @@
+"""What every metric keeps: one value a replicate, the same whenever asked, no hidden NaN."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ebm_bench import datasets, energies, metrics, objectives, registry, samplers
+from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.runs.model import Model
+from ebm_bench.streams import Streams
+
+
+class Pixels:
+    """Images whose logits are standard normal."""
+
+    name, kind, knows, lam, event_shape = "pixels", "image", ("pixels",), 0.0, (1, 8, 8)
+
+    def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
+        """Draw images, (R, n, 1, 8, 8)."""
+        return streams.normal(n, *self.event_shape)
+
+    def to_pixels(self, y: Tensor) -> Tensor:
+        """Turn logits into pixels between 0 and 1."""
+        return torch.sigmoid(y)
+
+    def log_det(self, y: Tensor) -> Tensor:
+        """Log-determinant of that."""
+        both = nn.functional.logsigmoid(y) + nn.functional.logsigmoid(-y)
+        return -both.sum((-3, -2, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Named):
+    """A metric with its settings."""
+
+    family = "metrics"
+
+    def create(self):
+        """Make it."""
+        return metrics.create(self.name, **self.settings)
+
+    def dataset(self):
+        """Find data that offer what it asks for."""
+        asked = {*self.entry.attributes.get("requires", ())} - {"learned_log_z"}
+        if "pixels" in asked:
+            return Pixels()
+        fitting = [
+            entry.name
+            for entry in registry.packaged("datasets")
+            if asked <= {*entry.attributes.get("knows", ())} and not entry.attributes.get("kind")
+        ]
+        chosen = "eight_gaussians" if "eight_gaussians" in fitting else (fitting or [None])[0]
+        expect(chosen, f"no dataset knows all of {', '.join(sorted(asked))}")
+        return datasets.create(chosen)
+
+    def model(self, replicates: Sequence[int]) -> Model:
+        """Make a network's model of such data, of other weights in each replicate."""
+        dataset = self.dataset()
+        shape = dataset.event_shape
+        whole = energies.create("mlp", event_shape=shape, replicates=3, width=8)
+        energy = energies.create("mlp", event_shape=shape, replicates=len(replicates), width=8)
+        energy.load_state_dict({k: v[list(replicates)] for k, v in whole.state_dict().items()})
+        return _model(energy, dataset, replicates)
+
+    def control(self, name: str) -> Model:
+        """Fit an energy that is no network to such data, in two replicates."""
+        dataset = self.dataset()
+        energy = energies.create(name, event_shape=dataset.event_shape, replicates=2)
+        energy.attach(dataset)
+        energy.fit(dataset.sample(5000, Streams(2, 2)))
+        return _model(energy, dataset, [0, 1])
+
+    def measure(self, model: Model) -> dict[str, Tensor]:
+        """Measure a model."""
+        return self.create()(model, model.dataset, model.streams)
+
+
+def _model(energy: nn.Module, dataset, replicates: Sequence[int]) -> Model:
+    learned = torch.zeros(len(replicates))
+    objective = objectives.create("denoising_score_matching")
+    sampler = samplers.create("langevin")
+    return Model(energy, dataset, sampler, Streams(5, list(replicates)), learned, objective)
+
+
+def cases(name: str) -> list[Case]:
+    """List what is checked of a metric."""
+    return [Case(name)]
+
+
+@check(
+    "a dict with 'value' in it, each quantity of shape (R,), finite and without a graph",
+    "A mean over all axes in place of mean(1), a missing detach() or torch.no_grad(), or a "
+    "number in place of a tensor",
+    needed=True,
+)
+def one_finite_value_per_replicate(case: Case) -> None:
+    """For three replicates."""
+    result = case.measure(case.model([0, 1, 2]))
+    expect("value" in result, f"only {', '.join(result) or 'nothing'}")
+    for part, values in result.items():
+        expect(values.shape == (3,), f"'{part}' has the shape {tuple(values.shape)} where R is 3")
+        expect(values.isfinite().all(), f"'{part}' is {values.tolist()}")
+        expect(not values.requires_grad, f"'{part}' carries a graph")
+
+
+@check(
+    "a replicate alone has the value that it has among others",
+    "Something is computed over all replicates together, or drawn otherwise than from streams",
+)
+def replicates_do_not_mix(case: Case) -> None:
+    """Among three and alone."""
+    among, alone = case.measure(case.model([0, 1, 2])), case.measure(case.model([1]))
+    for part, values in alone.items():
+        expect_close(values, among[part][1:2], f"'{part}' differs", rtol=1e-4, atol=1e-5)
+
+
+@check(
+    "the same value whenever it is asked, whatever was drawn before",
+    "Draws from the streams themselves: use streams.child('data'), which begins anew each time",
+)
+def same_whenever_asked(case: Case) -> None:
+    """Before and after other draws."""
+    model, other = case.model([0, 1]), case.model([0, 1])
+    other.streams.normal(10)
+    expect_close(case.measure(other)["value"], case.measure(model)["value"], "the values differ")
+
+
+@check(
+    "not a number for a replicate whose energy is not a number, and no harm to the others",
+    "nan_to_num, nanmean or a clamp: a failure must be seen",
+    # It measures what the objective learned, whatever the energy.
+    lambda case: "learned_log_z" not in case.entry.attributes.get("requires", ()),
+)
+def keeps_what_is_not_finite(case: Case) -> None:
+    """With weights of one replicate that are not numbers."""
+    model = case.model([0, 1])
+    with torch.no_grad():
+        model.energy.layers[1].weight[1] = math.nan
+    result = case.measure(model)["value"]
+    expect(result[0].isfinite(), f"the sound replicate has {result[0].item()}")
+    expect(result[1].isnan(), f"the broken replicate has {result[1].item()}")
+
+
+@check(
+    "a value for models that are no network, which stand in every table: a Gaussian, the truth",
+    "Uses layers or weights of the energy; use energy(x), and gradient and laplacian from "
+    "ebm_bench.derivatives",
+    lambda case: _beside_truth(case) != (),
+)
+def measures_controls(case: Case) -> None:
+    """Measure the truth and a fitted Gaussian."""
+    for name in _beside_truth(case):
+        shape = case.measure(case.control(name))["value"].shape
+        expect(shape == (2,), f"of {name}, the value has the shape {tuple(shape)} where R is 2")
+
+
+@check(
+    "a label for axes and table heads, and an integer version",
+    "label = '...' or version = 1 is missing in the class",
+)
+def has_a_label(case: Case) -> None:
+    """Read it off an instance."""
+    metric = case.create()
+    expect(metric.label, "no label")
+    expect(isinstance(metric.version, int), f"version {metric.version!r}")
+
+
+CHECKS = [
+    says_what_it_is,
+    has_a_label,
+    one_finite_value_per_replicate,
+    replicates_do_not_mix,
+    same_whenever_asked,
+    keeps_what_is_not_finite,
+    measures_controls,
+]
+
+
+def notes(case: Case) -> list[str]:
+    """Compare the truth with a Gaussian that has the moments of the data.
+
+    Not a check: a metric need not prefer the truth where it measures something else of a model.
+    """
+    better = case.entry.attributes.get("higher_is_better", False)
+    if better is None or not _beside_truth(case):
+        return []
+    truth, gaussian = (
+        case.measure(case.control(name))["value"].mean().item() for name in _beside_truth(case)
+    )
+    return [
+        f"on {case.dataset().name} the truth has {truth:.4g}, a fitted Gaussian {gaussian:.4g}, "
+        f"and {'higher' if better else 'lower'} is said to be better"
+    ]
+
+
+def _beside_truth(case: Case) -> tuple[str, ...]:
+    """Name the energies to compare; none where the metric asks for what they do not have."""
+    apart = {"learned_log_z", "pixels", "parameters"}
+    return () if apart & {*case.entry.attributes.get("requires", ())} else ("truth", "quadratic")

@@ -1,0 +1,235 @@
+"""What every noise keeps: a density that integrates to one, and samples that are from it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ebm_bench import noise
+from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.streams import Streams
+
+R, POINTS = 3, 400
+CORRELATION = 0.8
+VECTOR, IMAGE = (2,), (1, 4, 4)
+
+
+def gaussian_data(streams: Streams, n: int = POINTS) -> Tensor:
+    """Correlated Gaussian data, of another location and scale in each replicate."""
+    index = torch.tensor(streams.indices, dtype=torch.float64)[:, None]
+    z = streams.child("data").normal(n, 2, dtype=torch.float64)
+    second = CORRELATION * z[..., 0] + (1 - CORRELATION**2) ** 0.5 * z[..., 1]
+    return torch.stack([3 + (1 + index) * z[..., 0], 0.5 * second - index], dim=2)
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Named):
+    """A noise with its settings."""
+
+    family = "noise"
+
+    def create(self, shape: tuple[int, ...] = VECTOR, replicates: int = R) -> nn.Module:
+        """Make it, not fitted."""
+        shapes = {"event_shape": shape, "replicates": replicates}
+        return noise.create(self.name, **shapes, **self.settings)
+
+    @cached_property
+    def fitted(self) -> nn.Module:
+        """The noise of three replicates, fitted to vectors in float64."""
+        return self.fit([*range(R)])
+
+    @cached_property
+    def of_images(self) -> nn.Module:
+        """The noise of two replicates, fitted to images in float32."""
+        streams = Streams(1, 2)
+        distribution = self.create(IMAGE, 2)
+        distribution.fit(0.5 + 0.1 * streams.normal(100, *IMAGE), streams)
+        return distribution
+
+    def fit(self, replicates: list[int]) -> nn.Module:
+        """Fit it for some replicates."""
+        streams = Streams(1, replicates)
+        distribution = self.create(replicates=len(replicates)).double()
+        distribution.fit(gaussian_data(streams), streams.child("fit"))
+        return distribution
+
+
+def cases(name: str) -> list[Case]:
+    """List what is checked of a noise."""
+    return [Case(name)]
+
+
+def grid(cells: int = 400) -> tuple[Tensor, Tensor]:
+    """Centres of cells that cover nearly all mass of each replicate, and log cell areas."""
+    data = gaussian_data(Streams(1, R))
+    mean, spread = data.mean(1, keepdim=True), 8 * data.std(1, keepdim=True)
+    line = (torch.arange(cells, dtype=torch.float64) + 0.5) / cells * 2 - 1
+    x = mean + spread * torch.cartesian_prod(line, line)
+    return x, (2 * spread / cells).log().sum((1, 2))[:, None]
+
+
+@check(
+    "samples of shape (R, n, *event_shape) and log-densities of shape (R, B), finite, in the type "
+    "of the data, for vectors and for images",
+    "A buffer of a shape other than (R, 1, *event_shape), a sum over the last axis alone (use "
+    "flatten(2).sum(2)), or a draw without dtype=",
+    needed=True,
+)
+def shapes_and_types(case: Case) -> None:
+    """Sample and evaluate."""
+    for distribution, n in ((case.fitted, 7), (case.of_images, 5)):
+        shape, replicates = distribution.event_shape, distribution.replicates
+        x = distribution.sample(n, Streams(2, replicates))
+        log_prob = distribution.log_prob(x)
+        expect(x.shape == (replicates, n, *shape), f"samples of shape {tuple(x.shape)}")
+        expect(log_prob.shape == (replicates, n), f"log_prob of shape {tuple(log_prob.shape)}")
+        dtype = torch.float64 if shape == VECTOR else torch.float32
+        expect(x.dtype == log_prob.dtype == dtype, f"{x.dtype} and {log_prob.dtype}, not {dtype}")
+        expect(log_prob.isfinite().all(), "log-densities of its own samples that are not finite")
+        expect(not x.requires_grad, "samples carry a graph")
+
+
+@check(
+    "a density that integrates to one",
+    "The log-normaliser: a factor ½, log 2π or the logarithm of a scale is missing, or counted "
+    "once instead of once a dimension",
+)
+def integrates_to_one(case: Case) -> None:
+    """On a grid in the plane."""
+    x, log_area = grid()
+    mass = torch.logsumexp(case.fitted.log_prob(x) + log_area, 1).exp()
+    expect(((mass - 1).abs() < 0.015).all(), f"integrals of {mass.tolist()}")
+
+
+@check(
+    "samples whose mean, covariance and entropy are those of the density",
+    "sample() and log_prob() use other scales (a variance for a standard deviation), or other "
+    "shapes",
+)
+def samples_have_the_moments_of_the_density(case: Case) -> None:
+    """Compare 40,000 samples with integrals over a grid."""
+    distribution, n = case.fitted, 40_000
+    x, log_area = grid()
+    log_prob = distribution.log_prob(x)
+    weight = (log_prob + log_area).softmax(1)[..., None]
+    mean = (weight * x).sum(1, keepdim=True)
+    covariance = ((x - mean) * weight).mT @ (x - mean)
+    scale = covariance.diagonal(dim1=1, dim2=2).sqrt()
+
+    sample = distribution.sample(n, Streams(3, R))
+    u = (sample - mean) / scale[:, None]
+    expected = covariance / scale[:, :, None] / scale[:, None]
+    zero = torch.zeros(R, 2).double()
+    expect_close(u.mean(1), zero, "means differ, in standard deviations", atol=0.025, rtol=0)
+    expect_close(u.mT @ u / n, expected, "correlations differ", atol=0.04, rtol=0)
+
+    inside = torch.where(weight > 0, log_prob[..., None], 0)
+    negative_entropy = (weight * inside).sum((1, 2))
+    own = distribution.log_prob(sample).mean(1)
+    expect_close(own, negative_entropy, "mean log-densities differ", atol=0.03, rtol=0)
+
+
+@check(
+    "a replicate fitted alone is the one that it is among others, in its density and its samples",
+    "A statistic over all replicates together (use mean(1), not mean()), or one draw for all",
+)
+def replicates_do_not_mix(case: Case) -> None:
+    """Among three and alone."""
+    together, alone = case.fitted, case.fit([1])
+    x, streams = gaussian_data(Streams(5, R)), Streams(6, R)
+    expect_close(together.log_prob(x)[1:2], alone.log_prob(x[1:2]), "log-densities differ")
+    expect_close(
+        together.sample(9, streams)[1:2], alone.sample(9, streams.select([1])), "samples differ"
+    )
+
+
+@check(
+    "a checkpoint restores density and samples, for vectors and for images",
+    "A tensor that fit() made and that is a plain attribute: make it in build() by "
+    "register_buffer, in its final shape",
+)
+def state_round_trip(case: Case) -> None:
+    """Load the state into another instance."""
+    for distribution, dtype in ((case.fitted, torch.float64), (case.of_images, torch.float32)):
+        replicates = distribution.replicates
+        other = case.create(distribution.event_shape, replicates).to(dtype)
+        other.load_state_dict(distribution.state_dict())
+        x = distribution.sample(20, Streams(7, replicates))
+        expect(torch.equal(other.log_prob(x), distribution.log_prob(x)), "log-densities differ")
+        samples = [d.sample(5, Streams(8, replicates)) for d in (other, distribution)]
+        expect(torch.equal(*samples), "samples differ")
+
+
+@check(
+    "nothing left to train once it is fitted",
+    "An nn.Parameter that still requires a gradient: use register_buffer, or requires_grad_(False)",
+)
+def nothing_is_left_to_train(case: Case) -> None:
+    """Before and after the fit."""
+    for distribution in (case.create(), case.fitted):
+        trained = [name for name, p in distribution.named_parameters() if p.requires_grad]
+        expect(not trained, f"{', '.join(trained)} would be trained")
+
+
+@check(
+    "a density whose gradient in the points is finite, where it has one",
+    "A no_grad() or detach() in log_prob(), or a square root at zero",
+)
+def differentiable_in_the_points(case: Case) -> None:
+    """At its own samples; a constant density has no gradient."""
+    x = case.fitted.sample(5, Streams(2, R)).requires_grad_()
+    log_prob = case.fitted.log_prob(x)
+    if not log_prob.requires_grad:
+        same = (log_prob - log_prob[:, :1]).abs().max().item()
+        expect(same == 0, "log_prob() has no gradient, and is not constant")
+        return
+    (gradient,) = torch.autograd.grad(log_prob.sum(), x)
+    expect(gradient.isfinite().all(), "a gradient that is not finite")
+
+
+@check(
+    "random numbers come from the streams that are passed in, none from global generators",
+    "torch.randn or numpy.random: use streams.normal, streams.uniform or, to seed a library, "
+    "streams.integers",
+)
+def global_generators_are_left_alone(case: Case) -> None:
+    """Compare their states before and after."""
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    distribution = case.create(replicates=1)
+    distribution.fit(gaussian_data(Streams(1, 1)).float(), Streams(1, 1))
+    distribution.log_prob(distribution.sample(5, Streams(1, 1)))
+    expect(torch.equal(before, torch.get_rng_state()), "torch's global generator has moved on")
+    same = np.array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
+    expect(same, "numpy's global generator has moved on")
+
+
+@check(
+    "points that come with the log-density that they have, and are those of sample()",
+    "sample_with_log_prob() is overridden and draws in another order than sample()",
+)
+def points_come_with_their_density(case: Case) -> None:
+    """Compare with sample() and log_prob()."""
+    x, log_prob = case.fitted.sample_with_log_prob(8, Streams(2, R))
+    expect_close(x, case.fitted.sample(8, Streams(2, R)), "the points differ")
+    expect_close(log_prob, case.fitted.log_prob(x), "the log-densities differ")
+
+
+CHECKS = [
+    says_what_it_is,
+    shapes_and_types,
+    integrates_to_one,
+    samples_have_the_moments_of_the_density,
+    replicates_do_not_mix,
+    state_round_trip,
+    nothing_is_left_to_train,
+    differentiable_in_the_points,
+    global_generators_are_left_alone,
+    points_come_with_their_density,
+]
+
+
+def notes(case: Case) -> list[str]:
+    """Nothing is noted of noises."""
+    return []

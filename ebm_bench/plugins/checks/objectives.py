@@ -1,0 +1,311 @@
+"""What every objective keeps: shapes, signs, gradients, replicates, state."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args, get_origin
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from ebm_bench import energies, noise, objectives, registry, samplers
+from ebm_bench.errors import InputError
+from ebm_bench.optim.adam import Optimiser
+from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.streams import Streams
+
+# Energies whose derivatives are computed by plain operations, and by automatic differentiation.
+PATHS: dict[str, dict[str, Any]] = {"mlp": {"width": 8}, "ica": {"source": "logistic"}}
+# What makes checks quick; nothing that changes what is checked.
+_QUICK_NOISE: dict[str, dict[str, Any]] = {
+    "flow": {"noise_settings": {"steps": 5}},
+    "gaussian_mixture": {"noise_settings": {"components": 2}},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Named):
+    """An objective with its settings.
+
+    Attributes
+    ----------
+    name : str
+        Registered name.
+    settings : dict
+        Other than the defaults.
+    maximised : tuple of str
+        What it owns and trains against the energy, in its loss's place with the other sign.
+    """
+
+    family = "objectives"
+    maximised: tuple[str, ...] = ()
+
+    def create(self) -> nn.Module:
+        """Make it."""
+        return objectives.create(self.name, **self.settings)
+
+    @cached_property
+    def requires(self) -> tuple[str, ...]:
+        """What it asks of energies."""
+        return self.create().requires
+
+    def energy(self, replicates, path: str = "mlp") -> nn.Module:
+        """Make an energy that it accepts, of other weights in each replicate."""
+        streams = Streams(3, replicates)
+        shapes = {"event_shape": (2,), "replicates": streams.replicates, "streams": streams}
+        if "log_z" in self.requires and path == "mlp":
+            return gaussian_energy(1.3, streams.replicates)
+        return energies.create(path, **shapes, **PATHS[path]).double()
+
+    def prepare(self, energy, replicates, n=4000, dtype=torch.float64):
+        """Set it up on standard normal data, and give a batch of these."""
+        streams = Streams(7, replicates)
+        data = streams.child("data").normal(n, 2, dtype=dtype)
+        objective = self.create()
+        objective.setup(energy, data, streams.child("fit"))
+        return objective, data, streams.child("objective")
+
+
+def variants(name: str) -> Iterator[dict[str, Any]]:
+    """List the defaults, then settings with each other value where there are few to choose from."""
+    yield {}
+    for key, (annotation, default) in registry.describe("objectives", name).settings.items():
+        if key == "noise":
+            others = (n for n in noise.names() if n != default)
+            yield from ({key: n, **_QUICK_NOISE.get(n, {})} for n in others)
+        elif annotation is bool:
+            yield {key: not default}
+        elif get_origin(annotation) is Literal:
+            yield from ({key: value} for value in get_args(annotation) if value != default)
+
+
+def cases(name: str) -> list[Case]:
+    """List what is checked of an objective."""
+    return [Case(name, settings) for settings in variants(name)]
+
+
+def trains(case: Case) -> bool:
+    """Tell whether there is a loss to minimise."""
+    return case.create().trains
+
+
+def gaussian_energy(precision: float, replicates: int) -> nn.Module:
+    """Isotropic Gaussian energy ½ a ‖x‖²."""
+    energy = energies.create("quadratic", event_shape=(2,), replicates=replicates).double()
+    nn.init.constant_(energy.log_diagonal, 0.5 * math.log(precision))
+    return energy
+
+
+@check(
+    "a loss of shape (R,), finite, in the type of the data (float32 and float64)",
+    "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
+    "is missing, or a tensor made without dtype=x.dtype",
+    needed=True,
+)
+def shape_and_dtype(case: Case) -> None:
+    """For three replicates."""
+    for dtype in (torch.float32, torch.float64):
+        energy = case.energy(3).to(dtype)
+        objective, data, streams = case.prepare(energy, 3, n=64, dtype=dtype)
+        loss = objective.loss(energy, data, streams)
+        expect(isinstance(loss, Tensor), f"loss() returns {type(loss).__name__}, not a tensor")
+        expect(loss.shape == (3,), f"shape {tuple(loss.shape)} where R is 3")
+        expect(loss.dtype == dtype, f"{loss.dtype} for data of {dtype}")
+        expect(torch.isfinite(loss).all(), f"the loss {loss.tolist()}")
+        log_z = objective.log_z
+        expect(log_z is None or log_z.shape == (3,), "log_z is not of shape (3,)")
+
+
+@check(
+    "the loss of an energy that is too flat falls as it grows steeper, and the other way round "
+    "(a Gaussian energy beside standard normal data)",
+    "A sign: E is minus the log-density, the score is −∇E, and the loss is minimised. A wrong sign "
+    "trains an inverted energy, and converges",
+    trains,
+)
+def points_towards_the_truth(case: Case) -> None:
+    """Test the sign: look where the slope leads."""
+    for precision, sign in ((0.4, -1), (2.5, 1)):
+        energy = gaussian_energy(precision, replicates=2)
+        objective, data, streams = case.prepare(energy, 2)
+        objective.loss(energy, data, streams).sum().backward()
+        slope = energy.log_diagonal.grad
+        expect(slope is not None, "the loss does not depend on the energy")
+        word = "a smaller" if sign < 0 else "a larger"
+        expect(
+            (slope.sign() == sign).all(),
+            f"at precision {precision}, where 1 is the truth, training goes to {word} one: the "
+            f"derivatives by its logarithm are {[round(s, 4) for s in slope[:, 0].tolist()]}",
+        )
+
+
+@check(
+    "a replicate that is trained alone takes the step that it takes among others",
+    "Something is computed over all replicates together: a mean over axis 0, one random draw for "
+    "all (draw from the streams that loss() gets), or weights that are shared",
+    trains,
+)
+def replicates_do_not_mix(case: Case) -> None:
+    """After one full step of training, in everything that the run would keep."""
+    kept = []
+    for replicates, row in (([0, 1, 2], 1), ([1], 0)):
+        energy = case.energy(replicates)
+        objective, data, streams = case.prepare(energy, replicates, n=64)
+        players = list(_parts(energy, objective).values())
+        before = [p[row].clone() for p in players[0]]
+        loss = objective.loss(energy, data, streams)
+        Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, 0)
+        moved = any((p[row] != old).any() for p, old in zip(players[0], before, strict=True))
+        expect(moved, "a step of training leaves the energy as it was")
+        state = {**energy.state_dict(), **objective.state_dict(prefix="objective.")}
+        kept.append({"loss": loss[row].detach(), **{k: v[row] for k, v in state.items()}})
+    for key, value in kept[0].items():
+        expect_close(value, kept[1][key], f"{key} of a replicate alone and among others differ")
+
+
+@check(
+    "automatic differentiation of the loss gives its slope (compared with finite differences in "
+    "float64, samples of the model held where they are)",
+    "A detach() or no_grad() around what depends on the energy, an in-place change, or a "
+    "random draw that is not from the streams that loss() gets",
+    trains,
+)
+def gradient_is_right(case: Case) -> None:
+    """In the weights of the energy and of all that is trained beside it."""
+    for path in PATHS:
+        with _samples_held():
+            _compare_gradients(case, path)
+
+
+def _compare_gradients(case: Case, path: str) -> None:
+    energy = case.energy(2, path)
+    objective, data, streams = case.prepare(energy, 2, n=32)
+
+    def loss():
+        return objective.loss(energy, data, streams.child("again")).sum()
+
+    for part, parameters in _parts(energy, objective).items():
+        slopes = torch.autograd.grad(loss(), parameters, materialize_grads=True)
+        directions = [Streams(5, 1).normal(*p.shape, dtype=p.dtype)[0] for p in parameters]
+        along = sum((s * v).sum() for s, v in zip(slopes, directions, strict=True))
+        values = []
+        for step in (1e-5, -2e-5):
+            with torch.no_grad():
+                torch._foreach_add_(parameters, directions, alpha=step)
+            values.append(loss().detach())
+        with torch.no_grad():
+            torch._foreach_add_(parameters, directions, alpha=1e-5)
+        expected = (values[0] - values[1]) / 2e-5
+        sign = -1 if part in case.maximised else 1
+        words = f"the derivative by the weights of the {part}, of energy {path}"
+        expect_close(along, sign * expected, words, rtol=1e-6, atol=1e-7)
+        expect(along != 0, f"the loss does not depend on the weights of the {part}")
+
+
+@check(
+    "random numbers come from the streams that loss() gets, none from torch's global generator",
+    "torch.randn, torch.rand or x.normal_(): use streams.normal, streams.uniform or "
+    "streams.normal_like(x), so that all methods can be compared on the same draws",
+)
+def global_generator_is_left_alone(case: Case) -> None:
+    """Compare its state before and after."""
+    before = torch.get_rng_state()
+    energy = case.energy(2)
+    objective, data, streams = case.prepare(energy, 2, n=64)
+    objective.loss(energy, data, streams)
+    expect(torch.equal(before, torch.get_rng_state()), "torch's global generator has moved on")
+
+
+@check(
+    "all that the loss depends on is in a checkpoint",
+    "A tensor that fit() made and that is a plain attribute: make it in build() by "
+    "register_buffer (or nn.Parameter), in its final shape, and fill it by copy_()",
+)
+def state_round_trip(case: Case) -> None:
+    """Load the state into another instance, and compare losses."""
+    energy = case.energy(2)
+    objective, data, streams = case.prepare(energy, 2, n=64)
+    saved = {key: value.clone() for key, value in objective.state_dict().items()}
+    other = case.create()
+    other.build(energy)
+    other.to(data)
+    other.load_state_dict(saved)
+    expect_close(
+        other.loss(energy, data, streams.child("again")),
+        objective.loss(energy, data, streams.child("again")),
+        "the losses before and after differ",
+    )
+
+
+@check(
+    "an energy without a second derivative is refused where one is asked for",
+    "build() is overridden and does not call super().build(energy) first",
+    lambda case: "smooth" in case.requires,
+)
+def refuses_rough_energies(case: Case) -> None:
+    """As `requires` announces."""
+    rough = energies.create("mlp", event_shape=(2,), activation="relu")
+    try:
+        case.create().build(rough)
+    except InputError:
+        return
+    expect(False, "an energy of relu is accepted")
+
+
+CHECKS = [
+    says_what_it_is,
+    shape_and_dtype,
+    points_towards_the_truth,
+    gradient_is_right,
+    replicates_do_not_mix,
+    global_generator_is_left_alone,
+    state_round_trip,
+    refuses_rough_energies,
+]
+
+
+def notes(case: Case) -> list[str]:
+    """Tell where training a Gaussian on standard normal data would come to rest.
+
+    With 4,000 points in each of two replicates, whose own variances scatter by two percent.
+    """
+    if not trains(case):
+        return []
+    low, high = math.log(0.2), math.log(5.0)
+    for _ in range(10):
+        middle = (low + high) / 2
+        energy = gaussian_energy(math.exp(middle), replicates=2)
+        objective, data, streams = case.prepare(energy, 2)
+        objective.loss(energy, data, streams).sum().backward()
+        low, high = (low, middle) if energy.log_diagonal.grad.sum() > 0 else (middle, high)
+    found = math.exp((low + high) / 2)
+    return [
+        f"of a Gaussian whose precision is 1, it finds {found:.2f}{case.told}; "
+        "1 but for sampling, unless the method aims at something else (a smoothed density, say)"
+    ]
+
+
+def _parts(energy: nn.Module, objective: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """List what is trained, in the parts that training clips: the energy and what is beside it."""
+    named = {"energy": energy, **dict(objective.named_children())}
+    trained = {k: [p for p in part.parameters() if p.requires_grad] for k, part in named.items()}
+    return {name: parameters for name, parameters in trained.items() if parameters}
+
+
+@contextmanager
+def _samples_held() -> Iterator[None]:
+    """Chains that stay where they first ended: samples of the model are held constant."""
+    with ExitStack() as stack:
+        for name in samplers.names():
+            kind = type(samplers.create(name))
+
+            def run(self, energy, x, streams, proper=kind.run, ends={}):  # noqa: B006
+                if id(self) not in ends:
+                    ends[id(self)] = proper(self, energy, x, streams)
+                return ends[id(self)]
+
+            stack.enter_context(mock.patch.object(kind, "run", run))
+        yield

@@ -1,0 +1,131 @@
+"""What every sampler keeps: its start, replicates, units, and the density it samples."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebm_bench import energies, samplers
+from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.streams import Streams
+
+_CHAINS = 20_000
+# Four standard errors of the variance of so many points.
+TOLERANCE = 4 * (2 / _CHAINS) ** 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Named):
+    """A sampler with its settings."""
+
+    family = "samplers"
+
+    def create(self):
+        """Make it."""
+        return samplers.create(self.name, **self.settings)
+
+
+def cases(name: str) -> list[Case]:
+    """List what is checked of a sampler."""
+    return [Case(name)]
+
+
+def start(replicates, chains: int, *shape: int, dtype=torch.float32) -> Tensor:
+    """Draw points to start from."""
+    return Streams(1, replicates, scope=("start",)).normal(chains, *shape, dtype=dtype)
+
+
+@check(
+    "points that have moved, of the same shape, finite and without a graph; the start is unchanged",
+    "An in-place operation on x (begin with a copy), or gradients that were taken without "
+    "detaching (ebm_bench.samplers.base.gradient does it)",
+    needed=True,
+)
+def leaves_its_start_and_no_graph(case: Case) -> None:
+    """On a network's energy."""
+    energy = energies.create("mlp", event_shape=(2,), replicates=3, width=8)
+    x = start(3, 5, 2)
+    before = x.clone()
+    moved = case.create().run(energy, x, Streams(0, 3))
+    expect(moved.shape == x.shape, f"shape {tuple(moved.shape)} from {tuple(x.shape)}")
+    expect(not moved.requires_grad, "the points carry a graph")
+    expect(torch.equal(x, before), "the start was changed")
+    expect(moved.isfinite().all(), "points that are not finite")
+    expect((moved != x).any(), "no point has moved")
+    expect(all(p.grad is None for p in energy.parameters()), "weights got gradients")
+
+
+@check(
+    "chains of a replicate alone are those that it has among others",
+    "Something is computed over all replicates together (a mean, an accept step), or drawn "
+    "otherwise than from the streams that run() gets",
+)
+def replicates_do_not_mix(case: Case) -> None:
+    """Among three and alone."""
+    energy = energies.create("mlp", event_shape=(2,), replicates=3, width=8)
+    alone = energies.create("mlp", event_shape=(2,), replicates=1, width=8)
+    alone.load_state_dict({k: v[1:2] for k, v in energy.state_dict().items()})
+    x = start(3, 5, 2)
+    among = case.create().run(energy, x, Streams(0, 3))[1:2]
+    found = case.create().run(alone, x[1:2], Streams(0, [1]))
+    expect_close(found, among, "the points differ")
+
+
+@check(
+    "steps are measured in the energy's scale: chains of a stretched density are stretched",
+    "A step size in units of the data: multiply it by energy.scale, or work in units of the base "
+    "measure (rescale and unscale of ebm_bench.samplers.base)",
+)
+def steps_are_measured_in_the_scale(case: Case) -> None:
+    """Coordinate by coordinate."""
+    stretch = torch.tensor([0.1, 30.0], dtype=torch.float64)
+    round_, long = (energies.create("quadratic", event_shape=(2,)).double() for _ in range(2))
+    long.log_diagonal.data -= stretch.log()
+    long.scale.mul_(stretch)
+    x = start(1, 5, 2, dtype=torch.float64)
+    moved = case.create().run(round_, x, Streams(0))
+    found = case.create().run(long, x * stretch, Streams(0))
+    expect_close(found, moved * stretch, "the points differ")
+
+
+@check(
+    "chains that start in the density stay in it: draws of a standard normal keep mean 0 and "
+    "variance 1",
+    "The sign of the gradient, a noise of the wrong size for the step, an accept step with the "
+    "wrong ratio, or a step that is too long where there is no accept step",
+)
+def stays_in_the_density(case: Case) -> None:
+    """Within four standard errors of the moments of 20,000 chains."""
+    energy = energies.create("quadratic", event_shape=(1,), replicates=2)
+    found = case.create().run(energy, start(2, _CHAINS, 1), Streams(0, 2))
+    means, variances = found.mean(1).flatten().tolist(), found.var(1).flatten().tolist()
+    told = f"means {means} and variances {variances}"
+    expect(max(abs(m) for m in means) < 4 / _CHAINS**0.5, told)
+    expect(max(abs(v - 1) for v in variances) < TOLERANCE, told)
+
+
+@check(
+    "chains that start too far out come nearer (three standard deviations, from a standard normal)",
+    "The sign of the gradient, or steps that are always rejected",
+)
+def moves_towards_the_density(case: Case) -> None:
+    """Compare mean squares."""
+    energy = energies.create("quadratic", event_shape=(1,), replicates=2)
+    x = 3 * start(2, 2000, 1)
+    found = case.create().run(energy, x, Streams(0, 2)).square().mean(1).flatten()
+    expect((found < 8).all(), f"mean squares of {found.tolist()}, from 9 at the start")
+
+
+CHECKS = [
+    says_what_it_is,
+    leaves_its_start_and_no_graph,
+    replicates_do_not_mix,
+    steps_are_measured_in_the_scale,
+    stays_in_the_density,
+    moves_towards_the_density,
+]
+
+
+def notes(case: Case) -> list[str]:
+    """Nothing is noted of samplers."""
+    return []

@@ -1,0 +1,31 @@
+"""What runs leave: records, tables of them, and what they depend on."""
+
+from ebm_bench.records.schema import (
+    Cost,
+    CurvePoint,
+    Estimation,
+    Evaluation,
+    Outcome,
+    Provenance,
+    Run,
+    Status,
+    Theory,
+    Value,
+    read,
+    write,
+)
+
+__all__ = [
+    "Cost",
+    "CurvePoint",
+    "Estimation",
+    "Evaluation",
+    "Outcome",
+    "Provenance",
+    "Run",
+    "Status",
+    "Theory",
+    "Value",
+    "read",
+    "write",
+]

@@ -1,0 +1,241 @@
+"""From the records of runs to three tidy tables, and back.
+
+``runs`` has a row for each run: all of its record but the curve. ``values`` and ``curves``
+repeat of it what one groups by and, with each value, how its replicate ended and what the run
+cost; the rest is to be joined by ``dataset`` and ``method``.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from pydantic import ValidationError
+
+from ebm_bench.errors import InputError
+from ebm_bench.records import Cost, CurvePoint, Evaluation, Outcome, Provenance, Run, Value, read
+from ebm_bench.suites.suite import Suite
+from ebm_bench.utils import yaml_files
+from ebm_bench.utils.files import replacing
+
+TABLES = ("runs", "values", "curves")
+SUITE = "suite.yaml"  # beside the tables, with everything in it that the suite's file names
+KEY = ["suite", "dataset", "method"]  # of a run
+ABOUT = ["suite", "suite_version", "dataset", "dataset_version", "method", "objective", "control"]
+_FLAT = {"cost": Cost, "provenance": Provenance}  # a column for each of their fields
+_NESTED = ("settings", "energy", "budget", "outcomes")  # JSON
+_PLAIN = [name for name in Run.model_fields if name not in (*_NESTED, *_FLAT, "curve")]
+COLUMNS = {
+    "runs": [*_PLAIN, *_NESTED, *Cost.model_fields, *Provenance.model_fields],
+    "values": list(
+        dict.fromkeys([*ABOUT, *Outcome.model_fields, *Value.model_fields, *Cost.model_fields])
+    ),
+    "curves": [*ABOUT, *CurvePoint.model_fields],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Collected records.
+
+    Attributes
+    ----------
+    runs : DataFrame
+        A row for each run. ``settings``, ``energy``, ``budget`` and ``outcomes`` are JSON.
+    values : DataFrame
+        A row for each metric, model and replicate.
+    curves : DataFrame
+        A row for each point of a learning curve.
+    """
+
+    runs: pd.DataFrame
+    values: pd.DataFrame
+    curves: pd.DataFrame
+
+    def records(self) -> dict[tuple[str, str, str], Run]:
+        """Build the records of the runs again.
+
+        Returns
+        -------
+        dict of (suite, dataset, method) to Run
+
+        Raises
+        ------
+        InputError
+            Where a row is not a record.
+        """
+        curves = {
+            key: own[list(CurvePoint.model_fields)].to_dict("records")
+            for key, own in self.curves.groupby(KEY, sort=False)
+        }
+        rows = self.runs.to_dict("records")
+        keys = [tuple(row[name] for name in KEY) for row in rows]
+        return {key: _run(row, curves.get(key, [])) for key, row in zip(keys, rows, strict=True)}
+
+    def write(self, folder: str | Path) -> None:
+        """Write the tables as Parquet and CSV.
+
+        Raises
+        ------
+        InputError
+            Where the folder cannot be written.
+        """
+        for name in TABLES:
+            table = getattr(self, name)
+            with replacing(Path(folder, f"{name}.parquet")) as temporary:
+                table.to_parquet(temporary)
+            with replacing(Path(folder, f"{name}.csv")) as temporary:
+                table.to_csv(temporary, index=False)
+
+
+def load(folder: str | Path) -> Tables:
+    """Read what `Tables.write` wrote.
+
+    Raises
+    ------
+    InputError
+        Naming the file that is missing, or is not what it should be.
+    """
+    tables = {}
+    for name in TABLES:
+        path = Path(folder, f"{name}.parquet")
+        try:
+            tables[name] = pd.read_parquet(path)
+        except FileNotFoundError:
+            raise InputError(f"{path}: is not there; `ebm-bench collect` writes it") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
+        missing = [column for column in COLUMNS[name] if column not in tables[name]]
+        if missing:
+            raise InputError(
+                f"{path}: has no column {', '.join(missing)}; collect the records again"
+            )
+    return Tables(**tables)
+
+
+def collect(folders: Iterable[str | Path]) -> Tables:
+    """Unite the records of runs into tidy tables.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Each with ``run.json`` and, where it was evaluated, ``evaluation.json``.
+
+    Raises
+    ------
+    InputError
+        Where versions of the suite, a dataset or a metric differ between records.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    for folder in map(Path, folders):
+        run: Run = read(Run, folder / "run.json")
+        about = run.model_dump(include=set(ABOUT))
+        outcomes = {o.replicate: o.model_dump() for o in run.outcomes}
+        cost = run.cost.model_dump()
+        rows["runs"].append(_row(run))
+        rows["curves"] += [{**about, **point.model_dump()} for point in run.curve]
+        rows["values"] += [
+            {**about, **outcomes[v.replicate], **v.model_dump(), **cost}
+            for v in _measured(run, folder / "evaluation.json")
+        ]
+    runs, values, curves = (pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in TABLES)
+    # A column without any number in it would be one of objects.
+    tables = Tables(runs, values.astype({"value": float, "standard_error": float}), curves)
+    refuse_mixed(tables)
+    return tables
+
+
+def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
+    """Write a suite beside its records, tuned values in it and plugins beside it.
+
+    Parameters
+    ----------
+    chosen : Suite
+        As it was loaded.
+    path : path
+        Of its file, from where the plugins are copied.
+    folder : path
+        Of the records.
+
+    Raises
+    ------
+    InputError
+        Where two plugins have one name, or the folder cannot be written.
+    """
+    plugins = {Path(name).name: Path(path).parent / name for name in chosen.plugins}
+    if len(plugins) < len(chosen.plugins):
+        raise InputError(f"{path}: two plugins have the same file name. Rename one")
+    for name, plugin in plugins.items():
+        with replacing(Path(folder, name)) as temporary:
+            temporary.write_bytes(plugin.read_bytes())
+    content = {**chosen.model_dump(mode="json"), "plugins": list(plugins)}
+    with replacing(Path(folder, SUITE)) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def kept_suite(folder: Path) -> dict[str, bytes]:
+    """Read what `keep_suite` wrote, by the names of the files; nothing where it wrote none."""
+    path = Path(folder, SUITE)
+    if not path.exists():
+        return {}
+    content = yaml_files.read(path)
+    files = [path, *(path.with_name(Path(name).name) for name in content.get("plugins") or ())]
+    return {file.name: file.read_bytes() for file in files if file.exists()}
+
+
+def refuse_mixed(tables: Tables) -> None:
+    """Refuse tables in which a suite, a dataset or a metric has several versions.
+
+    Raises
+    ------
+    InputError
+        Naming the versions and the methods of each.
+    """
+    for table, version, key in (
+        (tables.runs, "suite_version", "suite"),
+        (tables.runs, "dataset_version", "dataset"),
+        (tables.values, "metric_version", "metric"),
+    ):
+        mixed = table.groupby(key)[version].nunique()
+        for name in mixed[mixed > 1].index:
+            found = table[table[key] == name].groupby(version)["method"].unique()
+            listed = "; ".join(f"version {v}: {', '.join(m)}" for v, m in found.items())
+            raise InputError(
+                f"records mix versions of {key} '{name}' ({listed}). "
+                "Run the older ones again, or report them apart"
+            )
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """Lay a run out as a row."""
+    content = run.model_dump(exclude={"curve"})
+    return {
+        **{name: content[name] for name in _PLAIN},
+        **{name: json.dumps(content[name], sort_keys=True) for name in _NESTED},
+        **{field: value for part in _FLAT for field, value in content[part].items()},
+    }
+
+
+def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
+    """Build a run from its row and the points of its curve."""
+    try:
+        return Run(
+            **{name: row[name] for name in _PLAIN},
+            **{name: json.loads(row[name]) for name in _NESTED},
+            **{part: {n: row[n] for n in kind.model_fields} for part, kind in _FLAT.items()},
+            curve=curve,
+        )
+    except (ValidationError, ValueError, TypeError) as error:
+        name = " ".join(str(row[part]) for part in KEY)
+        raise InputError(f"runs.parquet: {name}: not a Run record: {error}") from None
+
+
+def _measured(run: Run, path: Path) -> list[Value]:
+    """Read what was measured of this very run; an older run's evaluation does not count."""
+    if not path.exists():
+        return []
+    evaluation: Evaluation = read(Evaluation, path)
+    return evaluation.values if evaluation.fingerprint == run.fingerprint else []

@@ -1,0 +1,275 @@
+"""Uniting the records of several people or machines, where they agree."""
+
+import json
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from ebm_bench.errors import InputError
+from ebm_bench.records import Run, collection
+from ebm_bench.records.collection import COLUMNS, KEY, TABLES, Tables
+from ebm_bench.utils.files import replacing
+
+TOLERANCE = 1e-2  # relative: rounding moves single samples, and metrics of them by that much
+PICTURES = "pictures.npz"
+_SHOWN = 10  # disagreements in one message
+_DEFINITION = ("objective", "settings", "energy", "budget", "seed", "control")
+_VALUE = ["model", "metric", "replicate"]
+_POINT = ["metric", "replicate", "step"]
+
+Key = tuple[str, str, str]  # suite, dataset, method
+
+
+@dataclass(eq=False)
+class Source:
+    """Records of one folder.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the tables.
+    tables : Tables
+        What it holds.
+    runs : dict of Key to Run
+        The runs of the tables.
+    """
+
+    folder: Path
+    tables: Tables
+    runs: dict[Key, Run] = field(init=False)
+
+    def __post_init__(self):
+        self.runs = self.tables.records()
+        if len(self.runs) < len(self.tables.runs):
+            raise InputError(f"{self.folder / 'runs.parquet'}: a run stands there twice")
+
+    def pictures(self, key: Key) -> Path:
+        """Name the pictures of a run, which need not be there."""
+        return self.folder.parent.joinpath("runs", *key[1:], PICTURES)
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """United records.
+
+    Attributes
+    ----------
+    tables : Tables
+        Of all runs, each once.
+    taken : dict of Key to Source
+        Where each run was taken from.
+    repeated : int
+        How many runs were there more than once, and agreed.
+    folders : list of Path
+        Of the records that were united.
+    """
+
+    tables: Tables
+    taken: dict[Key, Source]
+    repeated: int
+    folders: list[Path]
+
+    def refuse_loss(self, out: str | Path) -> None:
+        """Raise an `InputError` where a results folder has records that were not merged."""
+        records = Path(out, "records")
+        if (records / "runs.parquet").exists() and records.resolve() not in self.folders:
+            raise InputError(
+                f"{records}: holds records that are not merged, and would be lost. Name {out} "
+                "among what is merged, or another folder by --out"
+            )
+
+    def write(self, out: str | Path) -> None:
+        """Write the records, and copy the pictures that there are, to a results folder.
+
+        The suite and its plugins are written too, where all sources have the same.
+        """
+        records = Path(out, "records")
+        described = [collection.kept_suite(folder) for folder in self.folders]
+        if described[0] and all(one == described[0] for one in described):
+            for name, content in described[0].items():
+                with replacing(records / name) as temporary:
+                    temporary.write_bytes(content)
+        for key, source in self.taken.items():
+            found, copy = source.pictures(key), Path(out).joinpath("runs", *key[1:], PICTURES)
+            if found.exists() and found.resolve() != copy.resolve():
+                with replacing(copy) as temporary:
+                    shutil.copyfile(found, temporary)
+        self.tables.write(records)
+
+    def summary(self, out: str | Path) -> str:
+        """Say what was united, and on which hardware its cost was measured."""
+        runs = [source.runs[key] for key, source in self.taken.items()]
+        counts = Counter(run.provenance.hardware for run in runs)
+        return "\n".join(
+            [
+                f"{len(runs)} runs are in {Path(out, 'records')}; {self.repeated} were there "
+                "more than once and agree",
+                *(f"  timed on {name}: {n} runs" for name, n in counts.most_common()),
+            ]
+        )
+
+
+def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
+    """Unite records that agree.
+
+    Of a run that several have, the fullest record is kept whole, with its cost and provenance.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Results folders, folders of records, or one of the tables in such a folder.
+    tolerance : float
+        Relative difference up to which two values are the same.
+
+    Raises
+    ------
+    InputError
+        Where records are of several suites, or of several versions of the suite, a dataset or
+        a metric; where values of the same replicate differ, or how it was made or ended; where
+        of two records of a run neither has all that the other has. Names files, keys and values.
+    """
+    folders = dict.fromkeys(_records_of(Path(path)).resolve() for path in paths)
+    if not folders:
+        raise InputError("name what to merge: results folders, records folders or their tables")
+    sources = [Source(folder, collection.load(folder)) for folder in folders]
+    _refuse_mixed(sources)
+    taken: dict[Key, Source] = {}
+    problems: list[str] = []
+    repeated = 0
+    for source in sources:
+        for key in source.runs:
+            if key not in taken:
+                taken[key] = source
+                continue
+            repeated += 1
+            found, fuller = _compare(key, taken[key], source, tolerance)
+            problems += found
+            taken[key] = fuller
+    if problems:
+        more = len(problems) - _SHOWN
+        listed = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        raise InputError("records disagree; nothing was merged\n" + "\n".join(listed))
+    return Merged(_unite(sources, taken), taken, repeated, list(folders))
+
+
+def _records_of(path: Path) -> Path:
+    """Find the folder of records that a path stands for."""
+    if path.is_file() and path.name in {f"{name}.parquet" for name in TABLES}:
+        return path.parent
+    for folder in (path / "records", path):
+        if any((folder / f"{name}.parquet").exists() for name in TABLES):
+            return folder
+    tables = ", ".join(f"{name}.parquet" for name in TABLES)
+    raise InputError(
+        f"{path}: neither a results folder, nor a folder of records, nor one of its tables "
+        f"({tables}). `ebm-bench collect` writes them"
+    )
+
+
+def _refuse_mixed(sources: list[Source]) -> None:
+    """Refuse what must be one and the same in all records."""
+    seen: dict[str, tuple[str, Path]] = {}
+    for source in sources:
+        for what, value, table in _facts(source):
+            first, where = seen.setdefault(what, (value, source.folder / table))
+            if value != first:
+                raise InputError(
+                    f"records mix {what}: {first} in {where}, {value} in "
+                    f"{source.folder / table}; nothing was merged. Run the older ones again, or "
+                    "report them apart"
+                )
+
+
+def _facts(source: Source) -> Iterator[tuple[str, str, str]]:
+    """List (what, value, table) of which all records must have the same."""
+    for run in source.runs.values():
+        yield "suites", run.suite, "runs.parquet"
+        yield f"versions of suite '{run.suite}'", str(run.suite_version), "runs.parquet"
+        yield f"versions of dataset '{run.dataset}'", str(run.dataset_version), "runs.parquet"
+        # Only the learning rate may be a method's own.
+        shared = {key: value for key, value in run.budget.items() if key != "learning_rate"}
+        given = json.dumps({**shared, "seed": run.seed}, sort_keys=True)
+        yield f"budgets of dataset '{run.dataset}'", given, "runs.parquet"
+    metrics = source.tables.values[["metric", "metric_version"]].drop_duplicates()
+    for metric, version in metrics.itertuples(index=False, name=None):
+        yield f"versions of metric '{metric}'", str(version), "values.parquet"
+
+
+def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[list[str], Source]:
+    """List where two records of a run disagree, and tell which has all that the other has."""
+
+    def tell(table: str, what: str, first: object, second: object) -> str:
+        files = [source.folder / f"{table}.parquet" for source in (one, other)]
+        return f"{' '.join(key)}, {what}: {first} in {files[0]}, {second} in {files[1]}"
+
+    first, second = one.runs[key], other.runs[key]
+    problems = [
+        tell("runs", field, getattr(first, field), getattr(second, field))
+        for field in _DEFINITION
+        if getattr(first, field) != getattr(second, field)
+    ]
+    if problems:
+        return problems, one
+    ended = [{o.replicate: o.status for o in run.outcomes} for run in (first, second)]
+    problems = [
+        tell("runs", f"replicate {replicate}", ended[0][replicate], ended[1][replicate])
+        for replicate in ended[0].keys() & ended[1].keys()
+        if ended[0][replicate] != ended[1][replicate]
+    ]
+    has = [set(ended[0]), set(ended[1])]
+    for table, index in (("values", _VALUE), ("curves", _POINT)):
+        found = [_numbers(source, table, key, index) for source in (one, other)]
+        problems += [
+            tell(table, _named(index, at), found[0][at], found[1][at])
+            for at in found[0].keys() & found[1].keys()
+            if not agree(found[0][at], found[1][at], tolerance)
+        ]
+        has = [own | numbers.keys() for own, numbers in zip(has, found, strict=True)]
+    if has[1] <= has[0] or problems:
+        return sorted(problems), one
+    if has[0] <= has[1]:
+        return [], other
+    only = [min(map(str, mine - others)) for mine, others in (has, reversed(has))]
+    return [tell("values", "neither has all of the other", *only)], one
+
+
+def agree(one: float, other: float, tolerance: float) -> bool:
+    """Whether two values are the same to a relative tolerance; missing ones are."""
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
+    return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
+
+
+def _numbers(source: Source, table: str, key: Key, index: list[str]) -> dict[tuple, float]:
+    """Take the values of a run, or the points of its curve."""
+    rows: pd.DataFrame = getattr(source.tables, table)
+    own = rows[(rows[KEY] == list(key)).all(axis=1)]
+    found = dict(zip(own[index].itertuples(index=False, name=None), own["value"], strict=True))
+    if len(found) < len(own):
+        raise InputError(f"{source.folder / table}.parquet: {' '.join(key)} has rows twice")
+    return found
+
+
+def _named(index: list[str], at: tuple) -> str:
+    named = dict(zip(index, at, strict=True))
+    model = f" of {named['model']}" if "model" in named else f" at step {named['step']}"
+    return f"replicate {named['replicate']}, {named['metric']}{model}"
+
+
+def _unite(sources: list[Source], taken: dict[Key, Source]) -> Tables:
+    """Put the tables together, of each run the rows of where it was taken from."""
+    united = {}
+    for name in TABLES:
+        parts = []
+        for source in sources:
+            table: pd.DataFrame = getattr(source.tables, name)
+            keys = table[KEY].itertuples(index=False, name=None)
+            parts.append(table.loc[[taken.get(key) is source for key in keys], COLUMNS[name]])
+        full = [part for part in parts if len(part)]
+        united[name] = pd.concat(full, ignore_index=True) if full else parts[0]
+    return Tables(**united)

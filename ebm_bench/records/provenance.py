@@ -1,0 +1,71 @@
+"""Where a record comes from: code, pins, libraries, machine."""
+
+import hashlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from ebm_bench import __version__
+from ebm_bench.records import Provenance
+
+_ROOT = Path(__file__).parents[2]
+
+
+def collect(device: str) -> Provenance:
+    """Describe this process.
+
+    Parameters
+    ----------
+    device : str
+        What it computes on, as torch calls it.
+    """
+    commit, dirty = _checkout(_ROOT)
+    return Provenance(
+        version=__version__,
+        commit=commit,
+        dirty=dirty,
+        lock=_digest(_ROOT / "constraints.txt"),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=device,
+        threads=torch.get_num_threads(),
+        machine=_machine(device),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@cache
+def _checkout(root: Path) -> tuple[str, bool]:
+    """Read the commit and whether its files were changed; the version where git cannot tell."""
+    if not (root / ".git").exists():  # installed: a repository further up is not ours
+        return f"v{__version__}", False
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return f"v{__version__}", True
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.exists() else "none"
+
+
+@cache
+def _machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()

@@ -1,0 +1,217 @@
+"""What a run leaves: its records, one JSON each.
+
+Files are written under a temporary name and moved into place, so that no reader ever meets
+half a file.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ebm_bench.errors import InputError
+from ebm_bench.suites.base import Name
+from ebm_bench.utils.files import replacing
+
+Status = Literal["ok", "diverged", "out_of_memory", "timeout"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+
+class Outcome(_Record):
+    """How one replicate ended: its status and the step where it did."""
+
+    replicate: int
+    status: Status
+    step: Annotated[int, Ge(0)]
+
+
+class Cost(_Record):
+    """What a run of all replicates together cost.
+
+    Attributes
+    ----------
+    setup_seconds, train_seconds : float
+        Wall-clock time of fitting noise and the like, and of the steps; no evaluation.
+    energy_evaluations : int
+        Points at which the energy or its gradient was evaluated, per replicate; each
+        direction of a second derivative counts as one more.
+    flops_per_step : float
+        Floating-point operations of matrix products and convolutions in one step.
+    peak_memory_bytes : int
+        Largest resident memory of the process (CPU) or allocation (GPU).
+    parameters : int
+        Of the energy, per replicate.
+    """
+
+    setup_seconds: float
+    train_seconds: float
+    energy_evaluations: int
+    flops_per_step: float
+    peak_memory_bytes: int
+    parameters: int
+
+
+class CurvePoint(_Record):
+    """One point of a learning curve, with the clock stopped while it was measured."""
+
+    step: int
+    seconds: float
+    energy_evaluations: int
+    replicate: int
+    metric: str
+    value: float
+
+
+class Provenance(_Record):
+    """Where a record comes from."""
+
+    version: str
+    commit: str
+    dirty: bool
+    lock: str
+    python: str
+    torch: str
+    device: str
+    threads: int
+    machine: str
+    date: str
+
+    @property
+    def hardware(self) -> str:
+        """What the work was timed on; seconds of other hardware do not compare with it."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.machine} ({self.device.partition(':')[0]}, {threads})"
+
+
+class Run(_Record):
+    """One method on one dataset with all its replicates, as training leaves it.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Of the settings and the code that training depended on.
+    """
+
+    suite: str
+    suite_version: int
+    dataset: Name  # folders of its results are called so, and records come from others too
+    dataset_version: int
+    method: Name
+    objective: str
+    settings: dict[str, Any]
+    energy: dict[str, Any]
+    budget: dict[str, Any]
+    seed: int
+    control: bool
+    fingerprint: str
+    outcomes: list[Outcome]
+    cost: Cost
+    curve: list[CurvePoint]
+    provenance: Provenance
+
+
+class Value(_Record):
+    """One metric of one replicate of one model of a run.
+
+    Attributes
+    ----------
+    model : str
+        ``"energy"``, or the name of a by-product (``"flow"``).
+    metric : str
+        Registered name, with ``.part`` behind it for a further quantity of that metric.
+    value : float or None
+        None where the replicate did not end in a model that can be measured.
+    standard_error : float or None
+        Of estimating this one value, where the metric knows it.
+    """
+
+    model: str
+    replicate: int
+    metric: str
+    metric_version: int
+    value: float | None
+    standard_error: float | None
+    split: str
+
+
+class Evaluation(_Record):
+    """What evaluation leaves of a run; the fingerprint is that of the run it measured."""
+
+    suite: str
+    suite_version: int
+    dataset: str
+    method: str
+    fingerprint: str
+    values: list[Value]
+    seconds: float
+    provenance: Provenance
+
+
+class Theory(_Record):
+    """What theory says of the estimates from data sets of one size, with one ratio.
+
+    Attributes
+    ----------
+    size, ratio : int
+        Data points N, and the ratio ν.
+    variance : float
+        N times the sum of the variances of all coordinates.
+    error : float
+        Standard error of the variance, which is a mean over samples.
+    bias : float
+        Distance of the minimum of the expected loss from the truth.
+    bias_error : float
+        Its standard error.
+    low, median, high : float
+        The .1, .5 and .9 quantiles of the squared error.
+    """
+
+    size: int
+    ratio: int
+    variance: float
+    error: float
+    bias: float
+    bias_error: float
+    low: float
+    median: float
+    high: float
+
+
+class Estimation(_Record):
+    """A method on a model with all its data sets; the estimates are in the table beside it."""
+
+    suite: str
+    suite_version: int
+    model: str
+    method: str
+    fingerprint: str
+    theory: list[Theory]
+    seconds: float
+    provenance: Provenance
+
+
+def write(record: BaseModel, path: str | Path) -> None:
+    """Write a record as JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(record.model_dump_json(indent=1))
+
+
+def read(kind: type[BaseModel], path: str | Path) -> Any:
+    """Read a record.
+
+    Raises
+    ------
+    InputError
+        Naming the file and what is wrong with it.
+    """
+    try:
+        return kind.model_validate(json.loads(Path(path).read_text()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValidationError, ValueError) as error:
+        raise InputError(f"{path}: not a {kind.__name__} record: {error}") from None

@@ -1,0 +1,176 @@
+"""One look for all figures: the same method has the same colour and marker everywhere."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import seaborn as sns
+
+from ebm_bench.errors import unknown
+from ebm_bench.report.results import Row
+from ebm_bench.suites.suite import Suite
+
+DENSITY = "mako_r"
+GRAY = "0.45"
+COLOURS = 8
+_MARKERS = "osD^vPX*<>pdh8"
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
+
+RC = {
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5,
+    # As outlines of TrueType, which every publisher takes; Type 3 is refused by some.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    # Without a salt of its own, a figure would differ from run to run.
+    "svg.hashsalt": "ebm-bench",
+}
+# Times, which the venues set: drawn at the size at which it is printed, nothing under 6 points.
+_PAPER = {
+    **RC,
+    "figure.constrained_layout.w_pad": 0.02,
+    "figure.constrained_layout.h_pad": 0.02,
+    "savefig.dpi": 300,
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.linewidth": 0.4,
+    "legend.fontsize": 7,
+    "legend.handlelength": 2.2,
+    "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.0,
+    "legend.labelspacing": 0.25,
+    "legend.borderaxespad": 0.2,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.2,
+}
+SMALL = 6.5  # points: the smallest type on a figure for a paper
+
+# Widths in inches: of a column, and of the text. Where a page has one column, the first is that
+# of two figures side by side, .2 inches apart.
+_WIDTHS = {
+    "icml": (3.25, 6.75),  # icml2025.sty: \textwidth 6.75in, \columnsep 0.25in
+    "aistats": (3.25, 6.75),  # aistats2025.sty: \textwidth 6.75in, \columnsep 0.25in
+    "neurips": (2.65, 5.5),  # neurips_2025.sty: geometry, textwidth=5.5in
+    "iclr": (2.65, 5.5),  # iclr2025_conference.sty: \textwidth 5.5in
+    "jmlr": (2.9, 6.0),  # jmlr2e.sty: \textwidth 6.0in
+}
+VENUES = tuple(_WIDTHS)
+NARROWEST = min(text for _, text in _WIDTHS.values())
+
+
+@dataclass(frozen=True)
+class Style:
+    """How figures are drawn: on the screen, or for a paper at the width of its columns.
+
+    Attributes
+    ----------
+    column, text : float or None
+        Widths in inches of a figure with one panel and of one with several; None on the screen,
+        where a figure is as wide as it needs, with titles and a legend beside it.
+    rc : dict
+        Settings of matplotlib.
+    """
+
+    column: float | None = None
+    text: float | None = None
+    rc: dict[str, Any] = field(default_factory=lambda: RC, hash=False)
+
+    @property
+    def paper(self) -> bool:
+        """Whether a caption says what a title would, and the width is given."""
+        return self.text is not None
+
+
+SCREEN = Style()
+
+
+def paper(venue: str) -> Style:
+    """Take the style for a venue.
+
+    Raises
+    ------
+    InputError
+        Where the venue is not one of `VENUES`.
+    """
+    if venue not in _WIDTHS:
+        raise unknown("venue", venue, VENUES)
+    return Style(*_WIDTHS[venue], _PAPER)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line of a model; by-products are drawn hollow."""
+
+    colour: tuple[float, float, float] | str
+    marker: str
+    dashes: object
+    hollow: bool
+
+    @property
+    def line(self) -> dict:
+        """Arguments of a line with markers."""
+        face = "white" if self.hollow else self.colour
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": self.dashes,
+            "markerfacecolor": face,
+        }
+
+    @property
+    def point(self) -> dict:
+        """Arguments of markers without a line."""
+        return {**self.line, "linestyle": ""}
+
+
+def look(suite: Suite, row: Row) -> Look:
+    """Choose the look of a row by the place of its method in the suite.
+
+    Eight colours that colour-blind readers can tell apart, without the palette's gray, which
+    is for controls, and its yellow, which is pale on white. Markers and dashes differ between
+    neighbours and from round to round, so that all can be told apart without colour.
+    """
+    methods = [name for name, spec in suite.methods.items() if spec.control == row.control]
+    place, hollow = methods.index(row.method), row.model != "energy"
+    if row.control:
+        return Look(GRAY, "", _DASHES[(place + 1) % len(_DASHES)], hollow)
+    turn, step = divmod(place, COLOURS)
+    return variant(step, turn, hollow)
+
+
+def variant(step: int, turn: int, hollow: bool = False) -> Look:
+    """Choose one of `COLOURS` colours, with the marker and the dashes of the ``turn``-th use."""
+    palette = sns.color_palette("colorblind")
+    colour = [*palette[:7], palette[9]][step % COLOURS]
+    marker = _MARKERS[(step + COLOURS * turn) % len(_MARKERS)]
+    return Look(tuple(colour), marker, _DASHES[(step + turn) % len(_DASHES)], hollow)

@@ -1,0 +1,173 @@
+"""What the page tells of a single method: its formula, settings, curves, values and commands."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from ebm_bench import registry
+from ebm_bench.report.budgets import curves_of
+from ebm_bench.report.page.views import family_of, finite
+from ebm_bench.report.results import Results, label
+from ebm_bench.report.statistics.replicates import FAILED
+from ebm_bench.report.wording import count, docstring, number, quantity
+from ebm_bench.suites.tuning import Chosen, TunedDataset
+
+
+def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any]]:
+    """Tell each method of a suite.
+
+    Parameters
+    ----------
+    results : Results
+        At the end of training.
+    suite_path : path
+        Of the suite's file, for the commands that reproduce a run.
+
+    Returns
+    -------
+    dict of str to dict
+        By name; ``places`` tells each dataset where the method runs.
+    """
+    suite, curves, found = results.suite, curves_of(results), {}
+    for name, spec in suite.methods.items():
+        entry = registry.describe("objectives", spec.objective)
+        prose, sections = docstring(entry)
+        found[name] = {
+            "objective": spec.objective,
+            "family": family_of(results, name),
+            "control": spec.control,
+            "summary": entry.summary,
+            # Formulas stand in double backticks.
+            "prose": [" ".join(part.split()) for part in prose.split("\n\n")[1:]],
+            "references": " ".join(sections.get("References", "").split()),
+            "places": {
+                dataset: _place(results, curves, dataset, name, suite_path)
+                for dataset in suite.datasets_of(name)
+            },
+        }
+    return found
+
+
+def replicates(results: Results) -> dict[str, dict[str, dict[str, list]]]:
+    """List the value of every replicate: by dataset, label of the row, and metric."""
+    found: dict[str, dict[str, dict[str, list]]] = {name: {} for name in results.suite.datasets}
+    columns = ["dataset", "method", "model", "metric", "replicate", "value"]
+    for dataset, method, model, metric, replicate, value in sorted(
+        results.values[columns].itertuples(index=False, name=None), key=lambda v: v[4]
+    ):
+        row = found[dataset].setdefault(label(method, model), {})
+        row.setdefault(metric, []).append([replicate, number(value)])
+    return found
+
+
+def _place(
+    results: Results, curves: dict, dataset: str, name: str, suite_path: str | Path
+) -> dict[str, Any]:
+    suite, run = results.suite, results.runs.get((dataset, name))
+    spec, energy = suite.methods[name], suite.energy_of(dataset, name)
+    common = f"--suite {shlex.quote(str(suite_path))} --dataset {dataset} --method {name}"
+    trains = registry.describe("objectives", spec.objective).attributes.get("trains", True)
+    rate = suite.budget_of(dataset, name).learning_rate
+    told = [
+        ["energy", f"{energy.name} {_plain(energy.settings)}".strip(), "suite"],
+        *([["learning rate", f"{rate:g}", _origin_of_rate(results, dataset, name)]] * trains),
+        *_settings(results, dataset, name),
+    ]
+    place = {
+        "settings": told,
+        "tuned": _tuned(results, dataset, name) if trains else "",
+        "command": f"ebm-bench train {common} --out my-runs\n"
+        f"ebm-bench evaluate {common} --out my-runs",
+    }
+    if run is None:
+        return place
+    cost, origin = run.cost, run.provenance
+    commit = origin.commit + (" with local changes" if origin.dirty else "")
+    return place | {
+        "cost": f"{cost.parameters} parameters, {count(int(cost.flops_per_step))} floating-point "
+        f"operations a step, {cost.peak_memory_bytes / 2**20:.0f} MiB at most, "
+        f"{number(cost.setup_seconds)} s to set up, {number(cost.train_seconds)} s to train",
+        "outcomes": [[o.replicate, o.status.replace("_", " "), o.step] for o in run.outcomes],
+        "curve": _curve(run, curves[dataset, name]),
+        "apart": results.timed_apart(dataset, name),
+        "provenance": [
+            ["Trained", f"{origin.date} on {origin.device}, {origin.machine}, "
+             f"{origin.threads} thread{'s' if origin.threads > 1 else ''}"],
+            ["Code", f"version {origin.version}, commit {commit}, pinned versions {origin.lock}"],
+            ["Python and torch", f"{origin.python}, {origin.torch}"],
+            ["Seed of the suite, digest of the run", f"{run.seed}, {run.fingerprint[:12]}"],
+        ],
+    }  # fmt: skip
+
+
+def _settings(results: Results, dataset: str, name: str) -> list[list[str]]:
+    """List settings with their values and who set them."""
+    suite = results.suite
+    own, stated = suite.settings_of(dataset, name), suite.stated_settings(dataset, name)
+    entry = registry.describe("objectives", suite.methods[name].objective)
+    return [
+        [key, json.dumps(value), "suite" if key in stated else "tuned" if key in own else "default"]
+        for key, value in entry.validate(own).items()
+    ]
+
+
+def _chosen(results: Results, dataset: str, name: str) -> tuple[str, TunedDataset, Chosen] | None:
+    tuned = results.suite.tuned
+    for where, found in tuned.datasets.items() if tuned else ():
+        if dataset in (where, *found.serves) and name in found.methods:
+            return where, found, found.methods[name]
+    return None
+
+
+def _origin_of_rate(results: Results, dataset: str, name: str) -> str:
+    found = _chosen(results, dataset, name)
+    return "tuned" if found and found[2].best else "suite"
+
+
+def _tuned(results: Results, dataset: str, name: str) -> str:
+    """Tell where settings were tuned, and how closely it was decided."""
+    found, tuned = _chosen(results, dataset, name), results.suite.tuned
+    if found is None or tuned is None:
+        return "Not tuned: what the suite says, and defaults."
+    where, on, chosen = found
+    if chosen.best is None:
+        return f"Tuned on {where}, where all {chosen.trials} trials failed: the suite's own values."
+    by = quantity(on.criterion).label
+    told = [
+        f"Tuned on {where}{'' if where == dataset else ', which stands for this dataset'}: "
+        f"the best of {chosen.trials} trials of {tuned.steps} steps and {tuned.replicates} "
+        f"replicates by {by} of validation data ({number(chosen.best.score)}).",
+    ]
+    if chosen.runner_up:
+        values = _plain({"learning rate": chosen.runner_up.learning_rate}
+                        | chosen.runner_up.settings)  # fmt: skip
+        told.append(f"Next: {values} ({number(chosen.runner_up.score)}).")
+    if chosen.failed:
+        told.append(f"{chosen.failed} failed.")
+    return " ".join(told)
+
+
+def _curve(run: Any, table: Any) -> dict[str, list]:
+    """Lay a learning curve out by replicate; what failed has no value after its last step."""
+    points = table.drop_duplicates("step")
+    last = {o.replicate: o.step for o in run.outcomes if o.status in FAILED}
+    steps = points["step"].tolist()
+    at = {step: i for i, step in enumerate(steps)}
+    values: dict[int, list] = {o.replicate: [None] * len(steps) for o in run.outcomes}
+    for replicate, step, value in zip(
+        table["replicate"].tolist(), table["step"].tolist(), table["value"].tolist(), strict=True
+    ):
+        if step <= last.get(replicate, step) and replicate in values:
+            values[replicate][at[step]] = finite(value)
+    return {
+        "steps": steps,
+        "seconds": [finite(x) for x in points["seconds"]],
+        "evaluations": points["energy_evaluations"].tolist(),
+        "values": list(values.values()),
+        "failed": [i for i, replicate in enumerate(values) if replicate in last],
+    }
+
+
+def _plain(settings: dict) -> str:
+    return ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())

@@ -1,0 +1,220 @@
+"""The leaderboard: one page that needs nothing beside itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from ebm_bench import registry
+from ebm_bench.report.figures.style import look
+from ebm_bench.report.figures.thumbnails import thumbnails
+from ebm_bench.report.files import diagram_path, figure_kinds, figure_path, has_diagram
+from ebm_bench.report.page import details
+from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
+from ebm_bench.report.page.views import BUDGETS, CONTROL, family_of, lay_out, ranking_metrics
+from ebm_bench.report.results import Results
+from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.tables.captions import MARKS, ORDER, TIES
+from ebm_bench.report.wording import MISSING, explanation, plain, quantity
+from ebm_bench.utils.files import replacing
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# In the order in which they read: each uses what stands before it.
+_SCRIPTS = ("base.js", "files.js", "plots.js", "tables.js", "method.js", "compare.js", "page.js")
+_PLOTS = ("cost", "curves")  # figures that are small as vectors
+_CAPTIONS = {
+    "densities": "Densities of one replicate, controls first, on one colour scale.",
+    "samples": "Samples of one replicate beside data.",
+    "cost": "Quality against cost at the end of training, with intervals and the Pareto front.",
+    "curves": "Learning curves against steps and against time. Line: median over replicates; "
+    "band: their range; cross: a replicate diverged.",
+    "critical-difference": "Average ranks by the criterion of each dataset at the end of "
+    "training; bars join what is not told apart.",
+}
+
+
+def write(shown: list[Results], suite_path: str | Path, folder: Path) -> Path:
+    """Write the page of a suite whose figures have been drawn.
+
+    Parameters
+    ----------
+    shown : list of Results
+        As `budgets.at_all` gives them.
+    suite_path : path
+        Of the suite's file, for the commands that reproduce a run.
+    folder : Path
+        Of the suite's results.
+
+    Returns
+    -------
+    Path
+        Of the page.
+    """
+    path = folder / "leaderboard.html"
+    with replacing(path) as temporary:
+        temporary.write_text(page(shown, suite_path, folder))
+    return path
+
+
+def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
+    """Render the page as HTML; see `write`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    results = shown[0]
+    suite = results.suite
+    measured = {m for spec in suite.datasets.values() for m in spec.metrics}
+    found, texts = lay_out(shown)
+    blocks = {
+        "content": pack_json(content(results, suite_path, found)),
+        "texts": pack_json(texts),
+        "figures": pack_json(figures(results, folder)),
+        "thumbnails": pack_json({name: thumbnails(results, name) for name in suite.datasets}),
+        **{name: library(name) for name in LIBRARIES},
+    }
+    return environment.get_template("leaderboard.html.j2").render(
+        suite=suite,
+        style=Markup((_TEMPLATES / "page.css").read_text()),
+        script=Markup("\n".join((_TEMPLATES / name).read_text() for name in _SCRIPTS)),
+        blocks=blocks,
+        budgets=BUDGETS,
+        families=list(dict.fromkeys(family_of(results, name) for name in suite.methods)),
+        metrics=[(quantity(metric), explanation(metric)) for metric in sorted(measured)],
+        cautions=[
+            *sorted({statistics.caution(s.replicates) for s in suite.datasets.values()} - {""}),
+            statistics.COMPARISONS,
+        ],
+        interval=statistics.INTERVAL,
+        marks=MARKS,
+        order=ORDER,
+        provenance=_provenance(results),
+        total=sum(len(suite.methods_of(name)) for name in suite.datasets),
+        present=len(results.runs),
+        missing=results.missing(),
+    )
+
+
+def content(
+    results: Results, suite_path: str | Path, found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Put together what the page shows, apart from pictures and files."""
+    suite = results.suite
+    rows = {row.label: row for name in suite.datasets for row in results.rows(name)}
+    shown = dict.fromkeys(
+        metric for one in found["end"]["datasets"].values() for metric in one["metrics"]
+    )
+    return {
+        "suite": suite.name,
+        "views": found,
+        "budgets": BUDGETS,
+        "control": CONTROL,
+        "ranking": ranking_metrics(results),
+        "metrics": {
+            metric: {
+                "label": told.label,
+                "unit": told.unit,
+                "arrow": told.arrow,
+                "higher": told.higher_is_better,
+                "meaning": told.meaning,
+            }
+            for metric in dict.fromkeys([*shown, *(s.curve for s in suite.datasets.values())])
+            for told in [quantity(metric)]
+        },
+        "datasets": {name: _dataset(results, name) for name in suite.datasets},
+        "methods": details.methods(results, suite_path),
+        "replicates": details.replicates(results),
+        "rows": {
+            name: {"method": row.method, "control": row.control, **_look(results, row)}
+            for name, row in rows.items()
+        },
+        "texts": {"ties": TIES, "order": ORDER, "interval": statistics.INTERVAL},
+        "captions": _CAPTIONS,
+    }
+
+
+def figures(results: Results, folder: Path) -> dict[str, dict[str, str]]:
+    """Read the figures that have been drawn, by dataset and kind, as SVG and some as PDF.
+
+    Pictures are lightened, and their PDF is left out: together they would be larger than all
+    the rest. The page makes one from the SVG.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for dataset in results.suite.datasets:
+        for kind in figure_kinds(results.suite, dataset):
+            svg = figure_path(folder, dataset, kind, "svg").read_text()
+            found[f"{dataset}-{kind}"] = {"svg": pack(lighten(svg))}
+            if kind in _PLOTS:
+                data = figure_path(folder, dataset, kind, "pdf").read_bytes()
+                found[f"{dataset}-{kind}"]["pdf"] = pack(data)
+    if has_diagram(results.suite):
+        found["critical-difference"] = {
+            "svg": pack(diagram_path(folder, "svg").read_text()),
+            "pdf": pack(diagram_path(folder, "pdf").read_bytes()),
+        }
+    return found
+
+
+def _dataset(results: Results, dataset: str) -> dict[str, Any]:
+    """Tell a dataset, and how methods were trained and measured on it."""
+    spec = results.suite.datasets[dataset]
+    several = "s" if spec.replicates > 1 else ""
+    return {
+        "summary": plain(registry.describe("datasets", dataset).summary),
+        "about": f"{spec.replicates} replicate{several} per method, {spec.budget.steps} steps of "
+        f"{spec.budget.batch_size} points, at most {spec.budget.seconds:g} s, energy "
+        f"{spec.energy.name} unless the method brings its own. {_sampling(results, dataset)}",
+        "criterion": spec.rank_by,
+        "curve": spec.curve,
+        "metrics": list(spec.metrics),
+        "figures": [f"{dataset}-{kind}" for kind in figure_kinds(results.suite, dataset)],
+        "kinds": figure_kinds(results.suite, dataset),
+    }
+
+
+def _sampling(results: Results, dataset: str) -> str:
+    """Tell how samples of the models of a dataset are drawn."""
+    spec = results.suite.datasets[dataset].sampler
+    settings = registry.describe("samplers", spec.name).validate(spec.settings)
+    told = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    planar = "densities" in figure_kinds(results.suite, dataset)
+    way = "on a grid" if planar else f"by {spec.name} ({told})"
+    return (
+        "Samples are drawn exactly from flows, Gaussians and the truth, and "
+        f"{way} from all other energies."
+    )
+
+
+def _look(results: Results, row: Any) -> dict[str, Any]:
+    """Choose colour and marker, the same as in the figures."""
+    style = look(results.suite, row)
+    colour = style.colour
+    if not isinstance(colour, str):
+        colour = "#" + "".join(f"{round(255 * part):02x}" for part in colour)
+    return {"colour": "#737373" if row.control else colour, "marker": style.marker}
+
+
+def _provenance(results: Results) -> dict[str, str]:
+    """Unite where the runs come from; usually each field has one value."""
+    found = [run.provenance for run in results.runs.values()]
+    united = {
+        "Version": {p.version for p in found},
+        "Commit": {p.commit + (" with local changes" if p.dirty else "") for p in found},
+        "Pinned versions": {p.lock for p in found},
+        "Python": {p.python for p in found},
+        "torch": {p.torch for p in found},
+        "Device": {p.device for p in found},
+        "Machine": {p.machine for p in found},
+        "Threads": {str(p.threads) for p in found},
+    }
+    if len(results.machines) > 1:
+        united["Timed on"] = {f"{mark}: {name}" for mark, name in results.machines.items()}
+    dates = sorted(p.date for p in found)
+    told = {name: ", ".join(sorted(values)) for name, values in united.items()}
+    told["Trained"] = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else MISSING
+    return told

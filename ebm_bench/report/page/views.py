@@ -1,0 +1,245 @@
+"""Every table that the page can show: by budget, by dataset, and by the metric that ranks."""
+
+import math
+from typing import Any
+
+from ebm_bench import registry
+from ebm_bench.report.files import UNITS
+from ebm_bench.report.results import Results, Row, label
+from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.tables import tables
+from ebm_bench.report.tables.captions import caption, certainty, overall_caption, verdict
+from ebm_bench.report.wording import (
+    MISSING,
+    WORDS,
+    amount,
+    count,
+    ending,
+    estimate,
+    number,
+    probability,
+    quantity,
+)
+
+END = "end"  # of training; the other budgets are `UNITS`
+BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in UNITS}}
+CONTROL = "control"
+
+
+def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, str]]]:
+    """Lay out all tables of a suite.
+
+    Parameters
+    ----------
+    views : list of Results
+        As `budgets.at_all` gives them.
+
+    Returns
+    -------
+    found : dict of str to dict
+        For each of `BUDGETS`: ``datasets``, with the ``rows`` of each and what each metric
+        that can rank makes of them (``by``), and ``overall``, by metric, where an empty name
+        stands for the criterion of each dataset.
+    texts : dict of str to dict
+        Each table as a file, by ``budget/dataset/metric`` and ending; over all datasets the
+        second part is empty.
+    """
+    found, texts = {}, {}
+    for view in views:
+        budget = view.unit or END
+        found[budget] = {
+            "datasets": {name: _dataset(view, name) for name in view.suite.datasets},
+            "overall": {},
+        }
+        for metric in ["", *ranking_metrics(view)]:
+            ranked = view.ranked_by(metric) if metric else view
+            for name in ranked.suite.datasets if metric else ():
+                found[budget]["datasets"][name]["by"][metric] = _ranking(ranked, name)
+                texts[f"{budget}/{name}/{metric}"] = _dataset_texts(view, ranked, name)
+            found[budget]["overall"][metric] = _overall(ranked)
+            texts[f"{budget}//{metric}"] = _overall_texts(ranked)
+    return found, texts
+
+
+def ranking_metrics(results: Results) -> list[str]:
+    """List the metrics of a suite that tell better from worse."""
+    measured = dict.fromkeys(m for spec in results.suite.datasets.values() for m in spec.metrics)
+    return [metric for metric in measured if quantity(metric).higher_is_better is not None]
+
+
+def family_of(results: Results, method: str) -> str:
+    """Name the family of a method: that of its objective, or `CONTROL`."""
+    spec = results.suite.methods[method]
+    told = registry.describe("objectives", spec.objective).attributes
+    return CONTROL if spec.control else told.get("kind", "other")
+
+
+def state(row: Row) -> str:
+    """Sort a row by how it ended.
+
+    Parameters
+    ----------
+    row : Row
+        A model on a dataset.
+
+    Returns
+    -------
+    str
+        ``failed`` in some replicate; else ``missing`` if not measured, ``early`` if some
+        replicate ran out of time, which is measured as it is, and ``ok`` otherwise.
+    """
+    outcomes = row.run.outcomes if row.run else []
+    if any(outcome.status in statistics.FAILED for outcome in outcomes):
+        return "failed"
+    if not outcomes or row.status != ending(outcomes):
+        return "missing"
+    return "ok" if row.status == "ok" else "early"
+
+
+def finite(x: float | None) -> float | None:
+    """Keep a finite number; JSON has no other."""
+    return None if x is None or not math.isfinite(x) else float(x)
+
+
+def _dataset(view: Results, dataset: str) -> dict[str, Any]:
+    """Tell what of a dataset's rows does not depend on the metric that ranks."""
+    limit = view.limits.get(dataset)
+    metrics = [*tables.by_criterion(view, dataset), *view.parts(dataset)]
+    return {
+        "criterion": view.suite.datasets[dataset].rank_by,
+        "limit": f"at {amount(limit.amount, view.unit)}, the most that every method reached "
+        f"({limit.method} ended there)" if limit else "",
+        "metrics": metrics,
+        "rows": {
+            row.label: {
+                "method": row.method,
+                "status": row.status,
+                "state": state(row),
+                "steps": row.steps,
+                "seconds": finite(row.seconds),
+                "evaluations": row.run.cost.energy_evaluations if row.run else None,
+                "spent": [
+                    MISSING if row.steps is None else str(row.steps),
+                    row.training,
+                    count(row.run.cost.energy_evaluations) if row.run else MISSING,
+                ],
+                "cells": {metric: _cell(view, dataset, row, metric) for metric in metrics},
+            }
+            for row in view.rows(dataset)
+        },
+        "by": {},
+    }  # fmt: skip
+
+
+def _cell(view: Results, dataset: str, row: Row, metric: str) -> dict[str, Any]:
+    """Tell a metric of a row: mean, interval, what to beware of, and the numbers themselves."""
+    found = view.estimate(dataset, row, metric)
+    text, bracket, rest = tables.value(found, metric).partition(" [")
+    told = {
+        "text": text,
+        "below": bracket.strip() + rest,
+        "note": tables.notes(found),
+        "title": "" if math.isnan(found.standard_error) else
+        f"standard error of one replicate's value: {number(found.standard_error)}",
+        "mean": finite(found.mean),
+        "low": finite(found.low),
+        "high": finite(found.high),
+        "n": found.n if found.replicates else None,
+        "failed": found.failed if found.replicates else None,
+    }  # fmt: skip
+    return {key: value for key, value in told.items() if value not in ("", None)}
+
+
+def _ranking(view: Results, dataset: str) -> dict[str, Any]:
+    """Tell how the metric of a view ranks a dataset, and how each two models differ."""
+    rows = view.rows(dataset)
+    best = [row for row in rows if row.best]
+    first = best and view.estimate(dataset, best[0], view.suite.datasets[dataset].rank_by)
+    return {
+        "rows": [
+            {
+                "label": row.label,
+                "place": CONTROL if row.control else row.place,
+                "rank": finite(row.mean_rank),
+                "best": row.best,
+                "difference": _difference(view, dataset, row),
+            }
+            for row in rows
+        ],
+        # Of all pairs, the one ranked better first.
+        "pairs": [
+            [
+                label(pair["method"], pair["model"]),
+                label(pair["other_method"], pair["other_model"]),
+                estimate(pair["difference"], pair["low"], pair["high"]),
+                pair["n"],
+                probability(pair["p"]),
+                probability(pair["p_corrected"]),
+                bool(pair["better"]),
+            ]
+            for pair in view.comparisons[dataset].to_dict("records")
+        ],
+        "best": [row.label for row in best],
+        "won": len(best) == 1 and first.n == first.replicates > 1,
+    }
+
+
+def _difference(view: Results, dataset: str, row: Row) -> dict[str, Any]:
+    if row.reference:
+        return {"text": "reference", "mean": 0.0}
+    found = view.difference(dataset, row)
+    if found is None or found.n == 0:
+        return {"text": MISSING}
+    text, bracket, rest = estimate(found.mean, found.low, found.high).partition(" [")
+    below = f"{bracket.strip()}{rest} {probability(found.p, 'p')}".strip()
+    return {"text": text, "below": below, "mean": finite(found.mean)}
+
+
+def _overall(view: Results) -> dict[str, Any]:
+    """Tell the average ranks, and which methods are told apart over all datasets."""
+    names = list(view.suite.datasets)
+    places = {name: {(r.method, r.model): r for r in view.rows(name)} for name in names}
+    found = view.omnibus if len(names) > 1 else None
+    rows = []
+    for ranked in view.overall.to_dict("records"):
+        key = (ranked["method"], ranked["model"])
+        on = {name: row for name in names if (row := places[name].get(key)) and row.rank}
+        rows.append(
+            {
+                "label": label(*key),
+                "average": finite(ranked["average_rank"]),
+                "text": number(ranked["average_rank"], 2),
+                "datasets": ranked["datasets"],
+                "places": {
+                    name: {"text": row.place, "rank": finite(row.mean_rank), "best": row.best}
+                    for name, row in on.items()
+                },
+            }
+        )
+    shaded = found.alike() if found is not None and found.decides else []
+    return {
+        "datasets": names,
+        "rows": rows,
+        "alike": [label(*key) for key in shaded],
+        "sure": certainty(found, tuple(view.overall.loc[0, statistics.ROW])) if rows else "",
+        "verdict": verdict(found) if found else "",
+    }
+
+
+def _dataset_texts(view: Results, ranked: Results, name: str) -> dict[str, str]:
+    shown, exact = tables.dataset_table(ranked, name), tables.dataset_numbers(ranked, name)
+    tex = None
+    if ranked.suite.datasets[name].rank_by == view.suite.datasets[name].rank_by:
+        tex = tables.dataset_latex(view, name, name + _end(view))
+    return tables.texts(ranked, name, shown, exact, caption(ranked, name), tex)
+
+
+def _overall_texts(view: Results) -> dict[str, str]:
+    shown, exact = tables.overall_table(view), tables.overall_numbers(view)
+    tex = tables.overall_latex(view, "overall" + _end(view))
+    return tables.texts(view, "overall", shown, exact, overall_caption(view), tex)
+
+
+def _end(view: Results) -> str:
+    """End the name of a table at an equal budget as its file's name ends."""
+    return f"-{view.unit}" if view.unit else ""

@@ -1,0 +1,120 @@
+"""Whether methods differ over several datasets: Friedman's test, and Nemenyi's for each two.
+
+Each dataset is one block, in which the models are ranked. Wilcoxon's signed ranks with Holm's
+correction need many more datasets than suites have: ten methods on fewer than twelve datasets
+could never be told apart.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import scikit_posthocs
+from scipy import stats
+
+from ebm_bench.report.statistics.replicates import ALPHA, ROW
+
+MODELS = 3  # fewer are no case for Friedman's test
+
+
+@dataclass(frozen=True, eq=False)
+class Omnibus:
+    """A comparison over datasets.
+
+    Attributes
+    ----------
+    ranks : Series
+        Average rank of each model, by (method, model), best first.
+    datasets : int
+        How many blocks there are.
+    statistic, p : float
+        Of Friedman's test, with its correction for ties.
+    critical_difference : float
+        Of average ranks, at a level of 5 % for all pairs together.
+    pairs : DataFrame
+        p values of each two models by Nemenyi's test, all one where Friedman's test finds no
+        difference.
+    left_out : list of (method, model)
+        Ranked on some of the datasets only.
+    """
+
+    ranks: pd.Series
+    datasets: int
+    statistic: float
+    p: float
+    critical_difference: float
+    pairs: pd.DataFrame
+    left_out: list[tuple[str, str]]
+
+    @property
+    def decides(self) -> bool:
+        """Whether there are datasets enough to tell any two models apart.
+
+        If not, then not even a model that is first everywhere from one that is last.
+        """
+        return self.critical_difference <= len(self.ranks) - 1
+
+    def alike(self) -> list[tuple[str, str]]:
+        """List what is not told apart from the best of ``ranks``, which comes first."""
+        best = self.ranks.index[0]
+        others = self.ranks.index[1:]
+        return [best, *(key for key in others if self.pairs.loc[best, key] >= ALPHA)]
+
+
+def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
+    """Compare the models that are ranked on every dataset.
+
+    A model that is missing on a dataset is left out, since there is no telling where it would
+    have been; the others are ranked among themselves. One that failed there is not missing:
+    it is ranked last.
+
+    Parameters
+    ----------
+    rankings : dict of str to DataFrame
+        What `statistics.rank` gave for each dataset.
+
+    Returns
+    -------
+    Omnibus or None
+        None for fewer than two datasets, or three models that are ranked on all of them.
+
+    References
+    ----------
+    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
+    """
+    table = pd.concat(
+        {name: found.set_index(ROW)["mean_rank"] for name, found in rankings.items()}, axis=1
+    )
+    places = table.dropna().rank()
+    models, datasets = places.shape
+    if datasets < 2 or models < MODELS:
+        return None
+    ranks = places.mean(axis=1).sort_values(kind="stable")
+    statistic, p = _friedman(places.to_numpy())
+    pairs = scikit_posthocs.posthoc_nemenyi_friedman(places.to_numpy().T)
+    pairs.index = pairs.columns = places.index
+    return Omnibus(
+        ranks=ranks,
+        datasets=datasets,
+        statistic=statistic,
+        p=p,
+        critical_difference=critical_difference(models, datasets),
+        pairs=pairs if p < ALPHA else pairs * 0 + 1,
+        left_out=list(table.index.difference(places.index)),
+    )
+
+
+@cache
+def critical_difference(models: int, datasets: int) -> float:
+    """By how much two average ranks must differ to be told apart by Nemenyi's test."""
+    quantile = stats.studentized_range.ppf(1 - ALPHA, models, np.inf) / np.sqrt(2)
+    return float(quantile * np.sqrt(models * (models + 1) / (6 * datasets)))
+
+
+def _friedman(places: np.ndarray) -> tuple[float, float]:
+    """Test whether any of the models, the rows, differs; where all tie, none does."""
+    if np.ptp(places) == 0:
+        return 0.0, 1.0
+    found = stats.friedmanchisquare(*places)
+    return float(found.statistic), float(found.pvalue)

@@ -1,0 +1,235 @@
+"""What stands above the tables: how they were made and how to read them."""
+
+from ebm_bench.report.results import Results, label
+from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.friedman import Omnibus
+from ebm_bench.report.wording import WORDS, amount, probability, quantity
+
+TIES = (
+    "≈: not told apart from the best by the paired difference of replicates, or not comparable "
+    "because replicates are missing."
+)
+_DAGGER = "†: trained to no regular end, or the value did not converge; the table says which."
+ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
+MARKS = (
+    "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
+    "not vouch for a value; ≥: which is no more than a lower bound."
+)
+PAIRED = (
+    "p: of the paired t test, corrected for all pairs of models (Holm); none where the one that "
+    "looks better failed in a replicate and the other did not, or where fewer than two replicates "
+    "can be paired."
+)
+
+
+def caption(results: Results, dataset: str) -> str:
+    """Say what a dataset's table shows: replicates, budget, criterion, kind of interval."""
+    spec = results.suite.datasets[dataset]
+    sentences = [
+        f"{dataset}: {spec.replicates} replicates per method, {_budget(results, dataset)}.",
+        _limited(results, dataset),
+        f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
+        "over replicates decides, and a replicate that failed takes the last place.",
+        TIES,
+        "Difference: of that metric, mean over the replicates that both have, less the best that "
+        f"has all. {PAIRED}",
+        f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value. {MARKS}",
+        "Training seconds are those of setting up and training all replicates together, energy "
+        "evaluations those of one replicate.",
+        _machines(results, dataset),
+        statistics.caution(spec.replicates),
+        statistics.COMPARISONS,
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def paper_caption(results: Results, dataset: str) -> str:
+    """Say what a dataset's table for a paper shows: n, budget, criterion, intervals, bold."""
+    spec = results.suite.datasets[dataset]
+    return " ".join(
+        filter(
+            None,
+            [
+                f"{dataset}: mean over n = {spec.replicates} replicates ± half its 95 % interval "
+                f"(in brackets where it is not symmetric), after {_budget(results, dataset)}.",
+                _limited(results, dataset),
+                f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
+                "the best of each metric, with all that are not told from it by the paired t test "
+                "(5 %, corrected for all pairs by Holm); not what did not converge. "
+                "Below the rule: controls. Training: seconds of all replicates together; "
+                "evaluations of the energy: of one.",
+                _machines(results, dataset),
+            ],
+        )
+    )
+
+
+def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
+    """Say what a figure for a paper shows.
+
+    Parameters
+    ----------
+    results : Results
+        What it shows.
+    kind : str
+        One of `files.figure_kinds`, ``"density grid"`` or ``"critical difference"``.
+    datasets : list of str
+        Which it shows.
+    """
+    suite = results.suite
+    ranked = dict.fromkeys(quantity(suite.datasets[name].rank_by).label for name in datasets)
+    by, where = (
+        " or ".join(ranked),
+        " and ".join(datasets) if len(datasets) < 3 else f"{len(datasets)} datasets",
+    )
+    tests = results.omnibus if kind == "critical difference" else None
+    scale = "which ends at the highest density of the best control"
+    body = {
+        "densities": f"Learned densities on {where}, of one replicate: controls, then models by "
+        f"rank, on one colour scale, {scale}. Beneath the names: {by}. {_DAGGER}",
+        "density grid": "Learned densities, of one replicate. Each line, a dataset, has one "
+        f"colour scale, {scale}; ×: no density.",
+        "samples": f"Samples on {where}, of one replicate, beside data: controls, then models by "
+        f"rank. Beneath the names: {by}. {_DAGGER}",
+        "cost": f"Quality against cost on {where}: {by}, mean over replicates and 95 % interval, "
+        "against the time of setting up and training all of them. No model on the Pareto front "
+        "is beaten by a cheaper one. On the rim, hollow: beyond the axis.",
+        "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
+        "cross: a replicate diverged; level lines: controls.",
+        "critical difference": f"Average ranks on {len(datasets)} datasets (1 is best); bars "
+        f"join what is not told apart. {verdict(tests) if tests else ''}".strip(),
+    }[kind]
+    return f"{body} {_conditions(results, datasets)}"
+
+
+def _conditions(results: Results, datasets: list[str]) -> str:
+    """State replicates and budget, once for datasets that share them."""
+    alike: dict[str, list[str]] = {}
+    for name in datasets:
+        n = results.suite.datasets[name].replicates
+        alike.setdefault(f"n = {n} replicates, {_budget(results, name)}", []).append(name)
+    if len(alike) == 1:
+        return f"With {next(iter(alike))}."
+    told = "; ".join(f"{', '.join(names)}: {held}" for held, names in alike.items())
+    return f"Conditions: {told}."
+
+
+def _budget(results: Results, dataset: str) -> str:
+    budget = results.suite.datasets[dataset].budget
+    return f"{budget.steps} steps of {budget.batch_size} points, at most {budget.seconds:g} s"
+
+
+def pairs_caption(results: Results, dataset: str) -> str:
+    """Say what the table of pairs shows."""
+    spec = results.suite.datasets[dataset]
+    return " ".join(
+        [
+            f"{dataset}: each two models, the one ranked better first, compared by "
+            f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
+            "Difference: of the first less the other, mean over the n replicates in which both are "
+            f"finite, and in brackets the {statistics.INTERVAL}.",
+            PAIRED,
+            "≈: not told apart at a corrected level of 5 %.",
+        ]
+    )
+
+
+def overall_caption(results: Results, ties: str = TIES) -> str:
+    """Say what the overall table shows, and how ties are shown there."""
+    suite = results.suite
+    by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
+    equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
+    found = results.omnibus
+    limits = ", ".join(
+        f"{name} at {amount(limit.amount, results.unit)}" for name, limit in results.limits.items()
+    )
+    return " ".join(
+        filter(
+            None,
+            [
+                f"Ranks on the datasets of suite {suite.name}, version {suite.version}{equal} "
+                f"({by}), and their average over the datasets where the method is ranked; equal "
+                "ones share the average of their places.",
+                limits and f"{limits}.",
+                f"{ORDER} Controls are not ranked.",
+                ties,
+                found and f"Over all datasets: {verdict(found)}",
+            ],
+        )
+    )
+
+
+def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
+    """Say how sure it is that the first of the overall table, a (method, model), is the best.
+
+    The tests compare only methods that are ranked on every dataset, among themselves: their
+    best can be another than the leader.
+    """
+    if found is None:
+        return "There are too few methods or datasets to test whether that is chance."
+    if not found.decides:
+        return "That is no proof: there are too few datasets to tell any two methods apart."
+    alike = found.alike()
+    best = leader if found.ranks.get(leader) == found.ranks.iloc[0] else alike[0]
+    others = ", ".join(label(*key) for key in alike if key != best)
+    told = f"not told apart from it: {others}" if others else "it is told apart from all others"
+    if best != leader:  # which takes that some are left out
+        told = f"{label(*best)} is first, and {told}"
+    if found.left_out:
+        told = f"among the methods ranked on every dataset, {told}"
+    return f"{told[0].upper()}{told[1:]}."
+
+
+def verdict(found: Omnibus) -> str:
+    """Say what the tests found, and whether there were datasets enough to find anything."""
+    p = probability(found.p, "p")
+    sentences = [
+        f"Friedman: χ² = {found.statistic:.2f}, {p}: "
+        + (
+            "not all methods are alike."
+            if found.p < statistics.ALPHA
+            else "no difference is found."
+        ),
+        f"Nemenyi: critical difference {found.critical_difference:.2f} at 5 % for all pairs.",
+    ]
+    if found.decides and not (found.pairs < statistics.ALPHA).any(axis=None):
+        sentences.append("No two methods are told apart.")
+    if not found.decides:
+        sentences.append(
+            f"{found.datasets} datasets are too few: even a method that is first on all of them "
+            "could not be told from one that is last."
+        )
+    if found.left_out:
+        names = ", ".join(label(*key) for key in found.left_out)
+        sentences.append(f"Left out, as not ranked on every dataset: {names}.")
+    return " ".join(sentences)
+
+
+def _machines(results: Results, dataset: str) -> str:
+    """Say which seconds compare with each other; empty where all of a dataset do."""
+    compared = results.timed_on(dataset)
+    if not compared:
+        return ""
+    used = {results.machine(dataset, method) for method in results.suite.methods_of(dataset)}
+    listed = "; ".join(f"{mark}: {name}" for mark, name in results.machines.items() if mark in used)
+    return (
+        f"Seconds of different machines are not to be compared ({listed}): at equal seconds and "
+        f"against time only those of {compared} are shown. Steps and energy evaluations compare."
+    )
+
+
+def _limited(results: Results, dataset: str) -> str:
+    """Say at which common budget a dataset is shown; empty at the end of training."""
+    if not results.unit:
+        return ""
+    limit = results.limits.get(dataset)
+    if limit is None:
+        return "No method was trained without failing, so that there is no common budget."
+    return (
+        f"Shown at equal {WORDS[results.unit]}: {amount(limit.amount, results.unit)}, the most "
+        f"that every method reached ({limit.method} ended there). Values are read from the "
+        "learning curves, between two of their points along the logarithm of the step. The "
+        "learning rate falls over all steps of a training: what is stopped before its end is "
+        "measured while the rate is still high. A replicate counts as failed if it failed within "
+        "that budget. Controls stand at their end."
+    )

@@ -1,0 +1,132 @@
+r"""A LaTeX macro for every number that a text might cite, so that none goes stale.
+
+A name holds letters alone: ``\ebm``, then suite, dataset, metric and method, and what of it is
+meant. Digits and points are spelled: ``dsm-0.2`` is ``DsmZeroPointTwo``.
+"""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from ebm_bench.report.results import Results, Row, label
+from ebm_bench.report.statistics.friedman import over_datasets
+from ebm_bench.report.statistics.replicates import overall
+from ebm_bench.report.tables.formats import escape
+from ebm_bench.report.wording import count, estimate, number, probability
+
+_DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
+_EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "EqualEvaluations"}
+_HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file beside the text
+% and write \input{{macros}} in its preamble.
+%
+% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates, and followed by
+%   Low, High, Interval: the ends of its 95 % interval; mean [low, high].
+% \ebm<Suite><Dataset>...<Method>, with ... one of
+%   Rank, RankEqualSteps, RankEqualSeconds, RankEqualEvaluations: its place, 1 is best;
+%   Difference, DifferenceLow, DifferenceHigh, DifferenceP: of the ranking metric to the best;
+%   N, Failed: replicates with a finite value of the ranking metric, and those that failed;
+%   Steps, Seconds, Evaluations: what training took.
+% \ebm<Suite><Dataset>...: Replicates, BudgetSteps, BudgetBatch, BudgetSeconds.
+% \ebm<Suite>AverageRank<Method>, and \ebm<Suite>...: Version, Datasets, Methods, FriedmanP,
+%   CriticalDifference.
+% A by-product is named after its method: fce (flow) is FceFlow.
+"""
+
+
+def render(views: list[Results]) -> str:
+    """Write the macros of a suite.
+
+    Two things that would share a name get none: it raises an error in LaTeX that names both.
+
+    Parameters
+    ----------
+    views : list of Results
+        At the end of training, and at equal budgets, of which the ranks are taken.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for words, value in _numbers(views):
+        name = "ebm" + "".join(map(letters, words))
+        found.setdefault(name, {})[" ".join(filter(None, words))] = value
+    suite = views[0].suite
+    lines = [_HEAD.format(suite=escape(suite.name), version=suite.version)]
+    for name, meanings in found.items():
+        if len(meanings) == 1:
+            (value,) = meanings.values()
+            lines.append(rf"\newcommand{{\{name}}}{{{value}}}")
+        else:
+            told = " and ".join(meanings).replace("_", "-")
+            lines.append(
+                rf"\newcommand{{\{name}}}{{\PackageError{{ebm-bench}}"
+                rf"{{\string\{name} could be {told}}}{{}}}}"
+            )
+    return "\n".join([*lines, ""])
+
+
+def letters(text: str) -> str:
+    """Write a name with letters alone: ``kl_divergence`` to ``KlDivergence``."""
+    spelled = re.sub(r"(?<=\d)\.(?=\d)", "-point-", text)
+    spelled = re.sub(r"\d", lambda digit: f"-{_DIGITS[int(digit[0])]}-", spelled)
+    return "".join(part[0].upper() + part[1:] for part in re.split(r"[^A-Za-z]+", spelled) if part)
+
+
+def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
+    """Go through the words of each name, and the number as LaTeX."""
+    results = views[0]
+    suite = results.suite
+    for dataset, spec in suite.datasets.items():
+        place = [suite.name, dataset]
+        budget = spec.budget
+        yield [*place, "Replicates"], str(spec.replicates)
+        yield [*place, "BudgetSteps"], str(budget.steps)
+        yield [*place, "BudgetBatch"], str(budget.batch_size)
+        yield [*place, "BudgetSeconds"], f"{budget.seconds:g}"
+        for row in results.rows(dataset):
+            for metric in [*spec.metrics, *results.parts(dataset)]:
+                mine = results.estimate(dataset, row, metric)
+                if not mine.replicates:
+                    continue
+                name = [*place, metric, row.label]
+                yield [*name], _tex(number(mine.mean))
+                yield [*name, "Low"], _tex(number(mine.low))
+                yield [*name, "High"], _tex(number(mine.high))
+                yield [*name, "Interval"], _tex(estimate(mine.mean, mine.low, mine.high))
+            yield from _training(results, dataset, row, place)
+        for view in views:
+            for row in view.rows(dataset):
+                if row.rank is not None:
+                    yield [*place, f"Rank{_EQUAL.get(view.unit, '')}", row.label], str(row.rank)
+    for found in overall(results.rankings).to_dict("records"):
+        name = label(found["method"], found["model"])
+        yield [suite.name, "AverageRank", name], number(found["average_rank"], 2)
+    yield [suite.name, "Version"], str(suite.version)
+    yield [suite.name, "Datasets"], str(len(suite.datasets))
+    yield [suite.name, "Methods"], str(sum(not m.control for m in suite.methods.values()))
+    if tests := over_datasets(results.rankings):
+        yield [suite.name, "FriedmanP"], _tex(probability(tests.p))
+        yield [suite.name, "CriticalDifference"], number(tests.critical_difference, 2)
+
+
+def _training(
+    results: Results, dataset: str, row: Row, place: list[str]
+) -> Iterator[tuple[list[str], str]]:
+    """Go through what a table tells of a model beside its metrics."""
+    main = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
+    yield [*place, "N", row.label], str(main.n)
+    yield [*place, "Failed", row.label], str(main.failed)
+    if row.run:
+        yield [*place, "Steps", row.label], str(row.steps)
+        yield [*place, "Seconds", row.label], _tex(row.training)
+        yield [*place, "Evaluations", row.label], count(row.run.cost.energy_evaluations)
+    difference = results.difference(dataset, row)
+    if difference and np.isfinite(difference.mean):
+        name = [*place, "Difference", row.label]
+        yield [*name], _tex(number(difference.mean))
+        yield [*name, "Low"], _tex(number(difference.low))
+        yield [*name, "High"], _tex(number(difference.high))
+        yield [*name, "P"], _tex(probability(difference.p))
+
+
+def _tex(text: str) -> str:
+    """Write a number so that it stands in text and in formulas."""
+    return re.sub(r"\$(.*?)\$", r"\\ensuremath{\1}", escape(text))

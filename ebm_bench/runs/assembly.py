@@ -1,0 +1,130 @@
+"""A run put together from its suite, and put together again from its folder.
+
+What training changes and evaluation measures: energy, objective, data, sampler and random
+streams.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from ebm_bench import datasets, energies, objectives, records, samplers
+from ebm_bench.errors import InputError
+from ebm_bench.streams import Streams
+from ebm_bench.suites.base import Budget
+from ebm_bench.suites.suite import Suite
+
+
+@dataclass
+class Parts:
+    """A run put together from its suite: what training changes and evaluation measures."""
+
+    dataset: object
+    energy: nn.Module
+    objective: nn.Module
+    sampler: object
+    streams: Streams
+    budget: Budget
+    outcomes: list[records.Outcome]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """All weights and buffers, those of the energy and those of the objective."""
+        return {
+            f"{part}.{key}": value
+            for part in ("energy", "objective")
+            for key, value in getattr(self, part).state_dict().items()
+        }
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Load what `state_dict` gave."""
+        for part in ("energy", "objective"):
+            own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(part)}
+            getattr(self, part).load_state_dict(own)
+
+
+def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
+    """Create the parts of a run, not yet fitted to data.
+
+    Parameters
+    ----------
+    suite : Suite
+        Where the run is described.
+    dataset, method : str
+        Their names in the suite.
+    device : str
+        As torch calls it.
+
+    Returns
+    -------
+    Parts
+        With initial weights that depend on the suite's seed, the dataset and the replicate,
+        but not on the method.
+    """
+    data, spec = suite.datasets[dataset], suite.methods[method]
+    try:
+        return _assemble(suite, dataset, method, data, spec, device)
+    except InputError as error:
+        raise InputError(f"methods.{method} on {dataset}: {error}") from None
+
+
+def _assemble(suite, dataset, method, data, spec, device) -> Parts:
+    source = datasets.create(dataset, **data.settings)
+    chosen = suite.energy_of(dataset, method)
+    energy = energies.create(
+        chosen.name,
+        event_shape=source.event_shape,
+        replicates=data.replicates,
+        # Drawn on the CPU, so that every device starts from the same weights.
+        streams=Streams(suite.seed, data.replicates, scope=(dataset, "weights")),
+        **chosen.settings,
+    )
+    energy.attach(source)
+    objective = objectives.create(spec.objective, **suite.settings_of(dataset, method))
+    objective.build(energy)
+    return Parts(
+        dataset=source,
+        energy=energy.to(device),
+        objective=objective.to(device),
+        sampler=samplers.create(data.sampler.name, **data.sampler.settings),
+        streams=Streams(suite.seed, data.replicates, device, scope=(dataset,)),
+        budget=suite.budget_of(dataset, method),
+        outcomes=[],
+    )
+
+
+def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device: str) -> Parts:
+    """Put a trained run together again from its folder.
+
+    Raises
+    ------
+    InputError
+        Where the folder has no record of the run.
+    """
+    folder = Path(folder)
+    run = records.read(records.Run, folder / "run.json")
+    if run.fingerprint != fingerprint(suite, dataset, method):
+        raise InputError(
+            f"{folder}: trained with other settings or other code than there are now; "
+            f"train {method} on {dataset} again"
+        )
+    parts = assemble(suite, dataset, method, device)
+    weights = folder / "weights.safetensors"
+    try:
+        parts.load_state_dict(safetensors.torch.load_file(weights, device))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{weights}: cannot be loaded ({error}); train again") from None
+    parts.outcomes = run.outcomes
+    return parts
+
+
+def fingerprint(suite: Suite, dataset: str, method: str) -> str:
+    """Digest the settings and the code that a training depends on."""
+    digest = hashlib.sha256(suite.training_slice(dataset, method).encode())
+    for path in suite.sources(dataset, method):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""Evaluation: every metric of a suite on what a run left."""
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ebm_bench import metrics, records
+from ebm_bench.metrics.grid import lattice
+from ebm_bench.metrics.points import energies
+from ebm_bench.records import provenance
+from ebm_bench.runs import assembly, cost
+from ebm_bench.runs.model import Model
+from ebm_bench.suites.suite import Suite
+from ebm_bench.utils.files import replacing
+
+log = logging.getLogger("ebm_bench")
+
+_UNMEASURED = ("diverged", "out_of_memory")
+_CELLS = 256
+_IMAGES = 64
+
+
+def evaluate(
+    suite: Suite, dataset: str, method: str, folder: str | Path, device: str
+) -> records.Evaluation:
+    """Measure the energy of a run and its by-products.
+
+    Every method meets the same held-out data. Writes ``evaluation.json`` and ``pictures.npz``
+    to the run's folder. A replicate that diverged or ran out of memory has the value None.
+
+    Parameters
+    ----------
+    suite : Suite
+        Where the run is described.
+    dataset, method : str
+        Their names in the suite.
+    folder : path
+        Of the run, as training left it.
+    device : str
+        As torch calls it.
+
+    Raises
+    ------
+    InputError
+        Where the folder has no run, or cannot be written.
+    """
+    started = time.perf_counter()
+    parts = assembly.restore(suite, dataset, method, folder, device)
+    streams = parts.streams.child("evaluation")
+    # By-products were trained beside the energy, and not with the objective's loss.
+    of_energy = {"learned_log_z": parts.objective.log_z, "objective": parts.objective}
+    models = {
+        name: Model(
+            energy.eval().requires_grad_(False),
+            parts.dataset,
+            parts.sampler,
+            streams,
+            **(of_energy if name == "energy" else {}),
+        )
+        for name, energy in {"energy": parts.energy, **parts.objective.byproducts}.items()
+    }
+    measured = [o.status not in _UNMEASURED for o in parts.outcomes]
+    values = []
+    for metric_name, settings in suite.datasets[dataset].metrics.items():
+        metric = metrics.create(metric_name, **settings)
+        for name, model in models.items():
+            if "learned_log_z" in metric.requires and model.learned_log_z is None:
+                continue
+            begun = time.perf_counter()
+            result = {"value": torch.full((len(measured),), torch.nan)}
+            if any(measured):
+                try:
+                    result = metric(model, parts.dataset, streams)
+                except (MemoryError, RuntimeError) as error:
+                    if not cost.is_out_of_memory(error):
+                        raise
+                    log.warning("%s: no memory for %s of %s", method, metric_name, name)
+            values += _values(metric, name, result, parts.outcomes, measured)
+            log.info(
+                "%s / %s: %s of %s in %.1f s",
+                dataset,
+                method,
+                metric_name,
+                name,
+                time.perf_counter() - begun,
+            )
+    pictures = _pictures(models, measured.index(True)) if any(measured) else {}
+    with replacing(Path(folder, "pictures.npz")) as temporary, temporary.open("wb") as out:
+        np.savez_compressed(out, **pictures)
+    evaluation = records.Evaluation(
+        suite=suite.name,
+        suite_version=suite.version,
+        dataset=dataset,
+        method=method,
+        fingerprint=assembly.fingerprint(suite, dataset, method),
+        values=values,
+        seconds=time.perf_counter() - started,
+        provenance=provenance.collect(device),
+    )
+    records.write(evaluation, Path(folder, "evaluation.json"))
+    return evaluation
+
+
+def _values(
+    metric,
+    model: str,
+    result: dict[str, Tensor],
+    outcomes: list[records.Outcome],
+    measured: list[bool],
+) -> list[records.Value]:
+    """Turn what a metric says of a model into records, one per part and replicate."""
+    result = {part: tensor.tolist() for part, tensor in result.items()}
+    errors = result.pop("standard_error", None)
+    return [
+        records.Value(
+            model=model,
+            replicate=outcome.replicate,
+            metric=metric.name if part == "value" else f"{metric.name}.{part}",
+            metric_version=metric.version,
+            value=numbers[r] if measured[r] else None,
+            standard_error=errors[r] if errors and part == "value" and measured[r] else None,
+            split=metric.split,
+        )
+        for part, numbers in result.items()
+        for r, outcome in enumerate(outcomes)
+    ]
+
+
+def _pictures(models: dict[str, Model], replicate: int) -> dict[str, np.ndarray]:
+    """Draw one replicate: densities in the plane, samples of images."""
+    energy_model = models["energy"]
+    dataset = energy_model.dataset
+    if energy_model.is_planar:
+        densities = {
+            f"{name}.density": _density(model, replicate) for name, model in models.items()
+        }
+        return {**densities, "box": np.array(dataset.box, dtype=np.float32).ravel()}
+    if dataset.kind != "image":
+        return {}
+    data = dataset.sample(_IMAGES, energy_model.streams.child("data"), split="test")
+    drawn = {name: model.samples(model.most_samples or _IMAGES) for name, model in models.items()}
+    return {
+        f"{name}.samples": _bytes(dataset.to_pixels(images[replicate, :_IMAGES]))
+        for name, images in {**drawn, "data": data}.items()
+    }
+
+
+def _density(model: Model, replicate: int) -> np.ndarray:
+    points, _ = lattice(model.dataset.box, _CELLS, model.energy.location)
+    values = energies(model.energy, points.expand(model.energy.replicates, -1, -1))[replicate]
+    density = (-values.double() - model.log_z[replicate]).exp()
+    return density.view(_CELLS, _CELLS).float().cpu().numpy()
+
+
+def _bytes(pixels: Tensor) -> np.ndarray:
+    """Turn pixels in [0, 1] into bytes; what is not a number becomes black."""
+    return (pixels.nan_to_num(0.0) * 255).round().byte().cpu().numpy()

@@ -1,0 +1,358 @@
+"""Training: one loop for every objective.
+
+All replicates of a run are trained at once, in one process. The loop knows nothing of
+objectives but their loss, and nothing of the past but what a checkpoint holds.
+"""
+
+import logging
+import math
+import time
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from ebm_bench import metrics, records
+from ebm_bench.optim.adam import Optimiser
+from ebm_bench.records import provenance
+from ebm_bench.runs import compilation, cost
+from ebm_bench.runs.assembly import Parts, assemble, fingerprint
+from ebm_bench.runs.compilation import CompiledLoss
+from ebm_bench.runs.model import Model
+from ebm_bench.suites.suite import Suite
+from ebm_bench.utils.files import replacing
+from ebm_bench.utils.progress import track
+
+log = logging.getLogger("ebm_bench")
+
+CHECKPOINT_SECONDS = 60.0
+
+
+def train(
+    suite: Suite, dataset: str, methods: list[str], out: str | Path, device: str = "cpu"
+) -> None:
+    """Train methods of a suite on a dataset and leave a record of each.
+
+    Writes ``run.json`` and ``weights.safetensors`` to ``out/dataset/method``, and checkpoints to
+    ``out/.checkpoints``: what was killed goes on where it was when it is started again, and
+    what was done is not done twice.
+
+    Parameters
+    ----------
+    suite : Suite
+        Where the runs are described.
+    dataset : str
+        Name of a dataset of the suite.
+    methods : list of str
+        Names of methods of the suite.
+    out : path
+        Folder of runs.
+    device : str
+        As torch calls it.
+    """
+    out = Path(out)
+    for method in methods:
+        checkpoint = out / ".checkpoints" / dataset / f"{method}.pt"
+        parts, run = train_method(suite, dataset, method, device, checkpoint)
+        folder = out / dataset / method
+        with replacing(folder / "weights.safetensors") as temporary:
+            state = {key: value.contiguous() for key, value in parts.state_dict().items()}
+            temporary.write_bytes(safetensors.torch.save(state))
+        records.write(run, folder / "run.json")
+
+
+def train_method(
+    suite: Suite, dataset: str, method: str, device: str = "cpu", checkpoint: Path | None = None
+) -> tuple[Parts, records.Run]:
+    """Train all replicates of one method on one dataset.
+
+    Parameters
+    ----------
+    suite, dataset, method, device
+        As for `assemble`.
+    checkpoint : Path, optional
+        Where to save progress, and to resume from.
+
+    Returns
+    -------
+    parts : Parts
+        The trained parts.
+    run : Run
+        The record.
+    """
+    started = time.perf_counter()
+    trainer = _Trainer(suite, dataset, method, device)
+    label = f"{dataset} {method}"
+    try:
+        if trainer.resume(checkpoint):
+            log.info("%s: resumed at step %d", label, trainer.step)
+        else:
+            log.info("%s: fitting to data", label)
+            trainer.setup()
+        with track(label, trainer.total) as update:
+            while trainer.goes_on():
+                trainer.advance()
+                if trainer.is_due(checkpoint):
+                    trainer.save(checkpoint)
+                update(trainer.step, f"{trainer.seconds:.0f} s")
+        trainer.finish()
+        trainer.save(checkpoint)
+    except (MemoryError, RuntimeError) as error:
+        if not cost.is_out_of_memory(error):
+            raise
+        trainer.status = "out_of_memory"
+    parts = trainer.parts
+    parts.outcomes = trainer.outcomes()
+    ended = ", ".join(f"{o.status}@{o.step}" for o in parts.outcomes)
+    log.info("%s: %s in %.1f s", label, ended, time.perf_counter() - started)
+    return parts, trainer.record(suite, dataset, method, device)
+
+
+class _Trainer:
+    """The state of one training, and what can be done with it."""
+
+    def __init__(self, suite: Suite, dataset: str, method: str, device: str):
+        self.parts = assemble(suite, dataset, method, device)
+        self.spec = suite.datasets[dataset]
+        self.device = device
+        self.fingerprint = fingerprint(suite, dataset, method)
+        budget = self.parts.budget
+        self.total = budget.steps if self.parts.objective.trains else 0
+        self.status = "ok"
+        self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
+        self.flops, self.peak = 0.0, 0
+        self.curve: list[dict] = []
+        self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
+        self.saved_at = time.monotonic()
+        self.due = {
+            round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
+            for i in range(self.spec.curve_points)
+        }
+        self.optimiser: Optimiser | None = None
+        self.compiled: CompiledLoss | None = None
+        self.look_every = 50 if self.device.startswith("cuda") else 1
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, evaluation not counted."""
+        return self.setup_seconds + self.train_seconds
+
+    def setup(self) -> None:
+        """Fit the energy's base and the objective's own parts."""
+        cost.warm_up(self.device)
+        cost.reset_peak(self.device)
+        started = time.perf_counter()
+        parts, streams = self.parts, self.parts.streams.child("fit")
+        data = parts.dataset.sample(parts.budget.fit_samples, streams)
+        parts.energy.fit(data)
+        parts.objective.fit(parts.energy, data, streams)
+        self._optimise()
+        self._compile()
+        self._synchronise()
+        self.setup_seconds = time.perf_counter() - started
+        self._measure()
+
+    def goes_on(self) -> bool:
+        """Whether another step is to be taken."""
+        if self.step >= self.total:
+            return False
+        # Seldom on a GPU, where asking waits for all that is under way.
+        if self.step % self.look_every == 0 and not self.optimiser.alive.any():
+            return False
+        if self.seconds > self.parts.budget.seconds:
+            self.status = "timeout"
+            return False
+        return True
+
+    def advance(self) -> None:
+        """Take a step, and measure where the curve has a point."""
+        started = time.perf_counter()
+        if self.step == 0 and self.compiled is None:
+            with cost.FlopCounter() as counter:
+                self._take_step()
+            self.flops = float(counter.total)
+        else:
+            self._take_step()
+        self.step += 1
+        if self.step in self.due:
+            self._synchronise()
+        self.train_seconds += time.perf_counter() - started
+        if self.step in self.due:
+            self._measure()
+
+    def finish(self) -> None:
+        """Measure the end, where it was not yet."""
+        if self.optimiser and not any(point["step"] == self.step for point in self.curve):
+            self._measure()
+
+    def outcomes(self) -> list[records.Outcome]:
+        """How each replicate ended."""
+        replicates = self.parts.streams.indices
+        alive, ended = [True] * len(replicates), [self.step] * len(replicates)
+        if self.optimiser:
+            alive, ended = self.optimiser.alive.tolist(), self.optimiser.ended.tolist()
+        return [
+            records.Outcome(
+                replicate=replicate,
+                status=self.status if lives else "diverged",
+                step=self.step if lives else at,
+            )
+            for replicate, lives, at in zip(replicates, alive, ended, strict=True)
+        ]
+
+    def is_due(self, checkpoint: Path | None) -> bool:
+        """Whether it is time to save."""
+        waited = time.monotonic() - self.saved_at
+        return checkpoint is not None and (self.step in self.due or waited > CHECKPOINT_SECONDS)
+
+    def save(self, checkpoint: Path | None) -> None:
+        """Write a checkpoint."""
+        if checkpoint is None:
+            return
+        state = {
+            "fingerprint": [self.fingerprint, self.parts.streams.device.type],
+            "parts": self.parts.state_dict(),
+            "optimiser": self.optimiser.state_dict() if self.optimiser else None,
+            "streams": {name: s.state_dict() for name, s in self.streams.items()},
+            "evaluations": self.parts.energy.evaluations,
+            "plain": {name: getattr(self, name) for name in self._PLAIN},
+        }
+        # Through Python's own file, whose errors say when a disk is full.
+        with replacing(checkpoint) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+        self.saved_at = time.monotonic()
+
+    _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "peak", "curve", "status")
+
+    def resume(self, checkpoint: Path | None) -> bool:
+        """Load a checkpoint of the same training by the same code, if there is one."""
+        if checkpoint is None or not checkpoint.exists():
+            return False
+        device = self.parts.streams.device
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state["fingerprint"] != [self.fingerprint, device.type]:
+            return False
+        self.parts.load_state_dict(state["parts"])
+        self._optimise()
+        self._compile()
+        if self.optimiser:
+            self.optimiser.load_state_dict(state["optimiser"])
+        for name, saved in state["streams"].items():
+            self.streams[name].load_state_dict(saved)
+        self.parts.energy.evaluations = state["evaluations"]
+        for name, value in state["plain"].items():
+            setattr(self, name, value)
+        return True
+
+    def record(self, suite: Suite, dataset: str, method: str, device: str) -> records.Run:
+        """Put the record together."""
+        parts, spec = self.parts, suite.methods[method]
+        return records.Run(
+            suite=suite.name,
+            suite_version=suite.version,
+            dataset=dataset,
+            dataset_version=parts.dataset.version,
+            method=method,
+            objective=spec.objective,
+            settings=suite.settings_of(dataset, method),
+            energy=suite.energy_of(dataset, method).model_dump(),
+            budget=parts.budget.model_dump(),
+            seed=suite.seed,
+            control=spec.control,
+            fingerprint=self.fingerprint,
+            outcomes=parts.outcomes,
+            cost=records.Cost(
+                setup_seconds=self.setup_seconds,
+                train_seconds=self.train_seconds,
+                energy_evaluations=parts.energy.evaluations,
+                flops_per_step=self.flops,
+                peak_memory_bytes=max(self.peak, cost.peak(device)),
+                parameters=sum(p.numel() for p in parts.energy.parameters())
+                // parts.energy.replicates,
+            ),
+            curve=[records.CurvePoint(**point) for point in self.curve],
+            provenance=provenance.collect(device),
+        )
+
+    def _optimise(self) -> None:
+        if self.total == 0:
+            return
+        parts = self.parts
+        # What the objective owns plays beside the energy: each part is clipped by itself.
+        players = [list(part.parameters()) for part in (parts.energy, *parts.objective.children())]
+        self.optimiser = Optimiser(
+            [[p for p in player if p.requires_grad] for player in players],
+            parts.energy.replicates,
+            parts.budget.learning_rate,
+            parts.budget.gradient_clip,
+            self.total,
+        )
+
+    def _compile(self) -> None:
+        """Compile the step where the suite asks for it, or leaves it open and it pays."""
+        parts, chosen, device = self.parts, self.spec.compute, self.parts.streams.device
+        wanted = chosen in ("compiled", "mixed") and not parts.objective.samples_model
+        automatic = chosen == "auto" and compilation.pays(parts.objective, self.total, device)
+        if self.total == 0 or not (wanted or automatic):
+            return
+        x = parts.dataset.sample(parts.budget.batch_size, parts.streams.child("trial"))
+        try:
+            self.compiled = compilation.CompiledLoss(
+                parts.objective,
+                parts.energy,
+                self.streams["objective"],
+                x,
+                self.optimiser.parameters,
+                mixed=chosen == "mixed",
+            )
+        except RuntimeError as error:
+            if cost.is_out_of_memory(error):
+                raise
+            log.warning("not compiled: %s", str(error).splitlines()[0])
+            return
+        self.flops = float(self.compiled.flops)
+        log.info("compiled in %.1f s", self.compiled.seconds)
+
+    def _take_step(self) -> None:
+        parts = self.parts
+        x = parts.dataset.sample(parts.budget.batch_size, self.streams["data"])
+        if self.compiled is not None:
+            gradients, loss = self.compiled(x)
+            parts.energy.evaluations += self.compiled.evaluations
+            self.optimiser.update(gradients, torch.isfinite(loss), self.step)
+            return
+        loss = parts.objective.loss(parts.energy, x, self.streams["objective"])
+        self.optimiser.step(loss, self.step)
+
+    def _measure(self) -> None:
+        """Add a point to the curve of every replicate, with the counters held."""
+        self.peak = max(self.peak, cost.peak(self.device))
+        parts, counted = self.parts, self.parts.energy.evaluations
+        model = Model(
+            energy=parts.energy,
+            dataset=parts.dataset,
+            sampler=parts.sampler,
+            streams=parts.streams.child("curve"),
+            learned_log_z=parts.objective.log_z,
+            objective=parts.objective,
+            cells=128,
+        )
+        metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
+        values = metric(model, parts.dataset, parts.streams.child("curve"))["value"]
+        parts.energy.evaluations = counted
+        cost.reset_peak(self.device)
+        self.curve += [
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "energy_evaluations": counted,
+                "replicate": replicate,
+                "metric": self.spec.curve,
+                "value": float(value),
+            }
+            for replicate, value in zip(parts.streams.indices, values, strict=True)
+        ]
+
+    def _synchronise(self) -> None:
+        if self.parts.streams.device.type == "cuda":
+            torch.cuda.synchronize()

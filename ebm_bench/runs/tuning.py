@@ -1,0 +1,255 @@
+"""Tuning: the same number of trials for every method, and the file of what came out."""
+
+import hashlib
+import logging
+import time
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel
+
+from ebm_bench import metrics, records, registry
+from ebm_bench.records import provenance
+from ebm_bench.runs import assembly, training
+from ebm_bench.runs.model import Model
+from ebm_bench.streams import hashed
+from ebm_bench.suites.suite import Suite
+from ebm_bench.suites.tuning import Chosen, Scored, Tuned, TunedDataset, Values
+from ebm_bench.utils.files import replacing
+
+log = logging.getLogger("ebm_bench")
+
+
+class Trial(BaseModel):
+    """What one trial left.
+
+    Attributes
+    ----------
+    values : Values
+        That were tried.
+    status : str
+        ``ok``, or why there is no score: a replicate failed, or its score was not finite or
+        its integral not converged.
+    score : float or None
+        Mean over replicates; less is better.
+    seconds : float
+        Of training and measuring.
+    """
+
+    values: Values
+    status: Literal["ok", "diverged", "out_of_memory", "not_finite", "not_converged"]
+    score: float | None
+    seconds: float
+    provenance: records.Provenance
+
+
+class Trials(BaseModel):
+    """All trials of a method on a dataset."""
+
+    dataset: str
+    method: str
+    trials: list[Trial]
+
+
+def tune(
+    suite: Suite, dataset: str, methods: list[str], out: str | Path, device: str = "cpu"
+) -> list[Trials]:
+    """Try the search space of methods on a dataset.
+
+    Writes ``out/dataset/method.json``, and each trial to ``out/.trials`` when it is done: what
+    was killed goes on where it was when it is started again.
+
+    Parameters
+    ----------
+    suite : Suite
+        With a section ``tuning`` and without tuned values.
+    dataset : str
+        Name of a dataset of the suite.
+    methods : list of str
+        Names of methods of the suite; those that train nothing are left out.
+    out : path
+        Folder of trials.
+    device : str
+        As torch calls it.
+
+    Returns
+    -------
+    list of Trials
+        One for each method that trains.
+    """
+    out, found = Path(out), []
+    for method in methods:
+        searched = suite.search_of(dataset, method)
+        trials = []
+        for number, values in enumerate(searched, 1):
+            path = out / ".trials" / f"{_digest(suite, dataset, method, values)}.json"
+            if not path.exists():
+                trial = run_trial(suite, dataset, method, values, device)
+                records.write(trial, path)
+                _tell(trial, f"{dataset} {method}: trial {number} of {len(searched)}")
+            trials.append(records.read(Trial, path))
+        if trials:
+            found.append(Trials(dataset=dataset, method=method, trials=trials))
+            records.write(found[-1], out / dataset / f"{method}.json")
+    return found
+
+
+def trial_suite(suite: Suite, dataset: str, method: str, values: Values) -> Suite:
+    """Describe a trial as a suite of one run, with random numbers of its own.
+
+    Parameters
+    ----------
+    suite, dataset, method
+        As for `tune`, for one method.
+    values : Values
+        To be tried.
+    """
+    data, tuning = suite.datasets[dataset], suite.tuning
+    budget = {"steps": tuning.steps, "learning_rate": values.learning_rate}
+    data = data.model_copy(
+        update={
+            "budget": data.budget.model_copy(update=budget),
+            "replicates": tuning.replicates,
+            # The learning curve is not looked at: the cheapest there is.
+            "metrics": {},
+            "curve": "hyvarinen_score",
+            "curve_points": 2,
+        }
+    )
+    settings = {**values.settings, **suite.stated_settings(dataset, method)}
+    spec = suite.methods[method].model_copy(update={"settings": settings, "overrides": {}})
+    return suite.model_copy(
+        update={"seed": seed_of(suite), "datasets": {dataset: data}, "methods": {method: spec}}
+    )
+
+
+def seed_of(suite: Suite) -> int:
+    """Derive the seed of all trials, so that they share no data with the suite itself."""
+    return hashed("tuning", suite.seed)
+
+
+def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: str) -> Trial:
+    """Train with some values, and score the result by the suite's criterion.
+
+    Parameters
+    ----------
+    suite, dataset, method, values
+        As for `trial_suite`.
+    device : str
+        As torch calls it.
+    """
+    started = time.perf_counter()
+    described = trial_suite(suite, dataset, method, values)
+    parts, _ = training.train_method(described, dataset, method, device)
+    statuses = [o.status for o in parts.outcomes if o.status in ("diverged", "out_of_memory")]
+    status, score = (statuses[0], None) if statuses else _score(suite, dataset, parts)
+    return Trial(
+        values=values,
+        status=status,
+        score=score,
+        seconds=time.perf_counter() - started,
+        provenance=provenance.collect(device),
+    )
+
+
+def _score(suite: Suite, dataset: str, parts: assembly.Parts) -> tuple[str, float | None]:
+    """Measure a trained model on validation data: a status, and a score where it is ok."""
+    streams = parts.streams.child("validation")
+    energy = parts.energy.eval().requires_grad_(False)
+    model = Model(energy, parts.dataset, parts.sampler, streams)
+    chosen = suite.criterion_of(dataset)
+    criterion = metrics.create(chosen.name, split="validation", **chosen.settings)
+    result = criterion(model, parts.dataset, streams)
+    if not result["value"].isfinite().all():
+        return "not_finite", None
+    # A normaliser that misses mass makes a likelihood look better than it is.
+    if "converged" in result and not result["converged"].all():
+        return "not_converged", None
+    return "ok", float(result["value"].mean())
+
+
+def choose(trials: list[Trial]) -> Chosen:
+    """Choose the trial of the lowest score; trials without a score lose.
+
+    Parameters
+    ----------
+    trials : list of Trial
+        Of one method on one dataset. Of equal scores, the first is chosen.
+    """
+    scored = sorted((t for t in trials if t.score is not None), key=lambda trial: trial.score)
+    best = [
+        Scored(**trial.values.model_dump(), score=float(f"{trial.score:.6g}"))
+        for trial in scored[:2]
+    ]
+    best += [None] * (2 - len(best))
+    return Chosen(
+        best=best[0], runner_up=best[1], trials=len(trials), failed=len(trials) - len(scored)
+    )
+
+
+def gather(suite: Suite, found: list[Trials]) -> Tuned:
+    """Put the outcome of all trials together.
+
+    Parameters
+    ----------
+    suite : Suite
+        That was tuned.
+    found : list of Trials
+        Of every method on every dataset that it is tuned on.
+    """
+    datasets = {}
+    for dataset, serves in suite.tuning.datasets.items():
+        criterion = suite.criterion_of(dataset)
+        datasets[dataset] = TunedDataset(
+            criterion=criterion.name,
+            settings=criterion.settings,
+            serves=serves,
+            methods={one.method: choose(one.trials) for one in found if one.dataset == dataset},
+        )
+    sources = [trial.provenance for one in found for trial in one.trials]
+    return Tuned(
+        suite=suite.name,
+        suite_version=suite.version,
+        date=max(source.date for source in sources),
+        version=sorted({source.version for source in sources}),
+        commit=sorted({source.commit + "+" * source.dirty for source in sources}),
+        seed=seed_of(suite),
+        datasets=datasets,
+        **suite.tuning.model_dump(exclude={"datasets"}),
+    )
+
+
+def write(tuned: Tuned, path: str | Path) -> None:
+    """Write the file of tuned values that suites name."""
+    content = yaml.safe_dump(
+        tuned.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        sort_keys=False,
+        default_flow_style=None,
+        width=100,
+    )
+    head = (
+        "# Written by `ebm-bench tune`, not by hand. Of equally many trials for each method, the\n"
+        "# one with the lowest score on validation data is `best`. A method without one failed in\n"
+        "# every trial and keeps the suite's own values.\n"
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(head + content)
+
+
+def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:
+    """Digest what the outcome of a trial depends on: settings, code, and how it is scored."""
+    trained = assembly.fingerprint(trial_suite(suite, dataset, method, values), dataset, method)
+    criterion = suite.criterion_of(dataset)
+    digest = hashlib.sha256(f"{trained} {criterion.model_dump_json()}".encode())
+    own = registry.describe("metrics", criterion.name).path
+    for path in (own, *registry.shared("metrics", "runs/model", "runs/tuning")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _tell(trial: Trial, label: str) -> None:
+    settings = {"learning rate": trial.values.learning_rate, **trial.values.settings}
+    tried = ", ".join(f"{name} {value}" for name, value in settings.items())
+    outcome = trial.status if trial.score is None else f"{trial.score:.4g} nats"
+    log.info("%s, %s: %s in %.1f s", label, tried, outcome, trial.seconds)

@@ -1,0 +1,368 @@
+"""Whether the numbers of a submission hold: measured again, and one replicate trained again.
+
+A submission is a results folder: its ``records`` with the suite in it, and of each run
+``runs/DATASET/METHOD/weights.safetensors``. It comes from others: nothing in it is executed
+but a plugin, and that only on demand.
+"""
+
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ebm_bench import records
+from ebm_bench.errors import InputError, unknown
+from ebm_bench.records import Run, collection
+from ebm_bench.records.collection import Tables
+from ebm_bench.records.merging import agree
+from ebm_bench.runs import assembly, evaluation, training
+from ebm_bench.suites import suite
+from ebm_bench.suites.suite import Suite
+from ebm_bench.utils import yaml_files
+from ebm_bench.utils.progress import track
+
+log = logging.getLogger("ebm_bench")
+
+WEIGHTS = "weights.safetensors"
+MEASURED, RETRAINED = "measured again", "trained again"
+
+Place = tuple[str, str]  # dataset, method
+
+
+@dataclass(frozen=True)
+class Check:
+    """A number of a submission beside what was found here.
+
+    Attributes
+    ----------
+    how : str
+        `MEASURED` or `RETRAINED`.
+    what : str
+        ``kl_divergence of energy``, ``curve at step 10``, ``status``.
+    submitted, found : float or str
+        NaN where a replicate has no value.
+    holds : bool
+        Whether they are the same, to the tolerance.
+    """
+
+    dataset: str
+    method: str
+    how: str
+    replicate: int
+    what: str
+    submitted: float | str
+    found: float | str
+    holds: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """What was handed in.
+
+    Attributes
+    ----------
+    folder : Path
+        With ``records`` and ``runs``.
+    suite : Suite
+        What was to be run.
+    tables : Tables
+        The numbers.
+    runs : dict of (dataset, method) to Run
+        Those that are to be verified.
+    """
+
+    folder: Path
+    suite: Suite
+    tables: Tables
+    runs: dict[Place, Run]
+
+
+def load(
+    folder: str | Path,
+    datasets: Collection[str] = (),
+    methods: Collection[str] = (),
+    run_plugin: bool = False,
+) -> Submission:
+    """Read a submission, or some runs of it.
+
+    Parameters
+    ----------
+    folder : path
+        Of the submission.
+    datasets, methods : collection of str
+        Of which runs; all where none is named.
+    run_plugin : bool
+        Whether plugins that came with it may be executed.
+
+    Raises
+    ------
+    InputError
+        Where a file is missing or is not what it should be, where a plugin would be executed
+        without leave, where names are unknown, or records are not those of the suite.
+    """
+    folder = Path(folder)
+    path = folder / "records" / collection.SUITE
+    content = yaml_files.read(path)
+    plugins = content.get("plugins") if isinstance(content, dict) else None
+    if plugins and not run_plugin:
+        raise InputError(
+            f"{path}: to verify this, code that came with it must be executed "
+            f"({', '.join(map(str, plugins))}). Read it first; --run-plugin executes it, with all "
+            "that you may do on this machine"
+        )
+    loaded, tables = suite.load(path), collection.load(folder / "records")
+    collection.refuse_mixed(tables)
+    runs = {key[1:]: run for key, run in tables.records().items()}
+    for kind, given, known in (
+        ("dataset", datasets, {dataset for dataset, _ in runs}),
+        ("method", methods, {method for _, method in runs}),
+    ):
+        for name in given:
+            if name not in known:
+                raise InputError(f"{folder}: {unknown(f'{kind} of this submission', name, known)}")
+    chosen = {
+        (dataset, method): run
+        for (dataset, method), run in runs.items()
+        if dataset in (datasets or (dataset,)) and method in (methods or (method,))
+    }
+    if not chosen:
+        raise InputError(f"{folder}: has no such run, of a method and a dataset that were named")
+    submission = Submission(folder, loaded, tables, chosen)
+    for (dataset, method), run in chosen.items():
+        _check_described(submission, dataset, method, run)
+    return submission
+
+
+def verify(
+    submission: Submission, device: str, tolerance: float, replicate: int | None = None
+) -> list[Check]:
+    """Measure all chosen runs again, and train one replicate of one of them again.
+
+    The same seeds give the same numbers, to rounding. What is trained again is the run whose
+    training took least time, and its first replicate that did not fail: see `to_retrain`.
+
+    Parameters
+    ----------
+    submission : Submission
+        What `load` gave.
+    device : str
+        As torch calls it.
+    tolerance : float
+        Relative difference up to which numbers are the same.
+    replicate : int, optional
+        To be trained again, in place of the first that did not fail.
+
+    Raises
+    ------
+    InputError
+        Where runs were made on another kind of device, whose random numbers are others; where
+        weights cannot be loaded; where there is no such replicate.
+    """
+    for (dataset, method), run in submission.runs.items():
+        made = run.provenance.device.partition(":")[0]
+        if made != device.partition(":")[0]:
+            raise InputError(
+                f"{method} on {dataset} was made on {made}, and this would be {device}, where "
+                "the same seeds draw other numbers. Choose with --device, --dataset and --method"
+            )
+    again = to_retrain(submission, replicate)
+    checks = []
+    with tempfile.TemporaryDirectory(prefix="ebm-bench-verify-") as scratch:
+        with track("measure", len(submission.runs)) as update:
+            for done, (dataset, method) in enumerate(submission.runs):
+                update(done, f"{method} on {dataset}")
+                checks += _measure(submission, dataset, method, device, tolerance, Path(scratch))
+            update(len(submission.runs), "")
+        if again:
+            (dataset, method), chosen = again
+            log.info("train %s on %s again, replicate %d", method, dataset, chosen)
+            checks += _retrain(
+                submission, dataset, method, chosen, device, tolerance, Path(scratch)
+            )
+        else:
+            log.info("nothing of this is trained again: no chosen run took a step and ended well")
+    return checks
+
+
+def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, int] | None:
+    """Choose what is trained again; None where no chosen run was trained."""
+    for wanted in ("ok", "diverged"):
+        trained = {
+            place: run
+            for place, run in submission.runs.items()
+            if any(o.step > 0 and o.status == wanted for o in run.outcomes)
+        }
+        if trained:
+            break
+    else:
+        return None
+    place = min(trained, key=lambda place: (trained[place].cost.train_seconds, place))
+    # Where time or memory ended a training, no other machine ends it at the same step.
+    ended = {o.replicate: o.status for o in trained[place].outcomes}
+    known = [r for r, status in ended.items() if status in ("ok", "diverged")]
+    if replicate is None:
+        return place, min(r for r in known if ended[r] == wanted)
+    if replicate not in known:
+        named, valid = " ".join(reversed(place)), ", ".join(map(str, known))
+        told = f"ended by {ended[replicate]}" if replicate in ended else "is not there"
+        raise InputError(f"{named}: replicate {replicate} {told}. Valid: {valid}")
+    return place, replicate
+
+
+def table(checks: Iterable[Check]) -> pd.DataFrame:
+    """Lay checks out as a table."""
+    return pd.DataFrame([vars(check) for check in checks], columns=list(Check.__annotations__))
+
+
+def summary(checks: list[Check]) -> str:
+    """Say of each run how many numbers hold, and list those that do not."""
+    numbers = table(checks)
+    rows = [
+        {
+            "Dataset": dataset,
+            "Method": method,
+            "How": how,
+            "Numbers": len(own),
+            "Hold": int(own["holds"].sum()),
+        }
+        for (dataset, method, how), own in numbers.groupby(["dataset", "method", "how"], sort=False)
+    ]
+    shown = pd.DataFrame(rows).to_markdown(index=False, tablefmt="simple")
+    broken = numbers[~numbers["holds"].astype(bool)].drop(columns="holds")
+    if broken.empty:
+        return f"{shown}\n\nAll {len(numbers)} numbers hold."
+    listed = broken.to_markdown(index=False, tablefmt="simple", disable_numparse=True)
+    return f"{shown}\n\n{listed}\n\n{len(broken)} of {len(numbers)} numbers do not hold."
+
+
+def _check_described(submission: Submission, dataset: str, method: str, run: Run) -> None:
+    """Refuse a record that is not of a run that the suite describes."""
+    described, folder = submission.suite, submission.folder / "records"
+    if dataset not in described.datasets or method not in described.methods_of(dataset):
+        raise InputError(f"{folder}: the suite has no {method} on {dataset}")
+    stated = {
+        "suite": (run.suite, described.name),
+        "suite_version": (run.suite_version, described.version),
+        "objective": (run.objective, described.methods[method].objective),
+        "settings": (run.settings, described.settings_of(dataset, method)),
+        "energy": (run.energy, described.energy_of(dataset, method).model_dump()),
+        "budget": (run.budget, described.budget_of(dataset, method).model_dump()),
+        "seed": (run.seed, described.seed),
+        "replicates": (len(run.outcomes), described.datasets[dataset].replicates),
+    }
+    for name, (recorded, said) in stated.items():
+        if recorded != said:
+            raise InputError(
+                f"{folder}: {name} of {method} on {dataset} is {recorded} in runs.parquet and "
+                f"{said} in {collection.SUITE}"
+            )
+    weights = submission.folder / "runs" / dataset / method / WEIGHTS
+    if not weights.is_file():
+        raise InputError(f"{weights}: is missing, and nothing can be measured without")
+
+
+def _measure(
+    submission: Submission, dataset: str, method: str, device: str, tolerance: float, scratch: Path
+) -> list[Check]:
+    """Measure submitted weights."""
+    described, run = submission.suite, submission.runs[dataset, method]
+    here = assembly.fingerprint(described, dataset, method)
+    if run.fingerprint != here:
+        log.info(
+            "%s on %s was trained by other code (%s) than this", method, dataset,
+            run.provenance.commit,
+        )  # fmt: skip
+    folder = scratch / "submitted" / dataset / method
+    folder.mkdir(parents=True)
+    weights = submission.folder / "runs" / dataset / method / WEIGHTS
+    os.symlink(weights.resolve(), folder / WEIGHTS)
+    # The code that measures is this one, whichever trained.
+    records.write(run.model_copy(update={"fingerprint": here}), folder / "run.json")
+    try:
+        found = evaluation.evaluate(described, dataset, method, folder, device)
+    except InputError as error:  # of the file that was handed in, which nobody here can mend
+        told = str(error).replace(str(folder), str(weights.parent))
+        raise InputError(told.replace("; train again", "")) from None
+    shutil.rmtree(folder)
+    replicates = [outcome.replicate for outcome in run.outcomes]
+    return _beside(submission, run, found, MEASURED, replicates, tolerance)
+
+
+def _retrain(
+    submission: Submission,
+    dataset: str,
+    method: str,
+    replicate: int,
+    device: str,
+    tolerance: float,
+    scratch: Path,
+) -> list[Check]:
+    """Train a replicate, and measure it."""
+    run = submission.runs[dataset, method]
+    # Replicates do not depend on each other; the first ones are numbered from 0.
+    few = submission.suite.datasets[dataset].model_copy(update={"replicates": replicate + 1})
+    smaller = submission.suite.model_copy(
+        update={"datasets": {**submission.suite.datasets, dataset: few}}
+    )
+    out = scratch / "retrained"
+    training.train(smaller, dataset, [method], out, device)
+    folder = out / dataset / method
+    trained: Run = records.read(Run, folder / "run.json")
+    found = evaluation.evaluate(smaller, dataset, method, folder, device)
+
+    def check(what: str, submitted: float | str, here: float | str, holds: bool) -> Check:
+        return Check(dataset, method, RETRAINED, replicate, what, submitted, here, holds)
+
+    (ended, ended_here) = (
+        next(o for o in record.outcomes if o.replicate == replicate) for record in (run, trained)
+    )
+    checks = [check("status", ended.status, ended_here.status, ended.status == ended_here.status)]
+    points, points_here = (
+        {p.step: p.value for p in record.curve if p.replicate == replicate}
+        for record in (run, trained)
+    )
+    # What has diverged is carried along as long as others train, which here may be none.
+    alive = ended.status == "ok"
+    steps = sorted(points.keys() | points_here.keys())
+    for step in steps if alive else [step for step in steps if step <= ended.step]:
+        values = points.get(step, math.nan), points_here.get(step, math.nan)
+        same = step in points and step in points_here and agree(*values, tolerance)
+        checks.append(check(f"curve at step {step}", *values, same))
+    if alive:
+        spent, spent_here = run.cost.energy_evaluations, trained.cost.energy_evaluations
+        checks.append(check("energy evaluations", spent, spent_here, spent == spent_here))
+    return checks + _beside(submission, run, found, RETRAINED, [replicate], tolerance)
+
+
+def _beside(
+    submission: Submission,
+    run: Run,
+    found: records.Evaluation,
+    how: str,
+    replicates: list[int],
+    tolerance: float,
+) -> list[Check]:
+    """Set submitted values beside those found here; one that is on one side alone fails."""
+    rows = submission.tables.values
+    own = rows[(rows["dataset"] == run.dataset) & (rows["method"] == run.method)]
+    index = ["metric", "model", "replicate"]
+    submitted = dict(zip(own[index].itertuples(index=False, name=None), own["value"], strict=True))
+    here = {
+        (v.metric, v.model, v.replicate): math.nan if v.value is None else v.value
+        for v in found.values
+    }
+    return [
+        Check(
+            run.dataset, run.method, how, key[2], f"{key[0]} of {key[1]}",
+            submitted.get(key, math.nan), here.get(key, math.nan),
+            key in submitted and key in here and agree(submitted[key], here[key], tolerance),
+        )
+        for key in dict.fromkeys([*submitted, *here])
+        if key[2] in replicates
+    ]  # fmt: skip

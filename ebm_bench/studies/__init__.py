@@ -1,0 +1,1 @@
+"""Where theory knows the answer: stress tests and parameter estimation."""

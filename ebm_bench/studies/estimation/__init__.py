@@ -1,0 +1,1 @@
+"""Parameter estimation: where theory gives the answer."""

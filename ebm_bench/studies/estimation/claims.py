@@ -1,0 +1,305 @@
+"""Published claims on estimation, checked one by one by a stated criterion."""
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ebm_bench import registry
+from ebm_bench.report.wording import estimate, number
+from ebm_bench.studies.estimation.suite import EstimationSuite
+
+GUTMANN, CEYLAN = "Gutmann and Hyvärinen 2012", "Ceylan and Gutmann 2018"
+NCE, CNCE = "noise_contrastive", "conditional_noise_contrastive"
+# Below, theory for large samples is not expected to hold.
+LARGE = 500
+# Sizes that show whether a line is straight.
+FEWEST = 3
+# Of the slope in a log-log plot; how near to the reference is near; about ten times.
+SLOPE, NEAR, TENFOLD = 0.15, 1.1, (5.0, 20.0)
+# The dimension of the Gaussian for which CNCE was published to lose.
+PUBLISHED = 5
+RESAMPLES = 2_000
+YES, NO, OPEN, UNTESTABLE = "yes", "no", "not decided", "not testable here"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say of a claim on one model.
+
+    Attributes
+    ----------
+    claim, source, model, criterion : str
+        What was claimed, by whom, where it is checked, and when it counts as reproduced.
+    measured : str
+        The numbers that decide.
+    reproduced : str
+        Whether they meet the criterion: ``yes``, ``no``; ``not decided``, where so many data
+        sets cannot tell; ``not testable here``, where the model cannot show what is claimed,
+        however many there are.
+    """
+
+    claim: str
+    source: str
+    model: str
+    criterion: str
+    measured: str
+    reproduced: str
+
+
+def check(suite: EstimationSuite, summary: pd.DataFrame, estimates: pd.DataFrame) -> list[Verdict]:
+    """Check every claim on every model that it speaks of.
+
+    Parameters
+    ----------
+    suite : EstimationSuite
+        What was compared. Claims on methods, models or sizes that are not there are left out.
+    summary : DataFrame
+        As `report.estimation.summarise` gives it.
+    estimates : DataFrame
+        What it summarises.
+    """
+    nce, cnce = (
+        [method for method, spec in suite.methods.items() if spec.objective == objective]
+        for objective in (NCE, CNCE)
+    )
+    reference = next((m for m, spec in suite.methods.items() if spec.reference), None)
+    verdicts = []
+    for model, spec in suite.models.items():
+        own = _Model(
+            suite, *(table[table["model"] == model] for table in (summary, estimates)), model
+        )
+        for method, source in [*((m, GUTMANN) for m in nce), *((m, CEYLAN) for m in cnce)]:
+            if len(own.large(method)) >= FEWEST:
+                verdicts.append(own.linear(method, source))
+            if reference:
+                verdicts.append(own.approaches(method, reference, source))
+        for method, other in itertools.product(nce, cnce):
+            if spec.dataset.name == "gaussian" and own.large(method):
+                verdicts.append(own.better(method, other))
+            if spec.dataset.name == "ring" and own.large(method):
+                verdicts.append(own.tenfold(method, other))
+    return sorted(verdicts, key=lambda v: (v.source != GUTMANN, v.claim))
+
+
+def render(suite: EstimationSuite, verdicts: list[Verdict]) -> str:
+    """Write the claims as Markdown."""
+    table = pd.DataFrame(
+        {
+            "Reproduced": [v.reproduced for v in verdicts],
+            "Claim": [v.claim for v in verdicts],
+            "Source": [v.source for v in verdicts],
+            "Model": [v.model for v in verdicts],
+            "Measured": [v.measured for v in verdicts],
+        }
+    )
+    criteria = {v.claim: v.criterion for v in verdicts}
+    found = {told: sum(v.reproduced == told for v in verdicts) for told in _ORDER}
+    others = ", ".join(f"{count} {told}" for told, count in found.items() if count and told != YES)
+    return "\n".join(
+        [
+            f"{found[YES]} of {len(verdicts)} checks of published claims are reproduced"
+            f"{f'; {others}' if others else ''} (suite {suite.name}, version {suite.version}, "
+            f"{suite.data_sets} data sets each; "
+            "errors are medians of squared errors; in brackets: 95 % bootstrap interval over "
+            "data sets; theory: the same of the normal distribution of large samples).",
+            "",
+            table.to_markdown(index=False, disable_numparse=True),
+            "",
+            "When a claim counts as reproduced:",
+            "",
+            *(f"- {claim}: {criterion}." for claim, criterion in criteria.items()),
+            "",
+        ]
+    )
+
+
+_ORDER = (YES, NO, OPEN, UNTESTABLE)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The error of one method over that of another, the geometric mean over sizes."""
+
+    measured: float
+    low: float
+    high: float
+    theory: float
+
+    def __str__(self) -> str:
+        return f"{estimate(self.measured, self.low, self.high)} (theory: {number(self.theory)})"
+
+    def below(self, limit: float) -> str:
+        """Decide by the interval."""
+        return YES if self.high <= limit else NO if self.low > limit else OPEN
+
+
+@dataclass(frozen=True)
+class _Model:
+    suite: EstimationSuite
+    summary: pd.DataFrame
+    estimates: pd.DataFrame
+    name: str
+
+    @cached_property
+    def _errors(self) -> dict[tuple, np.ndarray]:
+        """Errors of data sets, in the same order for all, by method, size and ratio."""
+        groups = self.estimates.groupby(["method", "size", "ratio"], sort=False)
+        return {key: group["error"].to_numpy(float) for key, group in groups}
+
+    def over(
+        self,
+        method: str,
+        other: str,
+        sizes: list[int],
+        ratio: int | None = None,
+        other_ratio: int | None = None,
+    ) -> _Comparison:
+        """Compare two methods, at the default ratios where no others are given.
+
+        All objectives see the same data sets, which are resampled together.
+        """
+        used = [
+            (name, given or self.suite.ratio_of(name))
+            for name, given in ((method, ratio), (other, other_ratio))
+        ]
+        keys = [[(name, size, nu) for size in sizes] for name, nu in used]
+        first, second = (np.stack([self._errors[key] for key in own]) for own in keys)
+        known = self.summary.set_index(["method", "size", "ratio"])["theory_median"]
+        draws = self._draws(first.shape[1])
+        low, high = _interval(_mean_ratio(first[:, draws], second[:, draws]))
+        theory = _mean_ratio(*(known.loc[own].to_numpy()[:, None] for own in keys))
+        measured = _mean_ratio(first, second)
+        return _Comparison(float(measured), float(low), float(high), float(theory))
+
+    @staticmethod
+    def _draws(count: int) -> np.ndarray:
+        """Choose data sets with replacement, the same for all that is compared."""
+        return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+
+    def large(self, method: str) -> list[int]:
+        """List the sizes of large data sets, at the default ratio."""
+        own = self.summary[self.summary["method"] == method]
+        own = own[(own["ratio"] == self.suite.ratio_of(method)) & (own["size"] >= LARGE)]
+        return sorted(own["size"])
+
+    def at(self, method: str, other: str) -> str:
+        """Say with which settings two methods are compared."""
+        told = []
+        for name in (method, other):
+            spec, settings = self.suite.methods[name], self.suite.settings_of(self.name, name)
+            if spec.objective == CNCE:
+                _, default = registry.describe("objectives", CNCE).settings["epsilon"]
+                told.append(f"ε = {settings.get('epsilon', default):g}")
+        ratios = list(dict.fromkeys(self.suite.ratio_of(name) for name in (method, other)))
+        return ", ".join([*told, f"ν = {' and '.join(map(str, ratios))}"])
+
+    def linear(self, method: str, source: str) -> Verdict:
+        """Fit a line to the logarithms of medians."""
+        sizes, ratio = self.large(method), self.suite.ratio_of(method)
+        errors = np.stack([self._errors[method, size, ratio] for size in sizes])
+        slope, off = _line(sizes, errors)
+        slopes, offs = _line(sizes, errors[:, self._draws(errors.shape[1])])
+        (low, high), (below, above) = _interval(slopes), _interval(offs)
+        off_most = np.abs(off).max()
+        least, most = -1 - SLOPE, -1 + SLOPE
+        outside = not np.isfinite(slope) or high < least or low > most
+        bent = (below > SLOPE).any() or (above < -SLOPE).any()
+        holds = least <= low <= high <= most and off_most <= SLOPE
+        verdict = NO if outside or bent else YES if holds else OPEN
+        return Verdict(
+            f"the error of {method} falls linearly with N in a log-log plot",
+            source,
+            self.name,
+            f"for N ≥ {LARGE}, the interval of the slope lies within −1 ± {SLOPE:g} (no: outside) "
+            f"and no point is off the line by more than {SLOPE:g} decades (no: the interval of "
+            "one is)",
+            f"slope {estimate(slope, low, high)}, off by {number(off_most)} decades at most",
+            verdict,
+        )
+
+    def approaches(self, method: str, reference: str, source: str) -> Verdict:
+        """Compare with the reference at the smallest and the largest ratio."""
+        own = self.summary[self.summary["method"] == method]
+        ratios = sorted(own[own["size"] == self.suite.size]["ratio"])
+        first, last = (
+            self.over(method, reference, [self.suite.size], nu) for nu in (ratios[0], ratios[-1])
+        )
+        falls = self.over(method, method, [self.suite.size], ratios[-1], ratios[0])
+        verdict = YES if last.high <= NEAR and falls.high < 1 else OPEN
+        if last.low > NEAR or falls.low > 1:
+            verdict = NO
+        return Verdict(
+            f"the error of {method} approaches that of maximum likelihood as ν grows",
+            source,
+            self.name,
+            f"at N = {self.suite.size} and the largest ν, the interval of the ratio is at most "
+            f"{NEAR:g} (no: above it), and that of the error over the one at the smallest ν is "
+            f"below 1 (no: above 1); not testable where theory says more than {NEAR:g} there",
+            f"{first} times at ν = {ratios[0]}, {last} times at ν = {ratios[-1]}",
+            verdict if last.theory <= NEAR else UNTESTABLE,
+        )
+
+    def better(self, method: str, other: str) -> Verdict:
+        """Compare two methods over all large sizes."""
+        found = self.over(method, other, self.large(method))
+        dimension = self.suite.models[self.name].dataset.settings.get("dimension")
+        published = "; the published case" if dimension == PUBLISHED else ""
+        return Verdict(
+            f"{method} beats {other} on the Gaussian",
+            CEYLAN,
+            self.name,
+            f"for N ≥ {LARGE}, the interval of the geometric mean of its error over {other}'s is "
+            f"below 1 (no: above 1); published for dimension {PUBLISHED}",
+            f"{method} over {other}: {found} at {self.at(method, other)}{published}",
+            OPEN if found.low <= 1 <= found.high else found.below(1.0),
+        )
+
+    def tenfold(self, method: str, other: str) -> Verdict:
+        """Average the ratio of two methods' errors over sizes, where theory allows the gain."""
+        found = self.over(method, other, self.large(method))
+        low, high = TENFOLD
+        verdict = NO if found.high < low or found.low > high else OPEN
+        if low <= found.low and found.high <= high:
+            verdict = YES
+        return Verdict(
+            f"{other} is about ten times better than {method} on the ring",
+            CEYLAN,
+            self.name,
+            f"for N ≥ {LARGE}, the interval of the geometric mean of {method}'s error over "
+            f"{other}'s lies between {low:g} and {high:g} (no: outside); not testable where that "
+            "of theory is not between them",
+            f"{method} over {other}: {found} at {self.at(method, other)}",
+            verdict if low <= found.theory <= high else UNTESTABLE,
+        )
+
+
+def _mean_ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Geometric mean over sizes, the first axis, of the ratio of medians over the last."""
+    # Nothing is said of infinite over infinite.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.exp(np.log(_medians(first) / _medians(second)).mean(0))
+
+
+def _line(sizes: list[int], errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit lines to the logarithms of medians: the slope, and how far each size is off."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y = np.log10(_medians(errors))
+        x = np.log10(sizes).reshape(-1, *[1] * (y.ndim - 1))
+        x = x - x.mean(0)
+        y = y - y.mean(0)
+        slope = (x * y).sum(0) / np.square(x).sum(0)
+        return slope, y - slope * x
+
+
+def _medians(errors: np.ndarray) -> np.ndarray:
+    """Medians over the last axis, not interpolated: some errors are infinite."""
+    return np.quantile(errors, 0.5, axis=-1, method="inverted_cdf")
+
+
+def _interval(resampled: np.ndarray) -> np.ndarray:
+    """Take the percentile interval over the last axis."""
+    # One resample without a value leaves no interval: NaN decides nothing.
+    return np.quantile(resampled, [0.025, 0.975], axis=-1, method="inverted_cdf")

@@ -1,0 +1,154 @@
+"""The jobs of a suite of parameter estimation: estimates on disk, with what theory says."""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ebm_bench import records
+from ebm_bench.records import provenance
+from ebm_bench.streams import Streams
+from ebm_bench.studies.estimation.asymptotics import asymptote
+from ebm_bench.studies.estimation.estimate import Setting, estimate
+from ebm_bench.studies.estimation.suite import EstimationSuite
+from ebm_bench.utils.files import replacing
+from ebm_bench.utils.progress import track
+
+log = logging.getLogger("ebm_bench")
+
+TABLE, RECORD = "estimates.parquet", "record.json"
+# Of squared errors: a band, and the median in it.
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path) -> None:
+    """Estimate the parameters of a model by some methods; what is there already is kept.
+
+    Parameters
+    ----------
+    suite : EstimationSuite
+        What is compared.
+    model, methods : str, list of str
+        Of the suite.
+    out : path
+        Each method leaves its table and record in ``out/model/method``.
+    """
+    for method in methods:
+        folder = Path(out) / model / method
+        if _is_done(suite, model, method, folder):
+            log.info("%s %s: done already", model, method)
+        else:
+            _Job(suite, model, method).run(folder)
+
+
+def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
+    """Digest the settings and the code that a job depends on."""
+    digest = hashlib.sha256(suite.slice(model, method).encode())
+    for path in suite.sources(model, method):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def setting(suite: EstimationSuite, model: str, method: str) -> Setting:
+    """Say what is estimated, and by which objective."""
+    energy, spec = suite.energy_of(model, method), suite.methods[method]
+    data = suite.models[model].dataset
+    return Setting(
+        data.name,
+        energy.name,
+        spec.objective,
+        data.settings,
+        energy.settings,
+        suite.settings_of(model, method),
+        spec.varies,
+    )
+
+
+@dataclass
+class _Job:
+    suite: EstimationSuite
+    model: str
+    method: str
+
+    def run(self, folder: Path) -> None:
+        before = time.perf_counter()
+        suite, name = self.suite, f"{self.model} {self.method}"
+        chosen = setting(suite, self.model, self.method)
+        streams = Streams(suite.seed, suite.data_sets, scope=(suite.name, self.model))
+        grid = suite.grid(self.model, self.method)
+        tables = []
+        with track(name, len(grid) * suite.data_sets) as update:
+            for index, (size, ratio) in enumerate(grid):
+                words, start = f"N = {size}, ν = {ratio}", index * suite.data_sets
+                found = estimate(
+                    chosen, size, ratio, streams, lambda n, s=start, w=words: update(s + n, w)
+                )
+                tables.append(self._table(found, size, ratio))
+        theory = self._theory(chosen, grid)
+        record = records.Estimation(
+            suite=suite.name,
+            suite_version=suite.version,
+            model=self.model,
+            method=self.method,
+            fingerprint=fingerprint(suite, self.model, self.method),
+            theory=theory,
+            seconds=time.perf_counter() - before,
+            provenance=provenance.collect("cpu"),
+        )
+        with replacing(folder / TABLE) as temporary:
+            pd.concat(tables).to_parquet(temporary, index=False)
+        records.write(record, folder / RECORD)  # last: it says that all is there
+
+    def _table(self, found, size: int, ratio: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "model": self.model,
+                "method": self.method,
+                "size": size,
+                "ratio": ratio,
+                "replicate": range(self.suite.data_sets),
+                "status": found.status,
+                "evaluations": found.evaluations.numpy(),
+                "gradient": found.gradient.numpy(),
+                "error": found.errors.numpy(),
+                "estimate": list(found.values.numpy()),
+            }
+        )
+
+    def _theory(self, chosen: Setting, grid) -> list[records.Theory]:
+        suite, found = self.suite, {}
+        biased = suite.biased(self.model, self.method)
+        streams = Streams(suite.seed, scope=(suite.name, self.model, "theory"))
+        ratios = sorted({ratio for _, ratio in grid})
+        with track(f"{self.model} {self.method}, theory", len(ratios)) as update:
+            for done, ratio in enumerate(ratios):
+                budget = suite.theory_evaluations
+                found[ratio] = asymptote(chosen, ratio, streams, budget, biased)
+                update(done + 1, f"ν = {ratio}")
+        rows = []
+        for size, ratio in grid:
+            low, median, high = found[ratio].errors(size, LEVELS)
+            rows.append(
+                records.Theory(
+                    size=size,
+                    ratio=ratio,
+                    variance=found[ratio].variance,
+                    error=found[ratio].error,
+                    bias=found[ratio].bias.norm().item(),
+                    bias_error=found[ratio].bias_error,
+                    low=low,
+                    median=median,
+                    high=high,
+                )
+            )
+        return rows
+
+
+def _is_done(suite: EstimationSuite, model: str, method: str, folder: Path) -> bool:
+    if not (folder / RECORD).exists() or not (folder / TABLE).exists():
+        return False
+    record: records.Estimation = records.read(records.Estimation, folder / RECORD)
+    return record.fingerprint == fingerprint(suite, model, method)

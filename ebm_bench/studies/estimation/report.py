@@ -1,0 +1,236 @@
+"""Estimates of known parameters beside the theory of large samples: records, tables, report."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from ebm_bench import records
+from ebm_bench.errors import InputError
+from ebm_bench.report.figures.style import SCREEN, paper
+from ebm_bench.report.files import estimation_outputs
+from ebm_bench.report.tables.formats import latex, markdown
+from ebm_bench.report.wording import MISSING, estimate
+from ebm_bench.studies.estimation import claims, figures
+from ebm_bench.studies.estimation.suite import EstimationSuite
+from ebm_bench.utils.files import replacing
+
+TABLE, RECORD = "estimates.parquet", "record.json"
+RESAMPLES = 2_000
+ALONG = {"size": "N", "ratio": "ν"}
+
+
+def build(suite: EstimationSuite, results: str | Path, venue: str | None = None) -> list[Path]:
+    """Make the figures, the tables and the list of claims.
+
+    Parameters
+    ----------
+    suite : EstimationSuite
+        What was compared.
+    results : path
+        Folder of the suite's results, with ``runs``.
+    venue : str, optional
+        Draw the figures for a paper, in the folder ``paper``, instead of those for the screen.
+
+    Returns
+    -------
+    list of Path
+        Everything that was written, which without a venue is what `estimation_outputs`
+        announces.
+    """
+    results = Path(results)
+    estimates, theory = load(suite, results)
+    summary = summarise(estimates, theory)
+    files = estimation_outputs(results)
+    texts = []
+    for along in ALONG:
+        shown = variance_table(suite, summary, along)
+        caption = variance_caption(suite, along, summary)
+        chosen = summary[_selected(suite, summary, along)]
+        texts += [
+            markdown(shown, caption),
+            latex(shown, caption, f"tab:{suite.name}-{along}", keys=2),
+            chosen.to_csv(index=False),
+        ]
+    texts.append(claims.render(suite, claims.check(suite, summary, estimates)))
+    for text, path in zip(texts, [*files["tables"], *files["claims"]], strict=True):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    style = paper(venue) if venue else SCREEN
+    drawn = figures.write(suite, summary, results, style)
+    return [*files["tables"], *files["claims"], *drawn]
+
+
+def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the estimates and the theory of all jobs.
+
+    Raises
+    ------
+    InputError
+        Where a job is missing, cannot be read, or belongs to another version or to other sizes
+        of the suite.
+    """
+    estimates, theory = [], []
+    if not any(Path(results, "runs").glob(f"*/*/{RECORD}")):
+        raise InputError(
+            f"{results / 'runs'}: no estimates of suite {suite.name} are there yet; run "
+            "`ebm-bench estimate` for each of its models, or `snakemake estimation`, first"
+        )
+    for model in suite.models:
+        for method in suite.methods:
+            folder = results / "runs" / model / method
+            record: records.Estimation = records.read(records.Estimation, folder / RECORD)
+            if (record.suite, record.suite_version) != (suite.name, suite.version):
+                raise InputError(
+                    f"{folder / RECORD}: of suite {record.suite}, version {record.suite_version}; "
+                    f"this is {suite.name}, version {suite.version}. Run it again"
+                )
+            try:
+                table = pd.read_parquet(folder / TABLE)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{folder / TABLE}: cannot be read ({error})") from None
+            cells = table.groupby(["size", "ratio"]).size().to_dict()
+            if cells != dict.fromkeys(suite.grid(model, method), suite.data_sets):
+                raise InputError(
+                    f"{folder / TABLE}: has other sizes, ratios or data sets than the suite; run "
+                    f"`ebm-bench estimate` for {method} on {model} again"
+                )
+            estimates.append(table)
+            rows = [row.model_dump() for row in record.theory]
+            theory.append(pd.DataFrame(rows).assign(model=model, method=method))
+    return pd.concat(estimates, ignore_index=True), pd.concat(theory, ignore_index=True)
+
+
+def summarise(estimates: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the data sets of each model, method, size and ratio.
+
+    A data set without an estimate counts as an infinite error, and makes the variance infinite.
+
+    Returns
+    -------
+    DataFrame
+        One row each: ``low``, ``median`` and ``high``, the .1, .5 and .9 quantiles of the
+        squared error; ``n`` data sets, ``failed`` of them; ``variance``, N times the sum of the
+        variances of all coordinates; ``variance_ratio`` to theory with the ends of its 95 %
+        bootstrap interval, ``ratio_low`` and ``ratio_high``; and what theory says, under
+        ``theory_…``.
+    """
+    keys = ["model", "method", "size", "ratio"]
+    renamed = {c: f"theory_{c}" for c in theory.columns if c not in keys}
+    known = theory.rename(columns=renamed).set_index(keys)
+    rows = []
+    for key, group in estimates.groupby(keys, sort=False):
+        error = group["error"].to_numpy()
+        failed = int((~np.isfinite(error)).sum())
+        # Not interpolated: between a number and infinity there is nothing.
+        low, median, high = np.quantile(error, [0.1, 0.5, 0.9], method="inverted_cdf")
+        expected = known.loc[key]
+        size = key[2]
+        variance, ends = np.inf, (np.inf, np.inf)
+        if not failed:
+            values = np.stack(group["estimate"].to_list())
+            variance, ends = total_variance(values, size)
+        ratio = [v / expected["theory_variance"] for v in (variance, *ends)]
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "low": low,
+                "median": median,
+                "high": high,
+                "n": len(error),
+                "failed": failed,
+                "variance": variance,
+                **dict(zip(("variance_ratio", "ratio_low", "ratio_high"), ratio, strict=True)),
+                **expected.to_dict(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def total_variance(values: np.ndarray, size: int) -> tuple[float, tuple[float, float]]:
+    """Find N times the sum of the variances of all coordinates, with a bootstrap interval.
+
+    Parameters
+    ----------
+    values : array of shape (n, k)
+        Estimates, a row for each data set.
+    size : int
+        N.
+
+    Returns
+    -------
+    variance : float
+        Unbiased.
+    ends : tuple of float
+        95 % interval of 2,000 resamples of the data sets, bias-corrected and accelerated
+        (Efron 1987), the same whenever it is asked for; both the variance where it is zero.
+        Percentiles would cover the variance of 100 normal estimates in 92 % only.
+    """
+    count = len(values)
+    centred = values - values.mean(0)
+    gram = centred @ centred.T
+    squares = gram.diagonal()
+    if not squares.any():
+        return 0.0, (0.0, 0.0)
+
+    def variance(rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        drawn = rows.shape[axis]
+        flat = rows.reshape(-1, drawn)
+        place = count * np.arange(len(flat))[:, None] + flat
+        weights = np.bincount(place.ravel(), minlength=count * len(flat)).reshape(-1, count) / drawn
+        # Of resampled rows: mean square less the square of the mean.
+        spread = weights @ squares - ((weights @ gram) * weights).sum(1)
+        return (size * drawn / (drawn - 1) * spread).reshape(rows.shape[:-1])
+
+    rows = np.arange(count)
+    found = bootstrap(
+        (rows,), variance, vectorized=True, n_resamples=RESAMPLES, method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(variance(rows)), (float(found.low), float(found.high))
+
+
+def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.DataFrame:
+    """Lay out measured over theoretical variance: methods of each model, sizes or ratios."""
+    chosen = summary[_selected(suite, summary, along)]
+    steps = sorted(chosen[along].unique())
+    rows = []
+    for model in suite.models:
+        for method in suite.methods:
+            own = chosen[(chosen["model"] == model) & (chosen["method"] == method)]
+            cells = {row[along]: _cell(row) for row in own.to_dict("records")}
+            if cells:
+                texts = {f"{ALONG[along]} = {step}": cells.get(step, MISSING) for step in steps}
+                rows.append({"Model": model, "Method": method, **texts})
+    return pd.DataFrame(rows)
+
+
+def variance_caption(suite: EstimationSuite, along: str, summary: pd.DataFrame) -> str:
+    """Say what a table of variances shows."""
+    shown = summary[_selected(suite, summary, along)]
+    errors = 100 * shown["theory_error"] / shown["theory_variance"]
+    own = {m: s.ratio for m, s in suite.methods.items() if s.ratio}
+    others = "".join(f" ({m}: {ratio})" for m, ratio in own.items())
+    held = f"N = {suite.size}" if along == "ratio" else f"ν = {suite.ratio}{others}"
+    return (
+        f"Measured over theoretical variance of the estimates, at {held}: the sum of the variances "
+        f"of all coordinates over {suite.data_sets} data sets, over that of the sandwich "
+        "covariance. In brackets: 95 % bootstrap interval over data sets (BCa), without the noise "
+        "of the theory, whose variances are means over samples (standard error: "
+        f"{errors.median():.1f} % in the median, {errors.max():.1f} % at most). A data set without "
+        "a finite or converged estimate makes the variance infinite; how many is said."
+    )
+
+
+def _selected(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.Series:
+    if along == "ratio":
+        varied = [m for m, spec in suite.methods.items() if spec.varies]
+        return (summary["size"] == suite.size) & summary["method"].isin(varied)
+    return summary["ratio"] == summary["method"].map(suite.ratio_of)
+
+
+def _cell(row: dict) -> str:
+    if row["failed"]:
+        return f"∞ ({row['failed']} of {row['n']} failed)"
+    return estimate(row["variance_ratio"], row["ratio_low"], row["ratio_high"])

@@ -1,0 +1,230 @@
+"""Suites of parameter estimation: models with true parameters × methods × sizes of data.
+
+Nothing here imports torch: the workflow reads suites each time it starts.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt
+from pydantic import Field, model_validator
+
+from ebm_bench import registry
+from ebm_bench.errors import unknown
+from ebm_bench.suites.base import Name, Named, Strict
+from ebm_bench.suites.compatibility import check_fitting, check_named, check_objective, fail
+from ebm_bench.utils import yaml_files
+
+Counts = Annotated[list[Annotated[int, Ge(1)]], Field(min_length=1)]
+
+
+class ModelSpec(Strict):
+    """A model with true parameters.
+
+    Attributes
+    ----------
+    dataset : Named
+        Where the data come from; its parameters are known.
+    energy : Named
+        The model that has these parameters.
+    sizes, ratios : list of int, optional
+        In place of the suite's.
+    """
+
+    dataset: Named
+    energy: Named
+    sizes: Counts | None = None
+    ratios: Counts | None = None
+
+
+class Override(Strict):
+    """What is different about a method on one model."""
+
+    energy: Named | None = None
+    settings: dict[str, Any] = Field({})
+    biased: bool | None = None
+
+
+class MethodSpec(Strict):
+    """An objective with its settings.
+
+    Attributes
+    ----------
+    objective, settings
+        Registered name, and its settings.
+    varies : str, optional
+        The setting that the ratio ν sets.
+    ratio : int, optional
+        The default ratio of this method, in place of the suite's.
+    biased : bool
+        Whether its estimates of many data are off the truth.
+    reference : bool
+        Whether it is what the others are compared with.
+    overrides : dict of str to Override
+        What is different, by model.
+    """
+
+    objective: str
+    settings: dict[str, Any] = Field({})
+    varies: str | None = None
+    ratio: Annotated[int, Ge(1)] | None = None
+    biased: bool = False
+    reference: bool = False
+    overrides: dict[str, Override] = Field({})
+
+
+class EstimationSuite(Strict):
+    """Models × methods, over sizes N of the data and ratios ν.
+
+    Attributes
+    ----------
+    name, version, title, seed
+        As of a suite that compares trained models.
+    data_sets : int
+        Data sets of each size.
+    sizes, ratios : list of int
+        N at the default ratio, and ν at the default size.
+    size, ratio : int
+        The default ones.
+    theory_evaluations : float
+        Of the energy, about, for the covariance in theory of one method and ratio.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    version: Annotated[int, Ge(1)]
+    title: str = ""
+    seed: Annotated[int, Ge(0)] = 0
+    data_sets: Annotated[int, Ge(2)] = 100
+    sizes: Counts
+    ratios: Counts
+    size: Annotated[int, Ge(2)]
+    ratio: Annotated[int, Ge(1)]
+    theory_evaluations: Annotated[float, Gt(0)] = 3e6
+    models: Annotated[dict[Name, ModelSpec], Field(min_length=1)]
+    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "EstimationSuite":
+        for name, model in self.models.items():
+            at = f"models.{name}"
+            check_named(f"{at}.dataset", "datasets", model.dataset.name, model.dataset.settings)
+            check_named(f"{at}.energy", "energies", model.energy.name, model.energy.settings)
+            knows = registry.describe("datasets", model.dataset.name).attributes.get("knows", ())
+            if "parameters" not in knows:
+                known = [
+                    n
+                    for n, entry in registry.entries("datasets").items()
+                    if "parameters" in entry.attributes.get("knows", ())
+                ]
+                fail(at, f"{model.dataset.name} has no true parameters. Valid: {', '.join(known)}")
+        for name, method in self.methods.items():
+            at = f"methods.{name}"
+            varied = {method.varies: self.ratio} if method.varies else {}
+            settings = {**method.settings, **varied}
+            check_objective(at, method.objective, settings)
+            for model, override in method.overrides.items():
+                if model not in self.models:
+                    fail(at, unknown("model of this suite", model, self.models))
+                settings = {**self.settings_of(model, name), **varied}
+                check_objective(at, method.objective, settings)
+                if override.energy:
+                    given = override.energy
+                    check_named(f"{at}.overrides.{model}", "energies", given.name, given.settings)
+            for model in self.models:
+                check_fitting(
+                    at,
+                    method.objective,
+                    self.energy_of(model, name),
+                    self.models[model].dataset.name,
+                    advice=f": override the energy of {model}",
+                )
+        return self
+
+    def energy_of(self, model: str, method: str) -> Named:
+        """Find which energy a method uses for a model."""
+        override = self.methods[method].overrides.get(model, Override())
+        return override.energy or self.models[model].energy
+
+    def settings_of(self, model: str, method: str) -> dict[str, Any]:
+        """Find the settings of a method's objective on a model."""
+        override = self.methods[method].overrides.get(model, Override())
+        return {**self.methods[method].settings, **override.settings}
+
+    def biased(self, model: str, method: str) -> bool:
+        """Tell whether the estimates of many data are off the truth."""
+        override = self.methods[method].overrides.get(model, Override())
+        return self.methods[method].biased if override.biased is None else override.biased
+
+    def grid(self, model: str, method: str) -> list[tuple[int, int]]:
+        """List the sizes N and ratios ν of a method on a model.
+
+        A method without a ratio has all sizes at the default one.
+        """
+        spec, default = self.models[model], self.ratio_of(method)
+        points = [(n, default) for n in spec.sizes or self.sizes]
+        if self.methods[method].varies:
+            points += [(self.size, nu) for nu in spec.ratios or self.ratios]
+        return sorted({*points, (self.size, default)})
+
+    def work(self, model: str, method: str) -> int:
+        """Say how much a job has to do, in some unit, to begin with the longest."""
+        dimension = self.models[model].dataset.settings.get("dimension", 1)
+        return sum(n * nu for n, nu in self.grid(model, method)) * dimension**2
+
+    def ratio_of(self, method: str) -> int:
+        """Find the default ratio of a method."""
+        return self.methods[method].ratio or self.ratio
+
+    def slice(self, model: str, method: str) -> str:
+        """Everything that a job depends on, as canonical JSON."""
+        return json.dumps(
+            {
+                "suite": [self.name, self.version, self.seed, self.data_sets],
+                "theory": self.theory_evaluations,
+                "grid": self.grid(model, method),
+                "dataset": [model, self.models[model].dataset.model_dump()],
+                "energy": self.energy_of(model, method).model_dump(),
+                "method": [method, self.methods[method].model_dump(exclude={"overrides"})],
+                "settings": self.settings_of(model, method),
+                "biased": self.biased(model, method),
+            },
+            sort_keys=True,
+        )
+
+    def sources(self, model: str, method: str) -> list[Path]:
+        """List the files of code that a job depends on."""
+        spec = self.methods[method]
+        used = [
+            ("datasets", self.models[model].dataset.name),
+            ("energies", self.energy_of(model, method).name),
+            ("objectives", spec.objective),
+        ]
+        _, default = registry.describe("objectives", spec.objective).settings.get(
+            "noise", (None, None)
+        )
+        noise = self.settings_of(model, method).get("noise", default)
+        used += [("noise", noise)] if noise else []
+        return [registry.describe(*each).path for each in used] + registry.shared(*_CODE)
+
+
+_CODE = (
+    "estimation", "asymptotics", "quasi_newton", "estimating", "streams", "derivatives",
+    "objectives", "energies", "noise", "datasets",
+)  # fmt: skip
+
+
+def load(path: str | Path) -> EstimationSuite:
+    """Read and check a suite of parameter estimation.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the YAML file.
+
+    Raises
+    ------
+    InputError
+        One line for each problem: file, key, what is wrong and what is valid.
+    """
+    return yaml_files.validate(EstimationSuite, yaml_files.read(path), str(path))

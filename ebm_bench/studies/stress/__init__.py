@@ -1,0 +1,1 @@
+"""Stress tests: where each method fails."""

@@ -1,0 +1,175 @@
+"""Stress tests: a known failure mode each, as a curve over a knob of difficulty.
+
+A panel is a suite in which a knob stands open, as ``$knob``; for each value of the knob it
+becomes an ordinary suite, which is trained, evaluated and recorded like any other. Nothing at
+the top imports torch: the workflow reads the panels each time it starts.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from pydantic import Field, model_validator
+
+from ebm_bench.studies.stress import theory
+from ebm_bench.suites import suite
+from ebm_bench.suites.base import Name, Strict
+from ebm_bench.suites.suite import Suite
+from ebm_bench.utils import yaml_files
+
+OPEN = "$knob"
+
+
+class Knob(Strict):
+    """What makes a panel harder.
+
+    Attributes
+    ----------
+    label : str
+        Of the axis, with the unit.
+    values : list of int or float
+        In ascending order.
+    scale : {"linear", "log"}
+        Of the axis.
+    """
+
+    label: str
+    values: Annotated[list[int | float], Field(min_length=2)]
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _check_values(self) -> "Knob":
+        if sorted(set(self.values)) != self.values:
+            raise ValueError(f"values {self.values} are not ascending")
+        if self.scale == "log" and self.values[0] <= 0:
+            raise ValueError(f"a logarithmic axis cannot show the value {self.values[0]}")
+        return self
+
+
+class Curve(Strict):
+    """What theory says, see `ebm_bench.studies.stress.theory`.
+
+    Attributes
+    ----------
+    curve : str
+        Name of the curve, over the knob.
+    settings : dict
+        Of the curve.
+    axis : {"left", "right"}
+        The one of the measure, or one of its own.
+    """
+
+    curve: str
+    settings: dict[str, Any] = Field({})
+    axis: Literal["left", "right"] = "left"
+
+    @model_validator(mode="after")
+    def _check_curve(self) -> "Curve":
+        theory.check(self.curve, self.settings)
+        return self
+
+
+class Panel(Strict):
+    """A failure mode: a suite of one dataset in which the knob stands open.
+
+    Attributes
+    ----------
+    title : str
+        What fails, in a few words.
+    knob : Knob
+        What makes it fail.
+    scale : {"linear", "log"}
+        Of the axis of the measure, which is the dataset's ``rank_by``.
+    floor : float, optional
+        Where a logarithmic axis ends; values below are drawn at its edge.
+    theory : dict of str to Curve
+        By what the legend calls them.
+    datasets, methods : dict
+        As in a suite, with ``$knob`` for a value.
+    """
+
+    title: str
+    knob: Knob
+    scale: Literal["linear", "log"] = "log"
+    floor: float | None = None
+    theory: dict[str, Curve] = Field({})
+    datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
+    methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_knob(self) -> "Panel":
+        if not _is_open([self.datasets, self.methods]):
+            raise ValueError(f"the knob turns nothing: no setting is '{OPEN}'")
+        return self
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return next(iter(self.datasets))
+
+    def runs(self) -> str:
+        """Everything that the panel's runs depend on, as JSON; the rest is for showing."""
+        told = {"values": self.knob.values, "datasets": self.datasets, "methods": self.methods}
+        return json.dumps(told, sort_keys=True)
+
+
+class Stress(Strict):
+    """Panels, with what their suites have in common: see `ebm_bench.suites.suite.Suite`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    version: Annotated[int, Ge(1)]
+    title: str = ""
+    seed: Annotated[int, Ge(0)] = 0
+    panels: Annotated[dict[Name, Panel], Field(min_length=1)]
+
+    def expand(self, panel: str, source: str = "panels") -> dict[int | float, Suite]:
+        """Make the suite of each value of a panel's knob.
+
+        Raises
+        ------
+        InputError
+            Naming the source, the panel, the value of the knob and what is wrong.
+        """
+        spec = self.panels[panel]
+        return {
+            value: suite.check(
+                {
+                    "name": f"{self.name}-{panel}".lower(),
+                    "version": self.version,
+                    "seed": self.seed,
+                    "datasets": _filled(spec.datasets, value),
+                    "methods": _filled(spec.methods, value),
+                },
+                f"{source}: {panel} at {value}",
+            )
+            for value in spec.knob.values
+        }
+
+
+def load(path: str | Path) -> Stress:
+    """Read and check stress tests; their suites are checked when they are expanded.
+
+    Raises
+    ------
+    InputError
+        One line for each problem: file, key, what is wrong and what is valid.
+    """
+    return yaml_files.validate(Stress, yaml_files.read(path), str(path))
+
+
+def _is_open(node: Any) -> bool:
+    if isinstance(node, dict):
+        return any(map(_is_open, node.values()))
+    if isinstance(node, list):
+        return any(map(_is_open, node))
+    return node == OPEN
+
+
+def _filled(node: Any, value: float) -> Any:
+    """Copy a part of a suite with the value of the knob in the open places."""
+    if isinstance(node, dict):
+        return {key: _filled(below, value) for key, below in node.items()}
+    if isinstance(node, list):
+        return [_filled(below, value) for below in node]
+    return value if node == OPEN else node

@@ -1,0 +1,1 @@
+"""What is compared: read from YAML and checked to the last key."""

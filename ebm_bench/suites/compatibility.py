@@ -1,0 +1,135 @@
+"""What fits together, as far as names, settings and declarations tell.
+
+Each check raises a ValueError that names where in a suite the misfit stands. Nothing here
+imports torch.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NoReturn, get_args
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError, unknown
+from ebm_bench.suites.base import Named
+
+
+def fail(where: str, why: object) -> NoReturn:
+    """Refuse a part of a suite."""
+    raise ValueError(f"{where}: {why}") from None
+
+
+def check_named(where: str, family: str, name: str, settings: dict[str, Any]) -> None:
+    """Refuse unknown names and settings."""
+    try:
+        registry.describe(family, name).validate(settings)
+    except InputError as error:
+        fail(where, error)
+
+
+def check_served(where: str, serving: dict[str, list[str]], known: Iterable[str]) -> None:
+    """Refuse unknown datasets, and values of two datasets for one."""
+    seen: set[str] = set()
+    for dataset in [name for first, others in serving.items() for name in (first, *others)]:
+        if dataset not in known:
+            fail(where, unknown("dataset of this suite", dataset, known))
+        if dataset in seen:
+            fail(where, f"{dataset} stands there twice")
+        seen.add(dataset)
+
+
+def noise_of(objective: str, settings: dict[str, Any]) -> str | None:
+    """Name the noise that an objective uses: by its setting, or by its definition."""
+    entry = registry.describe("objectives", objective)
+    _, default = entry.settings.get("noise", (None, entry.attributes.get("noise")))
+    return settings.get("noise", default)
+
+
+def check_objective(where: str, objective: str, settings: dict[str, Any]) -> None:
+    """Refuse unknown objectives and settings, those of the noise included."""
+    check_named(where, "objectives", objective, settings)
+    noise = noise_of(objective, settings)
+    if noise is not None:
+        check_named(f"{where}.noise_settings", "noise", noise, settings.get("noise_settings") or {})
+
+
+def check_offered(
+    where: str, metric: str, dataset: str, learned: tuple[str, ...] = ("learned_log_z",)
+) -> None:
+    """Refuse a metric that needs what neither the dataset nor a trained model knows."""
+    offered = {*_told(dataset).get("knows", ()), *learned}
+
+    def missing(name: str) -> list[str]:
+        required = registry.describe("metrics", name).attributes.get("requires", ())
+        return [r for r in required if r not in offered]
+
+    if missing(metric):
+        fitting = [name for name in registry.names("metrics") if not missing(name)]
+        fail(
+            where,
+            f"{metric} needs {', '.join(missing(metric))}, which {dataset} does not offer. "
+            f"Valid: {', '.join(fitting)}",
+        )
+
+
+def check_directed(where: str, metric: str, choices: Iterable[str]) -> None:
+    """Refuse to rank by a metric of which neither more nor less is better."""
+    if not _directed(metric):
+        fitting = ", ".join(filter(_directed, choices)) or "none of them; add one to metrics"
+        fail(where, f"{metric} has no better direction, so that nothing is ranked by it. "
+             f"Valid: {fitting}")  # fmt: skip
+
+
+def _directed(metric: str) -> bool:
+    told = registry.describe("metrics", metric).attributes
+    return told.get("higher_is_better", False) is not None
+
+
+def check_fitting(
+    where: str, objective: str, energy: Named, dataset: str, advice: str = ""
+) -> None:
+    """Refuse an objective and an energy, or an energy and a dataset, that cannot go together.
+
+    Parameters
+    ----------
+    where : str
+        In the suite.
+    objective : str
+        Registered name.
+    energy : Named
+        What it trains.
+    dataset : str
+        Registered name.
+    advice : str, optional
+        What to do about an energy that is not smooth.
+    """
+    required = registry.describe("objectives", objective).attributes.get("requires", ())
+    entry = registry.describe("energies", energy.name)
+    settings = entry.validate(energy.settings)
+    for setting, rough in entry.attributes.get("rough", {}).items():
+        if "smooth" in required and settings[setting] in rough:
+            smooth = [v for v in get_args(entry.settings[setting][0]) if v not in rough]
+            fail(
+                where,
+                f"{objective} needs a twice differentiable energy, and {energy.name} with "
+                f"{setting} '{settings[setting]}' is not{advice}. Valid: {', '.join(smooth)}",
+            )
+    if "log_z" in required and not entry.attributes.get("normalised"):
+        normalised = [
+            n for n, e in registry.entries("energies").items() if e.attributes.get("normalised")
+        ]
+        fail(
+            where,
+            f"{objective} needs an energy whose normaliser is known, and that of "
+            f"{energy.name} is not. Valid: {', '.join(normalised)}",
+        )
+    told = _told(dataset)
+    lacking = [
+        need
+        for need in entry.attributes.get("needs", ())
+        if need not in (*told.get("knows", ()), told.get("kind", "toy"))
+    ]
+    if lacking:
+        fail(where, f"energy {energy.name} needs {lacking[0]}, and {dataset} has none")
+
+
+def _told(dataset: str) -> dict[str, Any]:
+    return registry.describe("datasets", dataset).attributes

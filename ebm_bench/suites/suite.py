@@ -1,0 +1,314 @@
+"""Suites: what is compared, read from YAML and checked to the last key.
+
+Nothing here imports torch: the workflow reads suites each time it starts.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from pydantic import Field, model_validator
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError, unknown
+from ebm_bench.suites.base import Budget, DatasetSpec, MethodSpec, Name, Named, Strict
+from ebm_bench.suites.compatibility import (
+    check_directed,
+    check_fitting,
+    check_named,
+    check_objective,
+    check_offered,
+    check_served,
+    fail,
+    noise_of,
+)
+from ebm_bench.suites.tuning import Tuned, Tuning, Values, deal
+from ebm_bench.utils import yaml_files
+
+
+class Suite(Strict):
+    """Datasets × methods, with budgets and metrics.
+
+    Attributes
+    ----------
+    name : str
+        Names the results folder.
+    version : int
+        Raised whenever results change; results of different versions never mix.
+    title : str
+        One line for the head of the leaderboard.
+    seed : int
+        From which every random stream of the suite is derived.
+    tuning : Tuning, optional
+        How ``ebm-bench tune`` searches.
+    tuned : Tuned, optional
+        What it found; in the file, the path of what it wrote, relative to the suite's. Learning
+        rates stand in place of the budget's, settings in place of defaults: what the suite says
+        itself of a method stays.
+    plugins : tuple of str
+        Files whose registered classes the suite uses, relative to the suite's.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    version: Annotated[int, Ge(1)]
+    title: str = ""
+    seed: Annotated[int, Ge(0)] = 0
+    datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
+    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+    tuning: Tuning | None = None
+    tuned: Tuned | None = None
+    plugins: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Suite":
+        for name, data in self.datasets.items():
+            at = f"datasets.{name}"
+            check_named(at, "datasets", name, data.settings)
+            check_named(f"{at}.energy", "energies", data.energy.name, data.energy.settings)
+            check_named(f"{at}.sampler", "samplers", data.sampler.name, data.sampler.settings)
+            for metric, settings in data.metrics.items():
+                check_named(f"{at}.metrics", "metrics", metric, settings)
+                check_offered(f"{at}.metrics", metric, name)
+            check_named(f"{at}.curve", "metrics", data.curve, data.metrics.get(data.curve, {}))
+            check_offered(f"{at}.curve", data.curve, name, learned=())
+            if data.rank_by not in data.metrics:
+                fail(f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics))
+            check_directed(f"{at}.rank_by", data.rank_by, data.metrics)
+            check_directed(f"{at}.curve", data.curve, data.metrics)
+        for name, method in self.methods.items():
+            at = f"methods.{name}"
+            for dataset in [*(method.datasets or []), *method.overrides]:
+                if dataset not in self.datasets:
+                    fail(at, unknown("dataset of this suite", dataset, self.datasets))
+            check_objective(f"{at}.settings", method.objective, method.settings)
+            for dataset in method.overrides:
+                settings = self.settings_of(dataset, name)
+                check_objective(f"{at}.overrides.{dataset}", method.objective, settings)
+            if method.energy:
+                check_named(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
+            for dataset in self.datasets_of(name):
+                energy = self.energy_of(dataset, name)
+                check_fitting(at, method.objective, energy, dataset)
+        self._check_tuning()
+        return self
+
+    def _check_tuning(self) -> None:
+        if self.tuning:
+            check_served("tuning.datasets", self.tuning.datasets, self.datasets)
+        if not self.tuned:
+            return
+        found = self.tuned.datasets
+        serving = {name: tuned.serves for name, tuned in found.items()}
+        check_served("tuned.datasets", serving, self.datasets)
+        for dataset, tuned in found.items():
+            for name, outcome in tuned.methods.items():
+                at = f"tuned.datasets.{dataset}.methods.{name}"
+                if name not in self.methods:
+                    fail(at, unknown("method of this suite", name, self.methods))
+                settings = outcome.best.settings if outcome.best else {}
+                twice = [key for key in settings if key in self.stated_settings(dataset, name)]
+                if twice:
+                    fail(at, f"the suite says itself what {twice[0]} is; tune again")
+                check_objective(at, self.methods[name].objective, settings)
+
+    def datasets_of(self, method: str) -> list[str]:
+        """List the datasets that a method runs on."""
+        chosen = self.methods[method].datasets
+        return [name for name in self.datasets if chosen is None or name in chosen]
+
+    def methods_of(self, dataset: str, objective: str | None = None) -> list[str]:
+        """List the methods that run on a dataset, of one objective where it is given."""
+        return [
+            name
+            for name, method in self.methods.items()
+            if dataset in self.datasets_of(name) and objective in (None, method.objective)
+        ]
+
+    def jobs(self) -> list[tuple[str, str]]:
+        """List (dataset, objective): the methods of each are trained by one process."""
+        pairs = [
+            (dataset, self.methods[method].objective)
+            for dataset in self.datasets
+            for method in self.methods_of(dataset)
+        ]
+        return list(dict.fromkeys(pairs))
+
+    def energy_of(self, dataset: str, method: str) -> Named:
+        """Find which energy a method trains on a dataset."""
+        return self.methods[method].energy or self.datasets[dataset].energy
+
+    def settings_of(self, dataset: str, method: str) -> dict[str, Any]:
+        """Find the settings of a method's objective on a dataset."""
+        tuned = self.tuned and self.tuned.values(dataset, method)
+        return {**(tuned.settings if tuned else {}), **self.stated_settings(dataset, method)}
+
+    def stated_settings(self, dataset: str, method: str) -> dict[str, Any]:
+        """Find the settings that the suite itself gives a method on a dataset."""
+        spec = self.methods[method]
+        return {**spec.settings, **spec.overrides.get(dataset, {})}
+
+    def budget_of(self, dataset: str, method: str) -> Budget:
+        """Find what a method may spend on a dataset, and its learning rate."""
+        budget = self.datasets[dataset].budget
+        tuned = self.tuned and self.tuned.values(dataset, method)
+        return budget.model_copy(update={"learning_rate": tuned.learning_rate}) if tuned else budget
+
+    def criterion_of(self, dataset: str) -> Named:
+        """Find the metric that tuning goes by, the same for all methods.
+
+        The likelihood where a sum over a grid gives the normaliser, the score of Hyvärinen
+        elsewhere; with the settings that the suite gives it.
+        """
+        planar = "grid" in registry.describe("datasets", dataset).attributes.get("knows", ())
+        name = "negative_log_likelihood" if planar else "hyvarinen_score"
+        return Named(name=name, settings=self.datasets[dataset].metrics.get(name, {}))
+
+    def search_of(self, dataset: str, method: str) -> list[Values]:
+        """List what tuning tries for a method on a dataset; nothing where nothing is trained.
+
+        The learning rate, and those settings of the objective's ``search`` that the suite does
+        not give itself.
+        """
+        objective = registry.describe("objectives", self.methods[method].objective)
+        if self.tuning is None or not objective.attributes.get("trains", True):
+            return []
+        stated = self.stated_settings(dataset, method)
+        declared = objective.attributes.get("search", {})
+        space = {
+            "learning_rate": self.tuning.learning_rates,
+            **{name: values for name, values in declared.items() if name not in stated},
+        }
+        dealt = deal(space, self.tuning.trials, f"{self.seed} {dataset}")
+        return [Values(learning_rate=one.pop("learning_rate"), settings=one) for one in dealt]
+
+    def tuning_jobs(self) -> list[tuple[str, str]]:
+        """List (dataset, objective): the methods of each are tuned by one process."""
+        return [
+            (dataset, objective)
+            for dataset, objective in self.jobs()
+            if self.tuning and dataset in self.tuning.datasets
+            if self.search_of(dataset, self.methods_of(dataset, objective)[0])
+        ]
+
+    def training_slice(self, dataset: str, method: str) -> str:
+        """Everything that a training depends on, as canonical JSON."""
+        data = self.datasets[dataset].model_dump(exclude={"metrics", "rank_by", "sampler"})
+        spec = self.methods[method].model_dump(exclude={"datasets", "control", "overrides"})
+        spec["settings"] = self.settings_of(dataset, method)
+        data["budget"] = self.budget_of(dataset, method).model_dump()
+        curve = self.datasets[dataset].metrics.get(self.datasets[dataset].curve, {})
+        return json.dumps(
+            {
+                "suite": [self.name, self.version, self.seed],
+                "dataset": [dataset, data],
+                "curve": curve,
+                "method": [method, spec],
+            },
+            sort_keys=True,
+        )
+
+    def evaluation_slice(self, dataset: str) -> str:
+        """Everything that an evaluation depends on beside the trained model, as JSON."""
+        return self.datasets[dataset].model_dump_json(include={"settings", "metrics", "sampler"})
+
+    def sources(self, dataset: str, method: str) -> list[Path]:
+        """List the files that decide what a method becomes on a dataset.
+
+        Those that define its parts, and the code that all trainings share. Training is to be
+        repeated when one of them changes.
+        """
+        spec = self.methods[method]
+        used = [
+            ("datasets", dataset),
+            ("energies", self.energy_of(dataset, method).name),
+            ("objectives", spec.objective),
+        ]
+        noise = noise_of(spec.objective, self.settings_of(dataset, method))
+        if noise is not None:
+            used.append(("noise", noise))
+        if registry.describe("objectives", spec.objective).attributes.get("samples_model"):
+            used.append(("samplers", "langevin"))
+        used.append(("metrics", self.datasets[dataset].curve))
+        own = [registry.describe(family, name).path for family, name in used]
+        return own + registry.shared(*_TRAINING_CODE)
+
+    def evaluation_sources(self, dataset: str) -> list[Path]:
+        """List the files that decide what is measured of a trained model."""
+        spec = self.datasets[dataset]
+        own = [registry.describe("metrics", name).path for name in spec.metrics]
+        # Metrics sample too, by samplers of their own choice.
+        drawing = [entry.path for entry in registry.packaged("samplers")]
+        drawing += {registry.describe("samplers", spec.sampler.name).path} - {*drawing}
+        return (
+            own
+            + drawing
+            + registry.shared(
+                "runs/evaluation", "runs/model", "derivatives/frozen", "metrics", "samplers"
+            )
+        )
+
+
+_TRAINING_CODE = (
+    "runs/training", "runs/assembly", "runs/compilation", "streams", "nn/module", "nn/layers",
+    "optim/adam", "derivatives/sweeps", "derivatives/energy", "nn/coupling", "nn/flow",
+    "objectives", "energies", "noise", "datasets",
+)  # fmt: skip
+
+
+def load(path: str | Path, tuned: bool = True) -> Suite:
+    """Load the plugins that a suite names, read it and check it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the YAML file.
+    tuned : bool
+        Whether to use the tuned values that it names.
+
+    Raises
+    ------
+    InputError
+        One message that names the file, the key and the valid choices.
+    """
+    content = yaml_files.read(path)
+    if not isinstance(content, dict):
+        return check(content, str(path))
+    plugins = content.get("plugins")
+    for name in plugins if isinstance(plugins, list) else []:
+        try:
+            registry.load(Path(path).parent / str(name))
+        except InputError as error:
+            raise InputError(f"{path}: plugins: {error}") from None
+    if not tuned:
+        content.pop("tuned", None)
+    elif isinstance(content.get("tuned"), str):
+        file = Path(path).parent / content["tuned"]
+        try:
+            content["tuned"] = yaml_files.validate(Tuned, yaml_files.read(file), str(file))
+        except InputError as error:
+            raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
+    return check(content, str(path))
+
+
+def tuned_file(path: str | Path, suite: Suite) -> Path:
+    """Say where the tuned values of a suite are written: in a folder beside its file."""
+    return Path(path).parent / "tuned" / f"{suite.name}.yaml"
+
+
+def check(content: dict[str, Any], source: str) -> Suite:
+    """Check the content of a suite.
+
+    Parameters
+    ----------
+    content : dict
+        As it stands in a file.
+    source : str
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    InputError
+        One line for each problem: source, key, what is wrong and what is valid.
+    """
+    return yaml_files.validate(Suite, content, source)

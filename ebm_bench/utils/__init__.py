@@ -1,0 +1,1 @@
+"""Helpers that know nothing of energies: files, YAML, progress, devices."""

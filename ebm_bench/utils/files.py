@@ -1,0 +1,39 @@
+"""Files that are written whole or not at all."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from ebm_bench.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path):
+    """Write a file under a temporary name and move it into place when all is well.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file is to stand; folders are made.
+
+    Yields
+    ------
+    Path
+        Where to write.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,301 @@
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from ebm_bench import cli, registry
+
+SMALL = {
+    "name": "small",
+    "version": 1,
+    "datasets": {
+        "two_moons": {
+            "energy": {"name": "mlp", "settings": {"width": 8}},
+            "replicates": 2,
+            "budget": {"steps": 4, "batch_size": 16, "fit_samples": 100},
+            "sampler": {"name": "langevin"},
+            "metrics": {"hyvarinen_score": {}},
+            "rank_by": "hyvarinen_score",
+            "curve": "hyvarinen_score",
+            "curve_points": 2,
+        }
+    },
+    "methods": {
+        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
+    },
+}
+
+
+@pytest.fixture
+def suite_file(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def run_apart(*arguments, code=""):
+    """Run the command line in a process of its own, then more code in it."""
+    program = (
+        "import sys; from ebm_bench import cli\n"
+        "try: cli.main()\nexcept SystemExit as end: code = end.code\n" + code
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_version():
+    assert run("--version").output.startswith("ebm-bench 0.")
+
+
+def test_list_shows_every_name_and_setting():
+    output = run("list").output
+    for family in registry.FAMILIES:
+        for name, entry in registry.entries(family).items():
+            assert name in output
+            assert all(f"{setting} = " in output for setting in entry.settings)
+
+
+def test_list_of_one_family():
+    output = run("list", "energies").output
+    assert "mlp" in output
+    assert "two_moons" not in output
+
+
+def test_check_shows_what_would_run(suite_file):
+    output = run("check", suite_file).output
+    assert "denoising_score_matching" in output
+    assert "1 datasets, 2 methods: 2 runs in 2 jobs" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("quick", "runs in"),
+        ("stress", "ebm-bench stress runs them"),
+        ("estimation", "6 models, 6 methods"),
+    ],
+)
+def test_check_knows_every_kind_of_suite(name, said):
+    done = run("check", Path(__file__).parents[2] / "benchmarks" / f"{name}.yaml")
+    assert done.exit_code == 0, done.output
+    assert said in done.output
+
+
+def test_check_names_what_is_wrong_in_a_panel(stress_file):
+    stress_file.write_text(stress_file.read_text().replace("sigma: 0.2", "sgma: 0.2"))
+    done = run("check", stress_file)
+    assert done.exit_code == 2
+    assert "steps at 1: methods.dsm-0.2.settings" in done.output
+
+
+def test_an_objective_without_settings_says_so(suite_file):
+    text = suite_file.read_text().replace("denoising_score_matching", "maximum_likelihood")
+    suite_file.write_text(text)
+    output = run("check", suite_file).output
+    assert "unknown setting of maximum_likelihood 'sigma': it has no settings" in output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["check", "SUITE"]])
+def test_torch_is_not_imported(arguments, suite_file):
+    arguments = [suite_file if a == "SUITE" else a for a in arguments]
+    done = run_apart(*arguments, code="print('HEAVY', {'torch', 'pandas'} & set(sys.modules))")
+    assert "HEAVY set()" in done.stdout, done.stderr
+
+
+def test_help_is_quick():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run_apart("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list", "dataset"], "Did you mean 'datasets'?"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["prepare"], "--suite FILE or --dataset NAME"),
+        (["prepare", "--dataset", "minst"], "Did you mean 'mnist'?"),
+        (["train", "--suite", "S", "--dataset", "two_mons", "--out", "O"], "'two_moons'?"),
+        (["train", "--suite", "S", "--dataset", "two_moons", "--method", "dsm", "--out", "O"],
+         "Valid: dsm-0.2, gaussian"),
+        (["train", "--suite", "S", "--dataset", "two_moons", "--out", "O", "--device", "gpu"],
+         "unknown device 'gpu'. Valid on this machine: auto, cpu"),
+        (["evaluate", "--suite", "S", "--dataset", "two_moons", "--method", "gaussian",
+          "--out", "O"], "has no trained model"),
+        (["collect", "--suite", "S", "--results", "O"], "no run of suite small is there yet"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_told_in_one_message(arguments, said, suite_file, tmp_path):
+    places = {"S": suite_file, "O": tmp_path / "out"}
+    result = run(*(places.get(a, a) for a in arguments))
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.glob("out/**/*.*"))
+
+
+def test_a_typo_in_an_option_ends_with_2(suite_file):
+    assert run("train", "--siute", suite_file).exit_code == 2
+
+
+def test_bad_input_leaves_no_traceback_in_a_process(tmp_path):
+    done = run_apart("check", tmp_path / "no.yaml", code="sys.exit(code)")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_interruption_says_that_it_can_be_resumed(suite_file, tmp_path, monkeypatch):
+    from ebm_bench.runs import training
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--out", tmp_path)
+    assert result.exit_code == 130
+    assert "resumes" in result.stderr
+
+
+def test_threads_are_set_before_torch_is_imported(suite_file, tmp_path):
+    code = "import torch; print('THREADS', torch.get_num_threads())"
+    done = run_apart(
+        "train", "--suite", suite_file, "--dataset", "two_moons", "--method", "gaussian",
+        "--out", tmp_path / "runs", "--threads", "1", code=code,
+    )  # fmt: skip
+    assert "THREADS 1" in done.stdout, done.stderr
+    assert (tmp_path / "runs/two_moons/gaussian/run.json").exists()
+
+
+def test_an_unwritable_folder(suite_file):
+    out = "/proc/ebm-bench"  # closed to root too
+    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--out", out)
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+
+
+def test_a_file_in_place_of_the_folder(suite_file, tmp_path):
+    (tmp_path / "out").write_text("")
+    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--out",
+                 tmp_path / "out" / "runs")  # fmt: skip
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+
+
+def test_show_prints_the_ranking_and_where_the_page_is(suite_file, tmp_path, monkeypatch):
+    suite_file.write_text(suite_file.read_text().replace("name: small", "name: 'small'  # so", 1))
+    monkeypatch.chdir(tmp_path)
+    result = run("show", "--suite", suite_file)
+    assert result.exit_code == 2
+    assert "make the report first" in result.stderr
+    (tmp_path / "results/small/tables").mkdir(parents=True)
+    (tmp_path / "results/small/tables/overall.txt").write_text("1 dsm-0.2\n")
+    result = run("show", "--suite", suite_file)
+    assert result.exit_code == 0
+    assert "1 dsm-0.2" in result.output
+    assert f"{tmp_path}/results/small/leaderboard.html" in result.output
+
+
+def test_stages_from_training_to_partial_collection(suite_file, tmp_path):
+    where = ["--suite", suite_file, "--dataset", "two_moons", "--method", "gaussian",
+             "--out", tmp_path / "runs"]  # fmt: skip
+    assert run("train", *where).exit_code == 0
+    assert run("evaluate", *where).exit_code == 0
+    result = run("collect", "--suite", suite_file, "--results", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "not trained yet, left out: two_moons/dsm-0.2" in result.stderr
+    found = {path.name for path in (tmp_path / "records").iterdir()}
+    tables = {f"{t}.{e}" for t in ("runs", "values", "curves") for e in ("parquet", "csv")}
+    assert found == {*tables, "suite.yaml"}
+
+
+@pytest.fixture
+def stress_file(tmp_path):
+    data = {**SMALL["datasets"]["two_moons"], "budget": {"steps": "$knob", "fit_samples": 100}}
+    panel = {
+        "title": "More steps",
+        "knob": {"label": "steps", "values": [1, 2]},
+        "scale": "linear",
+        "datasets": {"two_moons": data},
+        "methods": {"dsm-0.2": SMALL["methods"]["dsm-0.2"]},
+    }
+    path = tmp_path / "stress.yaml"
+    path.write_text(yaml.safe_dump({"name": "stress", "version": 1, "panels": {"steps": panel}}))
+    return path
+
+
+def test_stress_runs_a_panel_and_its_report_is_made(stress_file, tmp_path):
+    done = run("stress", "--suite", stress_file, "--panel", "steps", "--out", tmp_path / "panels")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "panels/steps/2/two_moons/dsm-0.2/evaluation.json").exists()
+    done = run("stress-report", "--suite", stress_file, "--results", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "figures/stress.png") in done.output.split()
+
+
+def test_stress_refuses_an_unknown_panel(stress_file, tmp_path):
+    done = run("stress", "--suite", stress_file, "--panel", "setps", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "unknown panel 'setps'. Did you mean 'steps'?" in done.output
+
+
+def test_stress_refuses_a_bad_suite_before_anything_is_run(stress_file, tmp_path):
+    stress_file.write_text(stress_file.read_text().replace("sigma: 0.2", "sgma: 0.2"))
+    done = run("stress", "--suite", stress_file, "--out", tmp_path / "panels")
+    assert done.exit_code == 2
+    assert "steps at 1: methods.dsm-0.2.settings" in done.output
+    assert not (tmp_path / "panels").exists()
+
+
+@pytest.fixture
+def tunable(tmp_path):
+    path = tmp_path / "tunable.yaml"
+    search = {"trials": 2, "steps": 2, "replicates": 1, "datasets": {"two_moons": []}}
+    path.write_text(yaml.safe_dump({**SMALL, "tuning": search}))
+    return path
+
+
+def test_tune_writes_values_that_the_suite_can_use(tunable, tmp_path):
+    out = tmp_path / "trials"
+    one = run("tune", "--suite", tunable, "--out", out, "--dataset", "two_moons")
+    assert one.exit_code == 0, one.output
+    file = tmp_path / "tuned" / "small.yaml"
+    assert not file.exists()
+    done = run("tune", "--suite", tunable, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert f"2 trials; the values are in {file}" in done.output
+    tunable.write_text(f"{tunable.read_text()}tuned: tuned/small.yaml\n")
+    assert run("check", tunable).exit_code == 0
+
+
+def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
+    out = tmp_path / "trials"
+    chosen = ("--dataset", "two_moons", "--method", "gaussian")
+    done = run("tune", "--suite", tunable, "--out", out, *chosen)
+    assert done.exit_code == 0
+    assert "Nothing to tune: gaussian trains nothing" in done.output
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dataset", "two_mons"], "unknown dataset of tuning 'two_mons'"),
+        (["--dataset", "two_moons", "--method", "dsm"], "Did you mean 'dsm-0.2'?"),
+        (["--method", "dsm-0.2"], "--method needs --dataset"),
+    ],
+)
+def test_bad_arguments_of_tune_end_with_2(arguments, said, tunable, tmp_path):
+    done = run("tune", "--suite", tunable, "--out", tmp_path, *arguments)
+    assert done.exit_code == 2
+    assert said in done.output

@@ -1,0 +1,175 @@
+"""Every command and snippet of README and documentation is executed.
+
+Blocks of a page run in order, in a copy of the repository: ``bash`` line by line, ``python`` in a
+process of its own, and what has a title is a file that later blocks use. What would take minutes,
+or need another machine, is checked another way, which `INSTEAD` tells with the reason.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ebm_bench.report.tables import macros
+from ebm_bench.suites import suite
+
+ROOT = Path(__file__).parents[2]
+# Pages whose blocks another test executes.
+ELSEWHERE = {"tutorial.md": "workflow/test_workflow_tutorial.py"}
+PAGES = [
+    ROOT / "README.md",
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in ELSEWHERE),
+]
+BLOCK = re.compile(r"^```(\w*)(?: title=\"(.+?)\")?\n(.*?)^```$", re.M | re.S)
+DRY = "would take minutes: the plan is made, and nothing is run"
+OPTIONS = "needs results that take minutes: the options are checked, and nothing is run"
+# What a line begins with, what is run in its place (None: nothing; "--help": whether the command
+# takes these options), and why.
+INSTEAD = [
+    ("make run", "make --dry-run run", "takes ten minutes and fetches data"),
+    ("make test", "make --dry-run test", "is what runs these tests"),
+    ("make docs", "make --dry-run docs", "tests/docs/test_docs_site.py builds the pages"),
+    ("make lint", "make --dry-run lint", "takes a minute, and is not what a page is for"),
+    ("pip install", None, "fetches packages"),
+    ("tar ", None, "packs results that take half an hour"),
+    ("source .venv", None, "tests run in an environment of their own"),
+    ("snakemake --profile profiles/slurm", None, "needs a plugin and a cluster; tests/workflow"),
+    ("snakemake --config suite=my-data", "{line} --cores 2", "is made to be quick"),
+    ("snakemake", "{line} --dry-run --quiet", DRY),
+    ("python -m benchmarks.speed", "{line} --help", "measures for a quarter of an hour"),
+    ("ebm-bench stress-report", "--help", OPTIONS),
+    ("ebm-bench compare", "--help", OPTIONS),
+    ("ebm-bench merge", "--help", OPTIONS),
+    ("ebm-bench verify", "--help", OPTIONS),
+    ("ebm-bench report", "--help", OPTIONS),
+    ("ebm-bench run", "--help", "trains for a minute; the test of the tutorial runs it"),
+    ("ebm-bench prepare", "--help", "fetches data"),
+]
+
+
+def blocks(page):
+    """Language, title and text of the fenced blocks of a page."""
+    return [match.groups() for match in BLOCK.finditer(page.read_text())]
+
+
+def lines(text):
+    """Commands of a block, continued lines joined, without comments and outputs."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    commands = [re.sub(r"\s+#.*$", "", line).strip() for line in joined.splitlines()]
+    return [line for line in commands if line and not line.startswith("#")]
+
+
+def plan(line):
+    """What is run for a line: a command, or None."""
+    for start, other, _ in INSTEAD:
+        if line.startswith(start):
+            if other == "--help":
+                return f"{' '.join(line.split()[:2])} --help"
+            return other and other.format(line=line)
+    return line
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the repository, with its own code on the path."""
+    folder = tmp_path_factory.mktemp("repository")
+    parts = ["Snakefile", "workflow", "profiles", "benchmarks", "ebm_bench", "environment.yml",
+             "Makefile", "pyproject.toml", "constraints.txt", "docs"]  # fmt: skip
+    for part in parts:
+        source = ROOT / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    if (ROOT / "results" / "reference").is_dir():
+        shutil.copytree(ROOT / "results" / "reference", folder / "results" / "reference")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(copy):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(copy),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
+
+    @cache  # pages repeat what others begin with
+    def run(*command):
+        done = subprocess.run(command, cwd=copy, env=environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_snippets_run(page, copy, run):
+    for language, title, text in blocks(page):
+        if title:
+            (copy / title).write_text(text)
+        elif language == "bash":
+            for line in lines(text):
+                if command := plan(line):
+                    told = run("bash", "-c", command)
+                    if command.endswith("--help"):
+                        options = re.findall(r"(?<=\s)--[a-z-]+", line)
+                        assert [o for o in options if o not in told] == [], line
+        elif language == "python":
+            run(sys.executable, "-c", text)
+        elif language == "yaml":
+            yaml.safe_load(text)
+        elif language == "latex":
+            known = macro_names(copy)
+            assert set(re.findall(r"\\(ebm\w+)", text)) <= known
+        else:
+            assert language in ("", "text"), f"{page.name}: a block of {language}"
+
+
+def macro_names(copy):
+    """Names that the macros of the quick suite may have, from its file alone."""
+    chosen = suite.load(copy / "benchmarks" / "quick.yaml")
+    names = set()
+    for dataset, spec in chosen.datasets.items():
+        for method in chosen.methods_of(dataset):
+            for what in [*spec.metrics, "Rank"]:
+                name = "ebm" + "".join(map(macros.letters, [chosen.name, dataset, what, method]))
+                names |= {name, f"{name}Low", f"{name}High", f"{name}Interval"}
+    return names
+
+
+def test_every_page_is_seen_and_has_closed_blocks():
+    assert {"README.md", "index.md", "recipes.md", "paper.md"} <= {page.name for page in PAGES}
+    for page in PAGES:
+        assert page.read_text().count("```") == 2 * len(blocks(page)), page.name
+
+
+def test_what_is_not_run_is_still_a_command(run):
+    told = run("ebm-bench", "--help")
+    starts = [start for start, _, _ in INSTEAD if start.startswith("ebm-bench ")]
+    written = {" ".join(line.split()[:2]) for page in PAGES for _, _, text in blocks(page)
+               for line in lines(text) if line.startswith("ebm-bench ")}  # fmt: skip
+    for start in written & set(starts):
+        assert start.split()[1] in told, start
+
+
+def test_what_is_tested_elsewhere_is():
+    for page, test in ELSEWHERE.items():
+        assert (ROOT / "docs" / page).exists()
+        assert page in (ROOT / "tests" / test).read_text()
+
+
+def test_lines_are_read_as_a_shell_reads_them():
+    assert lines("# about\nmake run     # sets up\nebm-bench a \\\n  --b c\n\n") == [
+        "make run", "ebm-bench a --b c",
+    ]  # fmt: skip
+    assert plan("snakemake tune --config a=b") == "snakemake tune --config a=b --dry-run --quiet"
+    assert plan("ebm-bench list objectives") == "ebm-bench list objectives"
+    assert plan("pip install -e .") is None
+    assert all(shlex.split(plan(start) or "") is not None for start, _, _ in INSTEAD)

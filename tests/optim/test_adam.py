@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+
+from ebm_bench.optim.adam import Optimiser
+
+
+def make(steps=10, clip=1.0, rate=0.1):
+    stacked = nn.Parameter(torch.ones(3, 4, dtype=torch.float64))
+    single = [nn.Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(3)]
+    for replicate, parameter in enumerate(single):
+        parameter.replicate = replicate
+    optimiser = Optimiser([[stacked, *single]], 3, rate, clip, steps)
+    return optimiser, stacked, single
+
+
+def loss(stacked, single, weights=(1.0, 1.0, 1.0)):
+    rows = [stacked[r].square().sum() + single[r].square().sum() for r in range(3)]
+    return torch.stack([w * row for w, row in zip(weights, rows, strict=True)])
+
+
+def test_is_the_adam_of_torch():
+    optimiser, stacked, single = make(clip=1e9)
+    _, other, others = make()
+    adam = torch.optim.Adam([other, *others])
+    for step in range(5):
+        optimiser.step(loss(stacked, single, (1.0, 2.0, 3.0)), step)
+        adam.param_groups[0]["lr"] = optimiser.rate(step)
+        adam.zero_grad()
+        loss(other, others, (1.0, 2.0, 3.0)).sum().backward()
+        adam.step()
+    torch.testing.assert_close(stacked, other)
+    torch.testing.assert_close(single, others)
+
+
+def test_clips_each_replicate_by_its_own_norm():
+    optimiser, stacked, single = make()
+    optimiser.step(loss(stacked, single, (1e-3, 1.0, 1e3)), 0)
+    # After one step the first moment is a tenth of the clipped gradient.
+    norms = 10 * optimiser.first.norm(dim=1)
+    assert norms.tolist() == pytest.approx([1e-3 * 2 * 6**0.5, 1.0, 1.0])
+
+
+def test_diverged_replicate_keeps_its_weights_and_the_others_go_on():
+    optimiser, stacked, single = make()
+    optimiser.step(loss(stacked, single), 0)
+    frozen = (stacked[1].clone(), single[1].clone())
+    for step, factor in enumerate((float("nan"), 1.0, float("inf")), start=1):
+        before = stacked[0].clone()
+        optimiser.step(loss(stacked, single, (1.0, factor, 1.0)), step)
+        assert torch.equal(stacked[1], frozen[0])
+        assert torch.equal(single[1], frozen[1])
+        assert not torch.equal(stacked[0], before)
+    assert optimiser.alive.tolist() == [True, False, True]
+    assert optimiser.ended.tolist() == [10, 1, 10]
+
+
+def test_others_are_what_they_would_be_alone():
+    both, spoilt = make(), make()
+    for step in range(4):
+        both[0].step(loss(*both[1:]), step)
+        spoilt[0].step(loss(*spoilt[1:], (1.0, float("nan"), 1.0)), step)
+    for replicate in (0, 2):
+        assert torch.equal(both[1][replicate], spoilt[1][replicate])
+
+
+def test_learning_rate_falls_to_a_hundredth():
+    optimiser, _, _ = make(steps=5, rate=0.1)
+    rates = [optimiser.rate(step) for step in range(5)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates == sorted(rates, reverse=True)
+    assert 0.001 < rates[-1] < 0.02
+
+
+def test_parameters_without_a_gradient_are_passed_over():
+    used = nn.Parameter(torch.ones(2, 3))
+    unused = nn.Parameter(torch.ones(2, 3))
+    optimiser = Optimiser([[used, unused]], 2, 0.1, 1.0, 5)
+    optimiser.step(used.square().sum(1), 0)
+    assert torch.equal(unused, torch.ones(2, 3))

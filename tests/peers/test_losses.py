@@ -1,0 +1,257 @@
+"""Our losses and their gradients are those of two other libraries, up to known constants.
+
+Both sides see the same energy, data and random numbers, in float64. What differs by design or
+by fault over there is in docs/peers.md, and each line of it is a test below.
+"""
+
+import math
+
+import ebm
+import pytest
+import torch
+import torchebm.datasets
+import torchebm.losses
+import torchebm.samplers
+
+from ebm_bench import datasets, derivatives, metrics, objectives, samplers
+from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
+from ebm_bench.metrics.ood_auroc import auroc
+from ebm_bench.runs.model import Model
+from ebm_bench.streams import Streams
+
+
+def ours(pair, name, **settings):
+    objective = objectives.create(name, **settings)
+    objective.setup(pair.energy, pair.x, pair.streams.child("fit"))
+    return objective, objective.loss(pair.energy, pair.x, pair.streams).squeeze(0)
+
+
+def agree(pair, loss, other):
+    """Values, and gradients in every parameter of the energy."""
+    torch.testing.assert_close(loss, other, rtol=1e-10, atol=1e-10)
+    parameters = list(pair.energy.parameters())
+    gradients = (
+        torch.autograd.grad(
+            value, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for value in (loss, other)
+    )
+    for own, their in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, their, rtol=1e-9, atol=1e-9)
+
+
+def by_torchebm(kind, pair, **settings):
+    return getattr(torchebm.losses, kind)(pair.theirs, dtype=torch.float64, **settings)(pair.x[0])
+
+
+def by_ebmkit(kind, pair, **settings):
+    return getattr(ebm, kind)(**settings)(pair.theirs, pair.x[0]).loss
+
+
+def test_exact_score_matching(pair):
+    _, loss = ours(pair, "exact_score_matching")
+    agree(pair, loss, by_torchebm("ScoreMatching", pair))
+    agree(pair, loss, by_ebmkit("ExactScoreMatching", pair))
+
+
+def test_exact_score_matching_of_images(any_pair):
+    _, loss = ours(any_pair, "exact_score_matching")
+    agree(any_pair, loss, by_ebmkit("ExactScoreMatching", any_pair))
+
+
+@pytest.mark.parametrize("projection", ["gaussian", "rademacher"])
+def test_sliced_score_matching_by_torchebm(pair, hand_out, projection):
+    settings = {"projections": 3, "projection": projection}
+    _, loss = ours(pair, "sliced_score_matching", variance_reduced=False, **settings)
+    hand_out(pair.draws())
+    theirs = {"n_projections": 3, "projection_type": projection}
+    agree(pair, loss, by_torchebm("SlicedScoreMatching", pair, **theirs))
+
+
+@pytest.mark.parametrize("variance_reduced", [True, False])
+def test_sliced_score_matching_by_ebmkit(any_pair, hand_out, variance_reduced):
+    settings = {"projections": 3, "variance_reduced": variance_reduced}
+    _, loss = ours(any_pair, "sliced_score_matching", **settings)
+    hand_out(any_pair.draws())
+    theirs = {"n_projections": 3, "vr": variance_reduced}
+    agree(any_pair, loss, by_ebmkit("SlicedScoreMatching", any_pair, **theirs))
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        lambda pair, sigma: by_torchebm("DenoisingScoreMatching", pair, noise_scale=sigma),
+        lambda pair, sigma: by_ebmkit("DenoisingScoreMatching", pair, sigma=sigma),
+    ],
+    ids=["torchebm", "ebmkit"],
+)
+def test_denoising_score_matching(any_pair, hand_out, sigma, theirs):
+    _, loss = ours(any_pair, "denoising_score_matching", sigma=sigma)
+    hand_out(any_pair.draws())
+    agree(any_pair, loss, theirs(any_pair, sigma))
+
+
+class HandedOut(torch.distributions.MultivariateNormal):
+    """The fitted noise by torch's own density, at points that were drawn before."""
+
+    def __init__(self, noise, draws):
+        factor = noise.scale[0, 0, :, None] * noise.factor[0]
+        super().__init__(noise.mean[0, 0], scale_tril=factor)
+        self.points = draws.reshape(-1, len(factor)) @ factor.T + noise.mean[0, 0]
+
+    def sample(self, shape=()):
+        assert len(self.points) == shape[0]
+        return self.points
+
+
+@pytest.mark.parametrize("ratio", [1, 3])
+def test_noise_contrastive(pair, ratio):
+    """By ebmkit; the gradient in c is ours in θ over the dimension, as c = start + d θ."""
+    objective, loss = ours(pair, "noise_contrastive", ratio=ratio)
+    theirs = ebm.NoiseContrastiveEstimation(
+        HandedOut(objective.distribution, pair.draws()), noise_ratio=ratio
+    ).double()
+    torch.nn.init.constant_(theirs.log_z, objective.log_z.item())
+    other = theirs(pair.theirs, pair.x[0]).loss
+    agree(pair, loss, other)
+    (in_theta,) = torch.autograd.grad(loss, objective.normaliser.theta)
+    (in_c,) = torch.autograd.grad(other, theirs.log_z)
+    torch.testing.assert_close(in_theta.item(), 3 * in_c.item(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture
+def unit_scale(pair):
+    """Steps of one size in every dimension: theirs know no scale."""
+    pair.energy.scale.fill_(1.0)
+    return pair
+
+
+STEP = 0.2
+# Ours are in units of ε, theirs of the time ε²/2 that a step covers.
+TIME = STEP**2 / 2
+
+
+def test_contrastive_divergence(unit_scale, hand_out):
+    pair = unit_scale
+    _, loss = ours(pair, "contrastive_divergence", steps=5, step_size=STEP)
+    numbers = pair.draws()
+    hand_out(numbers)
+    sampler = torchebm.samplers.LangevinDynamics(pair.theirs, step_size=TIME, dtype=torch.float64)
+    settings = {"sampler": sampler, "k_steps": 5, "energy_reg_weight": 0.0}
+    agree(pair, loss, by_torchebm("ContrastiveDivergence", pair, **settings)[0])
+    hand_out(numbers)
+    chains = ebm.LangevinDynamics(step_size=TIME, steps=5)
+    settings = {"sampler": chains, "init_fn": lambda shape: pair.x[0]}
+    agree(pair, loss, by_ebmkit("ContrastiveDivergence", pair, **settings))
+
+
+class TestDifferences:
+    """What docs/peers.md lists."""
+
+    def test_torchebm_divides_the_estimated_trace_by_the_dimension(self, pair, hand_out):
+        """And so trains towards another density than the data's."""
+        v = pair.streams.normal(1, 7, 3, dtype=torch.float64)
+        gradient, along = derivatives.curvature(pair.energy, pair.x, v)
+        hand_out(pair.draws())
+        found = by_torchebm("ScoreMatching", pair, hessian_method="approx")
+        expected = (0.5 * gradient.square().sum(2) - along / 3).mean()
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+    def test_torchebm_flattens_images_before_the_exact_trace(self):
+        seen = []
+
+        class Shape(torchebm.core.BaseModel):
+            def forward(self, x):
+                seen.append(x.shape)
+                return x.flatten(1).square().sum(1)
+
+        torchebm.losses.ScoreMatching(Shape())(torch.zeros(3, 1, 2, 2))
+        assert set(seen) == {(1, 4)}
+
+    def test_torchebm_slices_images_row_by_row(self):
+        """The average over C × H rows: a smaller loss by that factor, with the same optimum."""
+
+        class Bowl(torchebm.core.BaseModel):
+            def forward(self, x):
+                return 0.5 * x.flatten(1).square().sum(1)
+
+        loss = torchebm.losses.SlicedScoreMatching(Bowl())
+        assert loss(torch.ones(5, 2, 3, 1)).item() == pytest.approx(-0.5 * 6 / (2 * 3))
+
+    def test_torchebm_shrinks_energies_and_hides_what_is_not_finite(self, pair):
+        sampler = torchebm.samplers.LangevinDynamics(pair.theirs, dtype=torch.float64)
+        loss = torchebm.losses.ContrastiveDivergence(pair.theirs, sampler, dtype=torch.float64)
+        x, y = pair.x[0], pair.x[0] + 1
+        data, model = pair.theirs(x), pair.theirs(y)
+        penalty = 1e-3 * (data.square().mean() + model.square().mean())
+        torch.testing.assert_close(loss.compute_loss(x, y), data.mean() - model.mean() + penalty)
+        assert loss.compute_loss(math.nan * x, y).item() == pytest.approx(0.1)
+
+    def test_ebmkit_starts_chains_at_noise(self):
+        loss = ebm.ContrastiveDivergence(ebm.LangevinDynamics())
+        assert loss.init_fn is torch.randn
+
+    def test_ebmkit_starts_c_at_zero_and_noise_at_the_standard_normal(self, pair):
+        loss = ebm.NoiseContrastiveEstimation()
+        assert loss.log_z == 0
+        noise = loss._default_noise(pair.x[0])
+        torch.testing.assert_close(
+            noise.log_prob(pair.x[0]),
+            -0.5 * pair.x[0].square().sum(1) - 1.5 * math.log(2 * math.pi),
+        )
+
+    @pytest.mark.parametrize(
+        ("theirs", "sd"),
+        [
+            (lambda n: torchebm.datasets.EightGaussiansDataset(n, seed=0).get_data(), 0.02),
+            (lambda n: ebm.datasets.eight_gaussians(n, generator=torch.manual_seed(0)), 0.15),
+        ],
+        ids=["torchebm", "ebmkit"],
+    )
+    def test_eight_gaussians_have_another_width(self, theirs, sd):
+        """Radius 2 and a smaller sd; ours are those of most papers, 2√2 and 1/√8."""
+        centres = datasets.create("eight_gaussians").modes / math.sqrt(2)
+        squares = torch.cdist(theirs(4000).double(), centres).min(1).values.square()
+        assert (squares.mean() / 2).sqrt().item() == pytest.approx(sd, rel=0.05)
+
+
+def test_metrics(pair):
+    """Of ebmkit: Fréchet distance, area under the ROC curve with ties, Fisher divergence."""
+    x, y = Streams(3, 2).normal(40, 3, dtype=torch.float64)
+    y = 1 + y @ torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 1, 3]]).double()
+    found = frechet_distance(x, y).item()
+    assert found == pytest.approx(ebm.eval.frechet_distance(x, y), rel=1e-9)
+
+    inside, outside = x[:, :1].round(), y[:, :1].round()
+    expected = ebm.eval.ood_auroc(lambda points: points.squeeze(1), inside, outside)
+    assert auroc(inside.T, outside.T).item() == pytest.approx(expected, abs=1e-12)
+
+    normal = datasets.create("gaussian", dimension=3)
+    model = Model(pair.energy, normal, None, Streams(5, 1))
+    metric = metrics.create("fisher_divergence", points=50)
+    held_out = normal.sample(50, model.streams.child("data"))[0]
+    pair.energy.float()
+    expected = ebm.eval.fisher_divergence(
+        lambda points: -normal.log_prob(points), pair.theirs, held_out
+    )
+    found = metric(model, normal, model.streams)["value"]
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_samplers(unit_scale, hand_out):
+    """Langevin and Hamiltonian chains of ebmkit, from the same start with the same numbers."""
+    pair = unit_scale
+    cases = {
+        "langevin": ({"steps": 4}, ebm.LangevinDynamics(step_size=TIME, steps=4)),
+        "hmc": (
+            {"steps": 4, "leapfrog": 3},
+            ebm.HMC(step_size=STEP, leapfrog_steps=3, steps=4),
+        ),
+    }
+    for name, (settings, theirs) in cases.items():
+        pair.streams.draws.clear()
+        chains = samplers.create(name, step_size=STEP, **settings)
+        found = chains.run(pair.energy, pair.x, pair.streams)
+        hand_out(pair.draws())
+        torch.testing.assert_close(found[0], theirs.sample(pair.theirs, pair.x[0]))

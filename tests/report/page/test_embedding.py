@@ -1,0 +1,102 @@
+"""What the page holds: packed files, lightened figures, small pictures, tuned settings."""
+
+import base64
+import gzip
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ebm_bench.errors import InputError
+from ebm_bench.report import loading
+from ebm_bench.report.figures import thumbnails
+from ebm_bench.report.page import details, embedding
+from ebm_bench.report.results import COLUMNS, Results
+from ebm_bench.suites.suite import load
+
+ROOT = Path(__file__).parents[3]
+
+
+def picture(address):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+
+
+def test_what_is_packed_comes_out_again():
+    packed = embedding.pack_json({"title": "</script> ≈", "x": [1, None]})
+    assert "<" not in packed
+    assert json.loads(gzip.decompress(base64.b64decode(packed))) == {
+        "title": "</script> ≈", "x": [1, None],
+    }  # fmt: skip
+
+
+def test_what_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="Out of range"):
+        embedding.pack_json([float("nan")])
+
+
+@pytest.mark.parametrize("name", embedding.LIBRARIES)
+def test_libraries_are_whole(name):
+    assert len(gzip.decompress(base64.b64decode(embedding.library(name)))) > 50_000
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(embedding.LIBRARIES, "plots", ("plotly", "nowhere.js"))
+    with pytest.raises(InputError, match=r"nowhere\.js of the package plotly"):
+        embedding.library("plots")
+
+
+def test_pictures_in_a_figure_are_lightened_and_stay_the_same():
+    x, y = np.meshgrid(*[np.arange(200)] * 2)
+    pixels = np.stack([x, y, 255 - x], axis=2).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 5, pixels.shape, dtype=np.uint8)
+    svg = f'<svg><image href="{embedding.uri(pixels // 2 + noise, "png")}"/><text>a</text></svg>'
+    light = embedding.lighten(svg)
+    assert len(light) < len(svg) / 2
+    assert light.endswith('"/><text>a</text></svg>')
+    found = picture(light.split('"')[1])
+    assert np.abs(found.astype(int) - (pixels // 2 + noise)).mean() < 4
+
+
+def test_a_small_density_is_the_right_way_up(results, folder):
+    density = np.full((256, 256), 0.1, np.float32)
+    density[200:, :50] = 1.0  # y large, x small: above, left
+    path = folder / "runs" / "plane" / "winner" / "pictures.npz"
+    np.savez(path, **{"energy.density": density, "box": np.array([-4.0, 4.0, -4.0, 4.0])})
+    found = picture(thumbnails.thumbnails(results, "plane")["winner"]).astype(int)
+    assert found.shape == (128, 128, 3)
+    assert found[10, 10].sum() < found[10, 118].sum() - 100  # dark is dense
+    assert found[10, 10].sum() < found[118, 10].sum() - 100
+
+
+def test_small_samples_are_tiles_in_order(results, folder):
+    images = np.zeros((64, 1, 16, 16), np.uint8)
+    images[1] = 255  # the second of the first line
+    path = folder / "runs" / "pixels" / "winner" / "pictures.npz"
+    np.savez(path, **{"energy.samples": images})
+    found = picture(thumbnails.thumbnails(results, "pixels")["winner"])
+    assert found.shape[:2] == (6 * 17, 6 * 17)
+    assert found[5, 17 + 5].mean() > 200
+    assert found[17 + 5, 5].mean() < 50
+
+
+def test_tuned_settings_say_where_they_were_tuned(tmp_path):
+    suite = load(ROOT / "benchmarks" / "toy.yaml")
+    empty = pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=loading.CURVE)
+    told = details.methods(Results(suite, tmp_path, {}, *empty), "toy.yaml")
+    (where, found), *_ = suite.tuned.datasets.items()
+    best = found.methods["ssm"].best
+    place = told["ssm"]["places"][found.serves[0]]
+    assert f"Tuned on {where}, which stands for this dataset: the best of" in place["tuned"]
+    assert ["learning rate", f"{best.learning_rate:g}", "tuned"] in place["settings"]
+    origins = {name: by for name, _, by in place["settings"]}
+    assert origins["variance_reduced"] == "suite"
+    assert {origins[name] for name in best.settings} == {"tuned"}
+    assert "which stands" not in told["ssm"]["places"][where]["tuned"]
+    assert told["truth"]["places"][where]["tuned"] == ""
+    assert told["ssm"]["family"] == "score matching"
+    assert any("``" in text for text in told["ssm"]["prose"])
+    assert "UAI 2019" in told["ssm"]["references"]

@@ -1,0 +1,143 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ebm_bench.errors import InputError
+from ebm_bench.records import collection
+from ebm_bench.report import loading
+from ebm_bench.report.figures import figures
+from ebm_bench.report.tables import tables
+
+
+def by_label(results, dataset="plane"):
+    return {row.label: row for row in results.rows(dataset)}
+
+
+def test_rows_come_ranked_with_controls_last(results):
+    labels = [row.label for row in results.rows("plane")]
+    assert set(labels[:2]) == {"winner", "equal"}
+    assert labels[2:5].index("slow_100 (flow)") < labels[2:5].index("slow_100")
+    assert labels[5:] == ["truth", "gaussian_fit"]
+    assert [row.rank for row in results.rows("plane")][5:] == [None, None]
+
+
+def test_equal_methods_are_tied_and_the_others_are_not(results):
+    rows = by_label(results)
+    assert {name for name, row in rows.items() if row.best} == {"winner", "equal"}
+    assert rows["winner"].place.endswith("≈")
+
+
+def test_each_dataset_is_ranked_in_the_direction_of_its_metric(results):
+    rows = by_label(results, "pixels")
+    assert rows["slow_100"].rank == 5
+    assert {name for name, row in rows.items() if row.best} == {"winner", "equal"}
+
+
+def test_failures_are_told(results):
+    row = by_label(results)["unlucky"]
+    assert row.status == "2 of 6 diverged at step 120"
+    found = results.estimate("plane", row, "kl")
+    assert (found.n, found.failed) == (4, 2)
+
+
+def test_a_run_that_is_missing_is_shown_and_not_ranked(forget):
+    results = forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
+    row = by_label(results)["winner"]
+    assert (row.status, row.rank) == ("not run", None)
+    assert np.isnan(row.seconds)
+    assert results.missing()["not run"] == ["plane/winner"]
+    assert [r.label for r in results.rows("plane") if not r.control][-1] == "winner"
+
+
+def test_a_run_without_evaluation_is_shown_and_not_ranked(forget):
+    results = forget("plane", "unlucky", "evaluation.json", "pictures.npz")
+    row = by_label(results)["unlucky"]
+    assert row.rank is None
+    assert row.status == "2 of 6 diverged at step 120, not evaluated"
+    assert results.missing()["not evaluated"] == ["plane/unlucky"]
+
+
+def test_a_run_that_failed_altogether_is_ranked_last_even_without_evaluation(forget, change):
+    forget("plane", "winner", "evaluation.json", "pictures.npz")
+
+    def fail(record):
+        for outcome in record["outcomes"]:
+            outcome["status"] = "out_of_memory"
+
+    results = change("plane", "winner", "run.json", fail)
+    row = by_label(results)["winner"]
+    assert row.rank == max(r.rank for r in results.rows("plane") if r.rank)
+    assert results.estimate("plane", row, "kl").failed == 6
+
+
+def test_a_metric_that_may_not_apply_is_not_failed(suite, forget, change):
+    suite.datasets["plane"].metrics["log_z_error"] = {}
+    forget("plane", "winner", "evaluation.json", "pictures.npz")
+
+    def fail(record):
+        for outcome in record["outcomes"]:
+            outcome["status"] = "diverged"
+
+    results = change("plane", "winner", "run.json", fail)
+    for method in ("winner", "unlucky"):  # not evaluated, and evaluated without that metric
+        row = by_label(results)[method]
+        assert tables.cell(results, "plane", row, "log_z_error") == "–"
+    assert tables.cell(results, "plane", by_label(results)["winner"], "kl") == "failed"
+
+
+def test_values_that_are_not_finite_cost_the_place(change):
+    def spoil(record):
+        for value in record["values"]:
+            value["value"] = float("inf") if value["metric"] == "kl" else value["value"]
+
+    results = change("plane", "winner", "evaluation.json", spoil)
+    row = by_label(results)["winner"]
+    assert row.rank == 5
+    assert results.estimate("plane", row, "kl").not_finite == 6
+
+
+def test_parts_of_metrics_are_kept_apart(results):
+    assert results.parts("plane") == ["kl.gap"]
+    assert results.parts("pixels") == []
+
+
+def test_records_that_were_not_collected(suite, tmp_path):
+    with pytest.raises(InputError, match="ebm-bench collect` writes it"):
+        loading.load(suite, tmp_path)
+
+
+def test_records_of_another_version_are_refused(suite, folder):
+    newer = suite.model_copy(update={"version": 3})
+    with pytest.raises(InputError, match="is of version 2 of the suite"):
+        loading.load(newer, folder)
+
+
+def test_the_records_are_enough(suite, folder, results):
+    for stage in ("run.json", "evaluation.json", "pictures.npz"):
+        for path in folder.glob(f"runs/*/*/{stage}"):
+            path.unlink()
+    alone = loading.load(suite, folder)
+    assert alone.runs == results.runs
+    pd.testing.assert_frame_equal(alone.values, results.values)
+
+
+def test_records_of_another_suite_are_left_aside(suite, folder):
+    tables = collection.load(folder / "records")
+    other = {n: getattr(tables, n).assign(suite="other") for n in collection.TABLES}
+    collection.Tables(**other).write(folder / "records")
+    assert not loading.load(suite, folder).runs
+
+
+def test_runs_that_left_the_suite_are_left_aside(suite, folder):
+    values = pd.read_parquet(folder / "records" / "values.parquet")
+    strange = values[values["method"] == "winner"].assign(method="removed")
+    pd.concat([values, strange]).to_parquet(folder / "records" / "values.parquet")
+    labels = by_label(loading.load(suite, folder))
+    assert "removed" not in labels
+
+
+def test_empty_records_give_rows_that_were_not_run(suite, tmp_path):
+    collection.collect([]).write(tmp_path / "records")
+    results = loading.load(suite, tmp_path)
+    assert {row.status for row in results.rows("plane")} == {"not run"}
+    assert figures.curves(results, "plane").axes  # which looks into the columns of the curves

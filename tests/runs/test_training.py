@@ -1,0 +1,227 @@
+import contextlib
+import logging
+import resource
+import signal
+
+import pytest
+import torch
+from factories.suites import METHODS, make_suite
+
+from ebm_bench import records
+from ebm_bench.errors import InputError
+from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
+from ebm_bench.runs import assembly, training
+
+
+def run(method, checkpoint=None, **options):
+    return training.train_method(
+        make_suite(**options), "eight_gaussians", method, "cpu", checkpoint
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
+    suite = make_suite()
+    training.train(suite, "eight_gaussians", [method], tmp_path / "runs")
+    folder = tmp_path / "runs" / "eight_gaussians" / method
+    record = records.read(records.Run, folder / "run.json")
+    assert [o.status for o in record.outcomes] == ["ok", "ok"]
+    assert (record.cost.parameters == 0) == (method == "truth")
+    restored = assembly.restore(suite, "eight_gaussians", method, folder, "cpu")
+    trained, _ = run(method)
+    x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
+    torch.testing.assert_close(restored.energy(x), trained.energy(x))
+
+
+def test_what_was_done_is_not_done_twice(tmp_path, monkeypatch):
+    suite, out = make_suite(), tmp_path / "runs"
+    training.train(suite, "eight_gaussians", ["dsm"], out)
+    weights = (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes()
+    monkeypatch.setattr(training._Trainer, "advance", None)
+    training.train(suite, "eight_gaussians", ["dsm"], out)
+    assert (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_full_disk_is_told(tmp_path):
+    """A file may grow to one kilobyte only; the checkpoint does not fit."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_an_energy_without_parameters_is_refused():
+    methods = {"t": {**METHODS["dsm"], "energy": {"name": "truth"}}}
+    with pytest.raises(InputError, match="nothing to train"):
+        run("t", methods=methods)
+
+
+@pytest.mark.parametrize("method", ["dsm", "nce", "pcd", "fce"])
+def test_resumed_equals_uninterrupted(method, tmp_path, monkeypatch):
+    whole, record = run(method)
+    checkpoint = tmp_path / "checkpoint.pt"
+    advance = training._Trainer.advance
+
+    def stop_at_seven(self):
+        if self.step == 7:
+            raise KeyboardInterrupt
+        advance(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training._Trainer, "advance", stop_at_seven)
+        with pytest.raises(KeyboardInterrupt):
+            run(method, checkpoint)
+    assert checkpoint.exists()
+    setups = []
+    monkeypatch.setattr(training._Trainer, "setup", lambda self: setups.append(self))
+    resumed, resumed_record = run(method, checkpoint)
+    assert not setups
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert resumed_record.cost.energy_evaluations == record.cost.energy_evaluations
+    assert [p.value for p in resumed_record.curve] == [p.value for p in record.curve]
+
+
+def test_checkpoint_of_another_setting_is_not_used(tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    run("dsm", checkpoint)
+    other = {**METHODS, "dsm": {**METHODS["dsm"], "settings": {"sigma": 0.7}}}
+    fresh, _ = run("dsm", methods=other)
+    reused, _ = run("dsm", checkpoint, methods=other)
+    for a, b in zip(fresh.state_dict().values(), reused.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_replicate_does_not_depend_on_the_others():
+    one, _ = run("nce", replicates=1)
+    three, _ = run("nce", replicates=3)
+    for a, b in zip(one.energy.parameters(), three.energy.parameters(), strict=True):
+        torch.testing.assert_close(a[0], b[0], rtol=1e-4, atol=1e-5)
+
+
+def test_methods_see_the_same_data(monkeypatch):
+    seen = {}
+    for method in ("dsm", "nce"):
+        trainer = training._Trainer(make_suite(), "eight_gaussians", method, "cpu")
+        sample = trainer.parts.dataset.sample
+        drawn = []
+
+        def keep(n, streams, split="train", sample=sample, drawn=drawn):
+            drawn.append(sample(n, streams, split))
+            return drawn[-1]
+
+        trainer.parts.dataset.sample = keep
+        trainer.setup()
+        for _ in range(3):
+            trainer.advance()
+        seen[method] = [x for x in drawn if x.shape[1] == 16]
+    for a, b in zip(*seen.values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_diverged_replicate_is_recorded_and_the_others_go_on(monkeypatch):
+    loss = DenoisingScoreMatching.loss
+    calls = []
+
+    def spoil(self, energy, x, streams):
+        calls.append(1)
+        value = loss(self, energy, x, streams)
+        factor = torch.ones_like(value)
+        factor[1] = float("nan") if len(calls) == 6 else 1.0
+        return value * factor
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", spoil)
+    _, record = run("dsm", replicates=3)
+    assert [(o.status, o.step) for o in record.outcomes] == [
+        ("ok", 12),
+        ("diverged", 5),
+        ("ok", 12),
+    ]
+
+
+def test_training_ends_when_every_replicate_has_diverged(monkeypatch):
+    loss = DenoisingScoreMatching.loss
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", lambda *a: loss(*a) * float("inf"))
+    _, record = run("dsm")
+    assert [(o.status, o.step) for o in record.outcomes] == [("diverged", 0)] * 2
+
+
+def test_time_limit_ends_a_run_with_a_record():
+    _, record = run("dsm", steps=10_000_000, seconds=0.2)
+    assert {o.status for o in record.outcomes} == {"timeout"}
+    assert 0 < record.outcomes[0].step < 10_000_000
+    assert record.curve[-1].step == record.outcomes[0].step
+
+
+def test_lack_of_memory_is_a_status(monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", fail)
+    _, record = run("dsm")
+    assert {o.status for o in record.outcomes} == {"out_of_memory"}
+
+
+def test_bugs_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        run("dsm")
+
+
+def test_curve_is_spaced_in_the_logarithm_of_the_step():
+    _, record = run("dsm", steps=1000, batch_size=4)
+    assert sorted({p.step for p in record.curve}) == [0, 1, 10, 100, 1000]
+    seconds = [p.seconds for p in record.curve if p.replicate == 0]
+    assert seconds == sorted(seconds)
+    assert record.cost.train_seconds == pytest.approx(seconds[-1] - record.cost.setup_seconds)
+
+
+def test_compiled_steps_are_the_same_steps(caplog):
+    caplog.set_level(logging.INFO, "ebm_bench")
+    eager_parts, eager = run("nce")
+    parts, compiled = run("nce", compute="compiled")
+    assert "compiled in" in caplog.text
+    for name, value in parts.state_dict().items():
+        torch.testing.assert_close(value, eager_parts.state_dict()[name], rtol=1e-4, atol=1e-5)
+    assert compiled.cost.energy_evaluations == eager.cost.energy_evaluations
+    assert compiled.cost.flops_per_step == eager.cost.flops_per_step
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(caplog, monkeypatch):
+    def loss(self, energy, x, streams):
+        torch._dynamo.graph_break()
+        return energy(x).mean(1)
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", loss)
+    _, record = run("dsm", steps=1, compute="compiled")
+    assert "not compiled" in caplog.text
+    assert [o.status for o in record.outcomes] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("steps", [10, 10**6])
+def test_compilation_is_left_to_long_trainings(steps, monkeypatch):
+    tried = []
+    monkeypatch.setattr(training.compiling, "CompiledLoss", lambda *a, **k: tried.append(a))
+    monkeypatch.setattr(training.compiling.shutil, "which", lambda name: "/usr/bin/g++")
+    suite = make_suite(steps=steps, compute="auto")
+    trainer = training._Trainer(suite, "eight_gaussians", "dsm", "cpu")
+    trainer._optimise()
+    with contextlib.suppress(AttributeError):  # of the compiled function that is none
+        trainer._compile()
+    assert bool(tried) == (steps == 10**6)
+
+
+def test_evaluation_does_not_count_as_cost():
+    _, record = run("dsm")
+    assert record.cost.energy_evaluations == 12 * 16
+    assert record.cost.flops_per_step > 0

@@ -1,0 +1,42 @@
+"""What evaluation is compared with does as much as it, and no more."""
+
+import pytest
+import torch
+
+from benchmarks.speed import evaluation
+from ebm_bench.energies.base import Energy
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Points that networks met, and the gradients taken of them."""
+    networks = []
+    create = evaluation._network
+    monkeypatch.setattr(
+        evaluation, "_network", lambda size: networks.append(create(size)) or networks[-1]
+    )
+
+    def points(build, *arguments):
+        work = build(*arguments)
+        networks[-1].evaluations = 0
+        work()
+        return networks[-1].evaluations
+
+    return points
+
+
+def test_bounds_do_as_many_points(counted):
+    assert counted(evaluation.grid, 16) == counted(evaluation.forward, 16**2) == 16**2
+    assert counted(evaluation.langevin, 10, 4) == counted(evaluation.langevin_bound, 10, 4) == 40
+    ours, bound = (
+        counted(build, 4, 8) for build in (evaluation.importance, evaluation.importance_bound)
+    )
+    assert ours == bound == 4 * (8 + 2 + 2)  # levels, those of the pilot run, two starts
+
+
+def test_cases_are_built_and_done(monkeypatch):
+    monkeypatch.setattr(evaluation, "_CHUNKS", (8,))
+    assert set(evaluation.cases()) == {"grid-512", "grid-1024", "langevin", "ais"}
+    estimate = evaluation.importance(4, 8)()
+    assert torch.isfinite(estimate.log_z).all()
+    assert isinstance(evaluation._network(3), Energy)

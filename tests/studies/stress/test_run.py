@@ -1,0 +1,192 @@
+"""Panels become suites, are run, resumed and refused."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from ebm_bench.errors import InputError
+from ebm_bench.runs import training
+from ebm_bench.studies.stress import suite as stress
+from ebm_bench.studies.stress.theory import CURVES
+
+GOOD = {
+    "name": "small",
+    "version": 1,
+    "panels": {
+        "noise": {
+            "title": "A failure",
+            "knob": {"label": "σ", "values": [0.1, 1], "scale": "log"},
+            "theory": {"bias": {"curve": "dsm_bias_kl"}},
+            "datasets": {
+                "gaussian": {
+                    "settings": {"dimension": 1},
+                    "energy": {"name": "quadratic", "settings": {"start_precision": 4.0}},
+                    "replicates": 2,
+                    "budget": {"steps": 3, "batch_size": 8, "fit_samples": 20},
+                    "sampler": {"name": "langevin"},
+                    "metrics": {"sampled_kl_divergence": {"points": 50}},
+                    "rank_by": "sampled_kl_divergence",
+                    "curve": "hyvarinen_score",
+                    "curve_points": 2,
+                }
+            },
+            "methods": {
+                "dsm": {
+                    "objective": "denoising_score_matching",
+                    "settings": {"sigma": "$knob"},
+                },
+                "ml": {"objective": "maximum_likelihood"},
+            },
+        }
+    },
+}
+PANEL = ("panels", "noise")
+
+
+def changed(*path, to):
+    content = copy.deepcopy(GOOD)
+    node = content
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = to
+    return content
+
+
+def load(content, folder):
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return stress.load(path)
+
+
+def test_the_knob_stands_in_the_suite_of_its_value(tmp_path):
+    suites = load(GOOD, tmp_path).expand("noise")
+    assert list(suites) == [0.1, 1]
+    for value, suite in suites.items():
+        assert suite.name == "small-noise"
+        assert suite.methods["dsm"].settings == {"sigma": value}
+        assert suite.methods["ml"].settings == {}
+
+
+def test_the_committed_panels_are_valid():
+    path = Path(__file__).parents[3] / "benchmarks" / "stress.yaml"
+    loaded = stress.load(path)
+    for panel, spec in loaded.panels.items():
+        assert list(loaded.expand(panel)) == spec.knob.values
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (changed("panel", to={}), "panel: unknown key 'panel'. Did you mean 'panels'?"),
+        (changed(*PANEL, "titel", to="x"), "panels.noise.titel: unknown key 'titel'."),
+        (changed(*PANEL, "knob", "vales", to=[1]), "Did you mean 'values'?"),
+        (changed(*PANEL, "knob", "values", to=[1, 0.1]), "values [1, 0.1] are not ascending"),
+        (changed(*PANEL, "knob", "values", to=[1]), "at least 2 items"),
+        (changed(*PANEL, "knob", "values", to=[0, 1]), "cannot show the value 0"),
+        (changed(*PANEL, "theory", "bias", to={"curve": "dsm_bais_kl"}),
+         "panels.noise.theory.bias: unknown curve 'dsm_bais_kl'. Did you mean 'dsm_bias_kl'?"),
+        (changed(*PANEL, "methods", "dsm", "settings", to={}), "the knob turns nothing"),
+        (changed(*PANEL, "datasets", to={}), "panels.noise.datasets"),
+    ],
+)  # fmt: skip
+def test_a_bad_panel_is_refused(content, said, tmp_path):
+    with pytest.raises(InputError) as error:
+        load(content, tmp_path)
+    assert str(error.value).startswith(str(tmp_path / "small.yaml"))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "said"),
+    [
+        (("methods", "dsm", "settings"), {"sgma": "$knob"}, "Did you mean 'sigma'?"),
+        (("datasets", "gaussian", "rank_by"), "kl", "rank_by: unknown metric of this dataset"),
+        (("knob", "values"), [-1, 1], "noise at -1: methods.dsm.settings"),
+    ],
+)
+def test_a_bad_suite_is_refused_with_the_value_of_the_knob(path, to, said, tmp_path):
+    content = changed(*PANEL, *path, to=to)
+    content["panels"]["noise"]["knob"]["scale"] = "linear"
+    loaded = load(content, tmp_path)
+    with pytest.raises(InputError) as error:
+        loaded.expand("noise", "small.yaml")
+    assert "small.yaml: noise at " in str(error.value)
+    assert said in str(error.value)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Which methods are trained, in order."""
+    seen, train = [], training.train
+
+    def spy(suite, dataset, methods, out, device):
+        seen.extend((methods[0], Path(out).name))
+        train(suite, dataset, methods, out, device)
+
+    monkeypatch.setattr(training, "train", spy)
+    return seen
+
+
+def test_a_panel_leaves_a_table_and_is_not_run_twice(trained, tmp_path):
+    loaded = load(GOOD, tmp_path)
+    path = stress.run(loaded, "noise", tmp_path)
+    table = pd.read_parquet(path)
+    assert path == tmp_path / "noise" / stress.VALUES
+    assert set(table["knob"]) == {0.1, 1.0}
+    counts = table[table["metric"] == "sampled_kl_divergence"].groupby(["knob", "method"]).size()
+    assert counts.to_dict() == {(k, m): 2 for k in (0.1, 1.0) for m in ("dsm", "ml")}
+    assert trained == ["dsm", "0.1", "ml", "0.1", "dsm", "1", "ml", "1"]
+    stress.run(loaded, "noise", tmp_path)
+    assert len(trained) == 8
+
+
+def test_only_what_has_changed_is_run_again(trained, tmp_path):
+    stress.run(load(GOOD, tmp_path), "noise", tmp_path)
+    trained.clear()
+    content = changed(*PANEL, "knob", "values", to=[0.1, 2])
+    stress.run(load(content, tmp_path), "noise", tmp_path)
+    assert trained == ["dsm", "2", "ml", "2"]
+    trained.clear()
+    metrics = {"sampled_kl_divergence": {"points": 60}}
+    content["panels"]["noise"]["datasets"]["gaussian"]["metrics"] = metrics
+    stress.run(load(content, tmp_path), "noise", tmp_path)
+    assert trained == ["dsm", "0.1", "ml", "0.1", "dsm", "2", "ml", "2"]
+
+
+def test_an_interrupted_panel_goes_on_where_it_was(trained, tmp_path, monkeypatch):
+    from ebm_bench.runs import evaluation
+
+    evaluate = evaluation.evaluate
+
+    def interrupted(suite, dataset, method, folder, device):
+        if method == "ml" and Path(folder).parts[-3] == "1":
+            raise KeyboardInterrupt
+        return evaluate(suite, dataset, method, folder, device)
+
+    monkeypatch.setattr(evaluation, "evaluate", interrupted)
+    loaded = load(GOOD, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        stress.run(loaded, "noise", tmp_path)
+    assert not (tmp_path / "noise" / stress.VALUES).exists()
+    monkeypatch.undo()
+    assert len(pd.read_parquet(stress.run(loaded, "noise", tmp_path))) == 8
+
+
+def test_lines_of_theory_end_where_theory_does():
+    path = Path(__file__).parents[3] / "benchmarks" / "stress.yaml"
+    panels = stress.load(path).panels
+    drawn = {
+        label: [CURVES[curve.curve](value, **curve.settings) for value in panel.knob.values]
+        for panel in (panels["density-chasm"], panels["mode-weights"])
+        for label, curve in panel.theory.items()
+    }
+    assert (
+        np.isnan(drawn["NCE, many samples (up to 0.1 nats)"]).tolist() == [False] * 3 + [True] * 3
+    )
+    assert drawn["left as it starts, at equal weights"] == pytest.approx(
+        [0.2048, 0.2863, 0.2992, 0.29998, 0.3], abs=1e-4
+    )

@@ -1,0 +1,169 @@
+"""A tiny suite through the whole workflow, killed on the way."""
+
+import re
+import subprocess
+import time
+import zipfile
+
+import psutil
+import pytest
+import safetensors.torch
+import torch
+
+from ebm_bench import records
+from ebm_bench.runs import training
+from ebm_bench.suites.suite import Suite
+
+TOY = {
+    "energy": {"name": "mlp", "settings": {"width": 16}},
+    "replicates": 2,
+    "budget": {"steps": 20, "batch_size": 32, "fit_samples": 500},
+    "sampler": {"name": "langevin", "settings": {"steps": 10}},
+    "metrics": {"hyvarinen_score": {}, "fisher_divergence": {}},
+    "rank_by": "hyvarinen_score",
+    "curve": "hyvarinen_score",
+    "curve_points": 4,
+}
+SUITE = {
+    "name": "tiny",
+    "version": 1,
+    "datasets": {
+        "two_moons": TOY,
+        # Long enough to be killed while it trains.
+        "eight_gaussians": {**TOY, "budget": {**TOY["budget"], "steps": 600}},
+    },
+    "methods": {
+        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        "nce": {
+            "objective": "noise_contrastive",
+            "settings": {"noise": "gaussian"},
+            "datasets": ["two_moons"],
+        },
+        "gaussian": {
+            "objective": "untrained",
+            "energy": {"name": "quadratic"},
+            "datasets": ["two_moons"],
+            "control": True,
+        },
+    },
+}
+RUNS = [("two_moons", m) for m in SUITE["methods"]] + [("eight_gaussians", "dsm-0.2")]
+KILLED = "runs/eight_gaussians/dsm-0.2"
+
+
+def kill_while_training(checkout):
+    """Run the workflow towards one training, and kill it amid the steps; its jobs end with it."""
+    checkpoint = checkout.folder / "results/tiny/runs/.checkpoints/eight_gaussians/dsm-0.2.pt"
+    process = psutil.Popen(
+        checkout.command(f"results/tiny/{KILLED}/run.json"),
+        cwd=checkout.folder,
+        env=checkout.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline and process.is_running():
+        time.sleep(0.01)
+    started = process.children(recursive=True)
+    assert any("ebm_bench.warm.server" in each.cmdline() for each in started)
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(started, timeout=30)[1]
+    assert checkpoint.exists()
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    """The workflow after it was killed and run again, and what the second run said."""
+    checkout.write_suite(SUITE)
+    kill_while_training(checkout)
+    assert not (checkout.folder / "results/tiny" / KILLED / "run.json").exists()
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stdout
+    return checkout
+
+
+def test_every_run_is_there(finished):
+    results = finished.folder / "results/tiny"
+    for dataset, method in RUNS:
+        run = records.read(records.Run, results / "runs" / dataset / method / "run.json")
+        assert [outcome.status for outcome in run.outcomes] == ["ok", "ok"]
+        assert (results / "runs" / dataset / method / "pictures.npz").exists()
+    assert (results / "leaderboard.html").stat().st_size > 1000
+    assert (results / "records" / "values.parquet").exists()
+    assert "dsm-0.2" in (results / "tables" / "overall.md").read_text()
+
+
+def test_a_second_run_does_nothing(finished):
+    assert "Nothing to be done" in finished.snakemake().stdout
+
+
+def test_the_report_is_made_offline_and_carries_captions(finished):
+    # Whoever asks for the network is sent to a port where nobody listens.
+    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "all")}
+    finished.environment |= {**nowhere, "no_proxy": ""}
+    done = finished.snakemake("--report", "report.zip")
+    for name in (*nowhere, "no_proxy"):
+        finished.environment.pop(name)
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(finished.folder / "report.zip") as archive:
+        files = archive.namelist()
+        page = archive.read(next(f for f in files if f.endswith("report.html"))).decode()
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?:https?:)?//", page)
+    for file, caption in {
+        "two_moons-densities.png": "Learned densities of one replicate",
+        "two_moons-curves.pdf": "Learning curves against optimiser steps",
+        "two_moons-cost.svg": "Pareto front",
+        "two_moons.tex": "95 % interval",
+        "two_moons-pairs.md": "corrected for all pairs",
+        "overall.csv": "Ranks on every dataset",
+        "macros.tex": "A LaTeX macro for every number",
+        "leaderboard.html": "one page that needs no network",
+    }.items():
+        assert any(name.endswith(f"/{file}") for name in files), file
+        entry = page[page.index(f'"name": "{file}"') :]
+        told = re.search(r'"caption": "(.*?)", "mime_type"', entry)[1]
+        assert caption in told, (file, told)
+
+
+def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
+    log = "results/tiny/logs/train_eight_gaussians_denoising_score_matching.log"
+    assert "resumed at step" in (finished.folder / log).read_text()
+    training.train(Suite.model_validate(SUITE), "eight_gaussians", ["dsm-0.2"], tmp_path / "runs")
+    folders = finished.folder / "results/tiny" / KILLED, tmp_path / KILLED
+    killed, whole = (records.read(records.Run, folder / "run.json") for folder in folders)
+    assert killed.outcomes == whole.outcomes
+    assert [p.value for p in killed.curve] == pytest.approx([p.value for p in whole.curve])
+    assert killed.cost.energy_evaluations == whole.cost.energy_evaluations
+    weights = [safetensors.torch.load_file(folder / "weights.safetensors") for folder in folders]
+    for name, tensor in weights[1].items():
+        torch.testing.assert_close(weights[0][name], tensor)
+
+
+def test_another_method_leaves_the_training_of_its_siblings(finished):
+    weights = finished.folder / "results/tiny/runs/two_moons/dsm-0.2/weights.safetensors"
+    before = weights.read_bytes()
+    method = {**SUITE["methods"]["dsm-0.2"], "settings": {"sigma": 0.5}, "datasets": ["two_moons"]}
+    finished.write_suite({**SUITE, "methods": {**SUITE["methods"], "dsm-0.5": method}})
+    try:
+        done = finished.snakemake("results/tiny/runs/two_moons/dsm-0.5/run.json")
+    finally:
+        finished.write_suite(SUITE)
+    assert done.returncode == 0, done.stdout
+    log = finished.folder / "results/tiny/logs/train_two_moons_denoising_score_matching.log"
+    resumed = [line for line in log.read_text().splitlines() if "resumed" in line]
+    assert resumed == ["two_moons dsm-0.2: resumed at step 20"]
+    assert weights.read_bytes() == before
+
+
+def test_a_preparation_that_fails_is_told_and_leaves_its_log(checkout):
+    # What it says passes a pipe to the terminal, which must not hide its exit code.
+    (checkout.folder / "occupied").write_text("")
+    checkout.environment["EBM_BENCH_DATA"] = str(checkout.folder / "occupied")
+    done = checkout.snakemake("results/quick/data/mnist.json", suite=None)
+    del checkout.environment["EBM_BENCH_DATA"]
+    assert done.returncode == 1
+    said = "cannot prepare mnist in"
+    assert said in done.stdout.partition("failed")[0]
+    assert said in (checkout.folder / "results/quick/logs/prepare_mnist.log").read_text()
+    assert "completed successfully" not in done.stdout

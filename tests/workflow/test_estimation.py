@@ -1,0 +1,94 @@
+"""Parameter estimation through the workflow, with a tiny suite."""
+
+import pytest
+import yaml
+
+SUITE = {
+    "name": "tiny",
+    "version": 1,
+    "data_sets": 3,
+    "sizes": [30, 60],
+    "ratios": [1, 3],
+    "size": 30,
+    "ratio": 2,
+    "theory_evaluations": 1000,
+    "models": {
+        "line": {
+            "dataset": {"name": "gaussian", "settings": {"dimension": 1}},
+            "energy": {"name": "quadratic"},
+        }
+    },
+    "methods": {
+        "mle": {"objective": "maximum_likelihood", "reference": True},
+        "cnce": {"objective": "conditional_noise_contrastive", "varies": "ratio"},
+    },
+}
+FILE, RESULTS = "benchmarks/estimation.yaml", "results/tiny"
+
+
+def write(checkout, content):
+    (checkout.folder / FILE).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    write(checkout, SUITE)
+    done = checkout.snakemake("estimation", suite=None)
+    assert done.returncode == 0, done.stdout
+    assert "checks of published claims are reproduced" in done.stdout
+    return checkout
+
+
+def planned(checkout):
+    return checkout.planned("estimation", suite=None)
+
+
+def test_leaves_figures_tables_and_claims(finished):
+    for file in ("figures/error-size.png", "tables/variance-ratio.tex", "claims.md"):
+        assert (finished.folder / RESULTS / file).stat().st_size > 300
+
+
+def test_a_second_run_does_nothing(finished):
+    assert planned(finished) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "jobs"),
+    [
+        ("ebm_bench/objectives/conditional_noise_contrastive.py", {"estimate_line_cnce"}),
+        ("ebm_bench/optim/bfgs.py", {"estimate_line_cnce", "estimate_line_mle"}),
+        ("ebm_bench/studies/estimation/claims.py", set()),
+        ("ebm_bench/objectives/noise_contrastive.py", None),
+    ],
+)
+def test_only_what_a_file_decides_is_repeated(finished, path, jobs):
+    file = finished.folder / path
+    before = file.read_text()
+    file.write_text(before + "\n# Changed.\n")
+    try:
+        assert planned(finished) == (set() if jobs is None else {*jobs, "estimation"})
+    finally:
+        file.write_text(before)
+
+
+def test_another_method_leaves_the_others(finished):
+    content = {
+        **SUITE,
+        "methods": {**SUITE["methods"], "sm": {"objective": "exact_score_matching"}},
+    }
+    write(finished, content)
+    try:
+        assert planned(finished) == {"estimate_line_sm", "estimation"}
+    finally:
+        write(finished, SUITE)
+
+
+def test_a_bad_suite_is_told_in_one_message(finished):
+    write(finished, {**SUITE, "modles": {}})
+    try:
+        done = finished.snakemake("--dry-run", "estimation", suite=None)
+    finally:
+        write(finished, SUITE)
+    assert done.returncode == 2
+    assert "benchmarks/estimation.yaml: modles: unknown key 'modles'" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,286 @@
+"""Which jobs run when what changed, on outputs that are made up."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from ebm_bench import report
+from ebm_bench.suites.suite import Suite
+
+TOY = {
+    "energy": {"name": "mlp"},
+    "budget": {"steps": 10},
+    "sampler": {"name": "langevin"},
+    "metrics": {"hyvarinen_score": {}, "denoising_error": {}},
+    "rank_by": "hyvarinen_score",
+    "curve": "hyvarinen_score",
+}
+SUITE = {
+    "name": "small",
+    "version": 1,
+    "datasets": {"two_moons": TOY, "mnist": {**TOY, "energy": {"name": "conv"}}},
+    "methods": {
+        "dsm-0.1": {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}},
+        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        "nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian"}},
+    },
+}
+DSM, NCE = "denoising_score_matching", "noise_contrastive"
+END = {"collect", "report", "all"}
+
+
+def jobs(stage, *objectives, datasets=("two_moons", "mnist")):
+    return {f"{stage}_{dataset}_{objective}" for dataset in datasets for objective in objectives}
+
+
+def outputs(suite):
+    folder = Path("results", suite.name)
+    for dataset in suite.datasets:
+        for method in suite.methods_of(dataset):
+            for file in ("run.json", "weights.safetensors", "evaluation.json", "pictures.npz"):
+                yield folder / "runs" / dataset / method / file
+    yield from (folder / "data" / f"{name}.json" for name in ("mnist", "cifar10"))
+    yield from (folder / "records" / f"{t}.{e}" for t in ("runs", "values", "curves")
+                for e in ("parquet", "csv"))  # fmt: skip
+    yield folder / "records" / "suite.yaml"
+    for files in report.outputs(suite, folder).values():
+        yield from files
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    """The workflow after a run."""
+    checkout.write_suite(SUITE)
+    for path in outputs(Suite.model_validate(SUITE)):
+        (checkout.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (checkout.folder / path).write_text(str(path))
+    done = checkout.snakemake("--touch", "--forceall")
+    assert done.returncode == 0, done.stdout
+    assert checkout.planned() == set()
+    return checkout
+
+
+@pytest.fixture
+def edited(finished):
+    """Change files of the finished workflow for one test."""
+    before = {}
+
+    def edit(path, change):
+        before[path] = (finished.folder / path).read_bytes()
+        (finished.folder / path).write_text(change((finished.folder / path).read_text()))
+        return finished
+
+    yield edit
+    for path, content in before.items():
+        (finished.folder / path).write_bytes(content)
+
+
+def with_change(*path, to):
+    content = json.loads(json.dumps(SUITE))
+    node = content
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = to
+    return content
+
+
+PROBE = """
+import json
+found = {
+    "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
+    "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
+    "local": list(workflow._localrules),
+}
+print("FOUND", json.dumps(found), file=sys.stderr)
+"""
+
+
+def probe(checkout, *arguments, **config):
+    """What a dry run works with: limits of resources, GPUs of each rule, local rules."""
+    snakefile = checkout.folder / "Snakefile"
+    before = snakefile.read_text()
+    snakefile.write_text(before + PROBE)
+    try:
+        done = checkout.snakemake("--dry-run", *arguments, **config)
+    finally:
+        snakefile.write_text(before)
+    assert done.returncode == 0, done.stdout
+    return json.loads(re.search("FOUND (.*)", done.stdout)[1])
+
+
+def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
+    planned = make_checkout(tmp_path).planned(suite=None)
+    assert planned >= {"prepare", "train_mnist_noise_contrastive", *END}
+
+
+def test_editing_an_objective_runs_its_jobs_alone(edited):
+    checkout = edited(f"ebm_bench/objectives/{NCE}.py", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == jobs("train", NCE) | jobs("evaluate", NCE) | END
+
+
+def test_editing_a_noise_runs_the_methods_that_use_it(edited):
+    checkout = edited("ebm_bench/noise/gaussian.py", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == jobs("train", NCE) | jobs("evaluate", NCE) | END
+
+
+def test_editing_a_metric_measures_again_and_trains_nothing(edited):
+    checkout = edited("ebm_bench/metrics/denoising_error.py", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == jobs("evaluate", DSM, NCE) | END
+
+
+@pytest.mark.parametrize(
+    "path", ["metrics/grid.py", "samplers/base.py", "model.py", "evaluation.py"]
+)
+def test_editing_what_evaluations_share_measures_everything_again(path, edited):
+    checkout = edited(f"ebm_bench/{path}", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == jobs("evaluate", DSM, NCE) | END
+
+
+def test_editing_the_report_makes_the_report(edited):
+    checkout = edited("ebm_bench/report/tables/tables.py", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == {"report", "all"}
+
+
+def test_editing_other_code_runs_nothing(edited):
+    assert edited("ebm_bench/cli/runs.py", lambda text: text + "\n# changed\n").planned() == set()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            with_change("methods", "dsm-0.1", "settings", "sigma", to=0.3),
+            jobs("train", DSM) | jobs("evaluate", DSM) | END,
+        ),
+        (
+            with_change("datasets", "mnist", "budget", "steps", to=11),
+            jobs("train", DSM, NCE, datasets=["mnist"])
+            | jobs("evaluate", DSM, NCE, datasets=["mnist"])
+            | END,
+        ),
+        (
+            with_change("datasets", "two_moons", "metrics", "fisher_divergence", to={}),
+            jobs("evaluate", DSM, NCE, datasets=["two_moons"]) | END,
+        ),
+        (with_change("title", to="Another title"), {"report", "all"}),
+        (
+            with_change("methods", "exact", to={"objective": "exact_score_matching",
+                                                "datasets": ["two_moons"]}),
+            {"train_two_moons_exact_score_matching", "evaluate_two_moons_exact_score_matching"}
+            | END,
+        ),
+    ],
+    ids=["setting", "budget", "metric", "title", "method"],
+)  # fmt: skip
+def test_a_changed_key_runs_what_depends_on_it(content, expected, finished):
+    finished.write_suite(content)
+    try:
+        assert finished.planned() == expected
+    finally:
+        finished.write_suite(SUITE)
+
+
+def test_a_tuned_value_runs_the_methods_it_is_of(finished):
+    best = {"learning_rate": 0.01, "settings": {"ratio": 2.0}, "score": 1.0}
+    outcome = {"criterion": "hyvarinen_score", "methods": {"nce": {"trials": 1, "failed": 0}}}
+    outcome["methods"]["nce"]["best"] = best
+    told = {"suite": "small", "suite_version": 1, "date": "", "version": [], "commit": [],
+            "seed": 1, "trials": 1, "steps": 1, "replicates": 1, "learning_rates": [0.01],
+            "datasets": {"two_moons": outcome}}  # fmt: skip
+    (finished.folder / "tuned.json").write_text(json.dumps(told))
+    finished.write_suite({**SUITE, "tuned": "tuned.json"})
+    try:
+        again = [jobs(stage, NCE, datasets=["two_moons"]) for stage in ("train", "evaluate")]
+        assert finished.planned() == END.union(*again)
+    finally:
+        finished.write_suite(SUITE)
+
+
+def test_a_run_that_is_lost_is_trained_again(finished):
+    # As a failed repetition leaves it: its evaluation stands and is of an older training.
+    run = finished.folder / "results/small/runs/mnist/nce/run.json"
+    content = run.read_text()
+    run.unlink()
+    try:
+        assert finished.planned() >= jobs("train", NCE, datasets=["mnist"])
+    finally:
+        run.write_text(content)
+
+
+def test_the_place_from_which_a_suite_is_named_does_not_matter(finished):
+    assert finished.planned(suite=finished.folder / "suite.yaml") == set()
+
+
+def test_two_processes_do_not_work_on_one_suite(edited):
+    checkout = edited("suite.yaml", lambda text: text + "title: Another\n")
+    with FileLock(checkout.folder / "results/small/.lock"):
+        done = checkout.snakemake()
+    assert done.returncode == 2
+    assert "another process works on results/small" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: small\nverson: 1\n", "Did you mean 'version'?"),
+        ("name: [\n", "not valid YAML"),
+    ],
+)
+def test_a_bad_suite_ends_with_2_and_one_message(text, said, edited):
+    done = edited("suite.yaml", lambda _: text).snakemake("--dry-run")
+    assert done.returncode == 2
+    assert "suite.yaml: " in done.stdout
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_bad_configuration_key_ends_with_2(finished):
+    done = finished.snakemake("--dry-run", siute="other.yaml")
+    assert done.returncode == 2
+    assert "unknown configuration key 'siute'. Did you mean 'suite'?" in done.stdout
+
+
+def test_with_the_gpu_profile_training_and_evaluation_take_turns(make_checkout, tmp_path):
+    found = probe(make_checkout(tmp_path), "--profile", "profiles/gpu", suite=None)
+    assert found["limits"]["gpu"] == 1
+    gpus = found["gpus"]
+    del gpus["all"], gpus["stress"]
+    working = {name: n for name, n in gpus.items() if name.startswith(("train_", "evaluate_"))}
+    assert set(working.values()) == {1}
+    assert {n for name, n in gpus.items() if name not in working} == {0}
+
+
+def test_memory_is_limited_by_the_machine_or_by_hand(finished):
+    found = probe(finished)
+    pages = os.sysconf("SC_PHYS_PAGES")
+    assert found["limits"]["mem_mb"] == pages * os.sysconf("SC_PAGE_SIZE") // 10**6
+    for given in ("mem_mb=5000", "mem=5GB"):
+        assert probe(finished, "--resources", given)["limits"]["mem_mb"] == 5000
+
+
+def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
+    local = [
+        *("all", "collect", "estimation", "prepare", "report", "speed"),
+        *("stress", "stress_report", "tune"),
+    ]
+    assert sorted(probe(finished)["local"]) == local
+
+
+def test_lint_finds_nothing(finished):
+    done = finished.snakemake("--lint")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_workflow_is_formatted():
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"],
+        cwd=root, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
