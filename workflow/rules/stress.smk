@@ -21,6 +21,7 @@ STRESS_CODE = [
     if path.relative_to(PACKAGE).parts[0] not in ("report", "cli")
     and path.parts[-3:] != ("studies", "stress", "theory.py")
     and path.parts[-3:] != ("studies", "stress", "report.py")
+    and path.parts[-3:] != ("studies", "stress", "figures.py")
 ]
 
 

@@ -1,33 +1,20 @@
-"""The stress tests as one figure, a panel for each failure mode, and as a table."""
+"""The report on stress tests: summaries, tables and figures."""
 
-import textwrap
-from itertools import cycle
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from ebm_bench.errors import InputError
-from ebm_bench.report.figures.figures import save_as
-from ebm_bench.report.figures.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
-from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, paper_path, stress_outputs
+from ebm_bench.report.files import stress_outputs
 from ebm_bench.report.results import CONVERGED, Estimate
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.tables import formats, tables
 from ebm_bench.report.wording import MISSING, quantity
-from ebm_bench.studies.stress import theory
+from ebm_bench.studies.stress import figures
 from ebm_bench.studies.stress.run import VALUES
 from ebm_bench.studies.stress.suite import Panel, Stress
 from ebm_bench.utils.files import replacing
-
-COLUMNS = 3
-LETTERS = 34  # of a title over one of so many panels
-_THEORY = ((0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
-_RC = {**RC, "savefig.dpi": 110, "legend.fontsize": 7, "font.size": 8, "lines.markersize": 4}
 
 
 def build(stress: Stress, results: str | Path, venue: str | None = None) -> list[Path]:
@@ -54,30 +41,13 @@ def build(stress: Stress, results: str | Path, venue: str | None = None) -> list
         Where a panel has not been run, or cannot be read.
     """
     found = {name: summary(stress, name, Path(results, "panels")) for name in stress.panels}
-    figures, tables = [], []
-    for path in stress_outputs(results):
-        (figures if path.suffix[1:] in FIGURE_ENDINGS else tables).append(path)
-    if venue:
-        style = paper(venue)
-        with mpl.rc_context(style.rc):
-            drawn = {"stress": figure(stress, found, style, style.text)}
-            for name, one in found.items():
-                drawn[f"stress-{name}"] = figure(stress, {name: one}, style, style.column)
-            figures = [
-                path
-                for name, one in drawn.items()
-                for path in save_as(
-                    one, [paper_path(Path(results), name, e) for e in PAPER_ENDINGS]
-                )
-            ]
-    else:
-        with mpl.rc_context(_RC):
-            save_as(figure(stress, found), figures)
+    written = figures.write(stress, found, Path(results), venue)
+    tables = [path for path in stress_outputs(results) if path.parent.name == "tables"]
     texts = (_markdown(stress, found), _latex(stress, found), _numbers(found))
     for text, path in zip(texts, tables, strict=True):
         with replacing(path) as temporary:
             temporary.write_text(text)
-    return [*figures, *tables]
+    return [*written, *tables]
 
 
 def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
@@ -96,7 +66,7 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
         values = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); run the panel again") from None
-    measure = _measure(stress.panels[panel])
+    measure = stress.panels[panel].metric
     rows = []
     for knob, at in values.groupby("knob"):
         found = statistics.summarise(at).set_index(["method", "model", "metric"])
@@ -111,142 +81,6 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(
-    stress: Stress,
-    found: dict[str, pd.DataFrame],
-    style: Style = SCREEN,
-    width: float | None = None,
-) -> Figure:
-    """Draw a panel for each failure mode, a line for each method, and what theory says.
-
-    Parameters
-    ----------
-    stress : Stress
-        What was to be run.
-    found : dict of str to DataFrame
-        As `summary` gives it, for each panel that is to be drawn.
-    style : Style
-        Whether there is a title.
-    width : float, optional
-        In inches; by default as wide as panels need.
-    """
-    names = list(found)
-    rows = -(-len(names) // COLUMNS)
-    columns = min(COLUMNS, len(names))
-    each = width / columns if width else 4.6
-    height = 4.1
-    if width:
-        # Under a panel stands its legend, in one column where panels are narrow.
-        lines = max(len(stress.panels[n].methods) + len(stress.panels[n].theory) for n in names)
-        height = 0.72 * each + 0.55 + 0.115 * (lines if columns > 1 else -(-lines // 2))
-    drawn = Figure(figsize=(each * columns, height * rows))
-    axes = drawn.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(names) :]:
-        axis.set_axis_off()
-    objectives = list(
-        dict.fromkeys(
-            method["objective"]
-            for panel in stress.panels.values()
-            for method in panel.methods.values()
-            if not method.get("control")
-        )
-    )
-    for axis, name in zip(axes, names, strict=False):
-        _draw(axis, stress.panels[name], found[name], objectives, style)
-    if style.paper:
-        for axis in axes[: len(names)] if columns > 1 else ():
-            axis.set_title(textwrap.fill(axis.get_title(), LETTERS))
-            axis.set_xlabel(textwrap.fill(axis.get_xlabel(), LETTERS))
-            axis.get_legend().set_ncols(1)
-        return drawn
-    drawn.suptitle(
-        f"{stress.title}\nmarkers: mean over replicates, bars: its 95 % interval\n"
-        "lines without markers: theory; ×: replicates failed; open: below the axis",
-        fontsize=9,
-    )
-    return drawn
-
-
-def _draw(
-    axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str], style: Style
-) -> None:
-    told = quantity(_measure(panel))
-    axis.set(title=panel.title, xlabel=panel.knob.label)
-    axis.set_ylabel(told.head if style.paper else told.axis)
-    axis.set_xscale(panel.knob.scale)
-    axis.set_yscale(panel.scale)
-    axis.xaxis.set_major_locator(FixedLocator(panel.knob.values))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    if style.paper and len(panel.knob.values) > 4:
-        axis.tick_params(axis="x", labelrotation=45)
-    for (method, model), own in rows.groupby(["method", "model"], sort=False):
-        label = method if model == "energy" else f"{method} ({model})"
-        _draw_method(axis, own, _look(panel, method, model, objectives), label, panel.floor)
-    if panel.floor is not None:
-        axis.set_ylim(bottom=panel.floor / 1.5)
-    right = None
-    if any(curve.axis == "right" for curve in panel.theory.values()):
-        right = axis.twinx()
-        right.set_yscale("log")
-        right.set_ylabel("theory (gray)", color=GRAY)
-        right.tick_params(axis="y", colors=GRAY)
-        right.spines["right"].set_visible(True)
-        right.grid(visible=False)
-    for (label, curve), dashes in zip(panel.theory.items(), cycle(_THEORY), strict=False):
-        knob = _between(panel)
-        y = np.array([theory.CURVES[curve.curve](value, **curve.settings) for value in knob])
-        knob, y = knob[np.isfinite(y)], y[np.isfinite(y)]
-        on, colour = (right, GRAY) if curve.axis == "right" else (axis, "black")
-        on.plot(knob, y, color=colour, linestyle=dashes, linewidth=1.1, label=f"theory: {label}")
-    handles, labels = axis.get_legend_handles_labels()
-    if right:
-        more = right.get_legend_handles_labels()
-        handles, labels = handles + more[0], labels + more[1]
-    below, size = (-0.26, SMALL) if style.paper else (-0.16, None)
-    axis.legend(
-        handles, labels, loc="upper center", bbox_to_anchor=(0.5, below), ncols=2, fontsize=size
-    )
-
-
-def _draw_method(
-    axis: Axes, own: pd.DataFrame, look: Look, label: str, floor: float | None
-) -> None:
-    x, mean = own["knob"].to_numpy(), own["mean"].to_numpy(float)
-    edge = -np.inf if floor is None else floor
-    under, y = mean < edge, np.fmax(mean, edge)
-    y[np.isnan(mean)] = np.nan
-    axis.plot(x, y, label=label, **{**look.line, "linewidth": 1.0})
-    axis.plot(x[under], y[under], **{**look.point, "markerfacecolor": "white", "zorder": 3})
-    low, high = own["low"].to_numpy(float), own["high"].to_numpy(float)
-    axis.vlines(x, np.maximum(low, edge), high, color=look.colour, linewidth=1.0)
-    failing = (own["failed"] + own["not_finite"]).to_numpy() > 0
-    nowhere = np.isnan(y)
-    axis.plot(x[failing & ~nowhere], y[failing & ~nowhere], "kx", markersize=8)
-    axis.plot(x[nowhere], np.full(nowhere.sum(), 0.97), "x", color=look.colour, markersize=8,
-              transform=axis.get_xaxis_transform())  # fmt: skip
-
-
-def _look(panel: Panel, method: str, model: str, objectives: list[str]) -> Look:
-    """Give an objective the same colour in every panel; its variants differ in the rest."""
-    spec = panel.methods[method]
-    if spec.get("control"):
-        return Look(GRAY, "", "-", False)
-    same = [name for name, m in panel.methods.items() if m["objective"] == spec["objective"]]
-    return variant(objectives.index(spec["objective"]), same.index(method), model != "energy")
-
-
-def _between(panel: Panel) -> np.ndarray:
-    """Values of the knob for the line of a theory: those measured, and more between."""
-    ends = panel.knob.values[0], panel.knob.values[-1]
-    spaced = np.geomspace if panel.knob.scale == "log" else np.linspace
-    return np.union1d(panel.knob.values, spaced(*ends, 81))
-
-
-def _measure(panel: Panel) -> str:
-    return panel.datasets[panel.dataset]["rank_by"]
-
-
 def _table(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
     """Lay a panel out: a row for each model, a column for each value of its knob."""
     laid = []
@@ -256,7 +90,7 @@ def _table(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
         for value in panel.knob.values:
             found = estimates.get(value, Estimate())
             note = tables.notes(found)
-            text = tables.value(found, _measure(panel)) + (f" ({note})" if note else "")
+            text = tables.value(found, panel.metric) + (f" ({note})" if note else "")
             cells[f"{value:g}"] = text
         counts = sorted({str(found.n) for found in estimates.values()}, key=int)
         cells["n"] = "–".join(dict.fromkeys((counts[0], counts[-1]))) if counts else MISSING
@@ -272,7 +106,7 @@ def _estimate(row: dict) -> Estimate:
 def _caption(stress: Stress, name: str) -> str:
     panel = stress.panels[name]
     return (
-        f"{panel.title}: {quantity(_measure(panel)).axis}, against {panel.knob.label}. "
+        f"{panel.title}: {quantity(panel.metric).axis}, against {panel.knob.label}. "
         f"{statistics.INTERVAL[0].upper()}{statistics.INTERVAL[1:]}; n: replicates with a finite "
         f"value at each column; Failed: of all columns together. Suite {stress.name}, version "
         f"{stress.version}."

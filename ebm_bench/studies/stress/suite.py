@@ -108,6 +108,11 @@ class Panel(Strict):
         """Name of the dataset."""
         return next(iter(self.datasets))
 
+    @property
+    def metric(self) -> str:
+        """Name of the metric that the panel shows."""
+        return self.datasets[self.dataset]["rank_by"]
+
     def runs(self) -> str:
         """Everything that the panel's runs depend on, as JSON; the rest is for showing."""
         told = {"values": self.knob.values, "datasets": self.datasets, "methods": self.methods}

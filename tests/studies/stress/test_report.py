@@ -10,7 +10,7 @@ import pytest
 
 from ebm_bench.errors import InputError
 from ebm_bench.report.files import stress_outputs
-from ebm_bench.studies.stress import report
+from ebm_bench.studies.stress import figures, report
 from ebm_bench.studies.stress.run import VALUES
 from ebm_bench.studies.stress.suite import Stress
 
@@ -98,7 +98,7 @@ def test_the_measure_is_summarised_at_each_value(folder):
 
 
 def test_a_line_for_each_method_and_theory(folder):
-    figure = report.figure(STRESS, summaries(folder()))
+    figure = figures.figure(STRESS, summaries(folder()))
     left, _, right = figure.axes[0], figure.axes[1], figure.axes[2]
     assert left.get_title() == "What fails"
     assert left.get_xlabel() == "width σ [cm]"
@@ -125,18 +125,18 @@ def crosses(axis):
 
 
 def test_failed_replicates_are_marked(folder):
-    axis = report.figure(STRESS, summaries(folder())).axes[0]
+    axis = figures.figure(STRESS, summaries(folder())).axes[0]
     assert crosses(axis) == []
-    axis = report.figure(STRESS, summaries(folder((0,)))).axes[0]
+    axis = figures.figure(STRESS, summaries(folder((0,)))).axes[0]
     assert crosses(axis) == [([10.0], [100.5])]
-    axis = report.figure(STRESS, summaries(folder((0, 1, 2)))).axes[0]
+    axis = figures.figure(STRESS, summaries(folder((0, 1, 2)))).axes[0]
     assert crosses(axis) == [([10.0], [0.97])]  # at the top, as there is no value
 
 
 def test_what_is_below_the_axis_is_drawn_open_at_its_edge(folder):
     found = summaries(folder())
     found["one"].loc[found["one"]["method"] == "ml", "mean"] = [-1.0, 1e-5, 2.0]
-    axis = report.figure(STRESS, found).axes[0]
+    axis = figures.figure(STRESS, found).axes[0]
     lines = [line for line in axis.get_lines() if line.get_label() == "ml"]
     assert lines[0].get_ydata().tolist() == [1e-4, 1e-4, 2.0]
     opened = [line for line in axis.get_lines() if line.get_markerfacecolor() == "white"
