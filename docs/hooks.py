@@ -1,4 +1,4 @@
-"""Builds what is written elsewhere: a page for each objective, from its docstring."""
+"""Generates a page per objective from its docstring, and adds the reference results cited."""
 
 import ast
 import inspect
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
-from mkdocs.structure.files import File
+from mkdocs.structure.files import File, InclusionLevel
 
 from ebm_bench import registry
 from ebm_bench.report.figures.axes import fit_axis
@@ -24,27 +24,21 @@ from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-# Pages that stand before another one where they are there.
-OPTIONAL = {"tutorial.md": "Add a method: a tutorial", "sharing.md": "Share results"}
-BEFORE = "paper.md"
+CITED = re.compile(r"\]\(\.\./results/(reference/[^)]+)\)")
 
 
 def on_config(config):
-    """Put the generated and the optional pages into the navigation."""
+    """Put the generated pages into the navigation."""
     names = registry.names("objectives")
     pages = ["objectives/index.md", *({name: f"objectives/{name}.md"} for name in names)]
     for entry in config.nav:
         if "Objectives" in entry:
             entry["Objectives"] = pages
-    place = next(i for i, entry in enumerate(config.nav) if BEFORE in entry.values())
-    there = [{title: page} for page, title in OPTIONAL.items()
-             if Path(config.docs_dir, page).exists()]  # fmt: skip
-    config.nav[place:place] = there
     return config
 
 
 def on_files(files, config):
-    """Add the generated pages and the figures that are kept elsewhere."""
+    """Add the generated pages and the reference results that pages cite."""
     about = yaml.safe_load((Path(config.docs_dir) / "objectives.yml").read_text())
     texts = {name: page(name, about[name]) for name in registry.names("objectives")}
     texts["index"] = index()
@@ -54,15 +48,22 @@ def on_files(files, config):
         picture = figure(name)
         if picture:
             files.append(File.generated(config, f"objectives/{name}.svg", content=picture))
-    for path in (REFERENCE / "quick" / "eight_gaussians-densities.png",
-                 REFERENCE / "stress" / "stress.png"):  # fmt: skip
-        files.append(File.generated(config, f"images/{path.name}", abs_src_path=str(path)))
+    for path in sorted(cited(Path(config.docs_dir))):
+        source = str(REFERENCE.parent / path)
+        added = File.generated(config, path, abs_src_path=source)
+        added.inclusion = InclusionLevel.NOT_IN_NAV
+        files.append(added)
     return files
 
 
+def cited(folder: Path) -> set[str]:
+    """List the reference results that pages cite, relative to the results."""
+    return {path for page in folder.glob("*.md") for path in CITED.findall(page.read_text())}
+
+
 def on_page_markdown(markdown, page, config, files):
-    """Let links that are right in the repository be right on the site as well."""
-    return markdown.replace("](../README.md)", "](index.md)")
+    """Make links that are valid in the repository valid on the site as well."""
+    return CITED.sub(r"](\1)", markdown).replace("](../README.md)", "](index.md)")
 
 
 def index() -> str:
@@ -70,9 +71,9 @@ def index() -> str:
     rows = [f"| [{name}]({name}.md) | {entry.summary} |"
             for name, entry in registry.entries("objectives").items()]  # fmt: skip
     return "\n".join(["# Objectives", "",
-                      "A method of a suite is one of these with its settings. Each page comes "
+                      "A method of a suite is one of these with its settings. Each page is made "
                       "from the docstring of the class.", "", "| name | |", "|---|---|", *rows,
-                      "", "`ebm-bench list objectives` shows the same with settings and defaults.",
+                      "", "`ebm-bench list objectives` also lists settings and defaults.",
                       ""])  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def page(name: str, about: dict) -> str:
     if panel := about.get("stress"):
         title = yaml.safe_load((ROOT / "benchmarks" / "stress.yaml").read_text())["panels"][panel]
         text += ["", f"The stress test `{panel}` (*{title['title']}*) shows it, in the figure of "
-                 "all [stress tests](../images/stress.png)."]  # fmt: skip
+                 "all [stress tests](../stress.md)."]  # fmt: skip
     if figure(name):
         told = (
             f"*Reference results of the suite {reference().name}: mean and 95 % interval over "

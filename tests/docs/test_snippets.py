@@ -1,8 +1,8 @@
-"""Every command and snippet of README and documentation is executed.
+"""Every command and snippet of the documentation is executed.
 
 Blocks of a page run in order, in a copy of the repository: ``bash`` line by line, ``python`` in a
-process of its own, and what has a title is a file that later blocks use. What would take minutes,
-or need another machine, is checked another way, which `INSTEAD` tells with the reason.
+process of its own; a block with a title is a file that later blocks use. `INSTEAD` lists the
+commands that take minutes or need another machine, how they are checked instead, and why.
 """
 
 import os
@@ -22,11 +22,14 @@ from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[2]
 # Pages whose blocks another test executes.
-ELSEWHERE = {"tutorial.md": "workflow/test_workflow_tutorial.py"}
+ELSEWHERE = {"tutorial.md": "workflow/test_tutorial.py"}
 PAGES = [
     ROOT / "README.md",
+    ROOT / "AGENTS.md",
+    ROOT / "CONTRIBUTING.md",
     *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in ELSEWHERE),
 ]
+EVERY = [*PAGES, *(ROOT / "docs" / name for name in ELSEWHERE), ROOT / "results" / "README.md"]
 BLOCK = re.compile(r"^```(\w*)(?: title=\"(.+?)\")?\n(.*?)^```$", re.M | re.S)
 DRY = "would take minutes: the plan is made, and nothing is run"
 OPTIONS = "needs results that take minutes: the options are checked, and nothing is run"
@@ -35,7 +38,7 @@ OPTIONS = "needs results that take minutes: the options are checked, and nothing
 INSTEAD = [
     ("make run", "make --dry-run run", "takes ten minutes and fetches data"),
     ("make test", "make --dry-run test", "is what runs these tests"),
-    ("make docs", "make --dry-run docs", "tests/docs/test_docs_site.py builds the pages"),
+    ("make docs", "make --dry-run docs", "tests/docs/test_site.py builds the pages"),
     ("make lint", "make --dry-run lint", "takes a minute, and is not what a page is for"),
     ("pip install", None, "fetches packages"),
     ("tar ", None, "packs results that take half an hour"),
@@ -43,8 +46,9 @@ INSTEAD = [
     ("snakemake --profile profiles/slurm", None, "needs a plugin and a cluster; tests/workflow"),
     ("snakemake --config suite=my-data", "{line} --cores 2", "is made to be quick"),
     ("snakemake", "{line} --dry-run --quiet", DRY),
-    ("python -m benchmarks.speed", "{line} --help", "measures for a quarter of an hour"),
-    ("ebm-bench stress-report", "--help", OPTIONS),
+    ("python -m benchmarks.speed", "{line} --help", "takes ten minutes"),
+    ("ebm-bench estimate", "--help", "takes minutes"),
+    ("ebm-bench stress", "--help", "takes minutes, and `stress-report` needs its results"),
     ("ebm-bench compare", "--help", OPTIONS),
     ("ebm-bench merge", "--help", OPTIONS),
     ("ebm-bench verify", "--help", OPTIONS),
@@ -144,8 +148,42 @@ def macro_names(copy):
     return names
 
 
+def prose(text):
+    """Words of a page that a reader sees, without code blocks and markup."""
+    text = BLOCK.sub("", text)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return [word for word in re.sub(r"[|*#`_]", " ", text).split() if re.search(r"\w", word)]
+
+
+def test_readme_and_agents_stay_short():
+    assert len(prose((ROOT / "README.md").read_text())) <= 900
+    assert len((ROOT / "AGENTS.md").read_text().splitlines()) <= 60
+
+
+def test_words_are_counted_without_markup():
+    text = (
+        "# A *title*\n\n![seen](not/seen.png)\n\n| a | `b` |\n|---|:--|\n\n```bash\nnot seen\n```\n"
+    )
+    assert prose(text) == ["A", "title", "seen", "a", "b"]
+
+
+ROOTS = ("benchmarks/", "docs/", "ebm_bench/", "profiles/", "results/reference/", "tests/",
+         "workflow/")  # fmt: skip
+
+
+@pytest.mark.parametrize("page", EVERY, ids=lambda page: page.name)
+def test_paths_and_links_exist(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    named = {path for path in re.findall(r"`([\w./-]+)`", text) if path.startswith(ROOTS)}
+    linked = {link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link}
+    missing = {path for path in named if not (ROOT / path).exists()}
+    missing |= {link for link in linked if not (page.parent / link).exists()}
+    # mkdocs builds these pages from the docstrings.
+    assert {path for path in missing if not path.startswith("objectives/")} == set()
+
+
 def test_every_page_is_seen_and_has_closed_blocks():
-    assert {"README.md", "index.md", "recipes.md", "paper.md"} <= {page.name for page in PAGES}
+    assert {"README.md", "AGENTS.md", "index.md", "stress.md"} <= {page.name for page in PAGES}
     for page in PAGES:
         assert page.read_text().count("```") == 2 * len(blocks(page)), page.name
 
