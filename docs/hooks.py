@@ -91,12 +91,12 @@ def page(name: str, about: dict) -> str:
             "|---|---|---|---|",
         ]
         told = parameters(settings)
-        search = entry.attributes.get("search", {})
+        search = entry.search
         for key, (_, default) in entry.settings.items():
             tries = ", ".join(map(str, search.get(key, ()))) or "–"
             text.append(f"| `{key}` | `{default!r}` | {tries} | {told.get(key, '')} |")
     needs = {"smooth": "an energy with a second derivative", "log_z": "a known normaliser"}
-    wanted = [needs[what] for what in entry.attributes.get("requires", ())]
+    wanted = [needs[what] for what in entry.requires]
     text += ["", "## Cost", "", about["costs"]]
     text += ["", f"Needs {' and '.join(wanted)}."] if wanted else []
     text += ["", "## How it fails", "", about["fails"]]

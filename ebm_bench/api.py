@@ -149,7 +149,7 @@ class Fit:
             has one, and its further quantities.
         """
         for name in names:
-            required = registry.describe("metrics", name).attributes.get("requires", ())
+            required = registry.describe("metrics", name).requires
             missing = set(required) - {*self.dataset.knows, "learned_log_z"}
             if missing:
                 raise InputError(f"{name} needs {', '.join(missing)} of {self.dataset.name}")

@@ -9,6 +9,6 @@ from ebm_bench import registry
 def no_plugins(monkeypatch):
     """What a test loads, the next does not know."""
     monkeypatch.setattr(registry, "_loaded", {})
-    registry.entries.cache_clear()
+    registry._entries.cache_clear()
     yield
-    registry.entries.cache_clear()
+    registry._entries.cache_clear()

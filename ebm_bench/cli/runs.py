@@ -142,7 +142,7 @@ def tune(
 
 
 def _is_image(dataset: str) -> bool:
-    return registry.describe("datasets", dataset).attributes.get("kind") == "image"
+    return registry.describe("datasets", dataset).kind == "image"
 
 
 def _choose(

@@ -80,7 +80,7 @@ def _others(dataset, n: int, streams: Streams) -> Tensor:
     names = sorted(
         entry.name
         for entry in registry.packaged("datasets")  # whatever else is installed
-        if entry.attributes.get("kind") == "image" and entry.name != dataset.name
+        if entry.kind == "image" and entry.name != dataset.name
     )
     counts = [n // len(names) + (i < n % len(names)) for i in range(len(names))]
     sets = [

@@ -327,11 +327,11 @@ def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
     datasets = content["datasets"]
     if entry.family == "datasets":
         spec = datasets.pop(model, None) or next(iter(datasets.values()))
-        offered = {*entry.attributes.get("knows", ()), "learned_log_z"}
+        offered = {*entry.knows, "learned_log_z"}
         metrics = {
             name: settings
             for name, settings in spec["metrics"].items()
-            if {*registry.describe("metrics", name).attributes.get("requires", ())} <= offered
+            if {*registry.describe("metrics", name).requires} <= offered
         }
         metrics = metrics or {"hyvarinen_score": {}}
         rank, curve = (

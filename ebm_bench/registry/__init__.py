@@ -16,11 +16,17 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.registry import source
-from ebm_bench.registry.source import Entry
+from ebm_bench.registry.entries import (
+    DatasetEntry,
+    EnergyEntry,
+    Entry,
+    MetricEntry,
+    ObjectiveEntry,
+)
 
 T = TypeVar("T")
 
@@ -62,12 +68,21 @@ def load(path: str | Path) -> list[Entry]:
     for entry in found:
         _refuse_taken(entry, entries(entry.family))
     _loaded[path] = found
-    entries.cache_clear()
+    _entries.cache_clear()
     return found
 
 
-@cache
-def entries(family: str) -> dict[str, Entry]:
+@overload
+def entries(family: Literal["datasets"]) -> dict[str, DatasetEntry]: ...
+@overload
+def entries(family: Literal["energies"]) -> dict[str, EnergyEntry]: ...
+@overload
+def entries(family: Literal["objectives"]) -> dict[str, ObjectiveEntry]: ...
+@overload
+def entries(family: Literal["metrics"]) -> dict[str, MetricEntry]: ...
+@overload
+def entries(family: str) -> dict[str, Entry]: ...
+def entries(family: str) -> Any:
     """Read every registered class of a family.
 
     Returns
@@ -78,8 +93,13 @@ def entries(family: str) -> dict[str, Entry]:
     Raises
     ------
     InputError
-        Where two classes claim one name.
+        Where two classes have one name.
     """
+    return _entries(family)
+
+
+@cache
+def _entries(family: str) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     loaded = [entry for several in _loaded.values() for entry in several]
     for entry in [*packaged(family), *_installed(), *loaded]:
@@ -89,8 +109,12 @@ def entries(family: str) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
+@overload
+def packaged(family: Literal["datasets"]) -> list[DatasetEntry]: ...
+@overload
+def packaged(family: str) -> list[Entry]: ...
 @cache
-def packaged(family: str) -> list[Entry]:
+def packaged(family: str) -> Any:
     """Read the registered classes of a family that the package itself has."""
     files = sorted((_ROOT / family).glob("*.py"))
     return [entry for path in files for entry in source.of_package(family, path)]
@@ -101,7 +125,17 @@ def names(family: str) -> list[str]:
     return list(entries(family))
 
 
-def describe(family: str, name: str) -> Entry:
+@overload
+def describe(family: Literal["datasets"], name: str) -> DatasetEntry: ...
+@overload
+def describe(family: Literal["energies"], name: str) -> EnergyEntry: ...
+@overload
+def describe(family: Literal["objectives"], name: str) -> ObjectiveEntry: ...
+@overload
+def describe(family: Literal["metrics"], name: str) -> MetricEntry: ...
+@overload
+def describe(family: str, name: str) -> Entry: ...
+def describe(family: str, name: str) -> Any:
     """Look one entry up.
 
     Raises

@@ -7,16 +7,16 @@ of several families, so that the family is told from the class from which each d
 import ast
 import re
 import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import annotated_types
 import pydantic
 
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.registry.entries import ENTRIES, Entry, ObjectiveEntry, declared
 
 # Families, with the class from which what belongs to them derives.
 BASES = {
@@ -34,73 +34,7 @@ VOCABULARY = {
     **{name: getattr(annotated_types, name) for name in ("Gt", "Ge", "Lt", "Le", "Interval")},
     **{name: getattr(typing, name) for name in ("Annotated", "Any", "Literal")},
 }
-# What a class may ask for: an objective of an energy, a metric of a dataset or a training.
-REQUIRES: dict[str, tuple[str, ...]] = {
-    "objectives": ("smooth", "log_z"),
-    "metrics": ("log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels",
-                "learned_log_z"),
-    **dict.fromkeys(("datasets", "energies", "noise", "samplers"), ()),
-}  # fmt: skip
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict, tuple)}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the source says of one registered class.
-
-    Attributes
-    ----------
-    family, name : str
-        Where and under which name it is found.
-    path : pathlib.Path
-        The file that defines it (the workflow's jobs depend on it).
-    class_name, summary : str
-        Its class, and the first line of its docstring.
-    settings : dict
-        Annotation and default of each setting; ``...`` where there is no default.
-    attributes : dict
-        Its literal class attributes in capitals-free form (``requires``, ``version``, ...).
-    module : str, optional
-        What to import it from; a plugin that is a mere file has none.
-    """
-
-    family: str
-    name: str
-    path: Path
-    class_name: str
-    summary: str
-    settings: dict[str, tuple[Any, Any]]
-    attributes: dict[str, Any]
-    module: str | None = None
-
-    @cached_property
-    def model(self) -> type[pydantic.BaseModel]:
-        """A pydantic model that validates the settings."""
-        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
-        fields: dict[str, Any] = dict(self.settings)
-        return pydantic.create_model(self.class_name, __config__=config, **fields)
-
-    def validate(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Check settings and fill in the defaults.
-
-        Raises
-        ------
-        InputError
-            Naming the setting, its value and what is valid.
-        """
-        for key in settings:
-            if key not in self.settings:
-                if not self.settings:
-                    raise InputError(f"unknown setting of {self.name} '{key}': it has no settings")
-                raise unknown(f"setting of {self.name}", key, self.settings)
-        try:
-            return self.model(**settings).model_dump()
-        except pydantic.ValidationError as error:
-            problems = (
-                f"{self.name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
-                for e in error.errors()
-            )
-            raise InputError("; ".join(problems)) from None
 
 
 def snake_case(name: str) -> str:
@@ -110,7 +44,7 @@ def snake_case(name: str) -> str:
 
 def of_package(family: str, path: Path) -> list[Entry]:
     """Read the registered classes of a file in a family's folder."""
-    source = _Source(path)
+    source = _packaged(path)
     module = f"ebm_bench.{family}.{path.stem}"
     return [source.entry(node, family, module) for node in source.registered]
 
@@ -123,38 +57,24 @@ def of_plugin(path: Path, module: str | None = None) -> list[Entry]:
     path : Path
         The file.
     module : str, optional
-        By which it is imported, where it is installed.
+        Module that it is imported as, if it is installed.
 
     Raises
     ------
     InputError
-        Naming the file, the line and what is wrong there.
+        Names the file, the line and what is wrong there.
     """
     source = _Source(path)
     if not source.registered:
         raise InputError(
-            f"{path}: no class of it is registered; put @register (from ebm_bench.registry) above "
+            f"{path}: it registers no class; put @register (from ebm_bench.registry) above "
             "the class that it adds"
         )
     found: dict[str, Entry] = {}
     for node in source.registered:
         source.check_decorators(node)
-        entry = source.entry(node, source.family(node), module, source.parents(node))
-        for setting, (_, default) in entry.settings.items():
-            if default is ...:
-                raise source.problem(node, f"setting '{setting}' of {node.name} has no default")
-        try:
-            entry.validate({})
-        except InputError as error:
-            raise source.problem(node, f"a default is not what its annotation asks for: {error}") \
-                from None  # fmt: skip
-        for kind, given, valid in (
-            ("setting in search of", entry.attributes.get("search", ()), entry.settings),
-            ("word in requires of", entry.attributes.get("requires", ()), REQUIRES[entry.family]),
-        ):
-            for name in given:
-                if name not in valid:
-                    raise source.problem(node, str(unknown(f"{kind} {node.name}", name, valid)))
+        entry = source.entry(node, source.family(node), module)
+        source.check_settings(node, entry)
         if entry.name in found:
             raise source.problem(node, f"two classes are named '{entry.name}'")
         found[entry.name] = entry
@@ -202,63 +122,113 @@ class _Source:
             node, f"put @dataclass(eq=False, kw_only=True) between @register and class {node.name}"
         )
 
+    def check_settings(self, node: ast.ClassDef, entry: Entry) -> None:
+        """Refuse settings without a valid default, and a search over unknown settings."""
+        for setting, (_, default) in entry.settings.items():
+            if default is ...:
+                raise self.problem(node, f"setting '{setting}' of {node.name} has no default")
+        try:
+            entry.validate({})
+        except InputError as error:
+            raise self.problem(node, f"a default does not fit its annotation: {error}") from None
+        for name in entry.search if isinstance(entry, ObjectiveEntry) else ():
+            if name not in entry.settings:
+                kind = f"setting in search of {node.name}"
+                raise self.problem(node, str(unknown(kind, name, entry.settings)))
+
     def family(self, node: ast.ClassDef) -> str:
-        """Tell the family of a class from its bases."""
-        for base in self.bases(node):
-            if base in self.classes and base != node.name:
-                return self.family(self.classes[base])
-            package, _, rest = base.partition(".")
-            if package == "ebm_bench" and rest.split(".")[0] in BASES:
-                return rest.split(".")[0]
+        """Find the family of a class from its bases."""
+        for source, _ in self.lineage(node):
+            if source.path.parent.parent == _ROOT:
+                return source.path.parent.name
         named = ", ".join(map(ast.unparse, node.bases)) or "nothing"
         valid = ", ".join(f"ebm_bench.{family}.base.{base}" for family, base in BASES.items())
         raise self.problem(
             node,
-            f"cannot tell what {node.name} is, which derives from {named}. "
+            f"{node.name} belongs to no family, since it derives from {named}. "
             f"Derive it from one of {valid}",
         )
 
-    def bases(self, node: ast.ClassDef) -> list[str]:
-        """Name the bases of a class: those of the file by name, others by where they are from."""
-        found = []
-        for base in node.bases:
+    def lineage(self, node: ast.ClassDef) -> Iterator[tuple["_Source", ast.ClassDef]]:
+        """Yield the base classes of this file and of families, then the class itself."""
+        for base in reversed(node.bases):
             first, dot, rest = ast.unparse(base).partition(".")
-            found.append(self.imports.get(first, first) + dot + rest)
-        return found
+            name = self.imports.get(first, first) + dot + rest
+            match name.split("."):
+                case [_] if name in self.classes and name != node.name:
+                    yield from self.lineage(self.classes[name])
+                case ["ebm_bench", family, file, class_name] if family in BASES:
+                    path = _ROOT / family / f"{file}.py"
+                    source = _packaged(path) if path.exists() else self
+                    if class_name in source.classes:
+                        yield from source.lineage(source.classes[class_name])
+        yield self, node
 
-    def entry(
-        self, node: ast.ClassDef, family: str, module: str | None, parents: Iterable[Entry] = ()
-    ) -> Entry:
-        """Read a class, with what it inherits of the settings and attributes of parents."""
+    def entry(self, node: ast.ClassDef, family: str, module: str | None) -> Entry:
+        """Read a class with what it inherits.
+
+        Raises
+        ------
+        InputError
+            Names the line of an attribute whose value is not valid.
+        """
+        contract = _packaged(_ROOT / family / "base.py")
         settings: dict[str, tuple[Any, Any]] = {}
-        attributes: dict[str, Any] = {}
-        for parent in parents:
-            settings.update(parent.settings)
-            attributes.update(parent.attributes)
-        for statement in node.body:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                if setting := self.setting(node, statement):
-                    settings[statement.target.id] = setting
-            elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                try:
-                    attributes[statement.targets[0].id] = ast.literal_eval(statement.value)
-                except ValueError:  # not a literal: of no interest without an import
-                    continue
-        summary = (ast.get_docstring(node) or "").split("\n")[0]
-        name = snake_case(node.name)
-        return Entry(family, name, self.path, node.name, summary, settings, attributes, module)
+        attributes: dict[str, _Attribute] = {}
+        for source, cls in [(contract, contract.classes[BASES[family]]), *self.lineage(node)]:
+            if source is not contract:
+                settings.update(source.settings(cls))
+            attributes.update(source.attributes(cls, declared(family)))
+        try:
+            return ENTRIES[family](
+                family=family,
+                name=snake_case(node.name),
+                path=self.path,
+                class_name=node.name,
+                summary=(ast.get_docstring(node) or "").split("\n")[0],
+                settings=settings,
+                module=module,
+                **{name: attribute.value for name, attribute in attributes.items()},
+            )
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            at = attributes[name]
+            if first["type"] == "literal_error":
+                valid = re.findall("'(.*?)'", first["ctx"]["expected"])
+                text = str(unknown(f"word in {name} of {node.name}", first["input"], valid))
+            else:
+                text = f"{name} of {node.name} is {at.value!r}: {first['msg']}"
+            raise at.source.problem(at.statement, text) from None
 
-    def parents(self, node: ast.ClassDef) -> Iterable[Entry]:
-        """Read the classes of the file, and registered ones, from which a class derives."""
-        for base in reversed(self.bases(node)):
-            parts = base.split(".")
-            if base in self.classes and base != node.name:
-                own = self.classes[base]
-                yield self.entry(own, "", None, self.parents(own))
-            elif parts[0] == "ebm_bench" and len(parts) == 4 and parts[1] in BASES:
-                path = _ROOT / parts[1] / f"{parts[2]}.py"
-                entries = of_package(parts[1], path) if path.exists() else []
-                yield from (entry for entry in entries if entry.class_name == parts[3])
+    def attributes(self, node: ast.ClassDef, names: set[str]) -> Iterator[tuple[str, "_Attribute"]]:
+        """Read those class attributes that describe a class."""
+        for statement in node.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in names:
+                    pass
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if (
+                    name in names and ast.unparse(statement.annotation).startswith("ClassVar")
+                ):
+                    pass
+                case _:
+                    continue
+            try:
+                yield name, _Attribute(ast.literal_eval(value), self, statement)
+            except ValueError:
+                raise self.problem(
+                    statement,
+                    f"{name} of {node.name} is {ast.unparse(value)}, and it is read without "
+                    "running the file: write a literal",
+                ) from None
+
+    def settings(self, node: ast.ClassDef) -> Iterator[tuple[str, tuple[Any, Any]]]:
+        """Read annotation and default of each setting."""
+        for statement in node.body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    if setting := self.setting(node, statement):
+                        yield name, setting
 
     def setting(self, node: ast.ClassDef, statement: ast.AnnAssign) -> tuple[Any, Any] | None:
         """Read the annotation and the default of a setting; None for what is no setting."""
@@ -288,6 +258,20 @@ class _Source:
             ) from None
 
 
+class _Attribute(NamedTuple):
+    """Value of a class attribute, and where it is assigned."""
+
+    value: Any
+    source: _Source
+    statement: ast.stmt
+
+
+@cache
+def _packaged(path: Path) -> _Source:
+    """Read a file of the package."""
+    return _Source(path)
+
+
 def _evaluate(node: ast.expr) -> Any:
     """Make the type that an annotation names, without executing anything of the file."""
     match node:
@@ -303,9 +287,9 @@ def _evaluate(node: ast.expr) -> Any:
             return _evaluate(left) | _evaluate(right)
         case ast.Subscript(value=of, slice=inner):
             return _evaluate(of)[_evaluate(inner)]
-        case ast.Call(func=ast.Name(id=name)) if name in VOCABULARY:
-            named = {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords}
-            return VOCABULARY[name](*map(_evaluate, node.args), **named)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in VOCABULARY:
+            named = {k.arg: _evaluate(k.value) for k in keywords if k.arg}
+            return VOCABULARY[name](*map(_evaluate, args), **named)
     raise ValueError(ast.unparse(node))
 
 

@@ -146,7 +146,7 @@ def figure_kinds(suite: Suite, dataset: str) -> list[str]:
 
 def is_image(dataset: str) -> bool:
     """Tell whether a dataset consists of images."""
-    return registry.describe("datasets", dataset).attributes.get("kind") == "image"
+    return registry.describe("datasets", dataset).kind == "image"
 
 
 def _dimension(suite: Suite, dataset: str) -> int:

@@ -75,5 +75,5 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
 
 
 def _always_applies(metric: str) -> bool:
-    requires = registry.describe("metrics", metric).attributes.get("requires", ())
+    requires = registry.describe("metrics", metric).requires
     return "learned_log_z" not in requires

@@ -60,15 +60,15 @@ def quantity(metric: str) -> Quantity:
     """Describe a metric, or a further part of one (``metric.part``)."""
     name, _, part = metric.partition(".")
     entry = registry.describe("metrics", name)
-    label = entry.attributes.get("label") or name.replace("_", " ")
+    label = entry.label or name.replace("_", " ")
     if part:
         return Quantity(f"{label}: {part.replace('_', ' ')}", "", plain(entry.summary), None)
     return Quantity(
         label,
-        entry.attributes.get("unit", ""),
+        entry.unit,
         plain(entry.summary),
-        entry.attributes.get("higher_is_better", False),
-        entry.attributes.get("lower_bound", False),
+        entry.higher_is_better,
+        entry.lower_bound,
     )
 
 

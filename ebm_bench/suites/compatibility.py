@@ -39,7 +39,7 @@ def check_served(where: str, serving: dict[str, list[str]], known: Iterable[str]
 def noise_of(objective: str, settings: dict[str, Any]) -> str | None:
     """Name the noise that an objective uses: by its setting, or by its definition."""
     entry = registry.describe("objectives", objective)
-    _, default = entry.settings.get("noise", (None, entry.attributes.get("noise")))
+    _, default = entry.settings.get("noise", (None, entry.noise))
     return settings.get("noise", default)
 
 
@@ -55,11 +55,10 @@ def check_offered(
     where: str, metric: str, dataset: str, learned: tuple[str, ...] = ("learned_log_z",)
 ) -> None:
     """Refuse a metric that needs what neither the dataset nor a trained model knows."""
-    offered = {*_told(dataset).get("knows", ()), *learned}
+    offered = {*registry.describe("datasets", dataset).knows, *learned}
 
     def missing(name: str) -> list[str]:
-        required = registry.describe("metrics", name).attributes.get("requires", ())
-        return [r for r in required if r not in offered]
+        return [r for r in registry.describe("metrics", name).requires if r not in offered]
 
     if missing(metric):
         fitting = [name for name in registry.names("metrics") if not missing(name)]
@@ -79,8 +78,7 @@ def check_directed(where: str, metric: str, choices: Iterable[str]) -> None:
 
 
 def _directed(metric: str) -> bool:
-    told = registry.describe("metrics", metric).attributes
-    return told.get("higher_is_better", False) is not None
+    return registry.describe("metrics", metric).higher_is_better is not None
 
 
 def check_fitting(
@@ -101,10 +99,10 @@ def check_fitting(
     advice : str, optional
         What to do about an energy that is not smooth.
     """
-    required = registry.describe("objectives", objective).attributes.get("requires", ())
+    required = registry.describe("objectives", objective).requires
     entry = registry.describe("energies", energy.name)
     settings = entry.validate(energy.settings)
-    for setting, rough in entry.attributes.get("rough", {}).items():
+    for setting, rough in entry.rough.items():
         if "smooth" in required and settings[setting] in rough:
             smooth = [v for v in get_args(entry.settings[setting][0]) if v not in rough]
             fail(
@@ -112,24 +110,14 @@ def check_fitting(
                 f"{objective} needs a twice differentiable energy, and {energy.name} with "
                 f"{setting} '{settings[setting]}' is not{advice}. Valid: {', '.join(smooth)}",
             )
-    if "log_z" in required and not entry.attributes.get("normalised"):
-        normalised = [
-            n for n, e in registry.entries("energies").items() if e.attributes.get("normalised")
-        ]
+    if "log_z" in required and not entry.normalised:
+        normalised = [n for n, e in registry.entries("energies").items() if e.normalised]
         fail(
             where,
             f"{objective} needs an energy whose normaliser is known, and that of "
             f"{energy.name} is not. Valid: {', '.join(normalised)}",
         )
-    told = _told(dataset)
-    lacking = [
-        need
-        for need in entry.attributes.get("needs", ())
-        if need not in (*told.get("knows", ()), told.get("kind", "toy"))
-    ]
+    data = registry.describe("datasets", dataset)
+    lacking = [need for need in entry.needs if need not in (*data.knows, data.kind)]
     if lacking:
         fail(where, f"energy {energy.name} needs {lacking[0]}, and {dataset} has none")
-
-
-def _told(dataset: str) -> dict[str, Any]:
-    return registry.describe("datasets", dataset).attributes

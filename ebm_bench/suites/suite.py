@@ -160,7 +160,7 @@ class Suite(Strict):
         The likelihood where a sum over a grid gives the normaliser, the score of Hyvärinen
         elsewhere; with the settings that the suite gives it.
         """
-        planar = "grid" in registry.describe("datasets", dataset).attributes.get("knows", ())
+        planar = "grid" in registry.describe("datasets", dataset).knows
         name = "negative_log_likelihood" if planar else "hyvarinen_score"
         return Named(name=name, settings=self.datasets[dataset].metrics.get(name, {}))
 
@@ -171,10 +171,10 @@ class Suite(Strict):
         not give itself.
         """
         objective = registry.describe("objectives", self.methods[method].objective)
-        if self.tuning is None or not objective.attributes.get("trains", True):
+        if self.tuning is None or not objective.trains:
             return []
         stated = self.stated_settings(dataset, method)
-        declared = objective.attributes.get("search", {})
+        declared = objective.search
         space = {
             "learning_rate": self.tuning.learning_rates,
             **{name: values for name, values in declared.items() if name not in stated},
@@ -227,7 +227,7 @@ class Suite(Strict):
         noise = noise_of(spec.objective, self.settings_of(dataset, method))
         if noise is not None:
             used.append(("noise", noise))
-        if registry.describe("objectives", spec.objective).attributes.get("samples_model"):
+        if registry.describe("objectives", spec.objective).samples_model:
             used.append(("samplers", "langevin"))
         used.append(("metrics", self.datasets[dataset].curve))
         own = [registry.describe(family, name).path for family, name in used]

@@ -11,11 +11,7 @@ from ebm_bench.datasets import download
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
 
-IMAGES = [
-    name
-    for name, entry in registry.entries("datasets").items()
-    if entry.attributes.get("kind") == "image"
-]
+IMAGES = [name for name, entry in registry.entries("datasets").items() if entry.kind == "image"]
 TRAIN, TEST = 5_003, 7
 
 

@@ -11,11 +11,7 @@ from ebm_bench import datasets, registry
 from ebm_bench.plugins.checks.datasets import CHECKS, Case, deviation, misplaced
 from ebm_bench.streams import Streams
 
-TOYS = [
-    name
-    for name, entry in registry.entries("datasets").items()
-    if entry.attributes.get("kind", "toy") == "toy"
-]
+TOYS = [name for name, entry in registry.entries("datasets").items() if entry.kind == "toy"]
 PLANAR = [name for name in TOYS if datasets.create(name).event_shape == (2,)]
 HIGHER = [name for name in TOYS if name not in PLANAR]
 
@@ -53,9 +49,9 @@ def test_the_usual_toys_are_there():
 
 @pytest.mark.parametrize("name", TOYS)
 def test_metadata(name):
-    attributes = registry.describe("datasets", name).attributes
-    assert attributes["version"] == 1
-    assert {"log_prob", "entropy"} <= set(attributes["knows"])
+    entry = registry.describe("datasets", name)
+    assert entry.version == 1
+    assert {"log_prob", "entropy"} <= set(entry.knows)
     assert toy(name).name == name
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ebm_bench import records, registry
 from ebm_bench.records import collection
+from ebm_bench.registry.entries import ENTRIES
 from ebm_bench.suites.suite import Suite
 
 REPLICATES = 6
@@ -48,9 +49,27 @@ class Made:
     """
 
 
+# Attributes that a base class would set.
+DEFAULTS = {
+    "datasets": {"version": 1, "licence": "", "citation": "", "knows": ()},
+    "energies": {"smooth": True, "rough": {}, "normalised": False, "needs": ()},
+    "objectives": {"requires": (), "trains": True, "samples_model": False, "search": {}},
+    "metrics": {"version": 1, "requires": (), "unit": "", "higher_is_better": False,
+                "lower_bound": False},
+}  # fmt: skip
+
+
 def _entry(family, name, settings=None, **attributes):
     summary = f"The {name.replace('_', ' ')} & its <first> line."
-    return registry.Entry(family, name, Path(__file__), "Made", summary, settings or {}, attributes)
+    return ENTRIES[family](
+        family=family,
+        name=name,
+        path=Path(__file__),
+        class_name="Made",
+        summary=summary,
+        settings=settings or {},
+        **{**DEFAULTS.get(family, {}), **attributes},
+    )
 
 
 def make_up_names(monkeypatch):

@@ -51,7 +51,7 @@ def test_contract(case, check):
 ROUGH = [
     (name, {key: value})
     for name, entry in registry.entries("energies").items()
-    for key, values in entry.attributes.get("rough", {}).items()
+    for key, values in entry.rough.items()
     for value in values
 ] + [("flow", {"kind": "spline"})]
 

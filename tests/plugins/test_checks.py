@@ -122,7 +122,7 @@ def test_a_plugin_that_cannot_be_imported_is_bad_input(tmp_path):
         ("", "", 0, "8 of 8 checks hold"),
         ("0.5 * residual", "-0.5 * residual", 1, "usual cause: A sign"),
         ("import math\n", "import math(\n", 2, "not valid Python"),
-        ("@register", "", 2, "no class of it is registered"),
+        ("@register", "", 2, "it registers no class"),
     ],
 )
 def test_exit_codes(old, new, code, said, tmp_path, monkeypatch):

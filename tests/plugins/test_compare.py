@@ -85,7 +85,7 @@ def test_a_method_stands_beside_the_reference(place, reference):
         assert mine == other
     assert {p.name for p in (results / "runs/eight_gaussians").iterdir()} == {"mine-0.1"}
     registry._loaded.clear()
-    registry.entries.cache_clear()
+    registry._entries.cache_clear()
     again = suite.load(results / "suite.yaml")
     assert again.methods["mine-0.1"].settings == {"sigma": 0.1}
     assert again.datasets_of("mine-0.1") == ["eight_gaussians"]

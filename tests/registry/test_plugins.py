@@ -80,7 +80,7 @@ def test_a_file_adds_classes_of_several_families_with_what_they_inherit(write):
     ]  # fmt: skip
     entry = registry.describe("objectives", "doubled")
     assert entry.validate({"sigma": 0.3}) == {"sigma": 0.3, "factor": 2.0}
-    assert entry.attributes["requires"] == ("smooth",)
+    assert entry.requires == ("smooth",)
     assert entry.path == path
     assert registry.describe("metrics", "ones").validate({}) == {"points": 3}
     made = objectives.create("doubled", sigma=0.3)
@@ -144,9 +144,10 @@ def test_files_of_one_name_do_not_hide_each_other(write, tmp_path):
     [
         ("def loss(:\n", r"mine\.py:1: not valid Python: invalid syntax"),
         ("x = '\0'\n", r"mine\.py.*not valid Python"),
-        ("register = 1\n", r"mine\.py: no class of it is registered; put @register"),
-        (HEAD + NOISE.replace("(Base)", "(object)"), r"mine\.py:13: .*Mine is, which derives from "
-         r"object\. Derive it from one of ebm_bench\.datasets\.base\.Dataset"),
+        ("register = 1\n", r"mine\.py: it registers no class; put @register"),
+        (HEAD + NOISE.replace("(Base)", "(object)"), r"mine\.py:13: Mine belongs to no family, "
+         r"since it derives from object\. Derive it from one "
+         r"of ebm_bench\.datasets\.base\.Dataset"),
         (HEAD + NOISE.replace("(Base)", ""), "derives from nothing"),
         (HEAD + NOISE.replace("= 1.0", ""), r"mine\.py:13: setting 'width' of Mine has no default"),
         (HEAD + NOISE.replace("1.0", "1.0 * K"),
@@ -154,11 +155,17 @@ def test_files_of_one_name_do_not_hide_each_other(write, tmp_path):
         (HEAD + NOISE.replace("float", "Tensor"),
          r"mine\.py:16: the annotation of 'width' of Mine"),
         (HEAD + NOISE.replace("float", "Annotated[float, Gt(2)]"),
-         r"mine\.py:13: a default is not what its annotation asks for: mine\.width = 1\.0"),
-        (HEAD + NOISE.replace("    width", "    search = {'with': (1, 2)}\n    width"),
-         r"mine\.py:13: unknown setting in search of Mine 'with'\. Did you mean 'width'"),
+         r"mine\.py:13: a default does not fit its annotation: mine\.width = 1\.0"),
+        (HEAD + LOSS.replace("    factor", "    search = {'facto': (1, 2)}\n    factor"),
+         r"mine\.py:13: unknown setting in search of Doubled 'facto'\. Did you mean 'factor'"),
         (HEAD + METRIC.replace('label = "ones"', 'requires = ("entropi",)'),
-         r"unknown word in requires of Ones 'entropi'\. Did you mean 'entropy'"),
+         r"mine\.py:21: unknown word in requires of Ones 'entropi'\. Did you mean 'entropy'"),
+        (HEAD + METRIC.replace('label = "ones"', 'requires = ("entropy")'),
+         r"mine\.py:21: requires of Ones is 'entropy': Input should be a valid tuple"),
+        (HEAD + METRIC.replace('label = "ones"', 'version: ClassVar[int] = "2"'),
+         r"mine\.py:21: version of Ones is '2': Input should be a valid integer"),
+        (HEAD + METRIC.replace('label = "ones"', 'label = "o" + "nes"'),
+         r"mine\.py:21: label of Ones is 'o' \+ 'nes', .*write a literal"),
         (HEAD + NOISE.replace("float", "Gt.__init__"), "the annotation of 'width' of Mine"),
         (HEAD + NOISE.replace("float", "print('executed') or float"), "the annotation of 'width'"),
         (HEAD + NOISE.replace("@dataclass(eq=False, kw_only=True, repr=False)\n", ""),
@@ -267,7 +274,7 @@ def installed(tmp_path, monkeypatch):
         )
         monkeypatch.syspath_prepend(tmp_path / "site")
         registry._installed.cache_clear()
-        registry.entries.cache_clear()
+        registry._entries.cache_clear()
         return package
 
     yield install

@@ -46,10 +46,10 @@ def family(tmp_path, monkeypatch):
     """An empty family in a folder of its own."""
     (tmp_path / "objectives").mkdir()
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
-    for found in (registry.packaged, registry.entries):
+    for found in (registry.packaged, registry._entries):
         found.cache_clear()
     yield tmp_path / "objectives"
-    for found in (registry.packaged, registry.entries):
+    for found in (registry.packaged, registry._entries):
         found.cache_clear()
 
 
@@ -68,7 +68,8 @@ def test_an_entry_is_read_from_the_source(family):
     assert entry.summary == "Learn from a flow."
     assert list(entry.settings) == ["ratio", "mode", "steps"]
     assert entry.settings["steps"][1] is ...
-    assert entry.attributes == {"version": 2, "requires": ("smooth",)}
+    assert entry.requires == ("smooth",)
+    assert (entry.trains, entry.kind, entry.search) == (True, "other", {})  # of the base class
     assert entry.path == family / "flow.py"
 
 

@@ -287,12 +287,12 @@ def forget_plugins(monkeypatch):
 
     def forget():
         monkeypatch.setattr(registry, "_loaded", {})
-        registry.entries.cache_clear()
+        registry._entries.cache_clear()
 
     forget()
     yield forget
     monkeypatch.undo()
-    registry.entries.cache_clear()
+    registry._entries.cache_clear()
 
 
 def test_a_plugin_is_executed_on_demand_alone(forget_plugins, tmp_path):

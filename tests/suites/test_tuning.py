@@ -85,7 +85,7 @@ def load(folder, content=SUITE, tuned=TUNED):
 @pytest.mark.parametrize("name", registry.names("objectives"))
 def test_what_objectives_search_are_valid_settings_with_the_default_among_them(name):
     entry = registry.describe("objectives", name)
-    for setting, values in entry.attributes.get("search", {}).items():
+    for setting, values in entry.search.items():
         assert len(set(values)) == len(values) > 1
         for value in values:
             assert entry.validate({setting: value})[setting] == value
@@ -254,9 +254,7 @@ def test_bad_searches_are_told_in_one_message(content, said):
 
 def test_the_toy_suite_has_everything_and_serves_all_of_it():
     toy = suite.load(Path(__file__).parents[2] / "benchmarks" / "toy.yaml")
-    toys = {
-        n for n, e in registry.entries("datasets").items() if "pixels" not in e.attributes["knows"]
-    }
+    toys = {n for n, e in registry.entries("datasets").items() if "pixels" not in e.knows}
     assert toy.datasets.keys() == toys
     objectives = {method.objective for method in toy.methods.values()}
     assert objectives == set(registry.names("objectives"))

@@ -1,9 +1,7 @@
 """Fetch and verify data sets; densities need no data."""
 
 IMAGE_SETS = sorted(
-    entry.name
-    for entry in registry.packaged("datasets")
-    if entry.attributes.get("kind") == "image"
+    entry.name for entry in registry.packaged("datasets") if entry.kind == "image"
 )
 STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
 

@@ -78,7 +78,7 @@ def shape_and_dtype(case: Case) -> None:
     "log_z is the logarithm of the integral of exp(−E)",
     "A factor or a dimension is missing in log_z, or `normalised = True` is said of an energy "
     "whose normaliser is not known",
-    lambda case: case.entry.attributes.get("normalised", False),
+    lambda case: case.entry.normalised,
 )
 def known_normaliser_is_right(case: Case) -> None:
     """On a grid in the plane."""

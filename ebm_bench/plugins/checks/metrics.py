@@ -44,13 +44,13 @@ class Case(Named):
 
     def dataset(self):
         """Find data that offer what it asks for."""
-        asked = {*self.entry.attributes.get("requires", ())} - {"learned_log_z"}
+        asked = {*self.entry.requires} - {"learned_log_z"}
         if "pixels" in asked:
             return Pixels()
         fitting = [
             entry.name
             for entry in registry.packaged("datasets")
-            if asked <= {*entry.attributes.get("knows", ())} and not entry.attributes.get("kind")
+            if asked <= {*entry.knows} and entry.kind == "toy"
         ]
         chosen = "eight_gaussians" if "eight_gaussians" in fitting else (fitting or [None])[0]
         expect(chosen, f"no dataset knows all of {', '.join(sorted(asked))}")
@@ -132,7 +132,7 @@ def same_whenever_asked(case: Case) -> None:
     "not a number for a replicate whose energy is not a number, and no harm to the others",
     "nan_to_num, nanmean or a clamp: a failure must be seen",
     # It measures what the objective learned, whatever the energy.
-    lambda case: "learned_log_z" not in case.entry.attributes.get("requires", ()),
+    lambda case: "learned_log_z" not in case.entry.requires,
 )
 def keeps_what_is_not_finite(case: Case) -> None:
     """With weights of one replicate that are not numbers."""
@@ -184,7 +184,7 @@ def notes(case: Case) -> list[str]:
 
     Not a check: a metric need not prefer the truth where it measures something else of a model.
     """
-    better = case.entry.attributes.get("higher_is_better", False)
+    better = case.entry.higher_is_better
     if better is None or not _beside_truth(case):
         return []
     truth, gaussian = (
@@ -199,4 +199,4 @@ def notes(case: Case) -> list[str]:
 def _beside_truth(case: Case) -> tuple[str, ...]:
     """Name the energies to compare; none where the metric asks for what they do not have."""
     apart = {"learned_log_z", "pixels", "parameters"}
-    return () if apart & {*case.entry.attributes.get("requires", ())} else ("truth", "quadratic")
+    return () if apart & {*case.entry.requires} else ("truth", "quadratic")

@@ -67,7 +67,7 @@ def _place(
     suite, run = results.suite, results.runs.get((dataset, name))
     spec, energy = suite.methods[name], suite.energy_of(dataset, name)
     common = f"--suite {shlex.quote(str(suite_path))} --dataset {dataset} --method {name}"
-    trains = registry.describe("objectives", spec.objective).attributes.get("trains", True)
+    trains = registry.describe("objectives", spec.objective).trains
     rate = suite.budget_of(dataset, name).learning_rate
     told = [
         ["energy", f"{energy.name} {_plain(energy.settings)}".strip(), "suite"],

@@ -70,8 +70,7 @@ def ranking_metrics(results: Results) -> list[str]:
 def family_of(results: Results, method: str) -> str:
     """Name the family of a method: that of its objective, or `CONTROL`."""
     spec = results.suite.methods[method]
-    told = registry.describe("objectives", spec.objective).attributes
-    return CONTROL if spec.control else told.get("kind", "other")
+    return CONTROL if spec.control else registry.describe("objectives", spec.objective).kind
 
 
 def state(row: Row) -> str:

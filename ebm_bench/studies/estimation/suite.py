@@ -110,12 +110,12 @@ class EstimationSuite(Strict):
             at = f"models.{name}"
             check_named(f"{at}.dataset", "datasets", model.dataset.name, model.dataset.settings)
             check_named(f"{at}.energy", "energies", model.energy.name, model.energy.settings)
-            knows = registry.describe("datasets", model.dataset.name).attributes.get("knows", ())
+            knows = registry.describe("datasets", model.dataset.name).knows
             if "parameters" not in knows:
                 known = [
                     n
                     for n, entry in registry.entries("datasets").items()
-                    if "parameters" in entry.attributes.get("knows", ())
+                    if "parameters" in entry.knows
                 ]
                 fail(at, f"{model.dataset.name} has no true parameters. Valid: {', '.join(known)}")
         for name, method in self.methods.items():

@@ -1,0 +1,143 @@
+"""Typed descriptions of registered classes, one for each family.
+
+Each declares types and valid values only. Defaults stand once, in the ``base.py`` of a family,
+from whose syntax tree they are read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import StrictBool, StrictInt
+from pydantic.dataclasses import dataclass
+
+from ebm_bench.errors import InputError, unknown
+
+# What a dataset can offer beyond samples.
+Knowledge = Literal["log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels"]
+Kind = Literal["toy", "image"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the source states of one registered class.
+
+    Attributes
+    ----------
+    family, name : str
+        Family of the class and its registered name.
+    path : pathlib.Path
+        File that defines it.
+    class_name, summary : str
+        Name of the class and the first line of its docstring.
+    settings : dict
+        Annotation and default of each setting; the default is ``...`` where there is none.
+    module : str, optional
+        Module to import it from. None for a plugin that is a file.
+    """
+
+    family: str
+    name: str
+    path: Path
+    class_name: str
+    summary: str
+    settings: dict[str, tuple[Any, Any]]
+    module: str | None = None
+
+    @cached_property
+    def model(self) -> type[pydantic.BaseModel]:
+        """Pydantic model that validates the settings."""
+        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
+        annotated: dict[str, Any] = dict(self.settings)
+        return pydantic.create_model(self.class_name, __config__=config, **annotated)
+
+    def validate(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Check settings and fill in the defaults.
+
+        Raises
+        ------
+        InputError
+            Names the setting, its value and what is valid.
+        """
+        for key in settings:
+            if key not in self.settings:
+                if not self.settings:
+                    raise InputError(f"unknown setting of {self.name} '{key}': it has no settings")
+                raise unknown(f"setting of {self.name}", key, self.settings)
+        try:
+            return self.model(**settings).model_dump()
+        except pydantic.ValidationError as error:
+            problems = (
+                f"{self.name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
+                for e in error.errors()
+            )
+            raise InputError("; ".join(problems)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry(Entry):
+    """A dataset; attributes as in `ebm_bench.datasets.base.Dataset`."""
+
+    version: StrictInt
+    kind: Kind
+    licence: str
+    citation: str
+    knows: tuple[Knowledge, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyEntry(Entry):
+    """An energy; attributes as in `ebm_bench.energies.base.Energy`."""
+
+    smooth: StrictBool
+    rough: dict[str, tuple[Any, ...]]
+    normalised: StrictBool
+    needs: tuple[Literal[Knowledge, Kind], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveEntry(Entry):
+    """A training objective; attributes as in `ebm_bench.objectives.base.Objective`.
+
+    Attributes
+    ----------
+    noise : str, optional
+        Noise that the definition fixes. Where the noise is a setting, see `settings`.
+    """
+
+    requires: tuple[Literal["smooth", "log_z"], ...]
+    trains: StrictBool
+    samples_model: StrictBool
+    kind: str
+    search: dict[str, tuple[Any, ...]]
+    noise: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricEntry(Entry):
+    """A metric; attributes as in `ebm_bench.metrics.base.Metric`."""
+
+    version: StrictInt
+    requires: tuple[Literal[Knowledge, "learned_log_z"], ...]
+    higher_is_better: StrictBool | None
+    lower_bound: StrictBool
+    unit: str
+    label: str
+
+
+ENTRIES: dict[str, type[Entry]] = {
+    "datasets": DatasetEntry,
+    "energies": EnergyEntry,
+    "noise": Entry,
+    "objectives": ObjectiveEntry,
+    "samplers": Entry,
+    "metrics": MetricEntry,
+}
+
+
+def declared(family: str) -> set[str]:
+    """Name the class attributes that describe a class of a family."""
+    return {f.name for f in fields(ENTRIES[family])} - {f.name for f in fields(Entry)}
