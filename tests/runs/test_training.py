@@ -211,8 +211,8 @@ def test_what_cannot_be_compiled_runs_as_it_is(caplog, monkeypatch):
 @pytest.mark.parametrize("steps", [10, 10**6])
 def test_compilation_is_left_to_long_trainings(steps, monkeypatch):
     tried = []
-    monkeypatch.setattr(training.compiling, "CompiledLoss", lambda *a, **k: tried.append(a))
-    monkeypatch.setattr(training.compiling.shutil, "which", lambda name: "/usr/bin/g++")
+    monkeypatch.setattr(training.compilation, "CompiledLoss", lambda *a, **k: tried.append(a))
+    monkeypatch.setattr(training.compilation.shutil, "which", lambda name: "/usr/bin/g++")
     suite = make_suite(steps=steps, compute="auto")
     trainer = training._Trainer(suite, "eight_gaussians", "dsm", "cpu")
     trainer._optimise()
