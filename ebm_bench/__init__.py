@@ -6,19 +6,18 @@ natural and information is in nats. Every tensor of a run has a leading replicat
 are ``(R, B, *event)``, energies ``(R, B)``, losses ``(R,)``.
 """
 
+import importlib
+
 __version__ = "0.1.0"
 
 __all__ = ["Fit", "Streams", "fit"]
 
+_HOMES = {"fit": "ebm_bench.api", "Fit": "ebm_bench.api", "Streams": "ebm_bench.streams"}
+
 
 def __getattr__(name: str):
     """Import what needs torch only when it is asked for."""
-    if name in ("fit", "Fit"):
-        from ebm_bench import api
-
-        return getattr(api, name)
-    if name == "Streams":
-        from ebm_bench.streams import Streams
-
-        return Streams
-    raise AttributeError(f"module 'ebm_bench' has no attribute '{name}'")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ebm_bench' has no attribute '{name}'")
+    # By a string: an import statement would make every result depend on the whole package.
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,7 +1,6 @@
 """Measure rows one after another, and keep what is measured."""
 
 import gc
-import hashlib
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -10,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed import figures, measuring, results, tables
+from benchmarks.speed import code, figures, measuring, results, tables
 from benchmarks.speed.contest import INSTALL, PEERS, Builder, Contender, Row, is_missing
 from benchmarks.speed.results import Measured, Record, RowRecord
 from ebm_bench import records
 from ebm_bench.errors import unknown
-from ebm_bench.records import provenance
+from ebm_bench.records import fingerprint, provenance
 from ebm_bench.runs.cost import is_out_of_memory
 from ebm_bench.utils import devices
 from ebm_bench.utils.progress import track
@@ -58,12 +57,12 @@ def run(
             raise unknown("row", name, by_name)
     devices.prepare_process()
     path, here = Path(out) / "record.json", provenance.collect("cpu")
-    record, code = results.load(path) or Record(), digest()
+    record, current = results.load(path) or Record(), digest()
     if only:
         results.refuse_another_machine(record, here, path)
         kept = [row for row in record.rows if row.name in by_name and row.name not in only]
     else:
-        kept = [] if record.finished else [r for r in record.rows if _same(r, code, here)]
+        kept = [] if record.finished else [r for r in record.rows if _same(r, current, here)]
     known = {row.name for row in kept}
     waiting = [by_name[name] for name in only or by_name if name not in known]
     record = Record(versions=_versions(), rows=kept)
@@ -72,7 +71,7 @@ def run(
         torch.manual_seed(0)  # The other libraries draw from the global generator.
         for done, row in enumerate(waiting):
             update(done, row.name)
-            measured = measure(row, repeats, code, here)
+            measured = measure(row, repeats, current, here)
             gc.collect()  # Graphs of the row are cycles, and large.
             devices.release_memory()
             record.rows = sorted([*record.rows, measured], key=lambda r: places.index(r.name))
@@ -145,11 +144,8 @@ def agree(row: Row) -> dict[str, Measured]:
 
 
 def digest() -> str:
-    """Digest the source of the package."""
-    total = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        total.update(path.read_bytes())
-    return total.hexdigest()[:12]
+    """Digest the code on which timings depend."""
+    return fingerprint.digest("", code.files())[:12]
 
 
 def _values(row: Row, build: Builder, draws: measuring.Draws) -> list[torch.Tensor]:

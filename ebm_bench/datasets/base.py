@@ -25,6 +25,9 @@ class Dataset(ABC):
         What this dataset offers beyond samples, of ``log_prob``, ``score``, ``entropy``,
         ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``. Metrics
         ask for these.
+    files : tuple of str
+        Settings that hold paths of files or folders from which points are read. Their content
+        joins what a training depends on, so that replaced data are trained on again.
     """
 
     version: ClassVar[int] = 1
@@ -32,6 +35,7 @@ class Dataset(ABC):
     licence: ClassVar[str] = "MIT"
     citation: ClassVar[str] = ""
     knows: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str] = ""
 
     @property

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ebm_bench import datasets, registry
+from ebm_bench.datasets.images import Cifar10, Mnist
 from ebm_bench.metrics.base import Metric
 from ebm_bench.metrics.points import energies
 from ebm_bench.registry import register
@@ -77,16 +77,12 @@ def auroc(inside: Tensor, outside: Tensor) -> Tensor:
 
 def _others(dataset, n: int, streams: Streams) -> Tensor:
     """Draw held-out images of all other image sets, as dequantised pixels of this size."""
-    names = sorted(
-        entry.name
-        for entry in registry.packaged("datasets")  # whatever else is installed
-        if entry.kind == "image" and entry.name != dataset.name
-    )
-    counts = [n // len(names) + (i < n % len(names)) for i in range(len(names))]
+    # Those of the package, whatever else is installed.
+    others = [source for source in (Cifar10(), Mnist()) if source.name != dataset.name]
+    counts = [n // len(others) + (i < n % len(others)) for i in range(len(others))]
     sets = [
-        _fit(source.to_pixels(source.sample(count, streams.child(name), split="test")), dataset)
-        for name, count in zip(names, counts, strict=True)
-        for source in [datasets.create(name)]
+        _fit(source.to_pixels(source.sample(count, streams.child(source.name), "test")), dataset)
+        for source, count in zip(others, counts, strict=True)
     ]
     pixels = torch.cat(sets, 1)
     levels = (256 * pixels).floor().clamp_max(255)

@@ -7,9 +7,9 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from ebm_bench import samplers
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
+from ebm_bench.samplers.langevin import Langevin
 from ebm_bench.streams import Streams
 
 
@@ -52,7 +52,7 @@ class ContrastiveDivergence(Objective):
     def build(self, energy: nn.Module) -> None:
         """Create the sampler, and room for the persistent chains."""
         super().build(energy)
-        self.sampler = samplers.create("langevin", steps=self.steps, step_size=self.step_size)
+        self.sampler = Langevin(steps=self.steps, step_size=self.step_size)
         if self.persistent:
             shape = (energy.replicates, self.chains, *energy.event_shape)
             self.register_buffer("states", torch.zeros(shape))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ebm_bench import energies, noise
+from ebm_bench import noise
+from ebm_bench.energies.flow import Flow
 from ebm_bench.objectives.base import Objective
 from ebm_bench.objectives.normaliser import Normaliser
 from ebm_bench.registry import register
@@ -67,8 +68,7 @@ class FlowContrastive(Objective):
     def byproducts(self) -> dict[str, nn.Module]:
         """The flow, as an energy whose normaliser is known."""
         flow = self.distribution.flow
-        energy = energies.create(
-            "flow",
+        energy = Flow(
             event_shape=flow.event_shape,
             replicates=flow.replicates,
             kind=self.distribution.kind,

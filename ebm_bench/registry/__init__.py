@@ -40,6 +40,7 @@ _loaded: dict[Path, list[Entry]] = {}
 
 def register(cls: type[T]) -> type[T]:
     """Mark a class as available under the snake_case of its name."""
+    cls.name = source.snake_case(cls.__name__)
     return cls
 
 
@@ -168,28 +169,7 @@ def create(family: str, name: str, /, **arguments: Any) -> Any:
     inherited = {f for base in cls.__mro__[1:] for f in getattr(base, "__annotations__", {})}
     shared = {k: v for k, v in arguments.items() if k in inherited and k not in entry.settings}
     settings = {k: v for k, v in arguments.items() if k not in shared}
-    instance = cls(**shared, **entry.validate(settings))
-    instance.name = name
-    return instance
-
-
-def shared(*units: str) -> list[Path]:
-    """List the code of modules and families that all of their users share.
-
-    Parameters
-    ----------
-    *units : str
-        Modules of the package, whose file it is, or families, of which it is the files without
-        a registered class.
-    """
-    found: list[Path] = []
-    for unit in units:
-        if unit in FAMILIES:
-            own = {entry.path for entry in packaged(unit)}
-            found += [path for path in sorted((_ROOT / unit).glob("*.py")) if path not in own]
-        else:
-            found.append(_ROOT / f"{unit}.py")
-    return found
+    return cls(**shared, **entry.validate(settings))
 
 
 SINGULAR = {

@@ -86,6 +86,7 @@ class DatasetEntry(Entry):
     licence: str
     citation: str
     knows: tuple[Knowledge, ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import annotated_types
 import pydantic
 
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.registry.entries import ENTRIES, Entry, ObjectiveEntry, declared
+from ebm_bench.registry.entries import ENTRIES, Entry, declared
 
 # Families, with the class from which what belongs to them derives.
 BASES = {
@@ -131,10 +131,11 @@ class _Source:
             entry.validate({})
         except InputError as error:
             raise self.problem(node, f"a default does not fit its annotation: {error}") from None
-        for name in entry.search if isinstance(entry, ObjectiveEntry) else ():
-            if name not in entry.settings:
-                kind = f"setting in search of {node.name}"
-                raise self.problem(node, str(unknown(kind, name, entry.settings)))
+        for attribute in ("search", "files"):
+            for name in getattr(entry, attribute, ()):
+                if name not in entry.settings:
+                    kind = f"setting in {attribute} of {node.name}"
+                    raise self.problem(node, str(unknown(kind, name, entry.settings)))
 
     def family(self, node: ast.ClassDef) -> str:
         """Find the family of a class from its bases."""

@@ -4,7 +4,6 @@ What training changes and evaluation measures: energy, objective, data, sampler 
 streams.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from ebm_bench import datasets, energies, objectives, records, samplers
 from ebm_bench.errors import InputError
+from ebm_bench.records import fingerprint
 from ebm_bench.streams import Streams
 from ebm_bench.suites.base import Budget
 from ebm_bench.suites.suite import Suite
@@ -107,7 +107,7 @@ def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device:
     """
     folder = Path(folder)
     run = records.read(records.Run, folder / "run.json")
-    if run.fingerprint != fingerprint(suite, dataset, method):
+    if run.fingerprint != fingerprint.of_training(suite, dataset, method):
         raise InputError(
             f"{folder}: trained with other settings or other code than there are now; "
             f"train {method} on {dataset} again"
@@ -120,11 +120,3 @@ def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device:
         raise InputError(f"{weights}: cannot be loaded ({error}); train again") from None
     parts.outcomes = run.outcomes
     return parts
-
-
-def fingerprint(suite: Suite, dataset: str, method: str) -> str:
-    """Digest the settings and the code that a training depends on."""
-    digest = hashlib.sha256(suite.training_slice(dataset, method).encode())
-    for path in suite.sources(dataset, method):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

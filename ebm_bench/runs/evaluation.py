@@ -11,7 +11,7 @@ from torch import Tensor
 from ebm_bench import metrics, records
 from ebm_bench.metrics.grid import lattice
 from ebm_bench.metrics.points import energies
-from ebm_bench.records import provenance
+from ebm_bench.records import fingerprint, provenance
 from ebm_bench.runs import assembly, cost
 from ebm_bench.runs.model import Model
 from ebm_bench.suites.suite import Suite
@@ -96,7 +96,7 @@ def evaluate(
         suite_version=suite.version,
         dataset=dataset,
         method=method,
-        fingerprint=assembly.fingerprint(suite, dataset, method),
+        fingerprint=fingerprint.of_training(suite, dataset, method),
         values=values,
         seconds=time.perf_counter() - started,
         provenance=provenance.collect(device),

@@ -14,9 +14,9 @@ import torch
 
 from ebm_bench import metrics, records
 from ebm_bench.optim.adam import Optimiser
-from ebm_bench.records import provenance
+from ebm_bench.records import fingerprint, provenance
 from ebm_bench.runs import compilation, cost
-from ebm_bench.runs.assembly import Parts, assemble, fingerprint
+from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
 from ebm_bench.runs.model import Model
 from ebm_bench.suites.suite import Suite
@@ -115,7 +115,7 @@ class _Trainer:
         self.parts = assemble(suite, dataset, method, device)
         self.spec = suite.datasets[dataset]
         self.device = device
-        self.fingerprint = fingerprint(suite, dataset, method)
+        self.fingerprint = fingerprint.of_training(suite, dataset, method)
         budget = self.parts.budget
         self.total = budget.steps if self.parts.objective.trains else 0
         self.status = "ok"

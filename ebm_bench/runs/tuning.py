@@ -1,6 +1,5 @@
 """Tuning: the same number of trials for every method, and the file of what came out."""
 
-import hashlib
 import logging
 import time
 from pathlib import Path
@@ -9,13 +8,14 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel
 
-from ebm_bench import metrics, records, registry
+from ebm_bench import metrics, records
 from ebm_bench.records import provenance
+from ebm_bench.records.fingerprint import digest, tuning_files
 from ebm_bench.runs import assembly, training
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import hashed
 from ebm_bench.suites.suite import Suite
-from ebm_bench.suites.tuning import Chosen, Scored, Tuned, TunedDataset, Values
+from ebm_bench.suites.tuning import TRIAL_CURVE, Chosen, Scored, Tuned, TunedDataset, Values
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
@@ -111,9 +111,8 @@ def trial_suite(suite: Suite, dataset: str, method: str, values: Values) -> Suit
         update={
             "budget": data.budget.model_copy(update=budget),
             "replicates": tuning.replicates,
-            # The learning curve is not looked at: the cheapest there is.
             "metrics": {},
-            "curve": "hyvarinen_score",
+            "curve": TRIAL_CURVE,
             "curve_points": 2,
         }
     )
@@ -238,14 +237,10 @@ def write(tuned: Tuned, path: str | Path) -> None:
 
 
 def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:
-    """Digest what the outcome of a trial depends on: settings, code, and how it is scored."""
-    trained = assembly.fingerprint(trial_suite(suite, dataset, method, values), dataset, method)
-    criterion = suite.criterion_of(dataset)
-    digest = hashlib.sha256(f"{trained} {criterion.model_dump_json()}".encode())
-    own = registry.describe("metrics", criterion.name).path
-    for path in (own, *registry.shared("metrics", "runs/model", "runs/tuning")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Digest what the outcome of a trial depends on."""
+    trained = trial_suite(suite, dataset, method, values).training_slice(dataset, method)
+    scored = suite.criterion_of(dataset).model_dump_json()
+    return digest(f"{trained} {scored}", tuning_files(suite, dataset, method))
 
 
 def _tell(trial: Trial, label: str) -> None:

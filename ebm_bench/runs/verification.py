@@ -18,10 +18,10 @@ import pandas as pd
 
 from ebm_bench import records
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.records import Run, collection
+from ebm_bench.records import Run, collection, fingerprint
 from ebm_bench.records.collection import Tables
 from ebm_bench.records.merging import agree
-from ebm_bench.runs import assembly, evaluation, training
+from ebm_bench.runs import evaluation, training
 from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
@@ -272,7 +272,7 @@ def _measure(
 ) -> list[Check]:
     """Measure submitted weights."""
     described, run = submission.suite, submission.runs[dataset, method]
-    here = assembly.fingerprint(described, dataset, method)
+    here = fingerprint.of_training(described, dataset, method)
     if run.fingerprint != here:
         log.info(
             "%s on %s was trained by other code (%s) than this", method, dataset,

@@ -36,19 +36,22 @@ def check_served(where: str, serving: dict[str, list[str]], known: Iterable[str]
         seen.add(dataset)
 
 
-def noise_of(objective: str, settings: dict[str, Any]) -> str | None:
-    """Name the noise that an objective uses: by its setting, or by its definition."""
+def objective_parts(objective: str, settings: dict[str, Any]) -> list[tuple[str, Named]]:
+    """List an objective and the noise that it uses: by its setting, or by its definition."""
     entry = registry.describe("objectives", objective)
     _, default = entry.settings.get("noise", (None, entry.noise))
-    return settings.get("noise", default)
+    noise = settings.get("noise", default)
+    own = [("objectives", Named(name=objective, settings=settings))]
+    if noise is None:
+        return own
+    return [*own, ("noise", Named(name=noise, settings=settings.get("noise_settings") or {}))]
 
 
 def check_objective(where: str, objective: str, settings: dict[str, Any]) -> None:
     """Refuse unknown objectives and settings, those of the noise included."""
     check_named(where, "objectives", objective, settings)
-    noise = noise_of(objective, settings)
-    if noise is not None:
-        check_named(f"{where}.noise_settings", "noise", noise, settings.get("noise_settings") or {})
+    for family, noise in objective_parts(objective, settings)[1:]:
+        check_named(f"{where}.noise_settings", family, noise.name, noise.settings)
 
 
 def check_offered(

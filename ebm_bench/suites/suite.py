@@ -21,7 +21,7 @@ from ebm_bench.suites.compatibility import (
     check_offered,
     check_served,
     fail,
-    noise_of,
+    objective_parts,
 )
 from ebm_bench.suites.tuning import Tuned, Tuning, Values, deal
 from ebm_bench.utils import yaml_files
@@ -212,48 +212,26 @@ class Suite(Strict):
         """Everything that an evaluation depends on beside the trained model, as JSON."""
         return self.datasets[dataset].model_dump_json(include={"settings", "metrics", "sampler"})
 
-    def sources(self, dataset: str, method: str) -> list[Path]:
-        """List the files that decide what a method becomes on a dataset.
-
-        Those that define its parts, and the code that all trainings share. Training is to be
-        repeated when one of them changes.
-        """
-        spec = self.methods[method]
-        used = [
-            ("datasets", dataset),
-            ("energies", self.energy_of(dataset, method).name),
-            ("objectives", spec.objective),
+    def training_parts(
+        self, dataset: str, method: str, curve: str | None = None
+    ) -> list[tuple[str, Named]]:
+        """List what a training is put together from: families, with names and settings."""
+        data, spec = self.datasets[dataset], self.methods[method]
+        curve = curve or data.curve
+        settings = self.settings_of(dataset, method)
+        return [
+            ("datasets", Named(name=dataset, settings=data.settings)),
+            ("energies", self.energy_of(dataset, method)),
+            ("samplers", data.sampler),
+            ("metrics", Named(name=curve, settings=data.metrics.get(curve, {}))),
+            *objective_parts(spec.objective, settings),
         ]
-        noise = noise_of(spec.objective, self.settings_of(dataset, method))
-        if noise is not None:
-            used.append(("noise", noise))
-        if registry.describe("objectives", spec.objective).samples_model:
-            used.append(("samplers", "langevin"))
-        used.append(("metrics", self.datasets[dataset].curve))
-        own = [registry.describe(family, name).path for family, name in used]
-        return own + registry.shared(*_TRAINING_CODE)
 
-    def evaluation_sources(self, dataset: str) -> list[Path]:
-        """List the files that decide what is measured of a trained model."""
-        spec = self.datasets[dataset]
-        own = [registry.describe("metrics", name).path for name in spec.metrics]
-        # Metrics sample too, by samplers of their own choice.
-        drawing = [entry.path for entry in registry.packaged("samplers")]
-        drawing += {registry.describe("samplers", spec.sampler.name).path} - {*drawing}
-        return (
-            own
-            + drawing
-            + registry.shared(
-                "runs/evaluation", "runs/model", "derivatives/frozen", "metrics", "samplers"
-            )
-        )
-
-
-_TRAINING_CODE = (
-    "runs/training", "runs/assembly", "runs/compilation", "streams", "nn/module", "nn/layers",
-    "optim/adam", "derivatives/sweeps", "derivatives/energy", "nn/coupling", "nn/flow",
-    "objectives", "energies", "noise", "datasets",
-)  # fmt: skip
+    def evaluation_parts(self, dataset: str) -> list[tuple[str, Named]]:
+        """List what trained models are measured with: families, with names and settings."""
+        data = self.datasets[dataset]
+        metrics = (Named(name=name, settings=given) for name, given in data.metrics.items())
+        return [("samplers", data.sampler), *(("metrics", metric) for metric in metrics)]
 
 
 def load(path: str | Path, tuned: bool = True) -> Suite:

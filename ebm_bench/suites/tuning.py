@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 
 from ebm_bench.suites.base import Strict
 
+# The learning curve of a trial, which nobody looks at: the cheapest metric there is.
+TRIAL_CURVE = "hyvarinen_score"
+
 Rate = Annotated[float, Gt(0)]
 
 

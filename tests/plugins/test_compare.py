@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from ebm_bench import cli, registry
 from ebm_bench.errors import InputError
 from ebm_bench.plugins import compare, templates
-from ebm_bench.records import collection
+from ebm_bench.records import collection, fingerprint
 from ebm_bench.runs import evaluation, training
 from ebm_bench.suites import suite
 
@@ -100,7 +100,9 @@ def test_a_noise_runs_as_noise_contrastive_estimation(place, reference):
     method = prepared.suite.methods["nce-wide-2"]
     assert method.objective == "noise_contrastive"
     assert method.settings == {"noise": "wide", "noise_settings": {"spread": 2}}
-    assert path.resolve() in prepared.suite.sources("eight_gaussians", "nce-wide-2")
+    assert path.resolve() in fingerprint.training_files(
+        prepared.suite, "eight_gaussians", "nce-wide-2"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 
 from ebm_bench import noise, objectives, registry
 from ebm_bench.errors import InputError
+from ebm_bench.records import fingerprint
 from ebm_bench.streams import Streams
 from ebm_bench.suites import suite
 
@@ -229,20 +230,20 @@ def test_a_suite_names_plugins_relative_to_itself(write, tmp_path, monkeypatch):
     path = write(HEAD + LOSS + METRIC, "code/mine.py")
     monkeypatch.chdir("/")
     checked = suite.load(write(SUITE, "small.yaml"))
-    assert path in checked.sources("two_moons", "doubled")
-    assert path in checked.evaluation_sources("two_moons")
+    assert path in fingerprint.training_files(checked, "two_moons", "doubled")
+    assert path in fingerprint.evaluation_files(checked, "two_moons")
 
 
 def test_what_does_not_use_a_plugin_does_not_depend_on_it(write, tmp_path):
     (tmp_path / "code").mkdir()
     path = write(HEAD + LOSS, "code/mine.py")
     checked = suite.load(write(SUITE.replace("ones", "hyvarinen_score"), "small.yaml"))
-    assert path in checked.sources("two_moons", "doubled")
-    assert path not in checked.sources("two_moons", "plain")
-    assert path not in checked.evaluation_sources("two_moons")
-    before = [p.name for p in checked.sources("two_moons", "plain")]
+    assert path in fingerprint.training_files(checked, "two_moons", "doubled")
+    assert path not in fingerprint.training_files(checked, "two_moons", "plain")
+    assert path not in fingerprint.evaluation_files(checked, "two_moons")
+    before = [p.name for p in fingerprint.training_files(checked, "two_moons", "plain")]
     registry.load(write(HEAD + NOISE, "other.py"))
-    assert [p.name for p in checked.sources("two_moons", "plain")] == before
+    assert [p.name for p in fingerprint.training_files(checked, "two_moons", "plain")] == before
 
 
 @pytest.mark.parametrize(

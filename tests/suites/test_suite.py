@@ -237,9 +237,14 @@ def test_slices_do_not_depend_on_the_order_of_keys():
     json.loads(slices(GOOD)[0]["two_moons", "nce"])
 
 
-def test_sources_are_the_files_that_define_a_run():
+def test_parts_are_the_classes_that_define_a_run():
     checked = suite.check(GOOD, "x")
-    named = {path.name for path in checked.sources("two_moons", "nce")}
-    assert {"mlp.py", "noise_contrastive.py", "gaussian.py"} <= named
-    assert all(path.exists() for path in checked.sources("two_moons", "nce"))
-    assert "gaussian.py" not in {p.name for p in checked.sources("two_moons", "dsm-0.1")}
+    parts = {
+        method: {
+            (family, part.name) for family, part in checked.training_parts("two_moons", method)
+        }
+        for method in ("nce", "dsm-0.1")
+    }
+    assert parts["nce"] > {("energies", "mlp"), ("objectives", "noise_contrastive")}
+    assert ("noise", "gaussian") in parts["nce"]
+    assert ("noise", "gaussian") not in parts["dsm-0.1"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import ebm_bench
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
 from ebm_bench.warm.server import Server

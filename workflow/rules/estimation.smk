@@ -11,10 +11,7 @@ except InputError as error:
     sys.exit(2)
 ESTIMATES = f"results/{ESTIMATION.name}"
 JOBS = [(model, method) for model in ESTIMATION.models for method in ESTIMATION.methods]
-COMPARISON_CODE = [
-    Path(ebm_bench.__file__).parent / "studies" / "estimation" / f"{name}.py"
-    for name in ("report", "figures", "claims")
-]
+COMPARISON_CODE = fingerprint.files([], "studies/estimation/report.py")
 
 
 localrules:
@@ -28,7 +25,7 @@ for model, method in JOBS:
             f"estimate_{model}_{method}"
         input:
             suite=ancient(ESTIMATION_FILE),
-            sources=sorted(map(os.path.relpath, ESTIMATION.sources(model, method))),
+            sources=sorted(map(os.path.relpath, ESTIMATION.files(model, method))),
         output:
             f"{ESTIMATES}/runs/{model}/{method}/estimates.parquet",
             f"{ESTIMATES}/runs/{model}/{method}/record.json",

@@ -2,7 +2,7 @@
 
 for dataset, objective in SUITE.jobs():
     methods = SUITE.methods_of(dataset, objective)
-    sources = set(SUITE.evaluation_sources(dataset))
+    sources = fingerprint.evaluation_files(SUITE, dataset)
 
     rule:
         name:

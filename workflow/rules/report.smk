@@ -1,6 +1,9 @@
 """Unite the records; make tables, figures and the leaderboard."""
 
-REPORT_CODE = [*Path(ebm_bench.__file__).parent.glob("report/**/*.*")]
+REPORT_CODE = [
+    *fingerprint.files([], "report/__init__.py"),
+    *Path(ebm_bench.__file__).parent.glob("report/page/templates/*"),
+]
 
 
 localrules:
@@ -13,6 +16,9 @@ rule collect:
         expand("{folder}/run.json", folder=FOLDERS),
         expand("{folder}/evaluation.json", folder=FOLDERS),
         suite=ancient(SUITE_FILE),
+        code=sorted(
+            map(os.path.relpath, fingerprint.files([], "records/collection.py"))
+        ),
     output:
         expand(
             f"{RESULTS}/records/{{table}}.{{ending}}",
@@ -37,9 +43,7 @@ rule report:
         rules.collect.output,
         expand("{folder}/pictures.npz", folder=FOLDERS),
         suite=SUITE_FILE,
-        code=sorted(
-            os.path.relpath(path) for path in REPORT_CODE if path.suffix != ".pyc"
-        ),
+        code=sorted(map(os.path.relpath, REPORT_CODE)),
     output:
         [report(path, **described(path, "tables")) for path in OUTPUTS["tables"]],
         [report(path, **described(path, "figures")) for path in OUTPUTS["figures"]],

@@ -1,15 +1,8 @@
 """Measure how fast training steps are: `snakemake speed`, apart from the benchmark."""
 
+from benchmarks.speed import code as speed_code
+
 MEASURED = Path("results/speed")
-PACKAGE = Path(ebm_bench.__file__).parent
-SPEED_CODE = [
-    *PACKAGE.glob("derivatives/*.py"),
-    *PACKAGE.glob("optim/*.py"),
-    *PACKAGE.glob("nn/*.py"),
-    *PACKAGE.glob("energies/*.py"),
-    *PACKAGE.glob("objectives/*.py"),
-    *Path("benchmarks/speed").glob("*.py"),
-]
 
 
 localrules:
@@ -18,7 +11,7 @@ localrules:
 
 rule speed:
     input:
-        sorted(map(os.path.relpath, SPEED_CODE)),
+        sorted(map(os.path.relpath, speed_code.files())),
     output:
         # The record beside them stays when a job is interrupted, and the next one goes on.
         expand("{folder}/table.{ending}", folder=MEASURED, ending=["md", "csv", "tex"]),

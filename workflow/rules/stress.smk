@@ -13,16 +13,6 @@ STRESS_RESULTS = "results/stress"
 STRESS_VALUES = "values.parquet"
 STRESS_OUTPUTS = [str(path) for path in stress_outputs(STRESS_RESULTS)]
 STRESS_TABLES = f"{STRESS_RESULTS}/panels/{{panel}}/{STRESS_VALUES}"
-# All code but that for showing: the command itself knows on which of it a run depends.
-PACKAGE = Path(os.path.relpath(Path(ebm_bench.__file__).parent))
-STRESS_CODE = [
-    str(path)
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path.relative_to(PACKAGE).parts[0] not in ("report", "cli")
-    and path.parts[-3:] != ("studies", "stress", "theory.py")
-    and path.parts[-3:] != ("studies", "stress", "report.py")
-    and path.parts[-3:] != ("studies", "stress", "figures.py")
-]
 
 
 localrules:
@@ -40,7 +30,7 @@ rule stress:
 rule stress_panel:
     input:
         suite=ancient(STRESS_FILE),
-        code=STRESS_CODE,
+        code=lambda wildcards: [*map(os.path.relpath, STRESS.files(wildcards.panel))],
     output:
         STRESS_TABLES,
     log:
@@ -70,12 +60,7 @@ rule stress_report:
         expand(STRESS_TABLES, panel=STRESS.panels),
         suite=STRESS_FILE,
         code=sorted(
-            os.path.relpath(path)
-            for path in [
-                *REPORT_CODE,
-                *Path(ebm_bench.__file__).parent.glob("studies/stress/*.py"),
-            ]
-            if path.suffix != ".pyc"
+            map(os.path.relpath, fingerprint.files([], "studies/stress/report.py"))
         ),
     output:
         [

@@ -7,7 +7,11 @@ slice of the suite: other code and other keys may change without training it aga
 
 for dataset, objective in SUITE.jobs():
     methods = SUITE.methods_of(dataset, objective)
-    sources = {path for method in methods for path in SUITE.sources(dataset, method)}
+    sources = {
+        path
+        for method in methods
+        for path in fingerprint.training_files(SUITE, dataset, method)
+    }
 
     rule:
         name:

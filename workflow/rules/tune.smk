@@ -40,9 +40,11 @@ rule tune:
 for dataset, objective in UNTUNED.tuning_jobs():
     methods = UNTUNED.methods_of(dataset, objective)
     criterion = UNTUNED.criterion_of(dataset)
-    sources = {path for method in methods for path in UNTUNED.sources(dataset, method)}
-    sources |= {registry.describe("metrics", criterion.name).path}
-    sources |= set(registry.shared("metrics", "runs/model", "runs/tuning"))
+    sources = {
+        path
+        for method in methods
+        for path in fingerprint.tuning_files(UNTUNED, dataset, method)
+    }
 
     rule:
         name:

@@ -1,6 +1,5 @@
 """The jobs of a suite of parameter estimation: estimates on disk, with what theory says."""
 
-import hashlib
 import logging
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import pandas as pd
 
 from ebm_bench import records
 from ebm_bench.records import provenance
+from ebm_bench.records.fingerprint import digest
 from ebm_bench.streams import Streams
 from ebm_bench.studies.estimation.asymptotics import asymptote
 from ebm_bench.studies.estimation.estimate import Setting, estimate
@@ -45,11 +45,8 @@ def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path)
 
 
 def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
-    """Digest the settings and the code that a job depends on."""
-    digest = hashlib.sha256(suite.slice(model, method).encode())
-    for path in suite.sources(model, method):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Digest what a job depends on."""
+    return digest(suite.slice(model, method), suite.files(model, method))
 
 
 def setting(suite: EstimationSuite, model: str, method: str) -> Setting:

@@ -12,8 +12,15 @@ from pydantic import Field, model_validator
 
 from ebm_bench import registry
 from ebm_bench.errors import unknown
+from ebm_bench.records import fingerprint
 from ebm_bench.suites.base import Name, Named, Strict
-from ebm_bench.suites.compatibility import check_fitting, check_named, check_objective, fail
+from ebm_bench.suites.compatibility import (
+    check_fitting,
+    check_named,
+    check_objective,
+    fail,
+    objective_parts,
+)
 from ebm_bench.utils import yaml_files
 
 Counts = Annotated[list[Annotated[int, Ge(1)]], Field(min_length=1)]
@@ -192,26 +199,14 @@ class EstimationSuite(Strict):
             sort_keys=True,
         )
 
-    def sources(self, model: str, method: str) -> list[Path]:
-        """List the files of code that a job depends on."""
-        spec = self.methods[method]
-        used = [
-            ("datasets", self.models[model].dataset.name),
-            ("energies", self.energy_of(model, method).name),
-            ("objectives", spec.objective),
+    def files(self, model: str, method: str) -> list[Path]:
+        """List the files on which a job depends."""
+        parts = [
+            ("datasets", self.models[model].dataset),
+            ("energies", self.energy_of(model, method)),
+            *objective_parts(self.methods[method].objective, self.settings_of(model, method)),
         ]
-        _, default = registry.describe("objectives", spec.objective).settings.get(
-            "noise", (None, None)
-        )
-        noise = self.settings_of(model, method).get("noise", default)
-        used += [("noise", noise)] if noise else []
-        return [registry.describe(*each).path for each in used] + registry.shared(*_CODE)
-
-
-_CODE = (
-    "estimation", "asymptotics", "quasi_newton", "estimating", "streams", "derivatives",
-    "objectives", "energies", "noise", "datasets",
-)  # fmt: skip
+        return fingerprint.files(parts, "studies/estimation/jobs.py")
 
 
 def load(path: str | Path) -> EstimationSuite:

@@ -1,10 +1,10 @@
 """Train and evaluate the panels of stress tests."""
 
-import hashlib
 import logging
 from pathlib import Path
 
-from ebm_bench.studies.stress.suite import Stress
+from ebm_bench.records import fingerprint
+from ebm_bench.studies.stress.suite import Stress, run_parts
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
 
@@ -57,17 +57,16 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
 
 
 def _run_method(point: Suite, dataset: str, method: str, runs: Path, device: str) -> None:
-    from ebm_bench.runs import assembly, evaluation, training
+    from ebm_bench.runs import evaluation, training
 
     folder = runs / dataset / method
-    digest = hashlib.sha256(assembly.fingerprint(point, dataset, method).encode())
-    digest.update(point.evaluation_slice(dataset).encode())
-    for path in point.evaluation_sources(dataset):
-        digest.update(path.read_bytes())
+    slices = point.training_slice(dataset, method) + point.evaluation_slice(dataset)
+    modules = ("runs/training.py", "runs/evaluation.py")
+    current = fingerprint.digest(slices, fingerprint.files(run_parts(point, method), *modules))
     stamp = folder / "done.txt"
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+    if stamp.exists() and stamp.read_text() == current:
         return
     training.train(point, dataset, [method], runs, device)
     evaluation.evaluate(point, dataset, method, folder, device)
     with replacing(stamp) as temporary:
-        temporary.write_text(digest.hexdigest())
+        temporary.write_text(current)

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from pydantic import Field, model_validator
 
+from ebm_bench.records import fingerprint
 from ebm_bench.studies.stress import theory
 from ebm_bench.suites import suite
-from ebm_bench.suites.base import Name, Strict
+from ebm_bench.suites.base import Name, Named, Strict
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 
@@ -150,6 +151,22 @@ class Stress(Strict):
             )
             for value in spec.knob.values
         }
+
+    def files(self, panel: str) -> list[Path]:
+        """List the files on which a panel depends."""
+        parts = [
+            part
+            for point in self.expand(panel).values()
+            for method in point.methods
+            for part in run_parts(point, method)
+        ]
+        return fingerprint.files(parts, "studies/stress/run.py")
+
+
+def run_parts(point: Suite, method: str) -> list[tuple[str, Named]]:
+    """List what a method is trained and measured with at one value of a knob."""
+    (dataset,) = point.datasets
+    return [*point.training_parts(dataset, method), *point.evaluation_parts(dataset)]
 
 
 def load(path: str | Path) -> Stress:

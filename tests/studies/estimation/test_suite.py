@@ -99,7 +99,7 @@ def test_overrides(tmp_path):
     assert not suite.biased("line", "sm")
     assert suite.settings_of("line", "nce") == {"noise": "uniform"}
     assert suite.settings_of("sources", "nce") == {}
-    assert any("uniform" in p.name for p in suite.sources("line", "nce"))
+    assert any("uniform" in p.name for p in suite.files("line", "nce"))
 
 
 def test_slice_is_what_a_job_depends_on(tmp_path):

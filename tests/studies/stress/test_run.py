@@ -10,6 +10,7 @@ import yaml
 
 from ebm_bench.errors import InputError
 from ebm_bench.runs import training
+from ebm_bench.studies.stress import run as running
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.studies.stress.theory import CURVES
 
@@ -133,27 +134,27 @@ def trained(monkeypatch):
 
 def test_a_panel_leaves_a_table_and_is_not_run_twice(trained, tmp_path):
     loaded = load(GOOD, tmp_path)
-    path = stress.run(loaded, "noise", tmp_path)
+    path = running.run(loaded, "noise", tmp_path)
     table = pd.read_parquet(path)
-    assert path == tmp_path / "noise" / stress.VALUES
+    assert path == tmp_path / "noise" / running.VALUES
     assert set(table["knob"]) == {0.1, 1.0}
     counts = table[table["metric"] == "sampled_kl_divergence"].groupby(["knob", "method"]).size()
     assert counts.to_dict() == {(k, m): 2 for k in (0.1, 1.0) for m in ("dsm", "ml")}
     assert trained == ["dsm", "0.1", "ml", "0.1", "dsm", "1", "ml", "1"]
-    stress.run(loaded, "noise", tmp_path)
+    running.run(loaded, "noise", tmp_path)
     assert len(trained) == 8
 
 
 def test_only_what_has_changed_is_run_again(trained, tmp_path):
-    stress.run(load(GOOD, tmp_path), "noise", tmp_path)
+    running.run(load(GOOD, tmp_path), "noise", tmp_path)
     trained.clear()
     content = changed(*PANEL, "knob", "values", to=[0.1, 2])
-    stress.run(load(content, tmp_path), "noise", tmp_path)
+    running.run(load(content, tmp_path), "noise", tmp_path)
     assert trained == ["dsm", "2", "ml", "2"]
     trained.clear()
     metrics = {"sampled_kl_divergence": {"points": 60}}
     content["panels"]["noise"]["datasets"]["gaussian"]["metrics"] = metrics
-    stress.run(load(content, tmp_path), "noise", tmp_path)
+    running.run(load(content, tmp_path), "noise", tmp_path)
     assert trained == ["dsm", "0.1", "ml", "0.1", "dsm", "2", "ml", "2"]
 
 
@@ -170,10 +171,10 @@ def test_an_interrupted_panel_goes_on_where_it_was(trained, tmp_path, monkeypatc
     monkeypatch.setattr(evaluation, "evaluate", interrupted)
     loaded = load(GOOD, tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        stress.run(loaded, "noise", tmp_path)
-    assert not (tmp_path / "noise" / stress.VALUES).exists()
+        running.run(loaded, "noise", tmp_path)
+    assert not (tmp_path / "noise" / running.VALUES).exists()
     monkeypatch.undo()
-    assert len(pd.read_parquet(stress.run(loaded, "noise", tmp_path))) == 8
+    assert len(pd.read_parquet(running.run(loaded, "noise", tmp_path))) == 8
 
 
 def test_lines_of_theory_end_where_theory_does():

@@ -1,0 +1,17 @@
+"""The code on which timings depend. Nothing here imports torch: the workflow asks for it."""
+
+from pathlib import Path
+
+from ebm_bench import registry
+from ebm_bench.records import fingerprint
+
+
+def files() -> list[Path]:
+    """List the files that rows import, and those of all classes that they create by name."""
+    folder = Path(__file__).parent
+    created = ("energies", "noise", "objectives", "samplers")
+    return fingerprint.closure(
+        folder / "rows.py",
+        folder / "running.py",
+        *(entry.path for family in created for entry in registry.packaged(family)),
+    )

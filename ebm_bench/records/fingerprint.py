@@ -1,0 +1,207 @@
+"""What a result depends on: settings, code and data files.
+
+Code is found through imports: a result depends on the files that define its parts (dataset,
+energy, objective, ...), on the module that computes it, and on everything that these import.
+Nothing is executed, and nothing here imports torch: the workflow asks for files each time it
+starts.
+"""
+
+import ast
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError
+from ebm_bench.registry.entries import DatasetEntry
+from ebm_bench.suites.base import Named
+from ebm_bench.suites.suite import Suite
+from ebm_bench.suites.tuning import TRIAL_CURVE
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def closure(*entries: Path) -> list[Path]:
+    """Find the files that are executed when some Python files are imported.
+
+    Every import statement counts, also one inside a function; those under ``TYPE_CHECKING`` do
+    not. Imports are followed through this package and through the package in which the
+    importing file lies, including the ``__init__.py`` of each package on the way. Modules that
+    are imported by a name that is computed are not found: their files are entries of their own.
+
+    Parameters
+    ----------
+    *entries : Path
+        Python files.
+
+    Returns
+    -------
+    list of Path
+        Sorted, the entries among them.
+    """
+    found: set[Path] = set()
+    waiting = [path for entry in entries for path in (entry, *_packages(entry))]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path, _stamp(path))
+    return sorted(found)
+
+
+def files(parts: Iterable[tuple[str, Named]], *modules: str) -> list[Path]:
+    """List the files on which a result depends.
+
+    Parameters
+    ----------
+    parts : iterable of (str, Named)
+        Family, and name with settings, of every registered class that is used.
+    *modules : str
+        Files of the package that compute the result, such as ``runs/training.py``.
+
+    Returns
+    -------
+    list of Path
+        Code, and the files that settings of datasets name.
+    """
+    entries, data = [_PACKAGE / module for module in modules], []
+    for family, part in parts:
+        entry = registry.describe(family, part.name)
+        entries.append(entry.path)
+        settings = entry.validate(part.settings)
+        named = entry.files if isinstance(entry, DatasetEntry) else ()
+        data += [file for setting in named for file in _expanded(Path(settings[setting]))]
+    return sorted({*closure(*entries), *data})
+
+
+def training_files(suite: Suite, dataset: str, method: str) -> list[Path]:
+    """List the files that decide what a method becomes on a dataset."""
+    return files(suite.training_parts(dataset, method), "runs/training.py")
+
+
+def evaluation_files(suite: Suite, dataset: str) -> list[Path]:
+    """List the files that decide what is measured of a trained model."""
+    return files(suite.evaluation_parts(dataset), "runs/evaluation.py")
+
+
+def tuning_files(suite: Suite, dataset: str, method: str) -> list[Path]:
+    """List the files that decide the outcome of the trials of a method on a dataset."""
+    parts = suite.training_parts(dataset, method, curve=TRIAL_CURVE)
+    return files([*parts, ("metrics", suite.criterion_of(dataset))], "runs/tuning.py")
+
+
+def of_training(suite: Suite, dataset: str, method: str) -> str:
+    """Digest what a training depends on."""
+    settings = suite.training_slice(dataset, method)
+    return digest(settings, training_files(suite, dataset, method))
+
+
+def digest(settings: str, paths: Iterable[Path]) -> str:
+    """Digest settings and files: the same in every checkout and every folder.
+
+    Parameters
+    ----------
+    settings : str
+        Everything that is no file, in a canonical form.
+    paths : iterable of Path
+        Files; their content counts, and their names relative to their package.
+
+    Raises
+    ------
+    InputError
+        Where a file cannot be read.
+    """
+    total = hashlib.sha256(settings.encode())
+    for name, path in sorted((_name(path), path) for path in set(paths)):
+        total.update(f"\n{name} {_content(path, _stamp(path))}".encode())
+    return total.hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Time and size of a file, by which a cached reading of it is valid."""
+    try:
+        told = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return told.st_mtime_ns, told.st_size
+
+
+@cache
+def _content(path: Path, stamp: tuple[int, int]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _name(path: Path) -> str:
+    """Name a file relative to the folder in which its package lies."""
+    top = _packages(path)[0].parent if _packages(path) else path
+    return path.relative_to(top.parent).as_posix()
+
+
+def _expanded(path: Path) -> list[Path]:
+    """List the files of a folder; a file stands for itself."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+@cache
+def _packages(path: Path) -> list[Path]:
+    """List the ``__init__.py`` of the packages in which a file lies, the outermost first."""
+    found: list[Path] = []
+    for folder in path.parents:
+        if not (folder / "__init__.py").exists():
+            break
+        found.insert(0, folder / "__init__.py")
+    return found
+
+
+@cache
+def _imported(path: Path, stamp: tuple[int, int]) -> list[Path]:
+    """List the files that a file imports directly."""
+    tree = ast.parse(path.read_bytes(), str(path))
+    return [file for node in _imports(tree) for file in _files_of(node, path)]
+
+
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Find the import statements of a syntax tree that are executed."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield node
+        return
+    below = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        below = node.orelse
+    for child in below:
+        yield from _imports(child)
+
+
+def _files_of(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[Path]:
+    """Find the files that an import statement of a file executes, as far as they are followed."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    else:
+        module = f"{node.module}." if node.module else ""
+        names = [module + alias.name for alias in node.names]
+    for parts in (name.split(".") for name in names):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folders = [path.parents[node.level - 1]]
+        elif parts[0] == _PACKAGE.name:
+            folders = [_PACKAGE.parent]
+        else:
+            folders = [folder.parent for folder in path.parents if folder.name == parts[0]]
+        for folder in folders:
+            yield from _modules(folder, parts)
+
+
+def _modules(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """Find the packages and the module that a dotted name under a folder executes."""
+    for part in parts:
+        folder = folder / part
+        if (folder / "__init__.py").exists():
+            yield folder / "__init__.py"
+        elif not folder.is_dir():
+            module = folder.parent / f"{part}.py"
+            if module.exists():
+                yield module
+            return
