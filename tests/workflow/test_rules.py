@@ -134,12 +134,15 @@ def test_editing_a_metric_measures_again_and_trains_nothing(edited):
     assert checkout.planned() == jobs("evaluate", DSM, NCE) | END
 
 
-@pytest.mark.parametrize(
-    "path", ["metrics/grid.py", "samplers/base.py", "model.py", "evaluation.py"]
-)
-def test_editing_what_evaluations_share_measures_everything_again(path, edited):
-    checkout = edited(f"ebm_bench/{path}", lambda text: text + "\n# changed\n")
+def test_editing_what_evaluations_share_measures_everything_again(edited):
+    checkout = edited("ebm_bench/runs/evaluation.py", lambda text: text + "\n# changed\n")
     assert checkout.planned() == jobs("evaluate", DSM, NCE) | END
+
+
+@pytest.mark.parametrize("path", ["metrics/grid.py", "samplers/base.py", "runs/model.py"])
+def test_editing_what_trainings_share_trains_everything_again(path, edited):
+    checkout = edited(f"ebm_bench/{path}", lambda text: text + "\n# changed\n")
+    assert checkout.planned() == jobs("train", DSM, NCE) | jobs("evaluate", DSM, NCE) | END
 
 
 def test_editing_the_report_makes_the_report(edited):
