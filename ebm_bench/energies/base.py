@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ebm_bench.errors import InputError
 from ebm_bench.nn.module import Component
+from ebm_bench.registry.fitting import kind_of, rough_setting
 from ebm_bench.streams import Streams
 
 _MEANINGLESS = "the parameters of {} have no meaning of their own. Valid: ica, quadratic, ring"
@@ -29,14 +30,13 @@ class Energy(Component):
 
     Attributes
     ----------
-    smooth : bool
-        Whether the energy has a second derivative that says something about it. False for
-        piecewise-linear networks, whose second derivative is zero almost everywhere.
     location, scale : Tensor of shape (R, 1, *event_shape)
         Mean and standard deviations of the data it was fitted to. Samplers start there and
         measure their steps in the scale, so that one setting serves every dataset.
     rough : dict of str to tuple
         Settings with the values that make the energy not smooth.
+    rough_for : tuple of str
+        Kinds of datasets for which ``rough`` holds.
     normalised : bool
         Whether ``log_z`` is known.
     needs : tuple of str
@@ -50,8 +50,8 @@ class Energy(Component):
     replicates: int = 1
     streams: InitVar[Streams | None] = None
 
-    smooth: ClassVar[bool] = True
     rough: ClassVar[dict[str, tuple[str, ...]]] = {}
+    rough_for: ClassVar[tuple[str, ...]] = ("toy", "image")
     normalised: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -72,6 +72,15 @@ class Energy(Component):
         """Add to the evaluations; who compiles a function counts for it."""
         if not torch.compiler.is_compiling():
             self.evaluations += points
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the energy is twice differentiable with these settings.
+
+        False for piecewise-linear networks, whose second derivative is zero almost everywhere.
+        An energy that is never smooth sets the class attribute ``smooth = False`` instead.
+        """
+        return rough_setting(self, vars(self), kind_of(self.event_shape)) is None
 
     @abstractmethod
     def build(self, streams: Streams) -> None:

@@ -29,6 +29,8 @@ class Flow(Energy):
     estimation using Real NVP", 2017; Kingma and Dhariwal, "Glow", 2018.
     """
 
+    rough = {"kind": ("spline",)}  # noqa: RUF012
+    rough_for = ("toy",)  # images have a Glow
     normalised = True
 
     kind: Literal["spline", "affine"] = "spline"
@@ -36,11 +38,6 @@ class Flow(Energy):
     def build(self, streams: Streams) -> None:
         """Start at the standard normal density."""
         self.flow = FlowModel(self.event_shape, streams, self.kind)
-
-    @property
-    def smooth(self) -> bool:
-        """Whether the score is continuous."""
-        return self.kind == "affine" or len(self.event_shape) > 1
 
     @property
     def log_z(self) -> Tensor:

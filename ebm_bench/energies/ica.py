@@ -50,11 +50,6 @@ class Ica(Energy):
         self.unmixing = nn.Parameter(start)
 
     @property
-    def smooth(self) -> bool:
-        """Whether the sources' energy has a second derivative."""
-        return self.source != "laplace"
-
-    @property
     def estimate(self) -> dict[str, Tensor]:
         """The matrix ``unmixing``, shape (R, d, d)."""
         return {"unmixing": self.unmixing}

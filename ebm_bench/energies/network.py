@@ -20,11 +20,6 @@ class Network(Energy):
         Affine and elementwise layers from (R, B, *event_shape) to (R, B, 1).
     """
 
-    @property
-    def smooth(self) -> bool:
-        """Whether every activation is twice differentiable."""
-        return all(layer.smooth for layer in self.layers if layer.elementwise)
-
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
         u = (x - self.location) / self.scale

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ebm_bench.errors import InputError
 from ebm_bench.nn.module import Component
+from ebm_bench.registry.fitting import kind_of, misfit
 from ebm_bench.streams import Streams
 
 
@@ -46,16 +47,8 @@ class Objective(Component):
         InputError
             Where the energy lacks what the objective requires.
         """
-        if "smooth" in self.requires and not energy.smooth:
-            raise InputError(
-                f"{self.name} needs a twice differentiable energy, and this one is piecewise "
-                "linear: its second derivative is zero or undefined. Choose a smooth "
-                "activation (gelu, silu, softplus, tanh) or, for ica, another source"
-            )
-        if "log_z" in self.requires and energy.log_z is None:
-            raise InputError(
-                f"{self.name} needs an energy whose normaliser is known: flow, ica, quadratic, ring"
-            )
+        if why := misfit(self.requires, energy, vars(energy), kind_of(energy.event_shape)):
+            raise InputError(f"{self.name} {why}")
 
     def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
         """Fit what the objective owns to the data. Nothing, unless overridden."""

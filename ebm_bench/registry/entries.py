@@ -91,10 +91,17 @@ class DatasetEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyEntry(Entry):
-    """An energy; attributes as in `ebm_bench.energies.base.Energy`."""
+    """An energy; attributes as in `ebm_bench.energies.base.Energy`.
 
-    smooth: StrictBool
+    Attributes
+    ----------
+    smooth : bool
+        False for a class that sets it so, whatever its settings.
+    """
+
+    smooth: StrictBool = True
     rough: dict[str, tuple[Any, ...]]
+    rough_for: tuple[Kind, ...]
     normalised: StrictBool
     needs: tuple[Literal[Knowledge, Kind], ...]
 

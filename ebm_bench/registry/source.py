@@ -131,7 +131,7 @@ class _Source:
             entry.validate({})
         except InputError as error:
             raise self.problem(node, f"a default does not fit its annotation: {error}") from None
-        for attribute in ("search", "files"):
+        for attribute in ("search", "files", "rough"):
             for name in getattr(entry, attribute, ()):
                 if name not in entry.settings:
                     kind = f"setting in {attribute} of {node.name}"

@@ -5,10 +5,11 @@ imports torch.
 """
 
 from collections.abc import Iterable
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.registry.fitting import misfit
 from ebm_bench.suites.base import Named
 
 
@@ -102,25 +103,11 @@ def check_fitting(
     advice : str, optional
         What to do about an energy that is not smooth.
     """
-    required = registry.describe("objectives", objective).requires
+    requires = registry.describe("objectives", objective).requires
     entry = registry.describe("energies", energy.name)
-    settings = entry.validate(energy.settings)
-    for setting, rough in entry.rough.items():
-        if "smooth" in required and settings[setting] in rough:
-            smooth = [v for v in get_args(entry.settings[setting][0]) if v not in rough]
-            fail(
-                where,
-                f"{objective} needs a twice differentiable energy, and {energy.name} with "
-                f"{setting} '{settings[setting]}' is not{advice}. Valid: {', '.join(smooth)}",
-            )
-    if "log_z" in required and not entry.normalised:
-        normalised = [n for n, e in registry.entries("energies").items() if e.normalised]
-        fail(
-            where,
-            f"{objective} needs an energy whose normaliser is known, and that of "
-            f"{energy.name} is not. Valid: {', '.join(normalised)}",
-        )
     data = registry.describe("datasets", dataset)
+    if why := misfit(requires, entry, entry.validate(energy.settings), data.kind, advice):
+        fail(where, f"{objective} {why}")
     lacking = [need for need in entry.needs if need not in (*data.knows, data.kind)]
     if lacking:
         fail(where, f"energy {energy.name} needs {lacking[0]}, and {dataset} has none")

@@ -52,7 +52,7 @@ class Made:
 # Attributes that a base class would set.
 DEFAULTS = {
     "datasets": {"version": 1, "licence": "", "citation": "", "knows": ()},
-    "energies": {"smooth": True, "rough": {}, "normalised": False, "needs": ()},
+    "energies": {"rough": {}, "rough_for": (), "normalised": False, "needs": ()},
     "objectives": {"requires": (), "trains": True, "samples_model": False, "search": {}},
     "metrics": {"version": 1, "requires": (), "unit": "", "higher_is_better": False,
                 "lower_bound": False},

@@ -53,7 +53,7 @@ ROUGH = [
     for name, entry in registry.entries("energies").items()
     for key, values in entry.rough.items()
     for value in values
-] + [("flow", {"kind": "spline"})]
+]
 
 
 @pytest.mark.parametrize(("energy", "settings"), ROUGH, ids=ids(ROUGH))
@@ -63,5 +63,5 @@ def test_score_matching_refuses_energies_without_a_second_derivative(energy, set
     asking = [n for n in objectives.names() if "smooth" in objectives.create(n).requires]
     assert len(asking) >= 3
     for name in asking:
-        with pytest.raises(InputError, match=r"twice differentiable.*silu"):
+        with pytest.raises(InputError, match=r"twice differentiable"):
             objectives.create(name).build(rough)
