@@ -1,5 +1,5 @@
-"""How fast a training step is, beside the published way and other libraries.
+"""Speed of training steps, compared with plain implementations and other libraries.
 
-Every row of `rows.rows` is one comparison: contenders that do the same with the same network,
+Each row of `rows.rows` is one comparison: contenders that do the same work with the same network,
 batch and optimiser. A row is timed only after losses and gradients were found to agree.
 """

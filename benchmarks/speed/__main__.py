@@ -1,4 +1,4 @@
-"""How fast a training step is: ``python -m benchmarks.speed``."""
+"""Command line: ``python -m benchmarks.speed``."""
 
 import os
 from pathlib import Path
@@ -13,27 +13,26 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    out: Annotated[Path, typer.Option(help="Folder of table, figures and record.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for table, figures and record.")] = Path(
         "results/speed"
     ),
     only: Annotated[
         list[str] | None,
-        typer.Option(help="A row to measure anew; may be repeated. [default: all]"),
+        typer.Option(help="Row to measure; may be repeated. [default: all]"),
     ] = None,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Most rounds of a row; slow rows have fewer.")
+        int, typer.Option(min=1, help="Maximal number of rounds per row; slow rows have fewer.")
     ] = 25,
-    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and end.")] = False,
+    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and exit.")] = False,
 ) -> None:
-    """Measure training steps beside the published way and other libraries, on one thread.
+    """Time training steps against plain implementations and other libraries, on one thread.
 
-    Losses and gradients must agree before anything is timed, in turns. Takes about ten
-    minutes; let the machine do nothing else. Each row is saved when it is done, and the same
-    command goes on after an interruption. The other libraries are the extra "peers". The exit
-    code is 1 where values disagree.
+    Losses and gradients must agree before anything is timed. Takes about ten minutes on an
+    otherwise idle machine. Each row is saved when it is done; an interrupted run resumes. The
+    other libraries are the extra "peers". The exit code is 1 if values disagree.
     """
     start_work(1)
-    # What the profiler says of GPUs that are not there would hide the progress.
+    # The profiler's messages about missing GPUs would hide the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from benchmarks.speed import running, tables

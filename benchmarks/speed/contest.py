@@ -1,4 +1,4 @@
-"""What is compared: contenders, rows of contenders, and the targets of a row."""
+"""Contenders, rows of contenders, and the targets of a row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-# The module that a contender needs, and how its absence is mended.
+# Module of each peer library, and how to install them.
 PEERS = {"torchebm": "torchebm", "ebmkit": "ebm"}
 INSTALL = "pip install -e '.[peers]'"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do what a row compares.
+    """One way to do the work of a row.
 
     Attributes
     ----------
     step : callable
-        What is timed: a training step with its optimiser, or another stretch of work.
+        The work that is timed: a training step with its optimiser, or part of an evaluation.
     values : callable
-        What must agree with the other contenders, as tensors: the loss, and the gradients as
-        one vector. Nothing where there is nothing to compare.
+        Tensors that must agree with those of the other contenders: the loss, and gradients as
+        vectors. Empty if there is nothing to compare.
     plain : callable, optional
-        The same step without compilation, whose operations can be counted; default ``step``.
+        The same step without compilation, for counting operations. Default: ``step``.
     """
 
     step: Callable[[], object]
@@ -32,24 +32,24 @@ class Contender:
     plain: Callable[[], object] | None = None
 
 
-# A floating-point type and a number of points make a contender.
+# Builds a contender for a floating-point type and a batch size.
 Builder = Callable[[torch.dtype, int], Contender]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the project wants of a row.
+    """A ratio, or an amount of memory, that a row should reach.
 
     Attributes
     ----------
     against : str
-        The contender to compare with; empty for a limit in the quantity's own unit.
+        Contender to compare with. Empty for an absolute limit on ours.
     at_least : float, optional
-        Smallest good ratio of the other contender to ours.
+        Lower limit on the ratio of the other contender to ours.
     at_most : float, optional
-        Largest good ratio of ours to the other contender, or value of ours.
+        Upper limit on the ratio of ours to the other contender, or on ours.
     quantity : str
-        ``seconds`` of a step, or ``peak_bytes`` of its memory.
+        ``seconds`` per step, or ``peak_bytes``.
     """
 
     against: str
@@ -65,26 +65,25 @@ class Row:
     Attributes
     ----------
     name : str
-        As ``python -m benchmarks.speed --only`` takes it.
+        Name on the command line.
     title : str
-        What is done, in words.
+        Description in the table.
     contenders : dict of str to Builder
-        ``ours`` is the first; ``plain`` is forward, backward and Adam of the energy alone.
+        ``ours`` comes first; ``plain`` is forward, backward and Adam of the energy alone.
     targets : tuple of Target
-        What is wanted. Contenders without one are reported all the same.
+        Contenders without a target are reported as well.
     batch, check_batch : int
-        Points in a timed step, and in the comparison of the values; at least two, which data
-        that are standardised need.
+        Batch size when timing, and when comparing values. At least two: data are standardised.
     compared : bool
-        Whether the contenders compute the same, which is found out first; not so for bounds.
+        Whether all contenders compute the same values, which is checked first.
     counted : bool
-        Whether memory and operations are found, which takes a long work ten times as long.
+        Whether to measure memory and count operations, which makes long work ten times longer.
     timed : bool
-        Whether the time is measured, or the memory of one step alone.
+        Whether to measure the time. If not, only the memory of one step is measured.
     curve : str
-        The panel of the figures that the row is a point of; empty for none.
+        Panel of the figures to which the row contributes a point. Empty for none.
     dimension : int
-        Of a point, for the figures.
+        Dimension of a data point, for the figures.
     """
 
     name: str
@@ -101,5 +100,5 @@ class Row:
 
 
 def is_missing(contender: str) -> bool:
-    """Tell whether the library of a contender is not installed."""
+    """Whether the contender needs a library that is not installed."""
     return contender in PEERS and find_spec(PEERS[contender]) is None

@@ -1,17 +1,17 @@
-"""What evaluation costs above the bare passes of the network that it needs.
+"""Cost of evaluation relative to the network passes that it requires.
 
-Each piece of work comes with its bound: the same number of points through the same network
-and nothing else, in whichever of some chunk sizes is fastest, forward without a graph or with
-one gradient by automatic differentiation.
+Each task comes with a bound: the same number of points through the same network and nothing
+else, forward without a graph or with one gradient by automatic differentiation, at the fastest
+of several chunk sizes.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench import energies, samplers
 from ebm_bench.metrics.grid import integrate
@@ -24,30 +24,10 @@ _CHUNKS = (512, 1024, 2048, 4096)
 _BOX = ((-4.0, 4.0), (-4.0, 4.0))
 
 
-@dataclass(frozen=True)
-class Case:
-    """A piece of evaluation and its bound.
-
-    Attributes
-    ----------
-    title : str
-        What is done, in words.
-    ours, bound : callable
-        Build what is timed, for a SiLU MLP d-128-128-1 with frozen weights.
-    at_most : float
-        Largest good ratio of ours to the bound.
-    """
-
-    title: str
-    ours: Callable[[], Work]
-    bound: Callable[[], Work]
-    at_most: float = 1.3
-
-
-def cases() -> dict[str, Case]:
-    """List the pieces by name."""
+def tasks() -> dict[str, tuple[str, Callable[[], Work], Callable[[], Work]]]:
+    """List the tasks by name: a title, and what builds the task and its bound."""
     grids = {
-        f"grid-{cells}": Case(
+        f"grid-{cells}": (
             f"normaliser of an energy in the plane, {cells}² grid",
             partial(grid, cells),
             partial(forward, cells**2),
@@ -56,10 +36,12 @@ def cases() -> dict[str, Case]:
     }
     return {
         **grids,
-        "langevin": Case(
-            "Langevin dynamics in the plane, 10,000 chains × 100 steps", langevin, langevin_bound
+        "langevin": (
+            "Langevin dynamics in the plane, 10,000 chains × 100 steps",
+            langevin,
+            langevin_bound,
         ),
-        "ais": Case(
+        "ais": (
             "annealed importance sampling, 784 dimensions, 100 chains × 1,000 levels",
             importance,
             importance_bound,
@@ -68,13 +50,13 @@ def cases() -> dict[str, Case]:
 
 
 def grid(cells: int) -> Work:
-    """Build the integration over one grid of ``cells²`` points."""
+    """Integrate over a grid of ``cells²`` points."""
     energy = _network(2)
     return lambda: integrate(energy, _BOX, cells, cells)
 
 
 def forward(points: int) -> Work:
-    """Build the bare forward passes of points in the plane."""
+    """Pass points in the plane forward."""
     energy, x = _network(2), Streams(0).normal(points, 2)
 
     def work(chunk: int) -> None:
@@ -86,36 +68,37 @@ def forward(points: int) -> Work:
 
 
 def langevin(chains: int = 10_000, steps: int = 100) -> Work:
-    """Build the sampler's run."""
+    """Run the Langevin sampler."""
     energy, x = _network(2), Streams(0).normal(chains, 2)
     sampler = samplers.create("langevin", steps=steps)
     return lambda: sampler.run(energy, x, Streams(0))
 
 
 def langevin_bound(chains: int = 10_000, steps: int = 100) -> Work:
-    """Build the bare gradients of that run."""
+    """Compute the gradients of that run."""
     return _gradients(_network(2), Streams(0).normal(chains, 2), steps, _CHUNKS)
 
 
 def importance(chains: int = 100, levels: int = 1_000) -> Work:
-    """Build the estimate of a log-normaliser, with its pilot run."""
+    """Estimate a log-normaliser, with the pilot run."""
     energy = _network(784)
     return lambda: annealed_importance_sampling(energy, Streams(0), chains, levels)
 
 
 def importance_bound(chains: int = 100, levels: int = 1_000) -> Work:
-    """Build the bare gradients of that estimate."""
+    """Compute the gradients of that estimate."""
     energy = _network(784)
     annealed_importance_sampling(energy, Streams(0), chains, levels)
     count = energy.evaluations // chains
     return _gradients(energy, Streams(0).normal(chains, 784), count, (chains // 2, chains))
 
 
-def _network(size: int) -> nn.Module:
+def _network(size: int) -> Any:
+    """Create a SiLU MLP size-128-128-1 with frozen weights."""
     return energies.create("mlp", event_shape=(size,)).eval().requires_grad_(False)
 
 
-def _gradients(energy: nn.Module, x: Tensor, times: int, chunks: tuple[int, ...]) -> Work:
+def _gradients(energy: Any, x: Tensor, times: int, chunks: tuple[int, ...]) -> Work:
     def once(chunk: int) -> None:
         for part in x.split(chunk, 1):
             point = part.detach().requires_grad_()
@@ -131,7 +114,7 @@ def _gradients(energy: nn.Module, x: Tensor, times: int, chunks: tuple[int, ...]
 
 
 def _fastest(work: Callable[[int], None], chunks: tuple[int, ...]) -> Work:
-    """Choose the chunk size with the shortest of five times."""
+    """Choose the fastest chunk size, by the best of five times each."""
 
     def seconds(chunk: int) -> float:
         started = time.perf_counter()

@@ -1,10 +1,10 @@
-"""Steps of flow-contrastive estimation in the plane: this project's, and with normflows.
+"""Flow-contrastive estimation in the plane: the step of this project, and one with normflows.
 
-The published way keeps two players apart: each update draws samples, evaluates the flow's
-density of the samples and of the data in passes of their own, and goes backward.
+The published algorithm alternates updates of the energy and the flow. Each draws samples,
+evaluates the density of samples and data under the flow in separate passes, and backpropagates.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import normflows as nf
 import torch
@@ -12,156 +12,108 @@ from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCou
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from benchmarks.speed.contest import Builder, Contender
+from benchmarks.speed.problem import LEARNING_RATE, Parts, Plain, eager, vector
 from ebm_bench import energies, objectives
 from ebm_bench.nn.coupling import BINS, HIDDEN, LOG_SCALE_BOUND, TAIL_BOUND, UNIT_SLOPE, VectorFlow
-from ebm_bench.nn.layers import Dense
-from ebm_bench.optim.adam import Optimiser
-from ebm_bench.streams import Replay, Streams
+from ebm_bench.streams import Streams
 
-COUNTS = {"affine": 8, "spline": 4}  # couplings
-# So small that the weights stay where they are however often a step is repeated.
-LEARNING_RATE = 1e-7
+COUPLINGS = {"affine": 8, "spline": 4}
 
 
-class Ours:
-    """A step of this project: one sweep, one backward pass for both players.
+def _build(kind: str, dtype: torch.dtype, batch: int) -> tuple[Parts, VectorFlow]:
+    """Create the energy, and the objective with an untrained flow."""
+    streams = Streams(0, 1, scope=("speed",))
+    x = streams.normal(batch, 2, dtype=dtype)
+    weights = streams.child("weights")
+    energy = energies.create("mlp", event_shape=(2,), streams=weights).to(dtype)
+    objective = objectives.create("flow_contrastive", noise_settings={"kind": kind})
+    objective.build(energy)
+    flow = VectorFlow(2, kind, COUPLINGS[kind], weights)
+    # Untrained couplings are the identity, which would hide mistakes.
+    nn.init.trunc_normal_(flow.weights[2], std=0.02, generator=torch.Generator())
+    objective.distribution.flow.flows = flow
+    objective.distribution.requires_grad_(True)
+    return Parts(energy, objective.to(dtype), x, streams.child("steps")), flow
+
+
+def ours(kind: str) -> Builder:
+    """Update energy and flow by one backward pass; ``kind`` of the couplings: affine, spline."""
+
+    def build(dtype: torch.dtype, batch: int) -> Contender:
+        parts, flow = _build(kind, dtype, batch)
+
+        def values() -> list[Tensor]:
+            loss, energy = parts.loss(), list(parts.energy.parameters())
+            gradients = torch.autograd.grad(loss.sum(), [*energy, *flow.parameters()])
+            return [*parts.values(loss, gradients), vector(gradients[len(energy) :])]
+
+        return Contender(eager(parts).step, values)
+
+    return build
+
+
+def published(kind: str, stock: bool = False) -> Builder:
+    """Update the energy and then the flow with normflows, as Gao et al. (CVPR 2020) do.
 
     Parameters
     ----------
     kind : {"affine", "spline"}
-        Of the couplings.
-    batch : int
-        Points of data, and of samples.
-    dtype : torch.dtype
-        Of weights and points.
-    """
-
-    def __init__(self, kind: str, batch: int, dtype: torch.dtype):
-        streams = Streams(0, 1, scope=("speed",))
-        self.streams = streams.child("steps")
-        self.x = streams.normal(batch, 2, dtype=dtype)
-        weights = streams.child("weights")
-        self.energy = energies.create("mlp", event_shape=(2,), streams=weights).to(dtype)
-        self.objective = objectives.create("flow_contrastive", noise_settings={"kind": kind})
-        self.objective.build(self.energy)
-        flow = VectorFlow(2, kind, COUNTS[kind], weights)
-        # An untrained coupling is the identity, which would hide mistakes.
-        nn.init.trunc_normal_(flow.weights[2], std=0.02, generator=torch.Generator())
-        self.objective.distribution.flow.flows = self.flow = flow
-        self.objective.distribution.requires_grad_(True)
-        self.objective.to(dtype)
-        self.players = [self.energy, *self.objective.children()]
-        self.optimiser = Optimiser(
-            [list(p.parameters()) for p in self.players], 1, LEARNING_RATE, clip=10.0, steps=10**6
-        )
-
-    def __call__(self) -> None:
-        """Take a step of both players."""
-        loss = self.objective.loss(self.energy, self.x, self.streams)
-        self.optimiser.step(loss, 0)
-
-    def values(self, z: Tensor) -> list[Tensor]:
-        """Loss, gradient of the energy's and the flow's, for latent vectors (B, 2)."""
-        loss = self.objective.loss(self.energy, self.x, Replay([z[None]]))
-        found = [loss.detach().squeeze(0)]
-        for player in (self.energy, self.flow):
-            gradients = torch.autograd.grad(loss.sum(), player.parameters(), retain_graph=True)
-            found.append(_vector(gradients))
-        return found
-
-
-class Published:
-    """Two updates with normflows, as Gao et al. (2020) alternate them.
-
-    Parameters
-    ----------
-    kind, batch, dtype
-        As for `Ours`, whose weights are copied.
+        Kind of the couplings.
     stock : bool
-        Whether the spline couplings are normflows' own whole layers, with residual networks
-        of two blocks, which can take no weights of ours; else its spline with our network.
+        Whether to use the complete spline layers of normflows, with residual networks of two
+        blocks. These cannot take our weights, so their values are not compared.
     """
 
-    def __init__(self, kind: str, batch: int, dtype: torch.dtype, stock: bool = False):
-        ours = Ours(kind, batch, dtype)
-        self.x = ours.x[0]
-        dense = [layer for layer in ours.energy.layers if isinstance(layer, Dense)]
-        self.energy = _network([layer.weight[0] for layer in dense], [d.bias[0] for d in dense])
-        self.log_z = nn.Parameter(self.x.new_zeros(()))
-        make = _stock if stock else {"affine": _affine, "spline": _spline}[kind]
-        layers: list[nn.Module] = []
-        for i in range(COUNTS[kind]):
-            weights, biases = ([p[0, i] for p in g] for g in (ours.flow.weights, ours.flow.biases))
-            layers += [make(weights, biases), nf.flows.Permute(2, mode="swap")]
-        self.flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(2, trainable=False), layers)
-        self.flow.to(dtype)
-        self.optimisers = [
+    def build(dtype: torch.dtype, batch: int) -> Contender:
+        parts, copied = _build(kind, dtype, batch)
+        x, net = parts.x[0], Plain(parts.energy)
+        log_z = nn.Parameter(x.new_zeros(()))
+        flow = _flow(copied, _stock if stock else {"affine": _affine, "spline": _spline}[kind])
+        flow.to(dtype)
+        optimisers = [
             torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
-            for parameters in ([*self.energy.parameters(), self.log_z], self.flow.parameters())
+            for parameters in ([*net.parameters(), log_z], flow.parameters())
         ]
 
-    def __call__(self) -> None:
-        """Update the energy, then the flow."""
-        with torch.no_grad():
-            samples, _ = self.flow.sample(len(self.x))
-            densities = [self.flow.log_prob(points) for points in (self.x, samples)]
-        self._update(0, self._loss(samples, *densities))
-        samples, _ = self.flow.sample(len(self.x))
-        densities = [self.flow.log_prob(points) for points in (self.x, samples)]
-        self._update(1, -self._loss(samples, *densities))
+        def loss(through_flow: bool) -> Tensor:
+            with torch.set_grad_enabled(through_flow):
+                samples, _ = flow.sample(batch)
+                log_q = [flow.log_prob(points) for points in (x, samples)]
+            data, noise = -net(x) - log_z - log_q[0], -net(samples) - log_z - log_q[1]
+            return softplus(-data).mean() + softplus(noise).mean()
 
-    def values(self, z: Tensor) -> list[Tensor]:
-        """Loss, gradient of the energy's and of the flow's, for latent vectors (B, 2)."""
-        samples, _ = self.flow.forward_and_log_det(z)
-        densities = [self.flow.log_prob(points) for points in (self.x, samples)]
-        loss = self._loss(samples, *densities)
-        energy = torch.autograd.grad(loss, self.energy.parameters(), retain_graph=True)
-        flow = torch.autograd.grad(-loss, self.flow.parameters())
-        # As ours are stacked: first the three weights of all couplings, then their biases.
-        stacked = [torch.stack([g.mT for g in flow[i::6]]) for i in (0, 2, 4)]
-        stacked += [torch.stack(flow[i::6]) for i in (1, 3, 5)]
-        return [loss.detach(), _vector(g.mT if g.ndim > 1 else g for g in energy), _vector(stacked)]
+        def step() -> None:
+            for optimiser, sign in zip(optimisers, (1, -1), strict=True):
+                optimiser.zero_grad()
+                (sign * loss(through_flow=sign < 0)).backward()
+                optimiser.step()
 
-    def _loss(self, samples: Tensor, log_q_x: Tensor, log_q_samples: Tensor) -> Tensor:
-        data, noise = self._logit(self.x, log_q_x), self._logit(samples, log_q_samples)
-        return softplus(-data).mean() + softplus(noise).mean()
+        def values() -> list[Tensor]:
+            value = loss(through_flow=True)
+            energy = torch.autograd.grad(value, list(net.parameters()), retain_graph=True)
+            found = torch.autograd.grad(-value, list(flow.parameters()))
+            # In our order: three weights, each stacked over the couplings, then three biases.
+            stacked = [torch.stack([g.mT for g in found[i::6]]) for i in (0, 2, 4)]
+            stacked += [torch.stack(found[i::6]) for i in (1, 3, 5)]
+            return [value.detach().view(1), vector(energy), vector(stacked)]
 
-    def _logit(self, points: Tensor, log_q: Tensor) -> Tensor:
-        base = 0.5 * points.square().sum(1)
-        return -self.energy(points).squeeze(1) - base - self.log_z - log_q
+        return Contender(step) if stock else Contender(step, values)
 
-    def _update(self, player: int, loss: Tensor) -> None:
-        self.optimisers[player].zero_grad()
-        loss.backward()
-        self.optimisers[player].step()
+    return build
 
 
-def ours(kind: str, batch: int = 512, dtype: torch.dtype = torch.float32) -> Ours:
-    """Make a step of this project: call it to take it. Arguments as for `Ours`."""
-    return Ours(kind, batch, dtype)
-
-
-def published(
-    kind: str, batch: int = 512, dtype: torch.dtype = torch.float32, stock: bool = False
-) -> Published:
-    """Make a step with normflows: call it to take it. Arguments as for `Published`."""
-    return Published(kind, batch, dtype, stock)
-
-
-def difference(kind: str, batch: int = 64) -> float:
-    """Largest difference between ours and the published way, in double precision.
-
-    Of the loss and of each player's gradient, relative to its largest entry, for the same
-    weights, data and samples.
-    """
-    z = Streams(0, 1, scope=("check",)).normal(batch, 2, dtype=torch.float64)[0]
-    both = (make(kind, batch, torch.float64).values(z) for make in (ours, published))
-    pairs = zip(*both, strict=True)
-    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)
+def _flow(copied: VectorFlow, make: Callable) -> nf.NormalizingFlow:
+    """Create a flow of normflows from the weights of ours."""
+    layers: list[nn.Module] = []
+    for i in range(copied.weights[0].shape[1]):
+        weights, biases = ([p[0, i] for p in group] for group in (copied.weights, copied.biases))
+        layers += [make(weights, biases), nf.flows.Permute(2, mode="swap")]
+    return nf.NormalizingFlow(nf.distributions.DiagGaussian(2, trainable=False), layers)
 
 
 class _Network(nn.Sequential):
-    hidden_features = 1  # normflows divides some outputs by its root
+    hidden_features = 1  # normflows divides some outputs by its square root.
 
     def forward(self, x: Tensor, context: None = None) -> Tensor:
         return super().forward(x)
@@ -170,7 +122,7 @@ class _Network(nn.Sequential):
 def _network(weights: list[Tensor], biases: list[Tensor]) -> _Network:
     layers: list[nn.Module] = []
     for weight, bias in zip(weights, biases, strict=True):
-        linear = nn.Linear(*weight.shape, dtype=weight.dtype)
+        linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=weight.dtype)
         linear.weight.data.copy_(weight.mT)
         linear.bias.data.copy_(bias.squeeze(0))
         layers += [linear, nn.SiLU()]
@@ -195,7 +147,7 @@ def _affine(weights: list[Tensor], biases: list[Tensor]) -> nn.Module:
 
 
 class _SplineCoupling(nn.Module):
-    """normflows' spline, in the direction in which its flows are written."""
+    """The spline of normflows, in the direction of its flows."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
@@ -211,16 +163,12 @@ class _SplineCoupling(nn.Module):
 
 
 def _spline(weights: list[Tensor], biases: list[Tensor]) -> nn.Module:
-    # Ours adds to the slopes what makes an untrained spline the identity.
+    # Ours shifts the slopes so that an untrained spline is the identity.
     shift = torch.zeros_like(biases[2])
     shift[:, 2 * BINS :] = UNIT_SLOPE
     return _SplineCoupling(_network(weights, [*biases[:2], biases[2] + shift]))
 
 
 def _stock(_weights: list[Tensor], _biases: list[Tensor]) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # It draws its weights from the global generator.
+    with torch.random.fork_rng(devices=[]):  # Its weights come from the global generator.
         return nf.flows.CoupledRationalQuadraticSpline(2, 2, HIDDEN, tail_bound=TAIL_BOUND)
-
-
-def _vector(tensors: Iterable[Tensor]) -> Tensor:
-    return torch.cat([t.detach().flatten() for t in tensors])

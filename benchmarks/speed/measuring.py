@@ -1,8 +1,9 @@
-"""Agreement, time, memory and operations of steps."""
+"""Agreement, time, memory and floating-point operations of steps."""
 
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,42 +13,42 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ebm_bench.runs.cost import FlopCounter
 
-# Largest relative difference that rounding in float64 explains.
+# Largest relative difference attributed to rounding in float64.
 TOLERANCE = 1e-8
-# A timing lasts this long at least: a step that is shorter is repeated in it.
+# Shortest duration of a timing; shorter steps are repeated.
 TIMING_SECONDS = 0.01
-# Rows of the square matrices whose product shows what the machine can do.
+# Size of the square matrices whose product measures the peak of the machine.
 PRODUCT_SIZE = 1024
-# Above this, a step is slow: nothing is gained by warming it up further.
+# Steps above this are slow: further warm-up gains nothing.
 SLOW_SECONDS = 1.0
-# And above this, two rounds must do.
+# Steps above this get one round fewer than others.
 VERY_SLOW_SECONDS = 5.0
 FEWEST_ROUNDS = 3
 
 
 class Draws(TorchDispatchMode):
-    """Let several ways of computing a loss meet the same random numbers.
+    """Gives several implementations of a loss the same random numbers.
 
-    What is drawn first is kept; after `rewind`, random operations return it again, whichever
-    generator and shape they ask for.
+    The first draws are recorded. After `rewind`, random operations return them again, for any
+    generator and shape.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._kept: list[Tensor] = []
         self._next: int | None = None
         self._strayed = False
 
     def rewind(self) -> None:
-        """Begin again with the first number."""
+        """Replay from the first number."""
         self._next, self._strayed = 0, False
 
     @property
     def matched(self) -> bool:
-        """Whether the same amounts of numbers were drawn as the first time."""
+        """Whether as many numbers were drawn as the first time."""
         return self._next is None or (self._next == len(self._kept) and not self._strayed)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return out
@@ -62,12 +63,12 @@ class Draws(TorchDispatchMode):
 
 
 def difference(found: list[Tensor], expected: list[Tensor]) -> float:
-    """Measure the largest difference of two lists of tensors, relative to the larger numbers.
+    """Largest difference of two lists of tensors, relative to the largest entry of a tensor.
 
     Returns
     -------
     float
-        Not a number where the values are not finite.
+        NaN if any value is not finite.
     """
     largest = 0.0
     for one, other in zip(found, expected, strict=True):
@@ -80,22 +81,22 @@ def difference(found: list[Tensor], expected: list[Tensor]) -> float:
 
 
 def operations(step: Callable[[], object]) -> int:
-    """Count the floating-point operations of the matrix products of a step."""
+    """Count the floating-point operations in matrix products of a step."""
     with FlopCounter() as counter:
         step()
     return counter.total
 
 
 def peak_bytes(step: Callable[[], object]) -> int:
-    """Measure what a step needs at its peak beyond what was allocated before it.
+    """Measure the peak memory of a step beyond what was allocated before it.
 
-    The allocations and releases of torch's allocator, in their order, as the profiler records
-    them: exact to the byte for tensors and workspaces, whatever the process held before.
+    Sums the allocations and releases of torch's allocator in order, as recorded by the
+    profiler: exact to the byte for tensors and workspaces.
 
     Parameters
     ----------
     step : callable
-        Has been called before, so that the optimiser's state exists.
+        Must have been called before, so that the state of the optimiser exists.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as found:
         step()
@@ -106,7 +107,7 @@ def peak_bytes(step: Callable[[], object]) -> int:
 
 
 def product_peak() -> float:
-    """Measure the floating-point operations a second of a large matrix product in float32."""
+    """Measure floating-point operations per second of a large float32 matrix product."""
     size = PRODUCT_SIZE
     a, out = torch.ones(size, size), torch.empty(size, size)
     return 2 * size**3 / min(_seconds(lambda: torch.mm(a, a, out=out), 1) for _ in range(12))
@@ -115,22 +116,22 @@ def product_peak() -> float:
 def interleaved(
     steps: Mapping[str, Callable[[], object]], repeats: int, seconds: float
 ) -> dict[str, list[float]]:
-    """Time steps in turns, so that what else the machine does meets all of them alike.
+    """Time steps in turns, so that other load on the machine affects all of them alike.
 
     Parameters
     ----------
     steps : mapping of str to callable
-        What is timed; each has been called before.
+        Steps to time. Each must have been called before.
     repeats : int
-        Most rounds.
+        Maximal number of rounds.
     seconds : float
-        What all rounds together may take, unless fewer than three would be left; two
-        of very slow steps.
+        Maximal duration of all rounds. There are at least three rounds regardless, or two of
+        very slow steps.
 
     Returns
     -------
     dict of str to list of float
-        Seconds of a step, one number a round.
+        Seconds per step, one number per round.
     """
     first = {name: _seconds(step, 1) for name, step in steps.items()}
     counts = {name: max(1, round(TIMING_SECONDS / max(took, 1e-6))) for name, took in first.items()}
@@ -147,10 +148,9 @@ def interleaved(
 
 
 def _seconds(step: Callable[[], object], count: int) -> float:
-    """Measure the processor time of a step, mean over some.
+    """Measure the processor time of a step, averaged over ``count`` calls.
 
-    On one thread that is what a clock shows where nothing else runs; where something does,
-    what it takes is not charged to the step.
+    On one thread this is wall-clock time without the time taken by other processes.
     """
     started = time.process_time()
     for _ in range(count):

@@ -1,26 +1,24 @@
 """The objectives as other libraries compute them, on the same network.
 
-The libraries are imported when a contender is built; `contest.is_missing` tells beforehand
-whether they can be.
+A library is imported when one of its contenders is built; `contest.is_missing` checks first.
 """
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.speed.contest import Contender
-from benchmarks.speed.problem import Parts, Plain, Problem, adam
+from benchmarks.speed.contest import Builder, Contender
+from benchmarks.speed.problem import Plain, Problem, adam
 
 
-def torchebm(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+def torchebm(problem: Problem) -> Builder:
     """Train with a loss of torchebm."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
+        from torchebm import losses
         from torchebm.core import BaseModel
 
         parts = problem.build(dtype, batch)
-        net, shape = Plain(parts.energy), problem.event_shape
+        net = Plain(parts.energy)
 
         class Model(BaseModel):
             def __init__(self):
@@ -28,83 +26,49 @@ def torchebm(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
                 self.net = net
 
             def forward(self, x: Tensor) -> Tensor:
-                # Its losses sum over the last axis alone: points come as vectors.
-                return self.net(x.view(-1, *shape))
+                # Its losses sum over the last axis only, so points are passed as vectors.
+                return self.net(x.view(-1, *problem.event_shape))
 
-        loss = _TORCHEBM[problem.objective](Model(), parts, dtype)
-        x = parts.x[0].flatten(1)
-        return adam(net, lambda: loss(x))
+        def loss() -> nn.Module:
+            match problem.objective:
+                case "exact_score_matching":
+                    return losses.ScoreMatching(Model(), hessian_method="exact", dtype=dtype)
+                case "sliced_score_matching":
+                    return losses.SlicedScoreMatching(
+                        Model(), n_projections=1, projection_type="gaussian", dtype=dtype
+                    )
+            sigma = parts.objective.sigma
+            return losses.DenoisingScoreMatching(Model(), noise_scale=sigma, dtype=dtype)
+
+        evaluate, x = loss(), parts.x[0].flatten(1)
+        return adam(net, lambda: evaluate(x))
 
     return build
 
 
-def _torchebm_exact(model, parts: Parts, dtype: torch.dtype):
-    from torchebm.losses import ScoreMatching
-
-    return ScoreMatching(model, hessian_method="exact", dtype=dtype)
-
-
-def _torchebm_sliced(model, parts: Parts, dtype: torch.dtype):
-    from torchebm.losses import SlicedScoreMatching
-
-    return SlicedScoreMatching(model, n_projections=1, projection_type="gaussian", dtype=dtype)
-
-
-def _torchebm_denoising(model, parts: Parts, dtype: torch.dtype):
-    from torchebm.losses import DenoisingScoreMatching
-
-    return DenoisingScoreMatching(model, noise_scale=parts.objective.sigma, dtype=dtype)
-
-
-_TORCHEBM = {
-    "exact_score_matching": _torchebm_exact,
-    "sliced_score_matching": _torchebm_sliced,
-    "denoising_score_matching": _torchebm_denoising,
-}
-
-
-def ebmkit(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+def ebmkit(problem: Problem) -> Builder:
     """Train with a loss of ebmkit."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
+        from ebm.losses import nce, score_matching
+
         parts = problem.build(dtype, batch)
         net, x = Plain(parts.energy), parts.x[0]
-        loss = _EBMKIT[problem.objective](parts)
-        return adam(net, lambda: loss(net, x).loss, loss.parameters())
+
+        def loss() -> nn.Module:
+            match problem.objective:
+                case "exact_score_matching":
+                    return score_matching.ExactScoreMatching()
+                case "sliced_score_matching":
+                    return score_matching.SlicedScoreMatching(n_projections=1, vr=False)
+                case "denoising_score_matching":
+                    return score_matching.DenoisingScoreMatching(sigma=parts.objective.sigma)
+            # Its default noise is the standard normal, the fit of standardised data.
+            found = nce.NoiseContrastiveEstimation()
+            found.log_z = nn.Parameter(parts.objective.log_z[0].detach().clone())
+            return found
+
+        evaluate = loss()
+        return adam(net, lambda: evaluate(net, x).loss, evaluate.parameters())
 
     return build
-
-
-def _ebmkit_exact(parts: Parts):
-    from ebm.losses.score_matching import ExactScoreMatching
-
-    return ExactScoreMatching()
-
-
-def _ebmkit_sliced(parts: Parts):
-    from ebm.losses.score_matching import SlicedScoreMatching
-
-    return SlicedScoreMatching(n_projections=1, vr=False)
-
-
-def _ebmkit_denoising(parts: Parts):
-    from ebm.losses.score_matching import DenoisingScoreMatching
-
-    return DenoisingScoreMatching(sigma=parts.objective.sigma)
-
-
-def _ebmkit_noise_contrastive(parts: Parts):
-    from ebm.losses.nce import NoiseContrastiveEstimation
-
-    # Its own default noise is the standard normal, the fit of standardised data.
-    loss = NoiseContrastiveEstimation()
-    loss.log_z = torch.nn.Parameter(parts.objective.log_z[0].detach().clone())
-    return loss
-
-
-_EBMKIT = {
-    "exact_score_matching": _ebmkit_exact,
-    "sliced_score_matching": _ebmkit_sliced,
-    "denoising_score_matching": _ebmkit_denoising,
-    "noise_contrastive": _ebmkit_noise_contrastive,
-}

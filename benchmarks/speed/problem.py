@@ -1,4 +1,4 @@
-"""Training steps of this project, and the same network in torch's own layers."""
+"""Training steps of this project, and the same network in the layers of torch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,32 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.contest import Contender
+from benchmarks.speed.contest import Builder, Contender
 from ebm_bench import energies, objectives
 from ebm_bench.nn.layers import Activation, Convolution, Dense, Flatten
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.runs.compilation import CompiledLoss
 from ebm_bench.streams import Streams
 
-# So small that the weights stay where they are however often a step is repeated.
+# So small that repeated steps hardly change the weights.
 LEARNING_RATE = 1e-7
-_ACTIVATIONS = {"silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An objective and an energy, the same ones for all contenders.
+    """An objective and an energy, shared by all contenders of a row.
 
     Attributes
     ----------
     objective, energy : str
         Registered names.
     event_shape : tuple of int
-        Shape of a point.
+        Shape of a data point.
     settings, energy_settings : mapping
-        Of the objective and the energy.
+        Settings of the objective and of the energy.
     replicates : int
-        Models that are trained at once.
+        Number of models trained in parallel.
     """
 
     objective: str
@@ -63,16 +62,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class Parts:
-    """A problem put together, before its first step.
+    """Energy, objective, batch and random streams of a problem, before the first step.
 
     Attributes
     ----------
+    energy, objective : Any
+        Modules created by name; contenders use what their own kind of objective has.
     x : Tensor of shape (R, B, *event_shape)
-        The batch of every step: standardised, so that a fitted Gaussian is the standard one.
+        Batch of every step, standardised, so that the fitted Gaussian is the standard normal.
     """
 
-    energy: nn.Module
-    objective: nn.Module
+    energy: Any
+    objective: Any
     x: Tensor
     streams: Streams
 
@@ -82,29 +83,36 @@ class Parts:
 
     @property
     def optimiser(self) -> Optimiser:
-        """A new optimiser of all that is trained."""
+        """A new optimiser of all trained parameters."""
         players = [list(part.parameters()) for part in (self.energy, *self.objective.children())]
         return Optimiser(players, self.energy.replicates, LEARNING_RATE, clip=10.0, steps=1_000_000)
 
     def values(self, loss: Tensor, gradients: Iterable[Tensor]) -> list[Tensor]:
-        """Arrange losses, and gradients that begin with the energy's, to be compared."""
+        """Losses and gradients in the layout of torch's layers, for comparison.
+
+        Gradients with respect to the parameters of the energy come first; the others are left
+        out.
+        """
         own = list(gradients)[: len(list(self.energy.parameters()))]
         arranged = [arrange(self.energy, own, r) for r in range(len(loss))]
-        return [loss.detach(), _vector(g for row in arranged for g in row)]
+        return [loss.detach(), vector(g for row in arranged for g in row)]
 
 
 class Plain(nn.Module):
-    """A replicate of a network energy in torch's own layers, (B, *event_shape) to (B,).
+    """A replicate of a network energy in the layers of torch, (B, *event_shape) to (B,).
 
     Parameters
     ----------
     energy : Network
-        Whose weights are copied.
+        Energy whose weights are copied.
     replicate : int
-        Which of its replicates.
+        Index of the replicate.
     """
 
-    def __init__(self, energy: nn.Module, replicate: int = 0):
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, energy: Any, replicate: int = 0):
         super().__init__()
         self.net = nn.Sequential(*(_LAYERS[type(layer)](layer) for layer in energy.layers))
         self.to(energy.scale.dtype)
@@ -121,26 +129,24 @@ class Plain(nn.Module):
         return self.net(u).squeeze(1) + 0.5 * u.flatten(1).square().sum(1)
 
 
-def ours(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
+def ours(problem: Problem) -> Builder:
     """Train as `ebm_bench.runs.training` does."""
-    return lambda dtype, batch: _eager(problem.build(dtype, batch))
+    return lambda dtype, batch: eager(problem.build(dtype, batch))
 
 
-def _eager(parts: Parts) -> Contender:
+def eager(parts: Parts) -> Contender:
+    """Train without compilation."""
     optimiser = parts.optimiser
 
     def values() -> list[Tensor]:
         loss = parts.loss()
-        gradients = torch.autograd.grad(
-            loss.sum(), optimiser.parameters, allow_unused=True, materialize_grads=True
-        )
-        return parts.values(loss, gradients)
+        return parts.values(loss, _gradients(loss.sum(), optimiser.parameters))
 
     return Contender(lambda: optimiser.step(parts.loss(), 0), values)
 
 
-def compiled(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
-    """Train as `ebm_bench.runs.training` does where it compiles the loss."""
+def compiled(problem: Problem) -> Builder:
+    """Train as `ebm_bench.runs.training` does when it compiles the loss."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
         parts = problem.build(dtype, batch)
@@ -155,33 +161,31 @@ def compiled(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
 
         def step() -> None:
             gradients, loss = differentiate(parts.x)
-            optimiser.update(gradients, torch.isfinite(loss), 0)
+            optimiser.update(tuple(gradients), torch.isfinite(loss), 0)
 
-        return Contender(step, values, _eager(parts).step)
+        return Contender(step, values, eager(parts).step)
 
     return build
 
 
-def one_by_one(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
-    """Train the replicates by this project too, one after another."""
+def one_by_one(problem: Problem) -> Builder:
+    """Train the same replicates with this project, one after another."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
         stacked = problem.build(dtype, batch)
-        single = [
-            _alone(replace(problem, replicates=1), stacked, r) for r in range(problem.replicates)
-        ]
-        return sequence([_eager(parts) for parts in single])
+        single = replace(problem, replicates=1)
+        return sequence([eager(_alone(single, stacked, r)) for r in range(problem.replicates)])
 
     return build
 
 
-def plain(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
-    """Do forward, backward and Adam of the energy alone, the unit of cost."""
+def plain(problem: Problem) -> Builder:
+    """Forward, backward and Adam of the energy alone: the unit of cost."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
         parts = problem.build(dtype, batch)
         net = Plain(parts.energy)
-        # Nothing to compare: it has no objective.
+        # There is no objective whose values could be compared.
         return Contender(adam(net, lambda: net(parts.x[0]).mean()).step)
 
     return build
@@ -190,26 +194,23 @@ def plain(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
 def adam(
     net: nn.Module, loss: Callable[[], Tensor], extra: Iterable[nn.Parameter] = ()
 ) -> Contender:
-    """Train a network by torch's fused Adam.
+    """Train a network with torch's fused Adam.
 
     Parameters
     ----------
     net : Plain
-        Whose gradients are compared.
+        Network whose gradients are compared.
     loss : callable
-        Of the batch, a scalar.
+        Loss of the batch, a scalar.
     extra : iterable of Parameter
-        What is trained besides.
+        Further parameters to train.
     """
     parameters = list(net.parameters())
     optimiser = torch.optim.Adam([*parameters, *extra], lr=LEARNING_RATE, fused=True)
 
     def values() -> list[Tensor]:
         value = loss()
-        gradients = torch.autograd.grad(
-            value, parameters, allow_unused=True, materialize_grads=True
-        )
-        return [value.detach().view(1), _vector(gradients)]
+        return [value.detach().view(1), vector(_gradients(value, parameters))]
 
     def step() -> None:
         optimiser.zero_grad()
@@ -233,8 +234,8 @@ def sequence(contenders: list[Contender]) -> Contender:
     return Contender(step, values)
 
 
-def arrange(energy: nn.Module, tensors: Iterable[Tensor], replicate: int) -> list[Tensor]:
-    """Lay parameters of a network, or their gradients, out as torch's own layers do."""
+def arrange(energy: Any, tensors: Iterable[Tensor], replicate: int) -> list[Tensor]:
+    """Parameters of a network, or their gradients, in the layout of torch's layers."""
     dense = {id(layer.weight) for layer in energy.layers if isinstance(layer, Dense)}
     return [
         tensor[replicate].mT if id(parameter) in dense else tensor[replicate]
@@ -242,27 +243,29 @@ def arrange(energy: nn.Module, tensors: Iterable[Tensor], replicate: int) -> lis
     ]
 
 
-def _alone(problem: Problem, stacked: Parts, replicate: int) -> Parts:
-    """Take one replicate out of a stacked problem."""
-    x = stacked.x[replicate : replicate + 1]
-    parts = problem.build(x.dtype, x.shape[1])
+def vector(tensors: Iterable[Tensor]) -> Tensor:
+    """Concatenate tensors into a vector."""
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+def _gradients(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+
+
+def _alone(single: Problem, stacked: Parts, replicate: int) -> Parts:
+    """Extract one replicate of a stacked problem."""
+    x = stacked.x[[replicate]]
+    parts = single.build(x.dtype, x.shape[1])
     for own, source in ((parts.energy, stacked.energy), (parts.objective, stacked.objective)):
-        state = {
-            key: value[replicate : replicate + 1] for key, value in source.state_dict().items()
-        }
-        own.load_state_dict(state)
+        own.load_state_dict({key: value[[replicate]] for key, value in source.state_dict().items()})
     return replace(parts, x=x, streams=stacked.streams.select([replicate]))
 
 
-_LAYERS = {
+_LAYERS: dict[type, Callable[[Any], nn.Module]] = {
     Dense: lambda layer: nn.Linear(*layer.weight.shape[1:]),
     Convolution: lambda layer: nn.Conv2d(
         layer.weight.shape[2], layer.weight.shape[1], layer.kernel, layer.stride, layer.padding
     ),
     Flatten: lambda layer: nn.Flatten(),
-    Activation: lambda layer: _ACTIVATIONS[layer.function](),
+    Activation: lambda layer: nn.SiLU(),  # the default of the energies
 }
-
-
-def _vector(tensors: Iterable[Tensor]) -> Tensor:
-    return torch.cat([tensor.detach().flatten() for tensor in tensors])

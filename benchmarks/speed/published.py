@@ -2,105 +2,86 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from benchmarks.speed.contest import Contender
+from benchmarks.speed.contest import Builder, Contender
 from benchmarks.speed.problem import Parts, Plain, Problem, adam, sequence
 
+# Draws standard normal numbers in the shape of the batch.
+Draw = Callable[[], Tensor]
 
-def published(problem: Problem) -> Callable[[torch.dtype, int], Contender]:
-    """Train by torch's Adam, replicates one after another."""
+
+def published(problem: Problem) -> Builder:
+    """Train with torch's Adam, replicates one after another."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
         parts = problem.build(dtype, batch)
-        make = _LOSSES[problem.objective]
-        return sequence([make(parts, r) for r in range(problem.replicates)])
+        return sequence([_replicate(problem, parts, r) for r in range(problem.replicates)])
 
     return build
 
 
-def _exact(parts: Parts, replicate: int) -> Contender:
-    """Hyvärinen (2005), with one double backward for each dimension."""
+def _replicate(problem: Problem, parts: Parts, replicate: int) -> Contender:
     net, x = Plain(parts.energy, replicate), parts.x[replicate]
-
-    def loss() -> Tensor:
-        point = x.detach().requires_grad_()
-        gradient = _gradient(net, point).flatten(1)
-        trace = torch.zeros_like(gradient[:, 0])
-        for i in range(gradient.shape[1]):
-            (row,) = torch.autograd.grad(gradient[:, i].sum(), point, create_graph=True)
-            trace = trace + row.flatten(1)[:, i]
-        return (0.5 * gradient.square().sum(1) - trace).mean()
-
-    return adam(net, loss)
-
-
-def _sliced(parts: Parts, replicate: int) -> Contender:
-    """Song et al. (2019), one projection, both terms projected, by a double backward."""
-    net, x = Plain(parts.energy, replicate), parts.x[replicate]
-    generator = _generator(parts, replicate)
-
-    def loss() -> Tensor:
-        point = x.detach().requires_grad_()
-        v = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        slope = (_gradient(net, point) * v).flatten(1).sum(1)
-        (product,) = torch.autograd.grad(slope.sum(), point, create_graph=True)
-        return (0.5 * slope.square() - (product * v).flatten(1).sum(1)).mean()
-
-    return adam(net, loss)
-
-
-def _denoising(parts: Parts, replicate: int) -> Contender:
-    """Vincent (2011)."""
-    net, x = Plain(parts.energy, replicate), parts.x[replicate]
-    generator, sigma = _generator(parts, replicate), parts.objective.sigma
-
-    def loss() -> Tensor:
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        noisy = (x + sigma * noise).requires_grad_()
-        residual = _gradient(net, noisy) - noise / sigma
-        return 0.5 * residual.flatten(1).square().sum(1).mean()
-
-    return adam(net, loss)
-
-
-def _noise_contrastive(parts: Parts, replicate: int) -> Contender:
-    """Gutmann and Hyvärinen (2010), as much noise as data, of a diagonal Gaussian."""
-    net, x = Plain(parts.energy, replicate), parts.x[replicate]
-    generator = _generator(parts, replicate)
-    mean = parts.objective.distribution.mean[replicate]
-    deviation = parts.objective.distribution.scale[replicate]
+    generator = torch.Generator().manual_seed(replicate)
+    draw = partial(torch.randn, x.shape, generator=generator, dtype=x.dtype)
+    match problem.objective:
+        case "exact_score_matching":
+            return adam(net, lambda: _exact(net, x))
+        case "sliced_score_matching":
+            return adam(net, lambda: _sliced(net, x, draw))
+        case "denoising_score_matching":
+            return adam(net, lambda: _denoising(net, x, draw, parts.objective.sigma))
     log_z = nn.Parameter(parts.objective.log_z[replicate].detach().clone())
-
-    def log_noise(points: Tensor) -> Tensor:
-        z = (points - mean) / deviation
-        each = 0.5 * z.square() + 0.5 * math.log(2 * math.pi) + deviation.log()
-        return -each.flatten(1).sum(1)
-
-    def loss() -> Tensor:
-        z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        noise = mean + deviation * z
-        data_logit = -net(x) - log_z - log_noise(x)
-        noise_logit = -net(noise) - log_z - log_noise(noise)
-        return -logsigmoid(data_logit).mean() - logsigmoid(-noise_logit).mean()
-
+    fitted = parts.objective.distribution
+    mean, deviation = fitted.mean[replicate], fitted.scale[replicate]
+    loss = partial(_noise_contrastive, net, x, draw, log_z, mean, deviation)
     return adam(net, loss, [log_z])
 
 
-_LOSSES = {
-    "exact_score_matching": _exact,
-    "sliced_score_matching": _sliced,
-    "denoising_score_matching": _denoising,
-    "noise_contrastive": _noise_contrastive,
-}
+def _exact(net: nn.Module, x: Tensor) -> Tensor:
+    """Hyvärinen (2005), with one double backward pass per dimension."""
+    point = x.detach().requires_grad_()
+    gradient = _gradient(net, point).flatten(1)
+    trace = torch.zeros_like(gradient[:, 0])
+    for i in range(gradient.shape[1]):
+        (row,) = torch.autograd.grad(gradient[:, i].sum(), point, create_graph=True)
+        trace = trace + row.flatten(1)[:, i]
+    return (0.5 * gradient.square().sum(1) - trace).mean()
+
+
+def _sliced(net: nn.Module, x: Tensor, draw: Draw) -> Tensor:
+    """Song et al. (2019), one projection of both terms, by a double backward pass."""
+    point, v = x.detach().requires_grad_(), draw()
+    slope = (_gradient(net, point) * v).flatten(1).sum(1)
+    (product,) = torch.autograd.grad(slope.sum(), point, create_graph=True)
+    return (0.5 * slope.square() - (product * v).flatten(1).sum(1)).mean()
+
+
+def _denoising(net: nn.Module, x: Tensor, draw: Draw, sigma: float) -> Tensor:
+    """Vincent (2011)."""
+    noise = draw()
+    residual = _gradient(net, (x + sigma * noise).requires_grad_()) - noise / sigma
+    return 0.5 * residual.flatten(1).square().sum(1).mean()
+
+
+def _noise_contrastive(
+    net: nn.Module, x: Tensor, draw: Draw, log_z: Tensor, mean: Tensor, deviation: Tensor
+) -> Tensor:
+    """Gutmann and Hyvärinen (2010), with as much noise as data, from a diagonal Gaussian."""
+
+    def logit(points: Tensor) -> Tensor:
+        z = (points - mean) / deviation
+        each = 0.5 * z.square() + 0.5 * math.log(2 * math.pi) + deviation.log()
+        return -net(points) - log_z + each.flatten(1).sum(1)
+
+    noise = mean + deviation * draw()
+    return -logsigmoid(logit(x)).mean() - logsigmoid(-logit(noise)).mean()
 
 
 def _gradient(net: nn.Module, x: Tensor) -> Tensor:
     return torch.autograd.grad(net(x).sum(), x, create_graph=True)[0]
-
-
-def _generator(parts: Parts, replicate: int) -> torch.Generator:
-    return torch.Generator(parts.x.device).manual_seed(replicate)

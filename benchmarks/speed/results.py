@@ -1,4 +1,4 @@
-"""What a measurement leaves: one record of all rows, written anew after each of them."""
+"""The record of a measurement, rewritten after each row, and ratios computed from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +19,20 @@ class _Record(BaseModel):
 
 
 class Measured(_Record):
-    """What was found of one contender of a row.
+    """Measurements of one contender of a row.
 
     Attributes
     ----------
     note : str
-        Why there are no timings, where there are none.
+        Reason for missing timings.
     difference : float or None
         Largest relative difference of loss and gradients from ours, in float64.
     seconds : list of float
-        Of a step, one number for each round; the rounds of all contenders go together.
+        Seconds per step, one number per round. Rounds of all contenders correspond.
     peak_bytes : int or None
-        What a step allocates, at its peak.
+        Peak memory of a step.
     operations : int or None
-        Floating-point operations of the matrix products of a step.
+        Floating-point operations in matrix products of a step.
     """
 
     status: Status
@@ -44,14 +44,14 @@ class Measured(_Record):
 
 
 class RowRecord(_Record):
-    """What was found of one row.
+    """Measurements of one row.
 
     Attributes
     ----------
     product_peak : float
-        Floating-point operations a second of a large matrix product, measured beside the row.
+        Floating-point operations per second of a large matrix product, measured with the row.
     code : str
-        Digest of the package that was measured.
+        Digest of the measured code.
     """
 
     name: str
@@ -67,14 +67,14 @@ class RowRecord(_Record):
 
 
 class Record(_Record):
-    """All rows that were measured.
+    """Measurements of all rows.
 
     Attributes
     ----------
     finished : bool
-        Whether all rows are there that were asked for.
+        Whether no row is missing.
     versions : dict of str to str
-        Of the other libraries that are installed.
+        Versions of the installed peer libraries.
     """
 
     finished: bool = False
@@ -92,31 +92,28 @@ class Spread:
 
 
 def faster(row: RowRecord, contender: str) -> Spread | None:
-    """Tell how many times faster ours is, round by round; None where it was not timed."""
-    mine, other = (row.contenders.get(name) for name in ("ours", contender))
-    if not (mine and other and mine.seconds and other.seconds):
+    """How many times faster ours is, over rounds; None if it was not timed."""
+    ratios = _ratios(row, contender, "ours")
+    if ratios is None:
         return None
-    ratios = np.array(other.seconds) / np.array(mine.seconds)
     low, median, high = np.percentile(ratios, [25, 50, 75])
     return Spread(float(median), float(low), float(high))
 
 
 def seconds(row: RowRecord, contender: str) -> float | None:
-    """Tell the median time of a step."""
+    """Median time of a step."""
     found = row.contenders.get(contender)
     return float(np.median(found.seconds)) if found and found.seconds else None
 
 
 def plain_steps(row: RowRecord, contender: str) -> float | None:
-    """Tell the cost of a step in plain steps, the median over rounds."""
-    found, plain = (row.contenders.get(name) for name in (contender, "plain"))
-    if not (found and plain and found.seconds and plain.seconds):
-        return None
-    return float(np.median(np.array(found.seconds) / np.array(plain.seconds)))
+    """Cost of a step in plain steps, the median over rounds."""
+    ratios = _ratios(row, contender, "plain")
+    return None if ratios is None else float(np.median(ratios))
 
 
 def bound(row: RowRecord, contender: str) -> float | None:
-    """Tell how many plain steps its matrix products alone would take at the machine's peak."""
+    """Cost in plain steps of the matrix products alone, at the peak of the machine."""
     found, plain = row.contenders.get(contender), seconds(row, "plain")
     if not (found and found.operations and plain):
         return None
@@ -124,55 +121,70 @@ def bound(row: RowRecord, contender: str) -> float | None:
 
 
 def share_of_peak(row: RowRecord, contender: str) -> float | None:
-    """Tell which share of the matrix-product peak of the machine a step reaches."""
-    took, found = seconds(row, contender), row.contenders.get(contender)
-    if not took or not found or not found.operations:
+    """Share of the machine's matrix-product peak that a step reaches."""
+    found, took = row.contenders.get(contender), seconds(row, contender)
+    if not (found and found.operations and took):
         return None
     return found.operations / took / row.product_peak
 
 
 def reached(row: RowRecord, target: Target) -> float | None:
-    """Tell the number that a target is about; None where it was not measured."""
+    """Ratio or amount that a target limits; None if it was not measured."""
+    ours, other = row.contenders["ours"], row.contenders.get(target.against)
+    if target.quantity == "peak_bytes" and not target.against:
+        return ours.peak_bytes
+    ratio = None
     if target.quantity == "seconds":
         found = faster(row, target.against)
         ratio = found.median if found else None
-    else:
-        mine = row.contenders["ours"].peak_bytes
-        if not target.against:
-            return mine
-        other = row.contenders.get(target.against)
-        ratio = other.peak_bytes / mine if other and other.peak_bytes and mine else None
-    if ratio is None or target.at_least is not None:
-        return ratio
-    return 1 / ratio
+    elif other and other.peak_bytes and ours.peak_bytes:
+        ratio = other.peak_bytes / ours.peak_bytes
+    return ratio if ratio is None or target.at_least is not None else 1 / ratio
 
 
 def is_met(row: RowRecord, target: Target) -> bool | None:
-    """Tell whether a target is met; None where it was not measured."""
+    """Whether a target is met; None if it was not measured."""
     found = reached(row, target)
     if found is None:
         return None
-    return found >= target.at_least if target.at_least is not None else found <= target.at_most
+    if target.at_least is not None:
+        return found >= target.at_least
+    return target.at_most is not None and found <= target.at_most
 
 
 def load(path: Path) -> Record | None:
-    """Read a record, where there is one."""
+    """Read a record, if there is one."""
     return records.read(Record, path) if path.exists() else None
 
 
-def refuse_another_machine(record: Record, here: records.Provenance, path: Path) -> None:
-    """Keep timings apart that do not compare.
+def other_hardware(row: RowRecord, here: records.Provenance) -> list[str]:
+    """List what differs between the machine of a row and this one."""
+    return [
+        f"{key} {there}, this is {now}"
+        for key in ("machine", "torch", "threads", "device")
+        if (there := getattr(row.provenance, key)) != (now := getattr(here, key))
+    ]
+
+
+def refuse_other_hardware(record: Record, here: records.Provenance, path: Path) -> None:
+    """Keep timings apart that are not comparable.
 
     Raises
     ------
     InputError
-        Where rows of the record come from another machine, torch or number of threads.
+        If a row was measured on another machine, torch version or number of threads.
     """
     for row in record.rows:
-        for key in ("machine", "torch", "threads", "device"):
-            there, now = getattr(row.provenance, key), getattr(here, key)
-            if there != now:
-                raise InputError(
-                    f"{path}: row {row.name} was measured with {key} {there}, this is {now}; "
-                    "choose another --out, or measure all rows"
-                )
+        for difference in other_hardware(row, here):
+            raise InputError(
+                f"{path}: row {row.name} was measured with {difference}; "
+                "choose another --out, or measure all rows"
+            )
+
+
+def _ratios(row: RowRecord, contender: str, unit: str) -> np.ndarray | None:
+    """Divide the times of a contender by those of another one, round by round."""
+    found, other = row.contenders.get(contender), row.contenders.get(unit)
+    if not (found and other and found.seconds and other.seconds):
+        return None
+    return np.array(found.seconds) / np.array(other.seconds)

@@ -1,11 +1,12 @@
-"""Measure rows one after another, and keep what is measured."""
+"""Measure rows one after another, and store the results."""
 
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -20,36 +21,37 @@ from ebm_bench.utils import devices
 from ebm_bench.utils.progress import track
 
 log = logging.getLogger("ebm_bench")
+T = TypeVar("T")
 
 REPEATS = 25
-# What the rounds of one row may take.
+# Maximal duration of the rounds of one row.
 ROW_SECONDS = 12.0
 
 
 def run(
     rows: Sequence[Row], out: str | Path, only: Sequence[str] = (), repeats: int = REPEATS
 ) -> Record:
-    """Measure rows, write their record after each, and the table and the figures at the end.
+    """Measure rows, save the record after each, and write the table and the figures.
 
-    A run of all rows that was interrupted goes on where it was, as long as the code is the
-    same. Rows that are named are measured anew and join those that are there.
+    An interrupted run of all rows resumes if the code is unchanged. Rows listed in ``only`` are
+    measured again and replace those in the record.
 
     Parameters
     ----------
     rows : sequence of Row
-        All there are.
+        All rows.
     out : path
         Folder for ``record.json``, the tables and the figures.
     only : sequence of str
-        Names of the rows to measure; all where there are none.
+        Names of the rows to measure. All if empty.
     repeats : int
-        Most rounds of a row; slow ones have fewer.
+        Maximal number of rounds per row; slow rows have fewer.
 
     Raises
     ------
     InputError
-        Where a row is unknown, a file cannot be written, or rows of the folder were measured
-        on another machine.
+        If a row is unknown, a file cannot be written, or the folder holds rows that were
+        measured on another machine.
     """
     by_name = {row.name: row for row in rows}
     for name in only:
@@ -58,21 +60,25 @@ def run(
     devices.prepare_process()
     path, here = Path(out) / "record.json", provenance.collect("cpu")
     record, current = results.load(path) or Record(), digest()
+
+    def is_current(row: RowRecord) -> bool:
+        return row.code == current and not results.other_hardware(row, here)
+
     if only:
-        results.refuse_another_machine(record, here, path)
+        results.refuse_other_hardware(record, here, path)
         kept = [row for row in record.rows if row.name in by_name and row.name not in only]
     else:
-        kept = [] if record.finished else [r for r in record.rows if _same(r, current, here)]
+        kept = [] if record.finished else [r for r in record.rows if is_current(r)]
     known = {row.name for row in kept}
     waiting = [by_name[name] for name in only or by_name if name not in known]
     record = Record(versions=_versions(), rows=kept)
     places = list(by_name)
     with track("speed", len(waiting)) as update, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # The other libraries draw from the global generator.
+        torch.manual_seed(0)  # Peer libraries draw from the global generator.
         for done, row in enumerate(waiting):
             update(done, row.name)
             measured = measure(row, repeats, current, here)
-            gc.collect()  # Graphs of the row are cycles, and large.
+            gc.collect()  # Computation graphs are large and cyclic.
             devices.release_memory()
             record.rows = sorted([*record.rows, measured], key=lambda r: places.index(r.name))
             record.finished = len(record.rows) == len(rows)
@@ -85,7 +91,7 @@ def run(
 
 
 def measure(row: Row, repeats: int, code: str, here: records.Provenance) -> RowRecord:
-    """Compare the values of a row's contenders, then time those that agree."""
+    """Compare the values of the contenders, then time those that agree."""
     found, steps = agree(row), {}
     for name, build in row.contenders.items():
         if found[name].status == "ok":
@@ -112,12 +118,12 @@ def measure(row: Row, repeats: int, code: str, here: records.Provenance) -> RowR
 
 
 def agree(row: Row) -> dict[str, Measured]:
-    """Compare what all contenders compute from the same random numbers, in float64.
+    """Compare the values of all contenders for the same random numbers, in float64.
 
     Returns
     -------
     dict of str to Measured
-        With status ``disagrees`` where a contender is not to be timed.
+        Contenders with a status other than ``ok`` must not be timed.
     """
     draws, expected = measuring.Draws(), None
     found: dict[str, Measured] = {}
@@ -155,7 +161,7 @@ def _values(row: Row, build: Builder, draws: measuring.Draws) -> list[torch.Tens
 
 
 def _warmed(row: Row, build: Builder, measured: Measured) -> Contender:
-    """Build a contender as it is timed, and count its operations and memory."""
+    """Build a contender for timing, and measure its operations and memory."""
     contender = build(torch.float32, row.batch)
     if not row.counted:
         return contender
@@ -167,8 +173,8 @@ def _warmed(row: Row, build: Builder, measured: Measured) -> Contender:
     return contender
 
 
-def _guarded(name: str, measured: Measured, work):
-    """Do the work of a contender; what goes wrong in another library is a result."""
+def _guarded(name: str, measured: Measured, work: Callable[[], T]) -> T | None:
+    """Do the work of a contender; record running out of memory, and any error of a peer."""
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
@@ -181,13 +187,6 @@ def _guarded(name: str, measured: Measured, work):
             raise
         measured.status, measured.note = "failed", f"{type(error).__name__}: {error}"
     return None
-
-
-def _same(row: RowRecord, code: str, here: records.Provenance) -> bool:
-    keys = ("machine", "torch", "threads", "device")
-    return row.code == code and all(
-        getattr(row.provenance, key) == getattr(here, key) for key in keys
-    )
 
 
 def _versions() -> dict[str, str]:

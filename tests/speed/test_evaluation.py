@@ -34,9 +34,9 @@ def test_bounds_do_as_many_points(counted):
     assert ours == bound == 4 * (8 + 2 + 2)  # levels, those of the pilot run, two starts
 
 
-def test_cases_are_built_and_done(monkeypatch):
+def test_tasks_are_built_and_done(monkeypatch):
     monkeypatch.setattr(evaluation, "_CHUNKS", (8,))
-    assert set(evaluation.cases()) == {"grid-512", "grid-1024", "langevin", "ais"}
+    assert set(evaluation.tasks()) == {"grid-512", "grid-1024", "langevin", "ais"}
     estimate = evaluation.importance(4, 8)()
     assert torch.isfinite(estimate.log_z).all()
     assert isinstance(evaluation._network(3), Energy)
