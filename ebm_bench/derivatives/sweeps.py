@@ -9,79 +9,131 @@ number: they pass in chunks, each of which leaves nothing but its share of the g
 """
 
 import itertools
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ebm_bench.derivatives.base import Affine, Elementwise, Network
+
+log = logging.getLogger("ebm_bench")
+
 # Numbers in the tangents of one chunk of directions: about what a cache holds.
 CHUNK = 1 << 16
 
 
-def covers(layers: Sequence[nn.Module]) -> bool:
-    """Tell whether layers are affine and smooth elementwise ones, ending with an affine one."""
-    kinds = [getattr(layer, "elementwise", None) for layer in layers]
-    return (
-        bool(kinds)
-        and None not in kinds
-        and not kinds[0]
-        and not kinds[-1]
-        and any(kinds)
+def supports(energy: object) -> TypeGuard[Network]:
+    """Whether an energy is a network of affine and smooth elementwise layers.
+
+    Elementwise layers stand between affine ones, and there is at least one.
+    """
+    layers = list(getattr(energy, "layers", ())) if hasattr(energy, "directions") else []
+    kinds = [isinstance(layer, Elementwise) for layer in layers]
+    if (
+        any(kinds)
+        and not (kinds[0] or kinds[-1])
         and not any(a and b for a, b in itertools.pairwise(kinds))
-        and all(layer.smooth for layer in layers if layer.elementwise)
-    )
+        and all(isinstance(n, Affine) or (isinstance(n, Elementwise) and n.smooth) for n in layers)
+    ):
+        return True
+    log.debug("%s is differentiated automatically", type(energy).__name__)
+    return False
 
 
-def differentiate(
-    layers: Sequence[nn.Module], u: Tensor, t: Tensor | None = None, staircase: bool = False
-) -> tuple[Tensor, Tensor | None]:
+@torch.no_grad()
+def value_and_gradient(layers: Iterable[nn.Module], u: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate and differentiate a network without a graph.
+
+    Parameters
+    ----------
+    layers, u
+        As for `curvature`.
+
+    Returns
+    -------
+    value : Tensor of shape (R, B)
+    gradient : Tensor of shape (R, B, *event_shape)
+    """
+    h, inputs = u, []
+    for layer in layers:
+        inputs.append((layer, h))
+        h = layer(h)
+    g = torch.ones_like(h)
+    for layer, a in reversed(inputs):
+        if isinstance(layer, Elementwise):
+            g = layer.pull_back(g, a)
+        elif isinstance(layer, Affine):
+            g = layer.adjoint(g)
+    return h.squeeze(2), g
+
+
+def gradient(layers: Iterable[nn.Module], u: Tensor) -> Tensor:
+    """Differentiate a network once; see `curvature`."""
+    if torch.compiler.is_compiling():
+        return _Sweeps(list(layers), u, order=1).gradient
+    return _apply(layers, u, None, False)[0]
+
+
+def curvature(
+    layers: Iterable[nn.Module], u: Tensor, t: Tensor, triangular: bool = False
+) -> tuple[Tensor, Tensor]:
     """Differentiate a network once, and twice along directions.
 
     Parameters
     ----------
-    layers : sequence of torch.nn.Module
-        From (R, B, *event_shape) to (R, B, 1); see `covers`.
+    layers : sequence of Affine and Elementwise
+        From (R, B, *event_shape) to (R, B, 1); see `supports`.
     u : Tensor of shape (R, B, *event_shape)
-        Where.
-    t : Tensor of shape (R, K, B or 1, *event_shape), optional
+        Points.
+    t : Tensor of shape (R, K, B or 1, *event_shape)
         Directions of each point, or those that all points share. They are held constant.
-    staircase : bool
+    triangular : bool
         Whether the tangents of the first k units along direction k are zero.
 
     Returns
     -------
     gradient : Tensor of shape (R, B, *event_shape)
-    curvature : Tensor of shape (R, B), or None
+    curvature : Tensor of shape (R, B)
         Summed over the directions.
     """
     if torch.compiler.is_compiling():
         # The compiler differentiates plain operations better than it traces what is written out.
-        sweeps = _Sweeps(list(layers), u, order=1 + (t is not None))
-        if t is None:
-            return sweeps.gradient, None
-        tangents = _Tangents(sweeps, t, staircase)
+        sweeps = _Sweeps(list(layers), u, order=2)
+        tangents = _Tangents(sweeps, t, triangular)
         tangents.sweep()
         return sweeps.gradient, tangents.curvature()
+    return _apply(layers, u, t, triangular)
+
+
+def _apply(layers: Iterable[nn.Module], u: Tensor, t: Tensor | None, triangular: bool) -> Any:
     weights = [w for layer in layers for w in _weights(layer)]
-    return _Network.apply(u, t, staircase, list(layers), *weights)
+    return _Network.apply(u, t, triangular, list(layers), *weights)
 
 
-def _weights(layer: nn.Module) -> tuple[Tensor, ...]:
-    return () if layer.elementwise or layer.weight is None else (layer.weight, layer.bias)
+def _weights(layer: nn.Module) -> tuple[nn.Parameter, ...]:
+    if isinstance(layer, Affine) and layer.weight is not None and layer.bias is not None:
+        return layer.weight, layer.bias
+    return ()
 
 
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, u, t, staircase, layers, *weights):
+    def forward(ctx, u, t, triangular, layers, *weights):
         learns = any(ctx.needs_input_grad)
         ctx.sweeps = _Sweeps(layers, u, order=1 + (t is not None) + learns)
         ctx.tangents = ctx.ahead = None
         if t is None:
             return ctx.sweeps.gradient, None
-        ctx.tangents = _Tangents(ctx.sweeps, t, staircase)
+        ctx.tangents = _Tangents(ctx.sweeps, t, triangular)
         if len(ctx.tangents.chunks) > 1 and learns:
-            # A loss is a mean over points, whose gradient can be formed before it is asked for.
+            # Most losses are means over points: their gradient is known up to a factor, and is
+            # formed now, while the tangents of each chunk are at hand.
             ctx.ahead = _Gradients()
             ctx.tangents.differentiate(ctx.ahead)
         else:
@@ -99,10 +151,8 @@ class _Network(torch.autograd.Function):
             # The same for all points: taken out of everything and put back in the end.
             found, each = ctx.ahead, None
             of_gradient = of_gradient / _with_axes(factor, of_gradient)
-        elif ctx.ahead is None:
-            found, each, factor = None, of_curvature, None
         else:
-            raise RuntimeError("the curvature along many directions enters losses as a mean")
+            found, each, factor = None, of_curvature, None
         if found is None:
             found = _Gradients()
             tangents.differentiate(found, each)
@@ -135,13 +185,13 @@ def _with_axes(factor: Tensor, value: Tensor) -> Tensor:
     return factor.reshape(*factor.shape, *[1] * (value.dim() - 2))
 
 
+@dataclass
 class _Gradients:
-    """What a loss's derivative is by weights, biases and first slopes, by layer."""
+    """Derivatives of a loss by weights, biases and first slopes, each by position of the layer."""
 
-    def __init__(self):
-        self.weight: dict[int, Tensor] = {}
-        self.bias: dict[int, Tensor] = {}
-        self.first: dict[int, Tensor] = {}
+    weight: dict[int, Tensor] = field(default_factory=dict)
+    bias: dict[int, Tensor] = field(default_factory=dict)
+    first: dict[int, Tensor] = field(default_factory=dict)
 
 
 def _add(to: dict[int, Tensor], i: int, value: Tensor | None) -> None:
@@ -154,13 +204,15 @@ class _Sweeps:
 
     def __init__(self, layers: list[nn.Module], u: Tensor, order: int):
         self.layers = layers
+        self.affine = {i: layer for i, layer in enumerate(layers) if isinstance(layer, Affine)}
         self.h: list[Tensor] = []
         # First derivatives of the elementwise layers, and as many more as are asked for.
         self.slopes: dict[int, tuple[Tensor, ...]] = {}
         for i, layer in enumerate(layers):
             self.h.append(u)
-            if layer.elementwise:
-                u, *self.slopes[i] = layer.derivatives(u, order)
+            if isinstance(layer, Elementwise):
+                u, *slopes = layer.derivatives(u, order)
+                self.slopes[i] = tuple(slopes)
             elif i + 1 < len(layers):
                 u = layer(u)
         self.start, self.last = min(self.slopes), max(self.slopes)
@@ -168,7 +220,7 @@ class _Sweeps:
         g = u.new_ones(*u.shape[:2], 1)
         for i in reversed(range(len(layers))):
             self.g.insert(0, g)
-            g = g * self.slopes[i][0] if layers[i].elementwise else layers[i].adjoint(g)
+            g = g * self.slopes[i][0] if i in self.slopes else self.affine[i].adjoint(g)
         self.gradient = g
 
     def differentiate(
@@ -195,8 +247,8 @@ class _Sweeps:
             By all weights and biases.
         """
         into = _Gradients()
-        for i, layer in enumerate(self.layers):
-            if layer.elementwise:
+        for i in range(len(self.layers)):
+            if i in self.slopes:
                 first, second, *_ = self.slopes[i]
                 into.first[i] = p * self.g[i]
                 if i in tangents.first:
@@ -204,65 +256,68 @@ class _Sweeps:
                 p = p * first
                 if i in squares:
                     p.addcmul_(second, squares[i])
-            elif layer.weight is not None:
-                into.weight[i] = layer.weight_gradient(p, self.g[i])
-                if i in tangents.weight:
-                    into.weight[i] += tangents.weight[i]
-            if not layer.elementwise and i + 1 < len(self.layers):
-                p = layer.linear(p)
-        q = None
+                continue
+            _add(into.weight, i, self.affine[i].weight_gradient(p, self.g[i]))
+            _add(into.weight, i, tangents.weight.get(i))
+            if i + 1 < len(self.layers):
+                p = self.affine[i].linear(p)
+        q: Tensor | None = None
         for i in reversed(range(self.last + 1)):
-            layer = self.layers[i]
-            if layer.elementwise:
+            if i in self.slopes:
                 first, second, *third = self.slopes[i]
                 of_h = into.first[i].mul_(second)
                 if i in squares:
                     of_h.addcmul_(self.g[i] * third[0], squares[i])
                 q = of_h if q is None else of_h.addcmul_(q, first)
                 continue
-            if layer.weight is not None:
-                into.weight[i] += layer.weight_gradient(self.h[i], q)
-                into.bias[i] = layer.bias_gradient(q)
+            assert q is not None, "the last of these layers is elementwise"
+            layer = self.affine[i]
+            _add(into.weight, i, layer.weight_gradient(self.h[i], q))
+            _add(into.bias, i, layer.bias_gradient(q))
             q = layer.adjoint(q) if i > 0 or by_u else None
         return q, into
+
+
+# Tangents at the input of each layer, with the intermediate result of `Affine.modulated`.
+_Found = list[tuple[Tensor, Tensor | None]]
 
 
 class _Tangents:
     """Tangents along directions, with the sums of their squares."""
 
-    def __init__(self, sweeps: _Sweeps, t: Tensor, staircase: bool):
+    def __init__(self, sweeps: _Sweeps, t: Tensor, triangular: bool):
         self.sweeps = sweeps
         # Until the first elementwise layer, points do not matter.
         self.lead: list[Tensor] = []
-        for layer in sweeps.layers[: sweeps.start]:
+        for i in range(sweeps.start):
             self.lead.append(t)
-            t = _each_direction(layer.linear, t)
+            t = _each_direction(sweeps.affine[i].linear, t)
         self.t = t
         # Curvature is the sum of the factors times half the squares.
         self.factors = {i: (sweeps.g[i] * slopes[1]).mul_(2) for i, slopes in sweeps.slopes.items()}
-        self.squares = {i: torch.zeros_like(f) for i, f in self.factors.items()}
-        self.squares[sweeps.start] = t.square().sum(1)
+        self.squares: dict[int, Tensor] = {}
         size = max(factor.numel() for factor in self.factors.values())
         self.chunks = t.split(max(2, CHUNK // size), dim=1)
         lengths = [chunk.shape[1] for chunk in self.chunks]
         # A multiple of 16 keeps the rows aligned.
         before = [n // 16 * 16 for n in itertools.accumulate(lengths, initial=0)]
-        self.skips = before[:-1] if staircase else [0] * len(lengths)
-        self.kept: list[tuple[Tensor, Tensor | None]] | None = None
+        self.skips = before[:-1] if triangular else [0] * len(lengths)
+        self.kept: _Found | None = None
 
     def curvature(self) -> Tensor:
         """Curvature along all directions, (R, B)."""
-        return sum(
-            0.5 * (self.factors[i] * squares).flatten(2).sum(2)
-            for i, squares in self.squares.items()
+        return reduce(
+            add,
+            (
+                0.5 * (self.factors[i] * squares).flatten(2).sum(2)
+                for i, squares in self.squares.items()
+            ),
         )
 
     def sweep(self) -> None:
         """Carry all directions up the layers, and keep the tangents where they are few."""
-        for chunk, skip in zip(self.chunks, self.skips, strict=True):
-            found = self._up(chunk, skip)
-        if len(self.chunks) == 1:
-            self.kept = found
+        for found in self._rise():
+            self.kept = found if len(self.chunks) == 1 else None
 
     def differentiate(self, into: _Gradients, each: Tensor | None = None) -> None:
         """Differentiate the sum of the curvatures, each times its factor (R, B)."""
@@ -270,10 +325,11 @@ class _Tangents:
         factors = {
             i: f if each is None else f * _with_axes(each, f) for i, f in self.factors.items()
         }
-        found = [self.kept] if self.kept else map(self._up, self.chunks, self.skips)
+        found = [self.kept] if self.kept else self._rise()
         downs = [
             self._down(one, skip, factors, into)
             for one, skip in zip(found, self.skips, strict=True)
+            if sweeps.start < sweeps.last
         ]
         factor = factors[sweeps.start]
         if self.t.shape[2] < factor.shape[1]:
@@ -282,14 +338,21 @@ class _Tangents:
         if sweeps.start < sweeps.last:
             g += torch.cat(downs, dim=1)
         for i in reversed(range(sweeps.start)):
-            layer, t = sweeps.layers[i], self.lead[i]
+            layer, t = sweeps.affine[i], self.lead[i]
             _add(into.weight, i, layer.weight_gradient(t.flatten(1, 2), g.flatten(1, 2)))
             if i > 0:
                 g = _each_direction(layer.adjoint, g)
 
-    def _up(self, t: Tensor, skip: int) -> list[tuple[Tensor, Tensor | None]]:
+    def _rise(self) -> Iterator[_Found]:
+        """Tangents of each chunk in turn; their squares are summed anew."""
+        self.squares = {i: torch.zeros_like(f) for i, f in self.factors.items()}
+        self.squares[self.sweeps.start] = self.t.square().sum(1)
+        return map(self._up, self.chunks, self.skips)
+
+    def _up(self, t: Tensor, skip: int) -> _Found:
         """Tangents at the input of each layer from the first elementwise one on."""
-        layers, slopes, found = self.sweeps.layers, self.sweeps.slopes, []
+        layers, slopes = self.sweeps.affine, self.sweeps.slopes
+        found: _Found = []
         for i in range(self.sweeps.start, self.sweeps.last + 1):
             before, product = t, None
             if i - 1 in slopes:
@@ -305,16 +368,20 @@ class _Tangents:
         return found
 
     def _down(
-        self, found, skip: int, factors: dict[int, Tensor], into: _Gradients
-    ) -> Tensor | None:
+        self, found: _Found, skip: int, factors: dict[int, Tensor], into: _Gradients
+    ) -> Tensor:
         """Differentiate by the tangents at the first elementwise layer, but for its squares."""
-        layers, slopes, g = self.sweeps.layers, self.sweeps.slopes, None
+        layers, slopes = self.sweeps.affine, self.sweeps.slopes
+        g: Tensor | None = None
         for i in reversed(range(self.sweeps.start + 1, self.sweeps.last + 1)):
             t, product = found[i - self.sweeps.start]
             if i in slopes:
                 own = t * factors[i].unsqueeze(1)
                 g = own if g is None else g.add_(own)
-            elif i - 1 in slopes:
+                continue
+            assert g is not None, "the last of these layers is elementwise"
+            if i - 1 in slopes:
+                assert product is not None
                 is_first = i - 1 == self.sweeps.start
                 weight, g, first = layers[i].modulated_gradient(
                     t, slopes[i - 1][0], product, g, skip if is_first else 0
@@ -325,9 +392,10 @@ class _Tangents:
                 weight = layers[i].weight_gradient(t.flatten(1, 2), g.flatten(1, 2))
                 _add(into.weight, i, weight)
                 g = _each_direction(layers[i].adjoint, g)
+        assert g is not None, "there are elementwise layers after the first"
         return g
 
 
-def _each_direction(function, t: Tensor) -> Tensor:
+def _each_direction(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
     """Apply a map of points to directions (R, K, B, ...)."""
     return function(t.flatten(1, 2)).unflatten(1, t.shape[1:3])

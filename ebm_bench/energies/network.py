@@ -3,8 +3,9 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ebm_bench.derivatives.base import Elementwise
 from ebm_bench.energies.base import Energy
 
 
@@ -35,10 +36,9 @@ class Network(Energy):
         -------
         directions : Tensor of shape (R, K, 1, *event_shape)
             All unit vectors, unless the architecture allows fewer.
-        staircase : bool
+        triangular : bool
             Whether the first layer maps direction ``k`` to a vector that starts with ``k`` zeros.
         """
         size = math.prod(self.event_shape)
-        unit = torch.eye(size, dtype=self.scale.dtype, device=self.scale.device)
-        unit = unit.view(1, size, 1, *self.event_shape)
-        return unit.expand(self.replicates, size, 1, *self.event_shape), False
+        units = torch.eye(size).to(self.scale).view(1, size, 1, *self.event_shape)
+        return units.expand(self.replicates, -1, -1, *self.event_shape), False

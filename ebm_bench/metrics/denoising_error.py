@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from ebm_bench.derivatives.frozen import gradient
+from ebm_bench.derivatives import gradient
 from ebm_bench.metrics.base import Metric
 from ebm_bench.metrics.points import average
 from ebm_bench.registry import register
@@ -36,6 +37,7 @@ class DenoisingError(Metric):
     version = 1
     label = "denoising error"
 
+    @torch.no_grad()
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Denoise each replicate's held-out data."""
         x = dataset.sample(self.points, streams.child("data"), split=self.split)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from ebm_bench.derivatives.frozen import gradient
+from ebm_bench.derivatives import gradient
 from ebm_bench.metrics.base import Metric
 from ebm_bench.metrics.points import average
 from ebm_bench.registry import register
@@ -33,6 +34,7 @@ class FisherDivergence(Metric):
     requires = ("score",)
     label = "Fisher divergence"
 
+    @torch.no_grad()
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Compare the scores of each replicate, ``E‖s_p − s‖²``."""
         x = dataset.sample(self.points, streams.child("data"), split=self.split)

@@ -1,18 +1,14 @@
-"""Layers that carry the replicate axis: affine or elementwise.
-
-That is all that `ebm_bench.derivatives` needs to know to differentiate a network with plain
-tensor operations: affine layers give the linear part of their map and its adjoint, elementwise
-layers the first two derivatives of their function.
-"""
+"""Layers with a replicate axis: one set of weights per replicate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ebm_bench.nn.module import Affine
+from ebm_bench.derivatives.base import Affine, Elementwise
 from ebm_bench.streams import Streams
 
 
@@ -24,12 +20,15 @@ class Dense(Affine):
     n_in, n_out : int
         Length of the vectors.
     streams : Streams
-        Where the initial weights are drawn.
+        Source of the initial weights.
     gain : float
         Standard deviation of an output for standard normal input.
     spread : float
         Standard deviation of the initial biases.
     """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(
         self, n_in: int, n_out: int, streams: Streams, gain: float = 1.0, spread: float = 0.0
@@ -59,7 +58,7 @@ class Dense(Affine):
         return g.sum(1, keepdim=True)
 
     def modulated(self, t: Tensor, s: Tensor, skip: int = 0) -> tuple[Tensor, Tensor]:
-        """Apply the linear part to directions times factors; see `Affine`."""
+        """Apply the linear part to directions that are scaled at each point; see `Affine`."""
         t, s, weight = t[..., skip:], s[..., skip:], self.weight[:, skip:]
         if self._folds(t, s):
             product = (weight.unsqueeze(2) * t.permute(0, 3, 1, 2)).flatten(2)
@@ -92,7 +91,7 @@ class Dense(Affine):
         return for_weight, for_t.sum(2, keepdim=True) if t.shape[2] < g.shape[2] else for_t, for_s
 
     def _folds(self, t: Tensor, s: Tensor) -> bool:
-        """Whether to multiply the weights by directions, not the points: where they are fewer."""
+        """Whether to multiply the weights by the directions: cheaper for many points."""
         return t.shape[2] == 1 and 2 * self.weight.shape[2] <= s.shape[1]
 
 
@@ -105,6 +104,8 @@ class Convolution(Affine):
     Maps (R, N, C_in, H, W) to (R, N, C_out, ⌈H/2⌉, ⌈W/2⌉).
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
     kernel, stride, padding = 3, 2, 1
 
     def __init__(self, in_shape: Sequence[int], channels: int, streams: Streams):
@@ -131,7 +132,7 @@ class Convolution(Affine):
             size, options = (self.height, self.width), {"padding": self.padding}
             out = F.fold(columns.flatten(0, 1), size, self.kernel, stride=self.stride, **options)
             return out.unflatten(0, g.shape[:2])
-        # A stride of 2 maps two input sizes to one output size; the extra pixel tells which.
+        # A stride of 2 maps two input sizes to one output size; the extra pixel selects one.
         extra = ((self.height + 1) % 2, (self.width + 1) % 2)
         return self._grouped(
             F.conv_transpose2d, g, None, padding=self.padding, output_padding=extra
@@ -159,7 +160,9 @@ class Convolution(Affine):
         """Differentiate ``⟨g, forward(h)⟩`` by the bias."""
         return g.sum((1, 3, 4))
 
-    def _grouped(self, operation, h: Tensor, bias: Tensor | None, **options) -> Tensor:
+    def _grouped(
+        self, operation: Callable[..., Tensor], h: Tensor, bias: Tensor | None, **options: Any
+    ) -> Tensor:
         replicates, n = h.shape[:2]
         weight = self.weight.flatten(0, 1)
         out = operation(_stacked(h), weight, bias, stride=self.stride, groups=replicates, **options)
@@ -172,7 +175,7 @@ def _stacked(h: Tensor) -> Tensor:
 
 
 class Flatten(Affine):
-    """Turn points of any shape into vectors: (R, N, *shape) to (R, N, n)."""
+    """Flatten points of any shape into vectors: (R, N, *shape) to (R, N, n)."""
 
     weight = bias = None
 
@@ -184,20 +187,20 @@ class Flatten(Affine):
         """Apply the map."""
         return h.flatten(2)
 
-    linear = forward
+    def linear(self, t: Tensor) -> Tensor:
+        """Apply its linear part."""
+        return t.flatten(2)
 
     def adjoint(self, g: Tensor) -> Tensor:
         """Apply the transpose, which is the inverse."""
         return g.unflatten(2, self.shape)
 
     def weight_gradient(self, t: Tensor, g: Tensor) -> None:
-        """There is no weight."""
+        """Return nothing, as there is no weight."""
 
 
-class Activation(nn.Module):
-    """An elementwise function with its first three derivatives."""
-
-    elementwise = True
+class Activation(Elementwise):
+    """A nonlinearity of `torch.nn.functional`, by its name."""
 
     def __init__(self, function: str):
         super().__init__()
@@ -213,7 +216,7 @@ class Activation(nn.Module):
         return _DERIVATIVES[self.function](a, order)
 
     def pull_back(self, g: Tensor, a: Tensor) -> Tensor:
-        """Multiply ``g`` by the first derivative of a smooth function at ``a``, in one pass."""
+        """Multiply ``g`` by the first derivative at ``a``, in one pass."""
         return _PULL_BACKS[self.function](g, a)
 
 
@@ -249,13 +252,17 @@ def _gelu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     return all_orders[: order + 1]
 
 
-_DERIVATIVES = {"silu": _silu, "softplus": _softplus, "tanh": _tanh, "gelu": _gelu}
+_DERIVATIVES: dict[str, Callable[[Tensor, int], tuple[Tensor, ...]]] = {
+    "silu": _silu,
+    "softplus": _softplus,
+    "tanh": _tanh,
+    "gelu": _gelu,
+}
 
 
 _aten = torch.ops.aten
 
-
-_PULL_BACKS = {
+_PULL_BACKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "silu": _aten.silu_backward,
     "softplus": lambda g, a: _aten.softplus_backward(g, a, 1, 20),
     "tanh": lambda g, a: _aten.tanh_backward(g, a.tanh()),

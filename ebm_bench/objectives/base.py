@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.nn.module import Component
 from ebm_bench.registry.fitting import kind_of, misfit
@@ -39,7 +40,7 @@ class Objective(Component):
     kind: ClassVar[str] = "other"
     search: ClassVar[dict[str, tuple]] = {}
 
-    def build(self, energy: nn.Module) -> None:
+    def build(self, energy: Energy) -> None:
         """Create what the objective owns (noise, flow, chains) in its final shape, unfitted.
 
         Raises
@@ -50,10 +51,10 @@ class Objective(Component):
         if why := misfit(self.requires, energy, vars(energy), kind_of(energy.event_shape)):
             raise InputError(f"{self.name} {why}")
 
-    def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit what the objective owns to the data. Nothing, unless overridden."""
 
-    def setup(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+    def setup(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Build and fit what the objective owns, ready for `loss`.
 
         Parameters
@@ -70,7 +71,7 @@ class Objective(Component):
         self.fit(energy, data, streams)
 
     @abstractmethod
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Loss of a batch.
 
         Parameters

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -41,7 +42,7 @@ class ConditionalNoiseContrastive(Objective):
     epsilon: Annotated[float, Gt(0)] = 0.3
     ratio: Annotated[int, Ge(1)] = 1
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         noise = streams.normal(self.ratio, *x.shape[1:], dtype=x.dtype)
         copies = x.unsqueeze(1) + self.epsilon * noise

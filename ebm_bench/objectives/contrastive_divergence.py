@@ -5,8 +5,9 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.samplers.langevin import Langevin
@@ -49,7 +50,7 @@ class ContrastiveDivergence(Objective):
     step_size: Annotated[float, Gt(0)] = 0.1
     chains: Annotated[int, Ge(1)] = 128
 
-    def build(self, energy: nn.Module) -> None:
+    def build(self, energy: Energy) -> None:
         """Create the sampler, and room for the persistent chains."""
         super().build(energy)
         self.sampler = Langevin(steps=self.steps, step_size=self.step_size)
@@ -57,14 +58,14 @@ class ContrastiveDivergence(Objective):
             shape = (energy.replicates, self.chains, *energy.event_shape)
             self.register_buffer("states", torch.zeros(shape))
 
-    def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Start the persistent chains at data points."""
         if self.persistent:
             index = streams.integers(data.shape[1], self.chains)
             rows = torch.arange(len(data), device=data.device)[:, None]
             self.states.copy_(data[rows, index])
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Energy of the data less that of the chains, shape (R,)."""
         start = self.states if self.persistent else x[:, : self.chains]
         points = self.sampler.run(energy, start, streams)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Gt
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.derivatives import gradient
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -37,7 +38,7 @@ class DenoisingScoreMatching(Objective):
 
     sigma: Annotated[float, Gt(0)] = 0.1
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Denoising loss of a batch (R, B, *event_shape), shape (R,)."""
         noise = streams.normal_like(x)
         residual = gradient(energy, x + self.sigma * noise) - noise / self.sigma

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.derivatives import laplacian
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -26,7 +27,7 @@ class ExactScoreMatching(Objective):
     kind = "score matching"
     requires = ("smooth",)
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Hyvärinen's loss of a batch (R, B, *event_shape), shape (R,)."""
         gradient, trace = laplacian(energy, x)
         return (0.5 * gradient.flatten(2).square().sum(2) - trace).mean(1)

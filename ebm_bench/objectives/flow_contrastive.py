@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ebm_bench import noise
+from ebm_bench.energies.base import Energy
 from ebm_bench.energies.flow import Flow
 from ebm_bench.objectives.base import Objective
 from ebm_bench.objectives.normaliser import Normaliser
@@ -43,7 +44,7 @@ class FlowContrastive(Objective):
 
     noise_settings: dict[str, Any] | None = None
 
-    def build(self, energy: nn.Module) -> None:
+    def build(self, energy: Energy) -> None:
         """Create the flow and the learned normaliser."""
         super().build(energy)
         shapes = {"event_shape": energy.event_shape, "replicates": energy.replicates}
@@ -51,7 +52,7 @@ class FlowContrastive(Objective):
         self.distribution.requires_grad_(True)
         self.normaliser = Normaliser(energy.replicates, energy.event_shape)
 
-    def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit the flow by maximum likelihood, and start ``c`` at an estimate of log Z."""
         self.distribution.fit(data, streams)
         with torch.no_grad():
@@ -79,7 +80,7 @@ class FlowContrastive(Objective):
         energy.scale.copy_(flow.scale)
         return {"flow": energy}
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
         points, log_noise, log_data = self.distribution.flow.sample_beside(x, streams)

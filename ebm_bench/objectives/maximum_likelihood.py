@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -25,6 +26,6 @@ class MaximumLikelihood(Objective):
     kind = "maximum likelihood"
     requires = ("log_z",)
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Negative log-likelihood in nats of a batch (R, B, *event_shape), shape (R,)."""
         return energy(x).mean(1) + energy.log_z

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Gt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from ebm_bench import noise
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.objectives.normaliser import Normaliser
 from ebm_bench.registry import register
@@ -46,7 +47,7 @@ class NoiseContrastive(Objective):
     noise_settings: dict[str, Any] | None = None
     ratio: Annotated[float, Gt(0)] = 1.0
 
-    def build(self, energy: nn.Module) -> None:
+    def build(self, energy: Energy) -> None:
         """Create the noise distribution and the learned normaliser."""
         super().build(energy)
         shapes = {"event_shape": energy.event_shape, "replicates": energy.replicates}
@@ -54,7 +55,7 @@ class NoiseContrastive(Objective):
         self.normaliser = Normaliser(energy.replicates, energy.event_shape)
 
     @torch.no_grad()
-    def fit(self, energy: nn.Module, data: Tensor, streams: Streams) -> None:
+    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit the noise to the data, and start ``c`` at an estimate of log Z."""
         with torch.enable_grad():
             self.distribution.fit(data, streams)
@@ -66,7 +67,7 @@ class NoiseContrastive(Objective):
         """The log-normaliser that was learned, shape (R,)."""
         return self.normaliser.value
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
         with torch.no_grad():

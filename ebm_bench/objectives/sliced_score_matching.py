@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.derivatives import curvature
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -44,7 +45,7 @@ class SlicedScoreMatching(Objective):
     projections: Annotated[int, Ge(1)] = 1
     projection: Literal["gaussian", "rademacher"] = "gaussian"
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Sliced loss of a batch (R, B, *event_shape), shape (R,)."""
         draw = streams.normal if self.projection == "gaussian" else streams.rademacher
         v = draw(self.projections, *x.shape[1:], dtype=x.dtype)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -20,6 +21,6 @@ class Untrained(Objective):
 
     trains = False
 
-    def loss(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Mean energy in nats of a batch, shape (R,): to look at, not to minimise."""
         return energy(x).mean(1)

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ebm_bench.samplers.hamiltonian import place, trajectory
+from ebm_bench.derivatives.base import Energy
+from ebm_bench.samplers.hamiltonian import init, leapfrog
 from ebm_bench.streams import Streams
 
-# Acceptance rate that the pilot run steers towards. A rejected move turns its chain round,
-# so moves that keep their momentum want a higher rate than those that draw it anew.
+# Acceptance rate that the pilot run aims at. A rejection reverses the momentum, so chains that keep
+# their momentum need a higher rate than those that draw it anew.
 _TARGET = 0.9
-# The share of its chains that carries the weight of an estimate worth trusting.
+# Least effective sample size of a converged estimate, as a fraction of the chains.
 _ENOUGH = 0.25
 
 
@@ -24,11 +25,11 @@ class LogZ:
     Attributes
     ----------
     log_z : Tensor of shape (R,)
-        In nats.
+        Log-normaliser in nats.
     standard_error : Tensor of shape (R,)
-        Of ``log_z``; 0 where it is known.
+        Standard error of ``log_z``; 0 where it is known.
     details : dict of str to Tensor of shape (R,)
-        How good an estimate is: ``"converged"`` (1 or 0), and by annealed importance sampling
+        Diagnostics of an estimate: ``"converged"`` (1 or 0), and of annealed importance sampling
         ``"effective_sample_size"`` in chains.
     """
 
@@ -38,43 +39,49 @@ class LogZ:
 
 
 def annealed_importance_sampling(
-    energy: nn.Module, streams: Streams, chains: int = 16, levels: int = 300
+    energy: Energy, streams: Streams, chains: int = 16, levels: int = 300
 ) -> LogZ:
     """Estimate log-normalisers along a path from the energy's base measure.
 
-    Chains start at exact draws from ``N(location, scale²)`` and move by Hamiltonian dynamics,
-    keeping their momentum, through the densities ``exp(−(1 − β) E₀ − β E)`` from β = 0 to 1,
-    ``E₀`` being the Gaussian's energy; each level costs one gradient. Neal (2001), "Annealed
-    importance sampling"; Sohl-Dickstein & Culpepper (2012), "Hamiltonian annealed importance
-    sampling".
+    Chains start at exact draws from ``N(location, scale²)`` and move by Hamiltonian dynamics with
+    partial momentum refreshment through the densities ``exp(−(1 − β) E₀ − β E)`` from β = 0 to 1,
+    where ``E₀`` is the energy of the base measure; each level costs one gradient.
 
-    A pilot run over a quarter of the levels finds each replicate's step sizes. The run proper
-    takes them and draws other random numbers, so its weights are unbiased: ``E[w] = Z``. The
-    logarithm of their mean is on average too low, and where few chains carry the weight it is
-    far too low: then the delta method's standard error, which cannot exceed 1, says too
-    little, and ``converged`` is 0.
+    A pilot run over a quarter of the levels adapts each replicate's step sizes. The main run
+    uses them with other random numbers, so its weights are unbiased: ``E[w] = Z``. The logarithm
+    of their mean is too low on average, and far too low where few chains carry the weight:
+    then the standard error of the delta method, which cannot exceed 1, is too small, and
+    ``converged`` is 0.
 
     Parameters
     ----------
     energy : Energy
         Its ``location`` and ``scale`` define the base measure and the units of the steps.
     streams : Streams
-        Where the randomness comes from.
+        Source of randomness.
     chains : int
         Independent weights per replicate, at least 2.
     levels : int
-        Densities on the way.
+        Densities on the path.
 
     Returns
     -------
     LogZ
         With the effective sample size ``(Σw)² / Σw²``.
+
+    References
+    ----------
+    Neal, "Annealed importance sampling", 2001, arXiv:physics/9803008. Sohl-Dickstein and
+    Culpepper, "Hamiltonian annealed importance sampling for partition function estimation", 2012,
+    arXiv:1205.1925. The step sizes start at the scaling with dimension that is optimal for a
+    Gaussian: Roberts and Rosenthal, "Optimal scaling of discrete approximations to Langevin
+    diffusions", 1998, doi:10.1111/1467-9868.00123.
     """
-    pilot_levels = max(1, levels // 4)
-    _, found = _anneal(energy, streams.child("pilot"), chains, pilot_levels)
-    steps = found[:, torch.arange(levels) * pilot_levels // levels]
-    weights, _ = _anneal(energy, streams.child("weights"), chains, levels, steps)
-    size = math.prod(energy.event_shape)
+    size, pilot_levels = math.prod(energy.event_shape), max(1, levels // 4)
+    steps = torch.full((streams.replicates, pilot_levels), size ** (-1 / 6), device=streams.device)
+    _anneal(energy, streams.child("pilot"), chains, steps, adapt=True)
+    steps = steps[:, torch.arange(levels) * pilot_levels // levels]
+    weights = _anneal(energy, streams.child("weights"), chains, steps)
     base = 0.5 * size * math.log(2 * math.pi) + energy.scale.double().log().flatten(1).sum(1)
     total = weights.logsumexp(1)
     effective = (2 * total - (2 * weights).logsumexp(1)).exp()
@@ -87,21 +94,17 @@ def annealed_importance_sampling(
 
 
 def _anneal(
-    energy: nn.Module, streams: Streams, chains: int, levels: int, steps: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Take chains along the path; without step sizes (R, levels), find them on the way.
+    energy: Energy, streams: Streams, chains: int, steps: Tensor, adapt: bool = False
+) -> Tensor:
+    """Move chains along the path, and return their log-weights (R, chains) in float64.
 
-    Returns the log-weights (R, chains) in float64 and the step sizes.
+    The step sizes, (R, levels), are adapted in place on request.
     """
-    like = energy.scale
-    adapt = steps is None
-    if adapt:  # the dependence on dimension that suits a Gaussian: Roberts & Rosenthal (1998)
-        first = math.prod(energy.event_shape) ** (-1 / 6)
-        steps = torch.full((streams.replicates, levels), first, device=like.device)
-    # Denser near the base, where the weights spread most.
+    like, levels = energy.scale, steps.shape[1]
+    # Denser near the base measure, where the weights spread most.
     betas = [(k / levels) ** 2 for k in range(levels + 1)]
     u = streams.normal(chains, *energy.event_shape, dtype=like.dtype)
-    state = place(energy, u, streams.normal_like(u))
+    state = init(energy, u, streams.normal_like(u))
     weights = torch.zeros(u.shape[:2], dtype=torch.float64, device=u.device)
     for k, (last, beta) in enumerate(pairwise(betas)):
         weights -= (beta - last) * state.excess.double()
@@ -109,7 +112,7 @@ def _anneal(
         keep = 0.5**step  # of the momentum's variance
         momentum = streams.normal_like(u).mul_((1 - keep).sqrt())
         state = state._replace(momentum=momentum.addcmul_(state.momentum, keep.sqrt()))
-        state, acceptance = trajectory(energy, state, streams, step, 1, beta)
+        state, acceptance = leapfrog(energy, state, streams, step, beta=beta)
         if adapt:
             steps[:, k + 1 :] *= (0.5 * (acceptance.mean(1) - _TARGET)).exp()[:, None]
-    return weights, steps
+    return weights

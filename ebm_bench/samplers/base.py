@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.derivatives.base import Energy
 from ebm_bench.streams import Streams
 
 
@@ -16,7 +17,7 @@ class Sampler(ABC):
     name: ClassVar[str] = ""
 
     @abstractmethod
-    def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain.
 
         Parameters

@@ -1,19 +1,17 @@
-"""Metropolis-adjusted Hamiltonian dynamics, for whatever samples by it.
-
-Chains are followed in units of the energy's base measure, ``u = (x − location) / scale``.
-"""
+"""Metropolis-adjusted Hamiltonian dynamics, in units of the energy's base measure."""
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ebm_bench.derivatives.frozen import excess_and_slope, half_square
+from ebm_bench.derivatives.base import Energy
+from ebm_bench.derivatives.frozen import half_square, value_and_grad
 from ebm_bench.streams import Streams
 
 
 class State(NamedTuple):
-    """Where chains are.
+    """Position and momentum of the chains.
 
     Attributes
     ----------
@@ -22,10 +20,11 @@ class State(NamedTuple):
     base : Tensor of shape (R, C)
         Energy of the base measure, ``½‖u‖²``.
     excess : Tensor of shape (R, C)
-        What the energy has above that, ``f = E − ½‖u‖²``.
+        Energy above that of the base measure, ``f = E − ½‖u‖²``.
     slope : Tensor of shape (R, C, *event_shape)
         ``∂f/∂u``.
     momentum : Tensor of shape (R, C, *event_shape)
+        Momentum.
     """
 
     u: Tensor
@@ -35,60 +34,63 @@ class State(NamedTuple):
     momentum: Tensor
 
 
-def place(energy: nn.Module, u: Tensor, momentum: Tensor) -> State:
-    """Put chains at points ``u`` with a momentum, each of shape (R, C, *event_shape)."""
-    return State(u, half_square(u), *excess_and_slope(energy, u), momentum)
+def init(energy: Energy, u: Tensor, momentum: Tensor) -> State:
+    """Create the state at points ``u`` with a momentum, each of shape (R, C, *event_shape)."""
+    return State(u, half_square(u), *value_and_grad(energy, u), momentum)
 
 
-def trajectory(
-    energy: nn.Module,
+def leapfrog(
+    energy: Energy,
     state: State,
     streams: Streams,
-    step: Tensor,
-    leapfrog: int,
+    step_size: Tensor,
+    steps: int = 1,
     beta: float = 1.0,
 ) -> tuple[State, Tensor]:
-    """Follow a leapfrog trajectory; accept its end, or stay and turn round.
+    """Propose the end of a leapfrog trajectory; a rejected chain stays and reverses its momentum.
 
-    Leaves ``exp(−½‖u‖² − β f − ½‖momentum‖²)`` invariant. Neal (2011), "MCMC using
-    Hamiltonian dynamics".
+    Leaves ``exp(−½‖u‖² − β f − ½‖momentum‖²)`` invariant.
 
     Parameters
     ----------
     energy : Energy
-        Evaluated once a leapfrog step.
+        Evaluated once per leapfrog step.
     state : State
-        Where the chains are; not changed.
+        State of the chains; not changed.
     streams : Streams
-        Where the randomness comes from.
-    step : Tensor of shape () or (R, 1, *1)
+        Source of randomness.
+    step_size : Tensor of shape () or (R, 1, *1)
         Length of a leapfrog step, in units of the base measure.
-    leapfrog : int
-        Steps of the trajectory.
+    steps : int
+        Leapfrog steps of the trajectory.
     beta : float
-        How much of the excess counts: 0 is the base measure and 1 the energy.
+        Weight of the excess: 0 is the base measure and 1 the energy.
 
     Returns
     -------
     state : State
-        Where the chains are now.
+        New state of the chains.
     acceptance : Tensor of shape (R, C)
-        Probability with which each proposal was accepted; 0 where it was not finite.
+        Acceptance probability of each proposal; 0 where it was not finite.
+
+    References
+    ----------
+    Neal, "MCMC using Hamiltonian dynamics", 2011, arXiv:1206.1901.
     """
-    momentum = torch.addcmul(state.momentum, state.u, -0.5 * step)
-    momentum.addcmul_(state.slope, -0.5 * beta * step)
+    momentum = torch.addcmul(state.momentum, state.u, -0.5 * step_size)
+    momentum.addcmul_(state.slope, -0.5 * beta * step_size)
     new = state
-    for index in range(leapfrog):
-        new = place(energy, torch.addcmul(new.u, momentum, step), momentum)
-        kick = -(0.5 if index + 1 == leapfrog else 1.0) * step
+    for index in range(steps):
+        new = init(energy, torch.addcmul(new.u, momentum, step_size), momentum)
+        kick = -(0.5 if index + 1 == steps else 1.0) * step_size
         momentum.addcmul_(new.u, kick).addcmul_(new.slope, beta * kick)
     difference = _total(state, beta) - _total(new, beta)
     acceptance = difference.exp().clamp_max(1).nan_to_num(0.0)
     accepted = streams.uniform(momentum.shape[1], dtype=momentum.dtype) < acceptance
-    # Few stay: to put their points back costs less than to choose for all.
-    stay = (~accepted).nonzero(as_tuple=True)
-    new.u[stay], new.slope[stay] = state.u[stay], state.slope[stay]
-    momentum[stay] = -state.momentum[stay]
+    # Few proposals are rejected: restoring those chains is cheaper than a choice for all.
+    rejected = (~accepted).nonzero(as_tuple=True)
+    new.u[rejected], new.slope[rejected] = state.u[rejected], state.slope[rejected]
+    momentum[rejected] = -state.momentum[rejected]
     base = torch.where(accepted, new.base, state.base)
     excess = torch.where(accepted, new.excess, state.excess)
     return State(new.u, base, excess, new.slope, momentum), acceptance

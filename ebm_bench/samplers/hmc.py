@@ -5,12 +5,13 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.derivatives.base import Energy
 from ebm_bench.derivatives.frozen import rescale, unscale
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
-from ebm_bench.samplers.hamiltonian import place, trajectory
+from ebm_bench.samplers.hamiltonian import init, leapfrog
 from ebm_bench.streams import Streams
 
 
@@ -36,12 +37,12 @@ class Hmc(Sampler):
     leapfrog: Annotated[int, Ge(1)] = 5
     step_size: Annotated[float, Gt(0)] = 0.3
 
-    def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
         u = rescale(energy, x)
         step = u.new_tensor(self.step_size)
-        state = place(energy, u, torch.zeros_like(u))
+        state = init(energy, u, torch.zeros_like(u))
         for _ in range(self.steps):
             state = state._replace(momentum=streams.normal_like(u))
-            state, _ = trajectory(energy, state, streams, step, self.leapfrog)
+            state, _ = leapfrog(energy, state, streams, step, self.leapfrog)
         return unscale(energy, state.u)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt
-from torch import Tensor, nn
+from torch import Tensor
 
-from ebm_bench.derivatives.frozen import excess_and_slope, rescale, unscale
+from ebm_bench.derivatives.base import Energy
+from ebm_bench.derivatives.frozen import rescale, unscale, value_and_grad
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams
@@ -33,11 +34,11 @@ class Langevin(Sampler):
     steps: Annotated[int, Ge(1)] = 100
     step_size: Annotated[float, Gt(0)] = 0.1
 
-    def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
         u, drift = rescale(energy, x), 0.5 * self.step_size**2
         for _ in range(self.steps):
-            _, slope = excess_and_slope(energy, u)
+            _, slope = value_and_grad(energy, u)
             u = (1 - drift) * u
             u.sub_(slope, alpha=drift).add_(streams.normal_like(u), alpha=self.step_size)
         return unscale(energy, u)

@@ -6,15 +6,19 @@ from torch import nn
 
 from ebm_bench import derivatives, energies
 from ebm_bench.derivatives import sweeps
-from ebm_bench.nn.layers import Dense
+from ebm_bench.nn.layers import Activation, Dense
 from ebm_bench.streams import Streams
 
 CASES = {
     "narrow": ("mlp", (3,), {"width": 6}),
     "one hidden layer": ("mlp", (2,), {"width": 5, "depth": 1}),
     "wider than its first layer": ("mlp", (11,), {"width": 4, "activation": "tanh"}),
-    "a staircase": ("mlp", (17,), {"width": 40, "depth": 3}),
-    "a staircase of many points": ("mlp", (33,), {"width": 36, "depth": 2, "activation": "tanh"}),
+    "triangular": ("mlp", (17,), {"width": 40, "depth": 3}),
+    "triangular, many points": (
+        "mlp",
+        (33,),
+        {"width": 36, "depth": 2, "activation": "tanh"},
+    ),
     "softplus": ("mlp", (3,), {"width": 4, "activation": "softplus"}),
     "gelu": ("mlp", (3,), {"width": 4, "activation": "gelu"}),
     "odd and even sides": ("conv", (2, 9, 8), {"channels": 2}),
@@ -107,8 +111,10 @@ def test_chunks_of_directions_change_nothing(case, monkeypatch):
     torch.testing.assert_close(given, wanted)
 
 
+@pytest.mark.parametrize("chunk", [sweeps.CHUNK, 1])  # all directions at once, or two
 @pytest.mark.parametrize("count", [2, 5])
-def test_points_may_count_differently(case, count):
+def test_points_may_count_differently(case, count, chunk, monkeypatch):
+    monkeypatch.setattr(sweeps, "CHUNK", chunk)
     energy, x = case
     v = Streams(9, R).normal(count, B, *energy.event_shape, dtype=torch.float64)
     factors = Streams(10, R).normal(B, dtype=torch.float64)
@@ -129,14 +135,6 @@ def test_points_may_count_differently(case, count):
         for d in v.unbind(1)
     )
     torch.testing.assert_close(given, differentiated(first, product))
-
-
-def test_many_directions_refuse_other_losses_than_means(monkeypatch):
-    monkeypatch.setattr(sweeps, "CHUNK", 1)
-    energy = energies.create("mlp", event_shape=(3,), width=4)
-    total = derivatives.laplacian(energy, torch.zeros(1, 2, 3))[1]
-    with pytest.raises(RuntimeError, match="mean"):
-        (total * torch.tensor([[1.0, 2.0]])).sum().backward()
 
 
 def test_the_gradient_is_differentiable_in_the_points(case):
@@ -180,3 +178,35 @@ def test_any_module_is_differentiated():
     gradient, trace = derivatives.laplacian(Quartic(), x)
     torch.testing.assert_close(gradient, 4 * x**3)
     torch.testing.assert_close(trace, (12 * x**2).sum(2))
+
+
+def test_without_a_graph_the_gradient_is_the_same_and_detached(case):
+    energy, x = case
+    before = energy.evaluations
+    wanted = derivatives.gradient(energy, x)
+    once = energy.evaluations - before
+    with torch.no_grad():
+        given = derivatives.gradient(energy, x)
+    assert wanted.requires_grad
+    assert not given.requires_grad
+    assert energy.evaluations - before == 2 * once
+    torch.testing.assert_close(given, wanted.detach())
+
+
+def test_layers_in_a_module_of_another_kind_are_no_network():
+    """Its energy may be any function of them."""
+
+    class Doubled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            streams = Streams()
+            self.layers = nn.ModuleList(
+                [Dense(2, 4, streams), Activation("tanh"), Dense(4, 1, streams)]
+            )
+
+        def forward(self, x):
+            return 2 * nn.Sequential(*self.layers)(x).squeeze(2)
+
+    x = Streams(3).normal(5, 2).requires_grad_()
+    (wanted,) = torch.autograd.grad(Doubled()(x).sum(), x)
+    torch.testing.assert_close(derivatives.gradient(Doubled(), x), wanted)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ebm_bench import energies, samplers
-from ebm_bench.derivatives.frozen import excess_and_slope, gradient, half_square, rescale
+from ebm_bench.derivatives.frozen import gradient, half_square, rescale, value_and_grad
 from ebm_bench.energies.base import Energy
 from ebm_bench.plugins.checks.samplers import CHECKS, TOLERANCE, Case, start
-from ebm_bench.samplers.hamiltonian import place, trajectory
+from ebm_bench.samplers.hamiltonian import init, leapfrog
 from ebm_bench.streams import Streams
 
 
@@ -55,11 +55,11 @@ def test_hmc_has_no_bias_however_long_its_steps():
 def test_trajectories_that_keep_their_momentum_turn_round_where_they_are_rejected():
     energy = energies.create("quadratic", event_shape=(1,), replicates=2)
     streams, x = Streams(0, 2), start(2, 20_000, 1)
-    state = place(energy, x, streams.normal_like(x))
+    state = init(energy, x, streams.normal_like(x))
     for _ in range(30):
         momentum = 0.9 * state.momentum + (1 - 0.9**2) ** 0.5 * streams.normal_like(x)
         state = state._replace(momentum=momentum)
-        state, _ = trajectory(energy, state, streams, torch.tensor(1.7), 1)
+        state, _ = leapfrog(energy, state, streams, torch.tensor(1.7), 1)
     torch.testing.assert_close(state.u.var(1), torch.ones(2, 1), rtol=TOLERANCE, atol=0)
 
 
@@ -81,7 +81,7 @@ def test_gradients_are_those_of_automatic_differentiation(name, shape, settings)
     value = energy(point)
     (expected,) = torch.autograd.grad(value.sum(), point)
     energy.evaluations = 0
-    excess, slope = excess_and_slope(energy, u)
+    excess, slope = value_and_grad(energy, u)
     assert energy.evaluations == 2000
     assert not slope.requires_grad
     torch.testing.assert_close(excess + half_square(u), value.detach())
@@ -93,16 +93,16 @@ def test_gradients_are_those_of_automatic_differentiation(name, shape, settings)
 def test_rejected_chains_stay_and_turn_round(name):
     energy = energies.create(name, event_shape=(1, 4, 4), replicates=3)
     x = start(3, 40, 1, 4, 4)
-    state = place(energy, x, Streams(0, 3).normal_like(x))
+    state = init(energy, x, Streams(0, 3).normal_like(x))
     kept = [part.clone() for part in state]
-    moved, acceptance = trajectory(energy, state, Streams(0, 3), torch.tensor(1.2), 1)
+    moved, acceptance = leapfrog(energy, state, Streams(0, 3), torch.tensor(1.2), 1)
     accepted = Streams(0, 3).uniform(40) < acceptance
     assert accepted.any()
     assert not accepted.all()
     assert torch.equal(moved.u[~accepted], x[~accepted])
     assert torch.equal(moved.momentum[~accepted], -state.momentum[~accepted])
     assert (moved.u[accepted] != x[accepted]).all()
-    torch.testing.assert_close(place(energy, moved.u, moved.momentum), moved)
+    torch.testing.assert_close(init(energy, moved.u, moved.momentum), moved)
     assert all(torch.equal(a, b) for a, b in zip(state, kept, strict=True))
 
 
@@ -112,4 +112,4 @@ def test_networks_with_layers_of_other_kinds_are_differentiated_too():
     u = start(1, 5, 3)
     point = u.clone().requires_grad_()
     (expected,) = torch.autograd.grad(energy(point).sum(), point)
-    torch.testing.assert_close(u + excess_and_slope(energy, u)[1], expected)
+    torch.testing.assert_close(u + value_and_grad(energy, u)[1], expected)

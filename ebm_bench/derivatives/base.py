@@ -1,0 +1,130 @@
+"""What derivatives need to know of energies and of the layers of networks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class Energy(Protocol):
+    """An energy on a Gaussian base measure; `ebm_bench.energies.base.Energy` is one.
+
+    Attributes
+    ----------
+    event_shape : tuple of int
+        Shape of one point.
+    location, scale : Tensor of shape (R, 1, *event_shape)
+        Mean and standard deviations of the base measure.
+    """
+
+    event_shape: tuple[int, ...]
+    location: Tensor
+    scale: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
+
+
+class Network(Energy, Protocol):
+    """A network on its base measure: ``E(x) = f(u) + ½‖u‖²`` with ``u = (x − location)/scale``.
+
+    Attributes
+    ----------
+    layers : iterable of Affine and Elementwise
+        The network ``f``, from (R, B, *event_shape) to (R, B, 1).
+    """
+
+    layers: Iterable[nn.Module]
+
+    def count(self, points: int) -> None:
+        """Add to the number of evaluations."""
+
+    def directions(self) -> tuple[Tensor, bool]:
+        """Directions whose curvatures under ``f`` add up to its Laplacian.
+
+        Returns
+        -------
+        directions : Tensor of shape (R, K, 1, *event_shape)
+        triangular : bool
+            Whether the first layer maps direction ``k`` to a vector that starts with ``k`` zeros.
+        """
+
+
+class Affine(nn.Module, ABC):
+    """An affine map of points, (R, N, *in_shape) to (R, N, *out_shape)."""
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+    @abstractmethod
+    def linear(self, t: Tensor) -> Tensor:
+        """Apply the linear part, without the bias."""
+
+    @abstractmethod
+    def adjoint(self, g: Tensor) -> Tensor:
+        """Apply the transpose of the linear part."""
+
+    @abstractmethod
+    def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor | None:
+        """Differentiate ``⟨g, linear(t)⟩`` with respect to the weight, if there is one."""
+
+    def bias_gradient(self, g: Tensor) -> Tensor | None:
+        """Differentiate ``⟨g, forward(h)⟩`` with respect to the bias, if there is one."""
+        return None
+
+    def modulated(self, t: Tensor, s: Tensor, skip: int = 0) -> tuple[Tensor, Tensor]:
+        """Apply the linear part to directions that are scaled differently at each point.
+
+        Parameters
+        ----------
+        t : Tensor of shape (R, K, B or 1, *in_shape)
+            K directions.
+        s : Tensor of shape (R, B, *in_shape)
+            Scale factors.
+        skip : int
+            Number of leading units that are zero in all directions. Subclasses may skip them.
+
+        Returns
+        -------
+        out : Tensor of shape (R, K, B, *out_shape)
+            ``linear(t s)``.
+        product : Tensor
+            Intermediate result that `modulated_gradient` needs.
+        """
+        product = t * s.unsqueeze(1)
+        out = self.linear(product.flatten(1, 2)).unflatten(1, product.shape[1:3])
+        return out, product
+
+    def modulated_gradient(
+        self, t: Tensor, s: Tensor, product: Tensor, g: Tensor, skip: int = 0
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Differentiate ``⟨g, modulated(t, s)⟩`` with respect to the weight, ``t`` and ``s``."""
+        flat = g.flatten(1, 2)
+        weight = self.weight_gradient(product.flatten(1, 2), flat)
+        back = self.adjoint(flat).unflatten(1, g.shape[1:3])
+        for_s = s.new_zeros(s.shape)
+        for one, direction in zip(back.unbind(1), t.unbind(1), strict=True):
+            for_s.addcmul_(one, direction)
+        for_t = back.mul_(s.unsqueeze(1))
+        return weight, for_t.sum(2, keepdim=True) if t.shape[2] < g.shape[2] else for_t, for_s
+
+
+class Elementwise(nn.Module, ABC):
+    """A function of each unit by itself.
+
+    Attributes
+    ----------
+    smooth : bool
+        Whether the function is twice differentiable.
+    """
+
+    smooth: bool
+
+    @abstractmethod
+    def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
+        """Value and derivatives up to ``order`` (1, 2 or 3) at ``a``, each of its shape."""
+
+    @abstractmethod
+    def pull_back(self, g: Tensor, a: Tensor) -> Tensor:
+        """Multiply ``g`` by the first derivative at ``a``."""
