@@ -59,6 +59,8 @@ class Energy(Component):
         self.event_shape = tuple(self.event_shape)
         self.evaluations = 0
         shape = (self.replicates, 1, *self.event_shape)
+        self.location: Tensor
+        self.scale: Tensor
         self.register_buffer("location", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
         self.build(streams or Streams(seed=0, replicates=self.replicates))

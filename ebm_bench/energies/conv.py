@@ -34,21 +34,20 @@ class Conv(Network):
     channels: Annotated[int, Ge(1)] = 16
     activation: Literal["silu", "softplus", "tanh", "gelu", "relu", "leaky_relu"] = "silu"
 
-    def build(self, streams: Streams) -> None:
-        """Create the layers; the last one starts small, so that training starts at the base."""
+    def make_layers(self, streams: Streams) -> list[nn.Module]:
+        """Create the layers; the last starts small, so that training starts at the base measure."""
         if len(self.event_shape) != 3:
             raise InputError(
                 f"conv is for images (C, H, W), not for points of shape {self.event_shape}. "
                 "Choose mlp"
             )
-        shape, layers = self.event_shape, []
+        shape, layers = self.event_shape, list[nn.Module]()
         for channels in (self.channels, 2 * self.channels, 2 * self.channels):
             convolution = Convolution(shape, channels, streams)
             layers += [convolution, Activation(self.activation)]
             shape = convolution.out_shape
         size = math.prod(shape)
-        layers += [Flatten(shape), Dense(size, 1, streams, gain=0.1)]
-        self.layers = nn.ModuleList(layers)
+        return [*layers, Flatten(shape), Dense(size, 1, streams, gain=0.1)]
 
     def directions(self) -> tuple[Tensor, bool]:
         """Sum unit vectors of pixels so far apart that no unit sees two of them.

@@ -38,8 +38,8 @@ class Mlp(Network):
     depth: Annotated[int, Ge(1)] = 2
     activation: Literal["silu", "softplus", "tanh", "gelu", "relu", "leaky_relu"] = "silu"
 
-    def build(self, streams: Streams) -> None:
-        """Create the layers; the last one starts small, so that training starts at the base."""
+    def make_layers(self, streams: Streams) -> list[nn.Module]:
+        """Create the layers; the last starts small, so that training starts at the base measure."""
         sizes = [math.prod(self.event_shape), *[self.width] * self.depth]
         layers: list[nn.Module] = [Flatten(self.event_shape)]
         for depth, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
@@ -47,7 +47,7 @@ class Mlp(Network):
             # coarser ones that all bend at the origin, modes take thousands of steps to show.
             fine = {"gain": 2.0, "spread": 2.0} if depth == 0 else {}
             layers += [Dense(n_in, n_out, streams, **fine), Activation(self.activation)]
-        self.layers = nn.ModuleList([*layers, Dense(self.width, 1, streams, gain=0.1)])
+        return [*layers, Dense(self.width, 1, streams, gain=0.1)]
 
     def directions(self) -> tuple[Tensor, bool]:
         """Directions that span what the first layer sees: no more than its width of them.

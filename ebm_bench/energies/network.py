@@ -1,12 +1,13 @@
 """Energies that are networks of affine and elementwise layers."""
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.derivatives.base import Elementwise
 from ebm_bench.energies.base import Energy
+from ebm_bench.streams import Streams
 
 
 class Network(Energy):
@@ -20,6 +21,14 @@ class Network(Energy):
     layers : torch.nn.ModuleList
         Affine and elementwise layers from (R, B, *event_shape) to (R, B, 1).
     """
+
+    def build(self, streams: Streams) -> None:
+        """Create the layers."""
+        self.layers = nn.ModuleList(self.make_layers(streams))
+
+    @abstractmethod
+    def make_layers(self, streams: Streams) -> list[nn.Module]:
+        """Create affine and elementwise layers with initial weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
