@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 FAILED = ("diverged", "out_of_memory")
 LEVEL = 0.95
@@ -201,11 +202,9 @@ def holm(p: np.ndarray) -> np.ndarray:
     ----------
     Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 1979.
     """
-    known = np.where(np.isnan(p), 1.0, p)
-    order = np.argsort(known, kind="stable")
-    corrected = np.empty(len(p))
-    raised = (len(p) - np.arange(len(p))) * known[order]
-    corrected[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    if not len(p):
+        return p
+    _, corrected, *_ = multipletests(np.where(np.isnan(p), 1.0, p), method="holm")
     return np.where(np.isnan(p), np.nan, corrected)
 
 
