@@ -1,45 +1,36 @@
 """The table of all rows, for people, papers and programs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.speed import results
 from benchmarks.speed.contest import Target
-from benchmarks.speed.results import Record, RowRecord
-from ebm_bench.report.tables import tables
-from ebm_bench.report.wording import MISSING, estimate, number
-from ebm_bench.utils.files import replacing
+from benchmarks.speed.results import Measured, Record, RowRecord
+from ebm_bench.report.columns import Column, Interval, Number, Table, Value
+from ebm_bench.report.tables import formats
+from ebm_bench.report.wording import number
 
 ENDINGS = ("md", "csv", "tex")
-_MET = {True: "yes", False: "no", None: MISSING}
+_MS, _MB = 1e-3, 1e6
 
 
 def write(record: Record, folder: Path) -> list[Path]:
     """Write ``table.md``, ``table.tex`` (to be read) and ``table.csv`` (all numbers)."""
-    shown, told = readable(record), caption(record)
-    texts = {
-        "md": tables.markdown(shown, told),
-        "csv": numbers(record).to_csv(index=False),
-        "tex": tables.latex(shown, told, "tab:speed"),
-    }
-    paths = []
-    for ending in ENDINGS:
-        paths.append(folder / f"table.{ending}")
-        with replacing(paths[-1]) as temporary:
-            temporary.write_text(texts[ending])
-    return paths
+    texts = formats.texts(readable(record))
+    return [formats.save(texts[ending], folder / f"table.{ending}") for ending in ENDINGS]
 
 
-def readable(record: Record) -> pd.DataFrame:
-    """Tell each comparison in words: a line for each target, and each contender without one."""
+def readable(record: Record) -> Table:
+    """Make the table of comparisons: a line for each target, and each contender without one."""
     lines = []
     for row in record.rows:
         compared = [name for name in row.contenders if name not in ("ours", "plain")]
         wanted = {target.against for target in row.targets if target.quantity == "seconds"}
-        for target in [*row.targets, *(Target(name) for name in compared if name not in wanted)]:
-            lines.append(_line(row, target))
-    return pd.DataFrame(lines)
+        targets = [*row.targets, *(Target(name) for name in compared if name not in wanted)]
+        lines += [_Line(row, target) for target in targets]
+    return Table(_COLUMNS, lines, caption(record), "tab:speed", numbers(record))
 
 
 def numbers(record: Record) -> pd.DataFrame:
@@ -148,73 +139,94 @@ def disagreeing(record: Record) -> list[str]:
     ]
 
 
-def _line(row: RowRecord, target: Target) -> dict[str, str]:
-    name = target.against
-    other, mine = row.contenders.get(name), row.contenders["ours"]
-    broken = next((found for found in (mine, other) if found and found.status != "ok"), None)
-    return {
-        "row": row.name,
-        "what": row.title,
-        "against": name or MISSING,
-        "faster": broken.note or broken.status if broken else _reached(row, target),
-        "wanted": _wanted(target),
-        "met": _MET[results.is_met(row, target)] if _is_wanted(target) else MISSING,
-        "ours [ms]": _milliseconds(results.seconds(row, "ours")),
-        "theirs [ms]": _milliseconds(results.seconds(row, name)),
-        "ours [plain steps]": _number(results.plain_steps(row, "ours")),
-        "ours [MB]": _megabytes(mine.peak_bytes),
-        "theirs [MB]": _megabytes(other and other.peak_bytes),
-        "ours, share of peak": _percent(results.share_of_peak(row, "ours")),
-        "theirs, share of peak": _percent(results.share_of_peak(row, name)),
-        "difference": f"{other.difference:.0e}" if other and other.difference is not None
-        else MISSING,
-        "rounds": str(len(mine.seconds)),
-    }  # fmt: skip
+@dataclass(frozen=True)
+class _Line:
+    row: RowRecord
+    target: Target
+
+    @property
+    def ours(self) -> Measured:
+        return self.row.contenders["ours"]
+
+    @property
+    def theirs(self) -> Measured | None:
+        return self.row.contenders.get(self.target.against)
+
+    @property
+    def reached(self) -> Value | str | None:
+        """Give what was measured of the target, or why there is nothing."""
+        for found in (self.ours, self.theirs):
+            if found and found.status != "ok":
+                return found.note or found.status
+        if self.target.quantity == "seconds":
+            spread = results.faster(self.row, self.target.against)
+            if spread is None:
+                return None
+            median, low, high = spread.median, spread.low, spread.high
+            if self.target.at_most is not None:
+                return Interval(1 / median, 1 / high, 1 / low, after=" of its time")
+            return Interval(median, low, high, after=" ×")
+        found = results.reached(self.row, self.target)
+        if found is None:
+            return None
+        if self.target.against:
+            return Number(found, unit="× less memory")
+        return Number(found / _MB, unit="MB")
+
+    @property
+    def wanted(self) -> str | None:
+        """Give the limit of the target."""
+        least, most = self.target.at_least, self.target.at_most
+        if least is not None:
+            return f"≥ {number(least)} ×"
+        if most is None:
+            return None
+        return f"≤ {number(most)} ×" if self.target.against else f"≤ {number(most / _MB)} MB"
+
+    @property
+    def met(self) -> str | None:
+        met = results.is_met(self.row, self.target) if self.wanted else None
+        return {True: "yes", False: "no", None: None}[met]
+
+    @property
+    def difference(self) -> str | None:
+        found = self.theirs and self.theirs.difference
+        return None if found is None else f"{found:.0e}"
+
+    def seconds(self, name: str) -> Number:
+        return _scaled(results.seconds(self.row, name), _MS)
+
+    def share(self, name: str) -> Number | None:
+        found = results.share_of_peak(self.row, name)
+        return None if found is None else Number(100 * found, 0, "%")
 
 
-def _is_wanted(target: Target) -> bool:
-    return target.at_least is not None or target.at_most is not None
+def _scaled(x: float | None, unit: float) -> Number:
+    return Number(None if x is None else x / unit)
 
 
-def _reached(row: RowRecord, target: Target) -> str:
-    if target.quantity == "seconds":
-        spread = results.faster(row, target.against)
-        if spread is None:
-            return MISSING
-        ends = (spread.median, spread.low, spread.high)
-        if target.at_most is not None:
-            ends = tuple(1 / ends[i] for i in (0, 2, 1))
-            return f"{estimate(*ends)} of its time"
-        return f"{estimate(*ends)} ×"
-    found = results.reached(row, target)
-    if found is None:
-        return MISSING
-    return f"{number(found)} × less memory" if target.against else f"{_megabytes(found)} MB"
-
-
-def _wanted(target: Target) -> str:
-    if target.at_least is not None:
-        return f"≥ {number(target.at_least)} ×"
-    if target.at_most is not None:
-        return (
-            f"≤ {number(target.at_most)} ×"
-            if target.against
-            else f"≤ {_megabytes(target.at_most)} MB"
-        )
-    return MISSING
-
-
-def _number(x: float | None) -> str:
-    return MISSING if x is None else number(x)
-
-
-def _milliseconds(x: float | None) -> str:
-    return MISSING if x is None else number(1e3 * x)
-
-
-def _megabytes(x: float | None) -> str:
-    return MISSING if x is None else number(x / 1e6)
-
-
-def _percent(x: float | None) -> str:
-    return MISSING if x is None else f"{100 * x:.0f} %"
+_COLUMNS = [
+    Column("row", "row", lambda line: line.row.name),
+    Column("title", "what", lambda line: line.row.title),
+    Column("against", "against", lambda line: line.target.against or None),
+    Column("reached", "faster", lambda line: line.reached),
+    Column("wanted", "wanted", lambda line: line.wanted),
+    Column("met", "met", lambda line: line.met),
+    Column("our_seconds", "ours [ms]", lambda line: line.seconds("ours")),
+    Column("their_seconds", "theirs [ms]", lambda line: line.seconds(line.target.against)),
+    Column(
+        "plain_steps",
+        "ours [plain steps]",
+        lambda line: Number(results.plain_steps(line.row, "ours")),
+    ),
+    Column("our_memory", "ours [MB]", lambda line: _scaled(line.ours.peak_bytes, _MB)),
+    Column(
+        "their_memory",
+        "theirs [MB]",
+        lambda line: _scaled(line.theirs and line.theirs.peak_bytes, _MB),
+    ),
+    Column("our_share", "ours, share of peak", lambda line: line.share("ours")),
+    Column("their_share", "theirs, share of peak", lambda line: line.share(line.target.against)),
+    Column("difference", "difference", lambda line: line.difference),
+    Column("rounds", "rounds", lambda line: len(line.ours.seconds)),
+]

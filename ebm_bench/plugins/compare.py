@@ -185,7 +185,6 @@ def run(challenge: Challenge, device: str) -> None:
 def ranks(challenge: Challenge) -> list[str]:
     """Say where the plugin's methods stand, a line for each dataset."""
     from ebm_bench.report import loading
-    from ebm_bench.report.tables import tables
     from ebm_bench.report.wording import quantity
 
     results = loading.load(_view(challenge), challenge.out)
@@ -195,7 +194,7 @@ def ranks(challenge: Challenge) -> list[str]:
         competing = [row for row in results.rows(dataset) if not row.control]
         first = competing[0]
         for row in (row for row in competing if row.method in challenge.methods):
-            value, leading = (tables.cell(results, dataset, r, criterion) for r in (row, first))
+            value, leading = (results.estimate(dataset, r, criterion) for r in (row, first))
             lines.append(
                 f"{dataset}: {row.label} has rank {row.place} of {len(competing)} by "
                 f"{quantity(criterion).head}: {value}"

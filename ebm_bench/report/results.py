@@ -9,62 +9,16 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import Run
+from ebm_bench.report.columns import Difference, Estimate, Number, Rank
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.statistics.friedman import Omnibus, over_datasets
-from ebm_bench.report.wording import MISSING, ending, number, quantity
+from ebm_bench.report.wording import ending, quantity
 from ebm_bench.suites.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
 _UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
 CONVERGED = "converged"  # the part by which a metric says 1 or 0 of the value of a replicate
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric summarised over replicates, see `statistics.summarise`; empty if not measured.
-
-    Attributes
-    ----------
-    converged : float
-        The share of replicates whose value converged; NaN where the metric does not tell.
-    """
-
-    mean: float = np.nan
-    median: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
-    standard_error: float = np.nan
-    n: int = 0
-    failed: int = 0
-    not_finite: int = 0
-    converged: float = np.nan
-
-    @property
-    def replicates(self) -> int:
-        """How many were measured or failed; 0 where the metric was not measured."""
-        return self.n + self.failed + self.not_finite
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much a model differs from the reference of its table, see `statistics.compare`.
-
-    Attributes
-    ----------
-    mean, low, high : float
-        Of the model less the reference, in units of the metric.
-    p : float
-        Corrected for all pairs of the table; NaN where nothing can be said.
-    n : int
-        Replicates that count.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -129,11 +83,9 @@ class Row:
         return self._spent if self.run and not self.apart else np.nan
 
     @property
-    def training(self) -> str:
-        """That time as text, whatever it was measured on, with the mark of the machine."""
-        if self.run is None:
-            return MISSING
-        return number(self._spent) + (f" ({self.machine})" if self.machine else "")
+    def training(self) -> Number:
+        """That time on any hardware, with the mark of the machine."""
+        return Number(self._spent, note=self.machine)
 
     @property
     def _spent(self) -> float:
@@ -145,9 +97,9 @@ class Row:
         return max(outcome.step for outcome in self.run.outcomes) if self.run else None
 
     @property
-    def place(self) -> str:
-        """The rank, with a sign where it is shared with the best."""
-        return "–" if self.rank is None else f"{self.rank}{' ≈' if self.tied else ''}"
+    def place(self) -> Rank:
+        """The rank, and whether it is shared with the best."""
+        return Rank(self.rank, self.tied)
 
 
 @dataclass(frozen=True)
@@ -363,14 +315,7 @@ class Results:
 
     @cached_property
     def _estimates(self) -> dict[tuple[str, str, str, str], Estimate]:
-        summaries = statistics.summarise(self.values).set_index(KEYS).to_dict("index")
-        shares = {key: found["mean"] for key, found in summaries.items()}
-        return {
-            (*row, metric): Estimate(
-                **found, converged=shares.get((*row, f"{metric.split('.')[0]}.{CONVERGED}"), np.nan)
-            )
-            for (*row, metric), found in summaries.items()
-        }
+        return estimates(self.values)
 
     @cached_property
     def _measured(self) -> set[tuple[str, str, str]]:
@@ -394,6 +339,24 @@ class Results:
         mean = self.estimate(dataset, row, criterion).mean
         sign = -1 if quantity(criterion).higher_is_better else 1
         return np.inf, np.inf if np.isnan(mean) else sign * mean
+
+
+def estimates(values: pd.DataFrame) -> dict[tuple[str, str, str, str], Estimate]:
+    """Summarise values over replicates, by dataset, method, model and metric.
+
+    Parameters
+    ----------
+    values : DataFrame
+        As for `statistics.summarise`.
+    """
+    summaries = statistics.summarise(values).set_index(KEYS).to_dict("index")
+    found = {}
+    for (*row, metric), summary in summaries.items():
+        part = (*row, f"{metric.partition('.')[0]}.{CONVERGED}")
+        share = summaries[part]["mean"] if part in summaries else np.nan
+        bound = share < 1 and quantity(metric).lower_bound
+        found[*row, metric] = Estimate(**summary, converged=share, lower_bound=bound)
+    return found
 
 
 def label(method: str, model: str) -> str:

@@ -92,25 +92,23 @@ def plain(text: str) -> str:
     return text.replace("`", "")
 
 
-def number(x: float, decimals: int | None = None) -> str:
-    """Write a number to three digits, or to so many decimals; a dash where it is missing."""
+def digits(x: float | None, decimals: int | None = None) -> tuple[str, int | None]:
+    """Write a number as digits and a power of ten, which is None for 1; see `number`."""
     if x is None or math.isnan(x):
-        return MISSING
+        return MISSING, None
     if math.isinf(x):
-        return "∞" if x > 0 else "−∞"
+        return "∞" if x > 0 else "−∞", None
     if x != 0 and not 1e-3 <= abs(x) < 1e5:
-        mantissa, exponent = f"{x:.2e}".split("e")
-        return f"{mantissa}e{int(exponent)}".replace("-", "−")
-    text = f"{x:.{_decimals(x) if decimals is None else decimals}f}"
-    return text.replace("-", "−") if float(text) else text.replace("-", "")
+        mantissa, power = f"{x:.2e}".split("e")
+        return mantissa.replace("-", "−"), int(power)
+    text = f"{x:.{decimals_of(x) if decimals is None else decimals}f}"
+    return text.replace("-", "−" if float(text) else ""), None
 
 
-def estimate(mean: float, low: float, high: float) -> str:
-    """Write ``mean [low, high]`` with two digits of the interval's width, or the mean alone."""
-    if math.isnan(mean) or math.isnan(low):
-        return number(mean)
-    decimals = max(_decimals(mean), _decimals(high - low, digits=2))
-    return f"{number(mean, decimals)} [{number(low, decimals)}, {number(high, decimals)}]"
+def number(x: float | None, decimals: int | None = None) -> str:
+    """Write a number with three digits or so many decimals, and a dash if it is missing."""
+    mantissa, power = digits(x, decimals)
+    return mantissa if power is None else f"{mantissa}e{power}".replace("-", "−")
 
 
 def count(x: int) -> str:
@@ -147,7 +145,7 @@ def ending(outcomes: list[Outcome]) -> str:
     return ", ".join(told) or "ok"
 
 
-def _decimals(x: float, digits: int = 3) -> int:
+def decimals_of(x: float, digits: int = 3) -> int:
     """Count the decimals that show so many digits of a number, at most five."""
     if x == 0 or not math.isfinite(x):
         return 0

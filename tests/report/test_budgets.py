@@ -3,6 +3,7 @@ import pytest
 
 from ebm_bench.report import budgets
 from ebm_bench.report.tables import captions, tables
+from ebm_bench.report.tables.formats import frame
 
 
 def by_label(results, dataset="plane"):
@@ -95,10 +96,10 @@ def test_a_method_that_could_not_start_has_no_value_and_says_so(curve):
     row = by_label(equal)["winner"]
     assert row.rank is None
     assert row.status == "not started: set-up alone takes 40.0 s"
-    table = tables.dataset_table(equal, "plane").set_index("Method")
+    table = frame(tables.dataset_table(equal, "plane")).set_index("Method")
     assert table.loc["winner", "KL [nats] ↓"] == "–"
     assert table.loc["winner", "Steps"] == "0"
-    overall = tables.overall_table(equal).set_index("Method")
+    overall = frame(tables.overall_table(equal)).set_index("Method")
     assert overall.loc["winner", "Datasets"] == "1 of 2"
     assert overall.index[-1] == "winner"  # not having started never helps
     assert by_label(budgets.at_equal(results, "steps"))["winner"].rank
@@ -120,7 +121,7 @@ def test_what_failed_within_the_budget_ranks_last(curve, change):
     row = by_label(equal)["winner"]
     assert row.status == "6 of 6 diverged at step 50"
     assert row.rank == max(r.rank for r in equal.rows("plane") if r.rank)
-    assert tables.cell(equal, "plane", row, "kl") == "failed"
+    assert str(equal.estimate("plane", row, "kl")) == "failed"
     # and does not decide how far the others are followed
     assert equal.limits["plane"].amount == 1000
 
@@ -131,7 +132,7 @@ def test_some_failures_are_counted_in_the_cell(results):
     found = equal.estimate("plane", row, "kl")
     assert (found.n, found.failed) == (4, 2)
     assert row.status == "2 of 6 diverged at step 120"
-    assert tables.cell(equal, "plane", row, "kl").endswith("(4 of 6)")
+    assert str(equal.estimate("plane", row, "kl")).endswith("(4 of 6)")
 
 
 def test_what_failed_after_the_budget_ended_well_within_it(curve, change):
@@ -178,7 +179,7 @@ def test_controls_stand_at_their_end_and_byproducts_are_not_followed(curve, unit
 def test_each_dataset_is_ranked_by_what_its_curves_follow(results):
     equal = budgets.at_equal(results, "steps")
     assert equal.suite.datasets["pixels"].rank_by == "hyvarinen"
-    assert "Hyvärinen score [nats] ↓" in tables.dataset_table(equal, "pixels")
+    assert "Hyvärinen score [nats] ↓" in frame(tables.dataset_table(equal, "pixels"))
     assert results.suite.datasets["pixels"].rank_by == "auroc"  # which stays as it was
 
 

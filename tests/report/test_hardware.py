@@ -7,6 +7,7 @@ from ebm_bench.report import budgets
 from ebm_bench.report.figures import figures
 from ebm_bench.report.page import leaderboard
 from ebm_bench.report.tables import captions, tables
+from ebm_bench.report.tables.formats import frame
 
 HERE, ELSEWHERE = "A processor (cpu, 1 thread)", "Another processor (cpu, 1 thread)"
 
@@ -26,7 +27,7 @@ def row_of(results, method, dataset="plane"):
 
 
 def test_one_machine_needs_no_mark(results):
-    assert row_of(results, "equal").training == "61.0"
+    assert str(row_of(results, "equal").training) == "61.0"
     assert row_of(results, "equal").seconds == 61
     assert "machines" not in captions.caption(results, "plane")
 
@@ -45,15 +46,15 @@ def test_threads_and_kinds_of_device_tell_hardware_apart(change):
 
 def test_hardware_is_marked_where_a_dataset_has_several(mixed):
     assert mixed.machines == {"M1": HERE, "M2": ELSEWHERE}
-    assert row_of(mixed, "equal").training == "61.0 (M2)"
-    assert row_of(mixed, "winner").training == "31.0 (M1)"
-    assert row_of(mixed, "equal", "pixels").training == "61.0"
-    table = tables.dataset_table(mixed, "plane").set_index("Method")["Training [s]"]
+    assert str(row_of(mixed, "equal").training) == "61.0 (M2)"
+    assert str(row_of(mixed, "winner").training) == "31.0 (M1)"
+    assert str(row_of(mixed, "equal", "pixels").training) == "61.0"
+    table = frame(tables.dataset_table(mixed, "plane")).set_index("Method")["Training [s]"]
     assert table["equal"] == "61.0 (M2)"
     exact = tables.dataset_numbers(mixed, "plane").set_index(["method", "model"])["hardware"]
     assert exact["equal", "energy"] == ELSEWHERE
     assert exact["winner", "energy"] == HERE
-    assert "61.0 (M2)" in tables.dataset_latex(mixed, "plane", "plane")
+    assert "61.0 (M2)" in tables.dataset_texts(mixed, "plane")["tex"]
     told = captions.paper_caption(mixed, "plane")
     assert "only those of M1 are shown" in told
     told = captions.caption(mixed, "plane")
@@ -131,7 +132,7 @@ def test_most_competing_runs_decide_and_not_controls(change):
 def test_what_was_not_run_is_not_apart(mixed, forget):
     results = forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
     row = row_of(results, "winner")
-    assert (row.machine, row.apart, row.training) == ("", False, "–")
+    assert (row.machine, row.apart, str(row.training)) == ("", False, "–")
 
 
 def test_the_page_lists_the_machines(results, mixed):

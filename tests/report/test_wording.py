@@ -25,17 +25,6 @@ def test_number(x, text):
     assert wording.number(x) == text
 
 
-def test_estimate_shows_two_digits_of_the_width():
-    assert wording.estimate(3.4561, 3.4550, 3.4572) == "3.4561 [3.4550, 3.4572]"
-    assert wording.estimate(2.3, 0.2, 25.1) == "2.30 [0.20, 25.10]"
-
-
-def test_estimate_without_interval_or_width():
-    assert wording.estimate(3.4561, math.nan, math.nan) == "3.46"
-    assert wording.estimate(1.0, 1.0, 1.0) == "1.00 [1.00, 1.00]"
-    assert wording.estimate(math.nan, math.nan, math.nan) == "–"
-
-
 def test_ending_names_status_share_and_step():
     def outcomes(*ends):
         return [Outcome(replicate=r, status=s, step=n) for r, (s, n) in enumerate(ends)]

@@ -7,6 +7,7 @@ from factories.speed import row_record
 from benchmarks.speed import results, tables
 from benchmarks.speed.contest import Target
 from benchmarks.speed.results import Measured, Record
+from ebm_bench.report.tables import formats
 
 
 def test_ratios_are_taken_round_by_round():
@@ -41,7 +42,7 @@ def test_targets_are_met_or_not(target, reached, met):
 
 
 def test_the_table_for_people(record):
-    found = tables.readable(record)[["row", "against", "faster", "wanted", "met"]]
+    found = formats.frame(tables.readable(record))[["row", "against", "faster", "wanted", "met"]]
     assert found.values.tolist() == [
         ["exact-2", "published", "4.00 [3.50, 4.50] ×", "≥ 4.00 ×", "yes"],
         ["exact-8", "published", "4.00 [3.50, 4.50] ×", "≥ 6.00 ×", "no"],
@@ -50,7 +51,7 @@ def test_the_table_for_people(record):
         ["exact-8", "–", "2.00 MB", "≤ 1.00 MB", "no"],
         ["exact-8", "plain", "2.00 [2.00, 2.67] of its time", "≤ 2.50 ×", "yes"],
     ]
-    line = tables.readable(record).iloc[0]
+    line = formats.frame(tables.readable(record)).iloc[0]
     assert line["ours [ms]"] == "2.00"
     assert line["theirs [ms]"] == "10.0"
     assert line["theirs [MB]"] == "10.0"
@@ -59,7 +60,7 @@ def test_the_table_for_people(record):
 
 
 def test_a_contender_without_a_target_is_told_all_the_same():
-    found = tables.readable(Record(rows=[row_record(targets=[])]))
+    found = formats.frame(tables.readable(Record(rows=[row_record(targets=[])])))
     assert found[["against", "wanted", "met"]].values.tolist() == [["published", "–", "–"]]
 
 
@@ -68,8 +69,8 @@ def test_what_disagrees_is_told_in_place_of_a_ratio():
     row = row_record()
     row.contenders["published"] = bad
     record = Record(rows=[row])
-    assert tables.readable(record)["faster"].tolist() == [bad.note]
-    assert tables.readable(record)["met"].tolist() == ["–"]
+    assert formats.frame(tables.readable(record))["faster"].tolist() == [bad.note]
+    assert formats.frame(tables.readable(record))["met"].tolist() == ["–"]
     assert tables.disagreeing(record) == ["exact-2"]
     assert bad.note in tables.summary(record)
 

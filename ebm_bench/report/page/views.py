@@ -4,26 +4,17 @@ import math
 from typing import Any
 
 from ebm_bench import registry
+from ebm_bench.report.columns import Difference, Estimate, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.tables import tables
-from ebm_bench.report.tables.captions import caption, certainty, overall_caption, verdict
-from ebm_bench.report.wording import (
-    MISSING,
-    WORDS,
-    amount,
-    count,
-    ending,
-    estimate,
-    number,
-    probability,
-    quantity,
-)
+from ebm_bench.report.tables.captions import certainty, verdict
+from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
+CONTROL = tables.CONTROL
 END = "end"  # of training; the other budgets are `UNITS`
 BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in UNITS}}
-CONTROL = "control"
 
 
 def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, str]]]:
@@ -55,9 +46,9 @@ def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, 
             ranked = view.ranked_by(metric) if metric else view
             for name in ranked.suite.datasets if metric else ():
                 found[budget]["datasets"][name]["by"][metric] = _ranking(ranked, name)
-                texts[f"{budget}/{name}/{metric}"] = _dataset_texts(view, ranked, name)
+                texts[f"{budget}/{name}/{metric}"] = tables.dataset_texts(ranked, name)
             found[budget]["overall"][metric] = _overall(ranked)
-            texts[f"{budget}//{metric}"] = _overall_texts(ranked)
+            texts[f"{budget}//{metric}"] = tables.overall_texts(ranked)
     return found, texts
 
 
@@ -101,7 +92,7 @@ def finite(x: float | None) -> float | None:
 
 
 def _dataset(view: Results, dataset: str) -> dict[str, Any]:
-    """Tell what of a dataset's rows does not depend on the metric that ranks."""
+    """Lay out what of a dataset's rows does not depend on the metric that ranks."""
     limit = view.limits.get(dataset)
     metrics = [*tables.by_criterion(view, dataset), *view.parts(dataset)]
     return {
@@ -117,12 +108,8 @@ def _dataset(view: Results, dataset: str) -> dict[str, Any]:
                 "steps": row.steps,
                 "seconds": finite(row.seconds),
                 "evaluations": row.run.cost.energy_evaluations if row.run else None,
-                "spent": [
-                    MISSING if row.steps is None else str(row.steps),
-                    row.training,
-                    count(row.run.cost.energy_evaluations) if row.run else MISSING,
-                ],
-                "cells": {metric: _cell(view, dataset, row, metric) for metric in metrics},
+                "spent": [str(cell_of(column.value(row))) for column in tables.cost_columns()],
+                "cells": {m: _estimate(view.estimate(dataset, row, m)) for m in metrics},
             }
             for row in view.rows(dataset)
         },
@@ -130,35 +117,39 @@ def _dataset(view: Results, dataset: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cell(view: Results, dataset: str, row: Row, metric: str) -> dict[str, Any]:
-    """Tell a metric of a row: mean, interval, what to beware of, and the numbers themselves."""
-    found = view.estimate(dataset, row, metric)
-    text, bracket, rest = tables.value(found, metric).partition(" [")
-    told = {
-        "text": text,
-        "below": bracket.strip() + rest,
-        "note": tables.notes(found),
-        "title": "" if math.isnan(found.standard_error) else
-        f"standard error of one replicate's value: {number(found.standard_error)}",
-        "mean": finite(found.mean),
-        "low": finite(found.low),
-        "high": finite(found.high),
-        "n": found.n if found.replicates else None,
-        "failed": found.failed if found.replicates else None,
-    }  # fmt: skip
-    return {key: value for key, value in told.items() if value not in ("", None)}
+def _cell(value: Any, **numbers: Any) -> dict[str, Any]:
+    """Lay out a value of a table: its text, what stands beneath it, and numbers."""
+    cell = cell_of(value)
+    below = f"{cell.interval}{cell.after}".removeprefix(", ")
+    found = {"text": cell.main, "below": below, "note": cell.note, **numbers}
+    return {key: x for key, x in found.items() if x not in ("", None)}
+
+
+def _estimate(found: Estimate) -> dict[str, Any]:
+    error = found.standard_error
+    return _cell(
+        found,
+        title="" if math.isnan(error) else
+        f"standard error of one replicate's value: {number(error)}",
+        mean=finite(found.mean),
+        low=finite(found.low),
+        high=finite(found.high),
+        n=found.n if found.replicates else None,
+        failed=found.failed if found.replicates else None,
+    )  # fmt: skip
 
 
 def _ranking(view: Results, dataset: str) -> dict[str, Any]:
-    """Tell how the metric of a view ranks a dataset, and how each two models differ."""
+    """Lay out how the metric of a view ranks a dataset, and how the models of each pair differ."""
     rows = view.rows(dataset)
     best = [row for row in rows if row.best]
     first = best and view.estimate(dataset, best[0], view.suite.datasets[dataset].rank_by)
+    pairs = tables.pairs_table(view, dataset)
     return {
         "rows": [
             {
                 "label": row.label,
-                "place": CONTROL if row.control else row.place,
+                "place": str(tables.place(row)),
                 "rank": finite(row.mean_rank),
                 "best": row.best,
                 "difference": _difference(view, dataset, row),
@@ -167,16 +158,8 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
         ],
         # Of all pairs, the one ranked better first.
         "pairs": [
-            [
-                label(pair["method"], pair["model"]),
-                label(pair["other_method"], pair["other_model"]),
-                estimate(pair["difference"], pair["low"], pair["high"]),
-                pair["n"],
-                probability(pair["p"]),
-                probability(pair["p_corrected"]),
-                bool(pair["better"]),
-            ]
-            for pair in view.comparisons[dataset].to_dict("records")
+            [*map(str, values), bool(pair["better"])]
+            for (*values, _), pair in zip(pairs.values(), pairs.rows, strict=True)
         ],
         "best": [row.label for row in best],
         "won": len(best) == 1 and first.n == first.replicates > 1,
@@ -184,18 +167,13 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
 
 
 def _difference(view: Results, dataset: str, row: Row) -> dict[str, Any]:
-    if row.reference:
-        return {"text": "reference", "mean": 0.0}
-    found = view.difference(dataset, row)
-    if found is None or found.n == 0:
-        return {"text": MISSING}
-    text, bracket, rest = estimate(found.mean, found.low, found.high).partition(" [")
-    below = f"{bracket.strip()}{rest} {probability(found.p, 'p')}".strip()
-    return {"text": text, "below": below, "mean": finite(found.mean)}
+    found = tables.difference(view, dataset, row)
+    mean = found.mean if isinstance(found, Difference) else 0.0 if row.reference else None
+    return _cell(found, mean=finite(mean))
 
 
 def _overall(view: Results) -> dict[str, Any]:
-    """Tell the average ranks, and which methods are told apart over all datasets."""
+    """Lay out the average ranks, and which methods differ over all datasets."""
     names = list(view.suite.datasets)
     places = {name: {(r.method, r.model): r for r in view.rows(name)} for name in names}
     found = view.omnibus if len(names) > 1 else None
@@ -210,7 +188,7 @@ def _overall(view: Results) -> dict[str, Any]:
                 "text": number(ranked["average_rank"], 2),
                 "datasets": ranked["datasets"],
                 "places": {
-                    name: {"text": row.place, "rank": finite(row.mean_rank), "best": row.best}
+                    name: {"text": str(row.place), "rank": finite(row.mean_rank), "best": row.best}
                     for name, row in on.items()
                 },
             }
@@ -223,22 +201,3 @@ def _overall(view: Results) -> dict[str, Any]:
         "sure": certainty(found, tuple(view.overall.loc[0, statistics.ROW])) if rows else "",
         "verdict": verdict(found) if found else "",
     }
-
-
-def _dataset_texts(view: Results, ranked: Results, name: str) -> dict[str, str]:
-    shown, exact = tables.dataset_table(ranked, name), tables.dataset_numbers(ranked, name)
-    tex = None
-    if ranked.suite.datasets[name].rank_by == view.suite.datasets[name].rank_by:
-        tex = tables.dataset_latex(view, name, name + _end(view))
-    return tables.texts(ranked, name, shown, exact, caption(ranked, name), tex)
-
-
-def _overall_texts(view: Results) -> dict[str, str]:
-    shown, exact = tables.overall_table(view), tables.overall_numbers(view)
-    tex = tables.overall_latex(view, "overall" + _end(view))
-    return tables.texts(view, "overall", shown, exact, overall_caption(view), tex)
-
-
-def _end(view: Results) -> str:
-    """End the name of a table at an equal budget as its file's name ends."""
-    return f"-{view.unit}" if view.unit else ""

@@ -150,10 +150,10 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
                 f"Ranks on the datasets of suite {suite.name}, version {suite.version}{equal} "
                 f"({by}), and their average over the datasets where the method is ranked; equal "
                 "ones share the average of their places.",
-                limits and f"{limits}.",
+                f"{limits}." if limits else "",
                 f"{ORDER} Controls are not ranked.",
                 ties,
-                found and f"Over all datasets: {verdict(found)}",
+                f"Over all datasets: {verdict(found)}" if found else "",
             ],
         )
     )

@@ -1,206 +1,187 @@
-"""How a table is written as Markdown and as LaTeX."""
+"""Tables as Markdown, plain text, LaTeX and CSV."""
 
-import re
+from functools import cache
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
+from pylatexenc.latexencode import UnicodeToLatexEncoder
 
-# What LaTeX needs in place of a character; pdflatex knows few of them.
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "−": "$-$",
-    "–": "--",
-    "≈": r"$\approx$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "∞": r"$\infty$",
-    "‖": r"$\|$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "<": "$<$",
-    ">": "$>$",
-    "χ": r"$\chi$",
-    "σ": r"$\sigma$",
-    "ν": r"$\nu$",
-    "²": "$^2$",
-    "±": r"$\pm$",
-    "†": r"$\dagger$",
-    "Δ": r"$\Delta$",
-    "θ": r"$\theta$",
-    "…": r"\dots{}",
-    "ä": r"\"a",
-    "ö": r"\"o",
-    "ü": r"\"u",
-    "é": r"\'e",
-    "ć": r"\'c",
-    "š": r"\v{s}",
-}
-_POWER = re.compile(r"(\d)e(−?)(\d+)")
-_INTERVAL = re.compile(r" (\[[^\]]*\]|± \S+)")
+from ebm_bench.report.columns import Cell, Notation, Table, cell_of
+from ebm_bench.report.files import table_path
+from ebm_bench.report.wording import digits
+from ebm_bench.utils.files import replacing
+
 # Estimated widths, in points of footnotesize and scriptsize type.
 _LETTER, _SMALL_LETTER, _GAP = 4.2, 3.6, 8.0
 TEXT_WIDTH = 390.0  # points: fits into the narrowest of the usual pages, 5.5 inches
 COLUMN_WIDTH = 230.0
 TALL = 9  # letters beyond which the head of a narrow column is turned
 LONG = 55  # lines beyond which a table has to be broken over pages
+_NEEDS = "% needs LaTeX of 2020 or later, and \\usepackage{{{}}}{}"
+_ENCODER = UnicodeToLatexEncoder(unknown_char_policy="unihex")
 
 
-def markdown(table: pd.DataFrame, caption: str) -> str:
-    """Write a table as Markdown, its caption above it."""
-    return f"{caption}\n\n{table.to_markdown(index=False, disable_numparse=True)}\n"
+def write(texts: dict[str, str], results: Path, name: str) -> list[Path]:
+    """Write a table to its files in a folder of results, given its text by file ending."""
+    return [save(text, table_path(results, name, ending)) for ending, text in texts.items()]
 
 
-def latex(
-    table: pd.DataFrame,
-    caption: str,
-    label: str,
-    best: np.ndarray | None = None,
-    keys: int = 1,
-    apart: int | None = None,
-) -> str:
+def save(text: str, path: Path) -> Path:
+    """Write a text to a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+    return path
+
+
+def texts(table: Table, paper: Table | None = None) -> dict[str, str]:
+    """Write a table in all formats, by file ending; LaTeX may show another one for papers."""
+    tex = latex(paper, LATEX_PAPER) if paper else latex(table)
+    csv = table.exact.to_csv(index=False) if table.exact is not None else ""
+    return {"md": markdown(table), "tex": tex, "csv": csv}
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """Write the values of a table as plain text."""
+    cells = [[str(cell_of(value)) for value in row] for row in table.values()]
+    return pd.DataFrame(cells, columns=[column.head for column in table.columns])
+
+
+def markdown(table: Table) -> str:
+    """Write a table as Markdown, below its caption."""
+    shown = frame(table).map(lambda text: text.replace("|", r"\|"))
+    return f"{table.caption}\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
+
+
+def plain(table: Table) -> str:
+    """Write a table for a terminal."""
+    shown = frame(table).to_markdown(index=False, tablefmt="simple", disable_numparse=True)
+    return f"{shown}\n"
+
+
+@cache
+def escape(text: str) -> str:
+    """Write text in LaTeX so that it is printed as it is."""
+    return _ENCODER.unicode_to_latex(text)
+
+
+def latex_number(x: float | None, decimals: int | None = None) -> str:
+    """Write a number in LaTeX, as `wording.number` does, with powers of ten as such."""
+    mantissa, power = digits(x, decimals)
+    times = "" if power is None else rf"\ensuremath{{\times10^{{{power}}}}}"
+    return escape(mantissa) + times
+
+
+LATEX = Notation(escape, latex_number)
+LATEX_PAPER = Notation(escape, latex_number, paper=True)
+
+
+def latex(table: Table, notation: Notation = LATEX) -> str:
     """Write a table as LaTeX, for booktabs and graphicx, and longtable where it is long.
 
     A table that is wider than the text is cut into parts that stand below each other, each
-    with the columns that name its rows.
-
-    Parameters
-    ----------
-    table : DataFrame of str
-        What it shows.
-    caption, label : str
-        Of the table.
-    best : array of bool, the shape of the table, optional
-        What is set in bold.
-    keys : int
-        How many of the first columns name a row.
-    apart : int, optional
-        The first of the rows that a rule sets apart.
+    with the columns that identify its rows.
     """
-    texts = [
-        [cell(str(text), best is not None and bool(best[i, j])) for j, text in enumerate(row)]
-        for i, row in enumerate(table.itertuples(index=False))
+    values = table.values()
+    rows = [
+        [
+            _cell(cell_of(value, notation), column.best(row))
+            for value, column in zip(found, table.columns, strict=True)
+        ]
+        for found, row in zip(values, table.rows, strict=True)
     ]
-    heads = [escape(str(name)) for name in table.columns]
-    widths = []
-    for j, name in enumerate(map(str, table.columns)):
-        body = max([_width(str(text)) for text in table.iloc[:, j]], default=0.0)
-        if len(name) > TALL and _width(name) > 2 * body:
-            heads[j] = rf"\rotatebox{{90}}{{{heads[j]}}}"
-            widths.append(body)
-        else:
-            widths.append(max(_width(name), body))
-    parts = _parts(widths, keys)
-    about = rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}"
-    if len(table) > LONG:
-        (columns,) = parts if len(parts) == 1 else [list(range(len(heads)))]
-        return _long(heads, texts, columns, about)
+    heads, widths = _heads(table, values)
+    parts = _parts(widths, table.keys)
+    about = [rf"\caption{{{escape(table.caption)}}}", rf"\label{{{table.label}}}"]
+    if len(rows) > LONG:
+        return _long(heads, rows, about)
     wide = max(sum(widths[j] for j in columns) for columns in parts) > COLUMN_WIDTH
     kind = "table*" if wide else "table"
-    head = [rf"\begin{{{kind}}}", r"\centering"]
+    begin = [rf"\begin{{{kind}}}", r"\centering"]
     type_size = [r"\par\medskip", r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
-    again = [
-        rf"\end{{{kind}}}",
-        *head,
-        rf"\caption{{Continues Table~\ref{{{label}}}.}}",
-        *type_size,
-    ]
+    again = rf"\caption{{Continues Table~\ref{{{table.label}}}.}}"
     # A float does not break over pages.
-    tall = len(parts) * (len(table) + 3) > LONG
-    lines = ["% needs \\usepackage{booktabs,graphicx}", *head, *about, *type_size]
+    tall = len(parts) * (len(rows) + 3) > LONG
+    between = [rf"\end{{{kind}}}", *begin, again, *type_size] if tall else [r"\par\medskip"]
+    lines = [_NEEDS.format("booktabs,graphicx", ""), *begin, *about, *type_size]
     for k, columns in enumerate(parts):
-        lines += (again if tall else [r"\par\medskip"]) if k else []
-        lines += _tabular(heads, texts, columns, apart)
+        head, *body = (_line(row, columns) for row in [heads, *rows])
+        if table.apart:
+            body.insert(table.apart, r"\midrule")
+        lines += [
+            *(between if k else []),
+            rf"\begin{{tabular}}{_layout(columns)}",
+            *_under(head),
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
     return "\n".join([*lines, rf"\end{{{kind}}}", ""])
 
 
-def cell(text: str, bold: bool = False) -> str:
-    """Write a number, with its interval in smaller type, or a text."""
-    number, interval, rest = _split(text)
-    shown = rf"\textbf{{{escape(number)}}}" if bold else escape(number)
-    return shown + (rf" {{\scriptsize {escape(interval)}}}" if interval else "") + escape(rest)
-
-
-def _split(text: str) -> tuple[str, str, str]:
-    found = _INTERVAL.search(text)
-    if not found:
-        return text, "", ""
-    return text[: found.start()], found[1], text[found.end() :]
-
-
-def escape(text: str) -> str:
-    """Write text so that LaTeX shows it as it is, and ``1.2e−5`` as a power of ten."""
-    parts = _POWER.split(text)
-    written = "".join(_LATEX.get(sign, sign) for sign in parts[0])
-    for digit, sign, power, rest in zip(*(parts[i::4] for i in range(1, 5)), strict=True):
-        exponent = power if not sign else f"-{power}"
-        tail = "".join(_LATEX.get(sign, sign) for sign in rest)
-        written += rf"{digit}$\times10^{{{exponent}}}${tail}"
-    return written
-
-
-def _tabular(heads: list[str], texts: list, columns: list[int], apart: int | None) -> list[str]:
-    rows = [_line(row, columns) for row in texts]
-    if apart:
-        rows.insert(apart, r"\midrule")
-    return [
-        rf"\begin{{tabular}}{{@{{}}{'l' * len(columns)}@{{}}}}",
-        r"\toprule",
-        _line(heads, columns),
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-
-
-def _long(heads: list[str], texts: list, columns: list[int], about: tuple[str, str]) -> str:
+def _long(heads: list[str], rows: list[list[str]], about: list[str]) -> str:
+    columns = list(range(len(heads)))
+    head, *body = (_line(row, columns) for row in [heads, *rows])
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs,longtable}, and a page of one column",
+            _NEEDS.format("booktabs,graphicx,longtable", ", and a page of one column"),
             r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-            rf"\begin{{longtable}}{{@{{}}{'l' * len(columns)}@{{}}}}",
+            rf"\begin{{longtable}}{_layout(columns)}",
             "".join(about) + r" \\",
-            r"\toprule",
-            _line(heads, columns),
-            r"\midrule",
+            *_under(head),
             r"\endfirsthead",
-            r"\toprule",
-            _line(heads, columns),
-            r"\midrule",
+            *_under(head),
             r"\endhead",
             r"\bottomrule",
             r"\endfoot",
-            *(_line(row, columns) for row in texts),
+            *body,
             r"\end{longtable}}",
             "",
         ]
     )
 
 
-def _line(texts: list[str], columns: list[int]) -> str:
-    return " & ".join(texts[j] for j in columns) + r" \\"
+def _cell(cell: Cell, bold: bool) -> str:
+    main = rf"\textbf{{{cell.main}}}" if bold else cell.main
+    interval = cell.interval and rf"{{\scriptsize {cell.interval}}}"
+    return str(cell._replace(main=main, interval=interval))
 
 
-def _width(text: str) -> float:
+def _heads(table: Table, values: list[list]) -> tuple[list[str], list[float]]:
+    """Write the heads, turned where they are much wider than their column, and find widths."""
+    heads, widths = [], []
+    for j, column in enumerate(table.columns):
+        head, own = escape(column.head), _width(Cell(column.head))
+        body = max((_width(cell_of(row[j])) for row in values), default=0.0)
+        turned = len(column.head) > TALL and own > 2 * body
+        heads.append(rf"\rotatebox{{90}}{{{head}}}" if turned else head)
+        widths.append(body if turned else max(own, body))
+    return heads, widths
+
+
+def _width(cell: Cell) -> float:
     """Estimate the width of a cell in points."""
-    found = _INTERVAL.search(text)
-    small = len(found[0]) if found else 0
-    return _LETTER * (len(text) - small) + _SMALL_LETTER * small + _GAP
+    small = len(cell.interval)
+    return _LETTER * (len(str(cell)) - small) + _SMALL_LETTER * small + _GAP
 
 
 def _parts(widths: list[float], keys: int) -> list[list[int]]:
     """Cut columns into parts that are no wider than the text, each with the first ones."""
     first = list(range(keys))
-    parts: list[list[int]] = []
-    current = list(first)
+    parts = [first]
     for j in range(keys, len(widths)):
-        if len(current) > keys and sum(widths[i] for i in [*current, j]) > TEXT_WIDTH:
-            parts.append(current)
-            current = list(first)
-        current.append(j)
-    return [*parts, current]
+        if len(parts[-1]) > keys and sum(widths[i] for i in [*parts[-1], j]) > TEXT_WIDTH:
+            parts.append(first)
+        parts[-1] = [*parts[-1], j]
+    return parts
+
+
+def _layout(columns: list[int]) -> str:
+    return rf"{{@{{}}{'l' * len(columns)}@{{}}}}"
+
+
+def _under(head: str) -> list[str]:
+    return [r"\toprule", head, r"\midrule"]
+
+
+def _line(texts: list[str], columns: list[int]) -> str:
+    return " & ".join(texts[j] for j in columns) + r" \\"

@@ -9,11 +9,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ebm_bench.report.columns import (
+    Difference,
+    Estimate,
+    Interval,
+    Probability,
+    Value,
+    cell_of,
+)
 from ebm_bench.report.results import Results, Row, label
-from ebm_bench.report.statistics.friedman import over_datasets
-from ebm_bench.report.statistics.replicates import overall
-from ebm_bench.report.tables.formats import escape
-from ebm_bench.report.wording import count, estimate, number, probability
+from ebm_bench.report.tables.formats import LATEX, escape, latex_number
+from ebm_bench.report.wording import count
 
 _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
 _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "EqualEvaluations"}
@@ -71,7 +77,7 @@ def letters(text: str) -> str:
 
 
 def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
-    """Go through the words of each name, and the number as LaTeX."""
+    """List the words of each name, and the number as LaTeX."""
     results = views[0]
     suite = results.suite
     for dataset, spec in suite.datasets.items():
@@ -83,50 +89,50 @@ def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
         yield [*place, "BudgetSeconds"], f"{budget.seconds:g}"
         for row in results.rows(dataset):
             for metric in [*spec.metrics, *results.parts(dataset)]:
-                mine = results.estimate(dataset, row, metric)
-                if not mine.replicates:
-                    continue
-                name = [*place, metric, row.label]
-                yield [*name], _tex(number(mine.mean))
-                yield [*name, "Low"], _tex(number(mine.low))
-                yield [*name, "High"], _tex(number(mine.high))
-                yield [*name, "Interval"], _tex(estimate(mine.mean, mine.low, mine.high))
+                found = results.estimate(dataset, row, metric)
+                if found.replicates:
+                    name = [*place, metric, row.label]
+                    yield from _summary(name, found)
+                    yield [*name, "Interval"], _written(Interval(found.mean, found.low, found.high))
             yield from _training(results, dataset, row, place)
         for view in views:
             for row in view.rows(dataset):
                 if row.rank is not None:
                     yield [*place, f"Rank{_EQUAL.get(view.unit, '')}", row.label], str(row.rank)
-    for found in overall(results.rankings).to_dict("records"):
-        name = label(found["method"], found["model"])
-        yield [suite.name, "AverageRank", name], number(found["average_rank"], 2)
+    for ranked in results.overall.to_dict("records"):
+        words = [suite.name, "AverageRank", label(ranked["method"], ranked["model"])]
+        yield words, latex_number(ranked["average_rank"], 2)
     yield [suite.name, "Version"], str(suite.version)
     yield [suite.name, "Datasets"], str(len(suite.datasets))
     yield [suite.name, "Methods"], str(sum(not m.control for m in suite.methods.values()))
-    if tests := over_datasets(results.rankings):
-        yield [suite.name, "FriedmanP"], _tex(probability(tests.p))
-        yield [suite.name, "CriticalDifference"], number(tests.critical_difference, 2)
+    if tests := results.omnibus:
+        yield [suite.name, "FriedmanP"], _written(Probability(tests.p))
+        yield [suite.name, "CriticalDifference"], latex_number(tests.critical_difference, 2)
 
 
 def _training(
     results: Results, dataset: str, row: Row, place: list[str]
 ) -> Iterator[tuple[list[str], str]]:
-    """Go through what a table tells of a model beside its metrics."""
+    """List what a table shows of a model beside its metrics."""
     main = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
     yield [*place, "N", row.label], str(main.n)
     yield [*place, "Failed", row.label], str(main.failed)
     if row.run:
         yield [*place, "Steps", row.label], str(row.steps)
-        yield [*place, "Seconds", row.label], _tex(row.training)
+        yield [*place, "Seconds", row.label], _written(row.training)
         yield [*place, "Evaluations", row.label], count(row.run.cost.energy_evaluations)
     difference = results.difference(dataset, row)
     if difference and np.isfinite(difference.mean):
         name = [*place, "Difference", row.label]
-        yield [*name], _tex(number(difference.mean))
-        yield [*name, "Low"], _tex(number(difference.low))
-        yield [*name, "High"], _tex(number(difference.high))
-        yield [*name, "P"], _tex(probability(difference.p))
+        yield from _summary(name, difference)
+        yield [*name, "P"], _written(Probability(difference.p))
 
 
-def _tex(text: str) -> str:
-    """Write a number so that it stands in text and in formulas."""
-    return re.sub(r"\$(.*?)\$", r"\\ensuremath{\1}", escape(text))
+def _summary(name: list[str], found: Estimate | Difference) -> Iterator[tuple[list[str], str]]:
+    yield name, latex_number(found.mean)
+    yield [*name, "Low"], latex_number(found.low)
+    yield [*name, "High"], latex_number(found.high)
+
+
+def _written(value: Value) -> str:
+    return str(cell_of(value, LATEX))

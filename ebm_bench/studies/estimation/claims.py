@@ -1,14 +1,18 @@
 """Published claims on estimation, checked one by one by a stated criterion."""
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
 from ebm_bench import registry
-from ebm_bench.report.wording import estimate, number
+from ebm_bench.report.columns import Column, Interval, Table
+from ebm_bench.report.tables.formats import markdown
+from ebm_bench.report.wording import number
 from ebm_bench.studies.estimation.suite import EstimationSuite
 
 GUTMANN, CEYLAN = "Gutmann and Hyvärinen 2012", "Ceylan and Gutmann 2018"
@@ -69,7 +73,10 @@ def check(suite: EstimationSuite, summary: pd.DataFrame, estimates: pd.DataFrame
     verdicts = []
     for model, spec in suite.models.items():
         own = _Model(
-            suite, *(table[table["model"] == model] for table in (summary, estimates)), model
+            suite,
+            summary[summary["model"] == model],
+            estimates[estimates["model"] == model],
+            model,
         )
         for method, source in [*((m, GUTMANN) for m in nce), *((m, CEYLAN) for m in cnce)]:
             if len(own.large(method)) >= FEWEST:
@@ -86,37 +93,27 @@ def check(suite: EstimationSuite, summary: pd.DataFrame, estimates: pd.DataFrame
 
 def render(suite: EstimationSuite, verdicts: list[Verdict]) -> str:
     """Write the claims as Markdown."""
-    table = pd.DataFrame(
-        {
-            "Reproduced": [v.reproduced for v in verdicts],
-            "Claim": [v.claim for v in verdicts],
-            "Source": [v.source for v in verdicts],
-            "Model": [v.model for v in verdicts],
-            "Measured": [v.measured for v in verdicts],
-        }
+    counts = Counter(verdict.reproduced for verdict in verdicts)
+    others = ", ".join(f"{counts[kind]} {kind}" for kind in (NO, OPEN, UNTESTABLE) if counts[kind])
+    caption = (
+        f"{counts[YES]} of {len(verdicts)} checks of published claims are reproduced"
+        f"{others and f'; {others}'} (suite {suite.name}, version {suite.version}, "
+        f"{suite.data_sets} data sets each; errors are medians of squared errors; in brackets: "
+        "95 % bootstrap interval over data sets; theory: the same of the normal distribution of "
+        "large samples)."
     )
-    criteria = {v.claim: v.criterion for v in verdicts}
-    found = {told: sum(v.reproduced == told for v in verdicts) for told in _ORDER}
-    others = ", ".join(f"{count} {told}" for told, count in found.items() if count and told != YES)
+    keys = ("reproduced", "claim", "source", "model", "measured")
+    columns = [Column(key, key.capitalize(), attrgetter(key)) for key in keys]
+    criteria = dict.fromkeys(f"- {verdict.claim}: {verdict.criterion}." for verdict in verdicts)
     return "\n".join(
         [
-            f"{found[YES]} of {len(verdicts)} checks of published claims are reproduced"
-            f"{f'; {others}' if others else ''} (suite {suite.name}, version {suite.version}, "
-            f"{suite.data_sets} data sets each; "
-            "errors are medians of squared errors; in brackets: 95 % bootstrap interval over "
-            "data sets; theory: the same of the normal distribution of large samples).",
-            "",
-            table.to_markdown(index=False, disable_numparse=True),
-            "",
+            markdown(Table(columns, verdicts, caption)),
             "When a claim counts as reproduced:",
             "",
-            *(f"- {claim}: {criterion}." for claim, criterion in criteria.items()),
+            *criteria,
             "",
         ]
     )
-
-
-_ORDER = (YES, NO, OPEN, UNTESTABLE)
 
 
 @dataclass(frozen=True)
@@ -129,11 +126,13 @@ class _Comparison:
     theory: float
 
     def __str__(self) -> str:
-        return f"{estimate(self.measured, self.low, self.high)} (theory: {number(self.theory)})"
+        return f"{Interval(self.measured, self.low, self.high)} (theory: {number(self.theory)})"
 
-    def below(self, limit: float) -> str:
-        """Decide by the interval."""
-        return YES if self.high <= limit else NO if self.low > limit else OPEN
+    def within(self, least: float = -np.inf, most: float = np.inf) -> str:
+        """Decide whether the ratio is within limits: its interval must be, or be outside."""
+        if least <= self.low and self.high <= most:
+            return YES
+        return NO if self.high < least or self.low > most else OPEN
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,8 @@ class _Model:
         """Fit a line to the logarithms of medians."""
         sizes, ratio = self.large(method), self.suite.ratio_of(method)
         errors = np.stack([self._errors[method, size, ratio] for size in sizes])
-        slope, off = _line(sizes, errors)
+        found, off = _line(sizes, errors)
+        slope = float(found)
         slopes, offs = _line(sizes, errors[:, self._draws(errors.shape[1])])
         (low, high), (below, above) = _interval(slopes), _interval(offs)
         off_most = np.abs(off).max()
@@ -216,7 +216,7 @@ class _Model:
             f"for N ≥ {LARGE}, the interval of the slope lies within −1 ± {SLOPE:g} (no: outside) "
             f"and no point is off the line by more than {SLOPE:g} decades (no: the interval of "
             "one is)",
-            f"slope {estimate(slope, low, high)}, off by {number(off_most)} decades at most",
+            f"slope {Interval(slope, low, high)}, off by {number(off_most)} decades at most",
             verdict,
         )
 
@@ -228,9 +228,8 @@ class _Model:
             self.over(method, reference, [self.suite.size], nu) for nu in (ratios[0], ratios[-1])
         )
         falls = self.over(method, method, [self.suite.size], ratios[-1], ratios[0])
-        verdict = YES if last.high <= NEAR and falls.high < 1 else OPEN
-        if last.low > NEAR or falls.low > 1:
-            verdict = NO
+        decided = (last.within(most=NEAR), falls.within(most=1.0))
+        verdict = next((kind for kind in (NO, OPEN) if kind in decided), YES)
         return Verdict(
             f"the error of {method} approaches that of maximum likelihood as ν grows",
             source,
@@ -254,16 +253,13 @@ class _Model:
             f"for N ≥ {LARGE}, the interval of the geometric mean of its error over {other}'s is "
             f"below 1 (no: above 1); published for dimension {PUBLISHED}",
             f"{method} over {other}: {found} at {self.at(method, other)}{published}",
-            OPEN if found.low <= 1 <= found.high else found.below(1.0),
+            found.within(most=1.0),
         )
 
     def tenfold(self, method: str, other: str) -> Verdict:
         """Average the ratio of two methods' errors over sizes, where theory allows the gain."""
         found = self.over(method, other, self.large(method))
         low, high = TENFOLD
-        verdict = NO if found.high < low or found.low > high else OPEN
-        if low <= found.low and found.high <= high:
-            verdict = YES
         return Verdict(
             f"{other} is about ten times better than {method} on the ring",
             CEYLAN,
@@ -272,7 +268,7 @@ class _Model:
             f"{other}'s lies between {low:g} and {high:g} (no: outside); not testable where that "
             "of theory is not between them",
             f"{method} over {other}: {found} at {self.at(method, other)}",
-            verdict if low <= found.theory <= high else UNTESTABLE,
+            found.within(low, high) if low <= found.theory <= high else UNTESTABLE,
         )
 
 

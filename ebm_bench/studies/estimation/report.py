@@ -1,5 +1,6 @@
 """Estimates of known parameters beside the theory of large samples: records, tables, report."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,11 @@ from scipy.stats import bootstrap
 
 from ebm_bench import records
 from ebm_bench.errors import InputError
+from ebm_bench.report.columns import Column, Interval, Table
 from ebm_bench.report.figures.style import SCREEN, paper
-from ebm_bench.report.files import estimation_outputs
-from ebm_bench.report.tables.formats import latex, markdown
-from ebm_bench.report.wording import MISSING, estimate
+from ebm_bench.report.tables import formats
 from ebm_bench.studies.estimation import claims, figures
 from ebm_bench.studies.estimation.suite import EstimationSuite
-from ebm_bench.utils.files import replacing
 
 TABLE, RECORD = "estimates.parquet", "record.json"
 RESAMPLES = 2_000
@@ -42,24 +41,14 @@ def build(suite: EstimationSuite, results: str | Path, venue: str | None = None)
     results = Path(results)
     estimates, theory = load(suite, results)
     summary = summarise(estimates, theory)
-    files = estimation_outputs(results)
-    texts = []
+    tables = []
     for along in ALONG:
-        shown = variance_table(suite, summary, along)
-        caption = variance_caption(suite, along, summary)
-        chosen = summary[_selected(suite, summary, along)]
-        texts += [
-            markdown(shown, caption),
-            latex(shown, caption, f"tab:{suite.name}-{along}", keys=2),
-            chosen.to_csv(index=False),
-        ]
-    texts.append(claims.render(suite, claims.check(suite, summary, estimates)))
-    for text, path in zip(texts, [*files["tables"], *files["claims"]], strict=True):
-        with replacing(path) as temporary:
-            temporary.write_text(text)
+        table = variance_table(suite, summary, along)
+        tables += formats.write(formats.texts(table), results, f"variance-{along}")
+    found = claims.render(suite, claims.check(suite, summary, estimates))
     style = paper(venue) if venue else SCREEN
     drawn = figures.write(suite, summary, results, style)
-    return [*files["tables"], *files["claims"], *drawn]
+    return [*tables, formats.save(found, results / "claims.md"), *drawn]
 
 
 def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -191,19 +180,37 @@ def total_variance(values: np.ndarray, size: int) -> tuple[float, tuple[float, f
     return float(variance(rows)), (float(found.low), float(found.high))
 
 
-def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.DataFrame:
-    """Lay out measured over theoretical variance: methods of each model, sizes or ratios."""
+def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> Table:
+    """Make the table of measured over theoretical variance.
+
+    Parameters
+    ----------
+    suite : EstimationSuite
+        What was compared.
+    summary : DataFrame
+        As `summarise` gives it.
+    along : str
+        What has a column for each of its values: ``"size"`` or ``"ratio"``.
+    """
     chosen = summary[_selected(suite, summary, along)]
+    found = {key: one.set_index(along) for key, one in chosen.groupby(["model", "method"])}
     steps = sorted(chosen[along].unique())
-    rows = []
-    for model in suite.models:
-        for method in suite.methods:
-            own = chosen[(chosen["model"] == model) & (chosen["method"] == method)]
-            cells = {row[along]: _cell(row) for row in own.to_dict("records")}
-            if cells:
-                texts = {f"{ALONG[along]} = {step}": cells.get(step, MISSING) for step in steps}
-                rows.append({"Model": model, "Method": method, **texts})
-    return pd.DataFrame(rows)
+    columns = [
+        Column("model", "Model", lambda key: key[0]),
+        Column("method", "Method", lambda key: key[1]),
+        *(
+            Column(str(x), f"{ALONG[along]} = {x}", lambda key, x=x: _variance(found[key], x))
+            for x in steps
+        ),
+    ]
+    return Table(
+        columns,
+        [key for key in itertools.product(suite.models, suite.methods) if key in found],
+        variance_caption(suite, along, summary),
+        f"tab:{suite.name}-{along}",
+        chosen,
+        keys=2,
+    )
 
 
 def variance_caption(suite: EstimationSuite, along: str, summary: pd.DataFrame) -> str:
@@ -230,7 +237,10 @@ def _selected(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.S
     return summary["ratio"] == summary["method"].map(suite.ratio_of)
 
 
-def _cell(row: dict) -> str:
+def _variance(found: pd.DataFrame, step: int) -> Interval | None:
+    if step not in found.index:
+        return None
+    row = found.loc[step]
     if row["failed"]:
-        return f"∞ ({row['failed']} of {row['n']} failed)"
-    return estimate(row["variance_ratio"], row["ratio_low"], row["ratio_high"])
+        return Interval(np.inf, np.nan, np.nan, note=f"{row['failed']} of {row['n']} failed")
+    return Interval(row["variance_ratio"], row["ratio_low"], row["ratio_high"])

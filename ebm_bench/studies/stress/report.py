@@ -1,20 +1,19 @@
 """The report on stress tests: summaries, tables and figures."""
 
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ebm_bench.errors import InputError
-from ebm_bench.report.files import stress_outputs
-from ebm_bench.report.results import CONVERGED, Estimate
+from ebm_bench.report.columns import Column, Estimate, Table
+from ebm_bench.report.results import estimates, label
 from ebm_bench.report.statistics import replicates as statistics
-from ebm_bench.report.tables import formats, tables
-from ebm_bench.report.wording import MISSING, quantity
+from ebm_bench.report.tables import formats
+from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import figures
 from ebm_bench.studies.stress.run import VALUES
-from ebm_bench.studies.stress.suite import Panel, Stress
-from ebm_bench.utils.files import replacing
+from ebm_bench.studies.stress.suite import Stress
 
 
 def build(stress: Stress, results: str | Path, venue: str | None = None) -> list[Path]:
@@ -42,12 +41,14 @@ def build(stress: Stress, results: str | Path, venue: str | None = None) -> list
     """
     found = {name: summary(stress, name, Path(results, "panels")) for name in stress.panels}
     written = figures.write(stress, found, Path(results), venue)
-    tables = [path for path in stress_outputs(results) if path.parent.name == "tables"]
-    texts = (_markdown(stress, found), _latex(stress, found), _numbers(found))
-    for text, path in zip(texts, tables, strict=True):
-        with replacing(path) as temporary:
-            temporary.write_text(text)
-    return [*written, *tables]
+    tables = {name: _table(stress, name, one) for name, one in found.items()}
+    panels = [f"## {name}\n\n{formats.markdown(table)}" for name, table in tables.items()]
+    texts = {
+        "md": f"# {stress.title}\n\n" + "\n".join(panels),
+        "tex": "\n".join(map(formats.latex, tables.values())),
+        "csv": pd.concat(found.values(), ignore_index=True).to_csv(index=False),
+    }
+    return [*written, *formats.write(texts, Path(results), "stress")]
 
 
 def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
@@ -66,41 +67,42 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
         values = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); run the panel again") from None
-    measure = stress.panels[panel].metric
-    rows = []
-    for knob, at in values.groupby("knob"):
-        found = statistics.summarise(at).set_index(["method", "model", "metric"])
-        for (method, model, metric), row in found.iterrows():
-            if metric == measure:
-                told = (method, model, f"{metric}.{CONVERGED}")
-                converged = found["mean"].get(told, np.nan)
-                rows.append(
-                    {"panel": panel, "knob": knob, "method": method, "model": model,
-                     "metric": metric, **row.drop("dataset"), "converged": converged}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {"panel": panel, "knob": knob, "method": method, "model": model, "metric": metric}
+        | found.numbers()
+        for knob, at in values.groupby("knob")
+        for (_, method, model, metric), found in estimates(at).items()
+        if metric == stress.panels[panel].metric
+    )
 
 
-def _table(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay a panel out: a row for each model, a column for each value of its knob."""
-    laid = []
-    for (method, model), own in rows.groupby(["method", "model"], sort=False):
-        cells = {"Method": method if model == "energy" else f"{method} ({model})"}
-        estimates = {row["knob"]: _estimate(row) for row in own.to_dict("records")}
-        for value in panel.knob.values:
-            found = estimates.get(value, Estimate())
-            note = tables.notes(found)
-            text = tables.value(found, panel.metric) + (f" ({note})" if note else "")
-            cells[f"{value:g}"] = text
-        counts = sorted({str(found.n) for found in estimates.values()}, key=int)
-        cells["n"] = "–".join(dict.fromkeys((counts[0], counts[-1]))) if counts else MISSING
-        cells["Failed"] = str(sum(found.failed for found in estimates.values()))
-        laid.append(cells)
-    return pd.DataFrame(laid)
+def _table(stress: Stress, name: str, rows: pd.DataFrame) -> Table:
+    """Make the table of a panel: a row for each model, a column for each value of its knob."""
+    panel = stress.panels[name]
+    bound = quantity(panel.metric).lower_bound
 
+    def at(row: list[dict], knob: float) -> Estimate:
+        found = next((one for one in row if one["knob"] == knob), {})
+        fields = {key: x for key, x in found.items() if key in Estimate.__dataclass_fields__}
+        return Estimate(**fields, lower_bound=bound)
 
-def _estimate(row: dict) -> Estimate:
-    return Estimate(**{field: row[field] for field in Estimate.__dataclass_fields__})
+    def n(row: list[dict]) -> str:
+        counts = {one["n"] for one in row}
+        return "–".join(map(str, sorted({min(counts), max(counts)})))
+
+    columns = [
+        Column("method", "Method", lambda row: label(row[0]["method"], row[0]["model"])),
+        *(Column(str(x), f"{x:g}", partial(at, knob=x)) for x in panel.knob.values),
+        Column("n", "n", n),
+        Column("failed", "Failed", lambda row: sum(one["failed"] for one in row)),
+    ]
+    models = rows.groupby(["method", "model"], sort=False)
+    return Table(
+        columns,
+        [own.to_dict("records") for _, own in models],
+        _caption(stress, name),
+        f"tab:stress-{name}",
+    )
 
 
 def _caption(stress: Stress, name: str) -> str:
@@ -111,22 +113,3 @@ def _caption(stress: Stress, name: str) -> str:
         f"value at each column; Failed: of all columns together. Suite {stress.name}, version "
         f"{stress.version}."
     )
-
-
-def _markdown(stress: Stress, found: dict[str, pd.DataFrame]) -> str:
-    parts = [
-        f"## {name}\n\n" + formats.markdown(_table(panel, found[name]), _caption(stress, name))
-        for name, panel in stress.panels.items()
-    ]
-    return f"# {stress.title}\n\n" + "\n".join(parts)
-
-
-def _latex(stress: Stress, found: dict[str, pd.DataFrame]) -> str:
-    return "\n".join(
-        formats.latex(_table(panel, found[name]), _caption(stress, name), f"tab:stress-{name}")
-        for name, panel in stress.panels.items()
-    )
-
-
-def _numbers(found: dict[str, pd.DataFrame]) -> str:
-    return pd.concat(found.values(), ignore_index=True).to_csv(index=False)

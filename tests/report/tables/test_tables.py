@@ -1,18 +1,18 @@
 import io
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from factories.latex import balanced, bold
 
-from ebm_bench.report.results import Estimate
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.tables import captions, formats, tables
+from ebm_bench.report.tables.formats import frame
 
 
 def test_every_row_and_metric_is_shown(results):
-    table = tables.dataset_table(results, "plane")
+    table = frame(tables.dataset_table(results, "plane"))
     assert len(table) == 7
     assert list(table)[:4] == ["Rank", "Method", "KL [nats] ↓", "AUROC ↑"]  # what ranks is first
     row = table.set_index("Method").loc["winner"]
@@ -21,7 +21,9 @@ def test_every_row_and_metric_is_shown(results):
 
 
 def test_differences_are_told_from_the_reference_with_p_values(results):
-    table = tables.dataset_table(results, "plane").set_index("Method")["Difference to the best"]
+    table = frame(tables.dataset_table(results, "plane")).set_index("Method")[
+        "Difference to the best"
+    ]
     (reference,) = table.index[table == "reference"]
     assert reference in ("winner", "equal")
     assert re.fullmatch(r"0\.3\d+ \[0\.\d+, 0\.\d+\], p (< 0\.001|= 0\.0\d+)", table["slow_100"])
@@ -49,11 +51,11 @@ def test_the_reference_is_what_is_finite_throughout_even_if_ranked_below(change)
     assert difference.high < 0  # looks better than the reference
     assert difference.low <= difference.mean <= difference.high
     assert np.isnan(difference.p)  # and yet nothing is said in its favour
-    assert "p = –" in tables.difference_cell(results, "plane", rows["unlucky"])
+    assert "p = –" in str(tables.difference(results, "plane", rows["unlucky"]))
 
 
 def test_pairs_stand_the_better_ranked_first(results):
-    table = tables.pairs_table(results, "plane")
+    table = frame(tables.pairs_table(results, "plane"))
     assert len(table) == 5 * 4 / 2  # four methods and a by-product; controls do not compete
     told = table.set_index(["Method", "Other"])[""]
     assert told["winner", "slow_100"] == told["equal", "slow_100"] == "better"
@@ -63,14 +65,14 @@ def test_pairs_stand_the_better_ranked_first(results):
 
 
 def test_controls_stand_last_without_a_rank(results):
-    table = tables.dataset_table(results, "plane")
+    table = frame(tables.dataset_table(results, "plane"))
     assert table["Rank"].tolist()[-2:] == ["control", "control"]
-    overall = tables.overall_table(results)
+    overall = frame(tables.overall_table(results))
     assert "truth" not in overall["Method"].tolist()
 
 
 def test_overall_shows_ranks_and_their_average(results):
-    table = tables.overall_table(results).set_index("Method")
+    table = frame(tables.overall_table(results)).set_index("Method")
     assert table.loc["slow_100", "Average rank"] == "5.00"
     assert table.loc["slow_100", "plane"] == "5"
     assert table.loc["winner", "Datasets"] == "2 of 2"
@@ -79,10 +81,10 @@ def test_overall_shows_ranks_and_their_average(results):
 
 def test_missing_runs_are_dashes(forget):
     results = forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
-    row = tables.dataset_table(results, "plane").set_index("Method").loc["winner"]
+    row = frame(tables.dataset_table(results, "plane")).set_index("Method").loc["winner"]
     assert row["Status"] == "not run"
     assert set(row.drop("Status")) == {"–"}
-    assert tables.overall_table(results).set_index("Method").loc["winner", "plane"] == "–"
+    assert frame(tables.overall_table(results)).set_index("Method").loc["winner", "plane"] == "–"
     assert pd.isna(
         tables.dataset_numbers(results, "plane").set_index("method").loc["winner", "rank"]
     )
@@ -95,7 +97,7 @@ def test_replicates_without_a_finite_value_are_told(change):
                 value["value"] = float("nan")
 
     results = change("plane", "winner", "evaluation.json", spoil)
-    cells = tables.dataset_table(results, "plane").set_index("Method")["KL [nats] ↓"]
+    cells = frame(tables.dataset_table(results, "plane")).set_index("Method")["KL [nats] ↓"]
     assert cells["winner"].endswith("] (4 of 6)")
     assert cells["unlucky"].endswith("] (4 of 6)")  # whose other two failed
 
@@ -105,11 +107,10 @@ def test_values_that_did_not_converge_are_marked(add_part, replicate):
     results = add_part("plane", "winner", "kl", "converged", lambda r: float(r != replicate))
     assert results.parts("plane") == ["kl.gap"]
     table = tables.dataset_table(results, "plane")
-    marked = [name for name in table["Method"] if "not converged" in " ".join(
-        table.set_index("Method").loc[name])]  # fmt: skip
-    assert marked == ["winner"]
-    assert "not converged" in formats.markdown(table, "")
-    assert "not converged" in formats.latex(table, "", "")
+    marked = [row for row in frame(table).values if "not converged" in " ".join(row)]
+    assert [row[1] for row in marked] == ["winner"]
+    for text in (formats.markdown(table), formats.latex(table), formats.plain(table)):
+        assert "not converged" in text.partition("Rank")[2]
     numbers = tables.dataset_numbers(results, "plane").set_index("method")
     assert numbers.loc["winner", "kl_converged"] == pytest.approx(5 / 6)
     assert numbers.loc["equal", "kl_converged"] != numbers.loc["equal", "kl_converged"]
@@ -117,14 +118,11 @@ def test_values_that_did_not_converge_are_marked(add_part, replicate):
 
 def test_what_converged_is_not_marked(add_part):
     results = add_part("plane", "winner", "kl", "converged", lambda r: 1.0)
-    assert not tables.dataset_table(results, "plane").map(lambda t: "converged" in t).any(axis=None)
-
-
-def test_a_lower_bound_is_written_as_one(made_up_names):
-    found = Estimate(mean=3.2, low=3.1, high=3.3, n=3, converged=2 / 3)
-    assert tables.value(found, "bits") == "≥ 3.20 [3.10, 3.30]"
-    assert tables.value(found, "kl") == tables.value(replace(found, converged=1.0), "bits")
-    assert formats.escape("≥ 3.2") == r"$\geq$ 3.2"
+    assert (
+        not frame(tables.dataset_table(results, "plane"))
+        .map(lambda t: "converged" in t)
+        .any(axis=None)
+    )
 
 
 def test_the_metrics_own_standard_errors_are_kept(change):
@@ -147,55 +145,28 @@ def test_csv_round_trip(results):
 
 
 def test_markdown_has_one_line_a_row(results):
-    table = tables.dataset_table(results, "plane")
-    text = formats.markdown(table, "A caption.")
-    assert text.startswith("A caption.\n\n|")
+    table = frame(tables.dataset_table(results, "plane"))
+    text = formats.markdown(tables.dataset_table(results, "plane"))
+    assert text.startswith(f"{captions.caption(results, 'plane')}\n\n|")
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(table)
 
 
-def balanced(text):
-    """Whether environments, braces and formulas are closed, and lines have equal columns."""
-    for name in re.findall(r"\\begin\{([a-z*]+)\}", text):
-        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}")
-    bare = re.sub(r"\\[\\{}%&_$#]", "", text)
-    bare = "\n".join(line for line in bare.splitlines() if not line.startswith("%"))
-    assert bare.count("{") == bare.count("}")
-    assert bare.count("$") % 2 == 0
-    assert text.isascii()
-    counts = []
-    for part in re.split(r"\\begin\{(?:tabular|longtable)\}", text)[1:]:
-        columns = re.match(r"\{@\{\}(l+)@\{\}\}", part)[1]
-        body = part[part.index(r"\toprule") : part.index(r"\bottomrule")]
-        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}
-        assert all("_" not in re.sub(r"\\_", "", row) for row in rows)
-        counts.append(len(rows))
-    return counts
+@pytest.fixture
+def tex(results):
+    return tables.dataset_texts(results, "plane")["tex"]
 
 
-def bold(text):
-    """What is bold in each cell after the first, by that one, over all parts of a table."""
-    found = {}
-    for line in text.splitlines():
-        if " & " in line:
-            name, *cells = line.split(" & ")
-            bolds = [re.findall(r"\\textbf\{(.*?)\}", cell) for cell in cells]
-            found.setdefault(name, []).extend(bolds)
-    return found
-
-
-def test_latex_is_balanced_and_escaped(results):
-    text = tables.dataset_latex(results, "plane", "x")
-    assert r"slow\_100" in text
-    assert r"\label{tab:small-x}" in text
-    assert "resizebox" not in text
-    parts = balanced(text)
+def test_latex_is_balanced_and_escaped(tex):
+    assert r"slow\_100" in tex
+    assert r"\label{tab:small-plane}" in tex
+    assert "resizebox" not in tex
+    parts = balanced(tex)
     assert set(parts) == {8}  # a head and seven models
-    assert text.count(r"\midrule") == 2 * len(parts)  # under the head and above the controls
+    assert tex.count(r"\midrule") == 2 * len(parts)  # under the head and above the controls
 
 
-def test_the_best_and_what_ties_with_it_are_bold(results):
-    rows = bold(tables.dataset_latex(results, "plane", "x"))
+def test_the_best_and_what_ties_with_it_are_bold(tex):
+    rows = bold(tex)
     kl = {name: cells[0] for name, cells in rows.items() if name != "Method"}
     assert all(kl[name] for name in ("winner", "equal"))
     assert not any(kl[name] for name in (r"slow\_100", "truth", r"gaussian\_fit"))
@@ -206,65 +177,37 @@ def test_the_best_and_what_ties_with_it_are_bold(results):
 
 def test_what_did_not_converge_is_not_bold(add_part):
     results = add_part("plane", "winner", "kl", "converged", lambda r: 0.0)
-    rows = bold(tables.dataset_latex(results, "plane", "x"))
+    rows = bold(tables.dataset_texts(results, "plane")["tex"])
     assert not rows["winner"][0]
     assert rows["equal"][0]
 
 
-def test_intervals_of_a_paper_are_those_of_the_table(results):
-    text = tables.dataset_latex(results, "plane", "x")
+def test_intervals_of_a_paper_are_those_of_the_table(results, tex):
     row = next(r for r in results.rows("plane") if r.label == "slow_100")
     found = results.estimate("plane", row, "kl")
-    line = next(x for x in text.splitlines() if x.startswith(r"slow\_100 & "))
-    half = float(re.search(r"\$\\pm\$ ([\d.]+)", line)[1])
+    line = next(x for x in tex.splitlines() if x.startswith(r"slow\_100 & "))
+    half = float(re.search(r"\\ensuremath{\\pm} ([\d.]+)", line)[1])
     assert half == pytest.approx(found.high - found.mean, rel=0.02)
-    assert "n = 6 replicates" in text
-    assert "1000 steps of 256 points" in text
-    assert "Ordered by KL" in text
+    assert "n = 6 replicates" in tex
+    assert "1000 steps of 256 points" in tex
+    assert "Ordered by KL" in tex
+    assert "(4 of 6)" not in tex  # but in the column of n
+    assert "& 4 of 6 &" in tex
 
 
-def test_wide_tables_are_cut_and_long_ones_broken():
-    wide = pd.DataFrame(
-        {"Method": ["a", "b"], **{f"metric {i}": ["0.123456"] * 2 for i in range(20)}}
-    )
-    text = formats.latex(wide, "", "tab:x")
-    assert len(balanced(text)) > 1
-    assert text.count("a & ") == len(balanced(text))
-    long = pd.DataFrame({"Method": [str(i) for i in range(formats.LONG + 1)], "n": "3"})
-    text = formats.latex(long, "", "tab:x")
-    assert "longtable" in text
-    balanced(text)
-    many = pd.concat([wide] * 20)
-    text = formats.latex(many, "A caption.", "tab:x")
-    assert text.count(r"\end{table*}") == len(balanced(text)) > 1
-    assert text.count("A caption.") == 1
+def test_a_table_ranked_by_another_metric_is_ordered_by_it(results):
+    tex = tables.dataset_texts(results.ranked_by("auroc"), "plane")["tex"]
+    assert "Ordered by AUROC" in tex
+    assert bold(tex)["winner"][0]
 
 
 def test_overall_in_bold(results):
-    text = tables.overall_latex(results, "overall")
+    text = tables.overall_texts(results)["tex"]
     balanced(text)
     rows = bold(text)
     assert rows["winner"][2] == ["1"] or rows["equal"][2] == ["1"]
     assert not any(rows[r"slow\_100"])
     assert "approx" not in text.split("tabular")[1]
-
-
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        ("1.20e−5", r"1.20$\times10^{-5}$"),
-        ("3.74e6 [−1.0e5, 2]", r"3.74$\times10^{6}$ {\scriptsize [$-$1.0$\times10^{5}$, 2]}"),
-        ("0.2 ± 0.1 (2 of 3)", r"0.2 {\scriptsize $\pm$ 0.1} (2 of 3)"),
-    ],
-)
-def test_numbers_in_latex(text, written):
-    assert formats.cell(text) == written
-
-
-@pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞<χ²±†"))
-def test_latex_escapes(sign):
-    assert formats.escape(sign) != sign
-    assert formats.escape(sign).isascii()
 
 
 def test_caption_states_replicates_budget_criterion_and_interval(results):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ebm_bench.report.tables import formats
 from ebm_bench.studies.estimation import claims, figures, report
 from ebm_bench.studies.estimation.suite import EstimationSuite
 
@@ -119,7 +120,7 @@ def test_data_sets_without_an_estimate_count_as_infinite():
     assert np.isinf(cnce["median"]).all()
     assert np.isfinite(cnce["low"]).all()
     assert np.isinf(cnce["variance_ratio"]).all()
-    table = report.variance_table(SUITE, summary, "size")
+    table = formats.frame(report.variance_table(SUITE, summary, "size"))
     assert table.set_index(["Model", "Method"]).loc[("line", "cnce"), "N = 500"] == (
         "∞ (30 of 40 failed)"
     )
@@ -248,7 +249,7 @@ def test_a_caption_says_what_the_interval_leaves_out():
 
 def test_tables_have_a_row_for_each_method_that_has_a_ratio():
     summary, _ = made(published)
-    along = report.variance_table(SUITE, summary, "ratio")
+    along = formats.frame(report.variance_table(SUITE, summary, "ratio"))
     assert set(along["Method"]) == {"nce", "cnce"}
     assert list(along.columns[2:]) == ["ν = 1", "ν = 10", "ν = 100"]
     assert "N = 1000" in report.variance_caption(SUITE, "ratio", summary)
