@@ -51,7 +51,7 @@ class Made:
 
 # Attributes that a base class would set.
 DEFAULTS = {
-    "datasets": {"version": 1, "licence": "", "citation": "", "knows": ()},
+    "datasets": {"version": 1, "licence": "", "citation": "", "knows": (), "files": ()},
     "energies": {"rough": {}, "rough_for": (), "normalised": False, "needs": ()},
     "objectives": {"requires": (), "trains": True, "samples_model": False, "search": {}},
     "metrics": {"version": 1, "requires": (), "unit": "", "higher_is_better": False,
