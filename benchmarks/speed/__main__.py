@@ -40,7 +40,7 @@ def main(
 
     if list_rows:
         for row in rows():
-            typer.echo(f"  {row.name:22}{row.title}")
+            typer.echo(f"  {row.name:24} {row.title}")
         return
     with reported_errors():
         record = running.run(rows(), out, only or [], repeats)
