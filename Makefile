@@ -1,24 +1,24 @@
-# `make run` and `make test` set up .venv by themselves.
+# Every target that needs .venv creates it.
 PYTHON ?= python3
 SUITE ?= benchmarks/quick.yaml
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# One thread a process: several of them with several threads each stand in each other's way.
+# One thread per process: parallel jobs with several threads each slow each other down.
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint docs clean
 
-help: ## show this
+help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
 
-run: $(INSTALLED) ## fetch the data, run the benchmark and print the leaderboard (SUITE=file.yaml)
+run: $(INSTALLED) ## download the data, run the benchmark, print the leaderboard (SUITE=file.yaml)
 	@$(BIN)/ebm-bench prepare --suite '$(SUITE)'
 	@$(BIN)/snakemake --config suite='$(SUITE)'
 	@$(BIN)/ebm-bench show --suite '$(SUITE)'
 
-test: $(INSTALLED) ## run the tests (ARGS='-k name' for some of them)
+test: $(INSTALLED) ## run the tests (ARGS='-k name' selects some)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED) ## check style, types and the workflow
@@ -28,19 +28,19 @@ lint: $(INSTALLED) ## check style, types and the workflow
 	@$(BIN)/snakemake --lint
 	@$(BIN)/mypy
 
-docs: $(INSTALLED) ## build the documentation into site/ (its search needs: python -m http.server -d site)
+docs: $(INSTALLED) ## build the documentation into site/ (to search it: python -m http.server -d site)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-clean: ## remove the environment and caches; results are kept
+clean: ## remove the environment and caches, but keep results
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo 'Python 3.11 or newer is needed; name it with make PYTHON=python3.12 ...'; exit 2; }
+	  { echo 'Python 3.11 or newer is required; select one with make PYTHON=python3.12 ...'; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo 'The venv module of Python is needed; on Debian: apt install python3-venv'; exit 2; }
-	@echo 'Installing the locked versions into .venv; the first time takes some minutes'
+	  { echo 'The venv module of Python is required; on Debian: apt install python3-venv'; exit 2; }
+	@echo 'Installing the locked versions into .venv; this takes a few minutes the first time'
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m compileall -q ebm_bench

@@ -1,6 +1,8 @@
-"""The lock, the project's bounds and the conda environment tell the same versions."""
+"""Lock, project and conda environment agree on versions; continuous integration runs it all."""
 
+import os
 import re
+import subprocess
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -68,3 +70,17 @@ def test_the_workflow_asks_for_a_snakemake_that_the_project_brings():
     asked = re.search(r'min_version\("(.+)"\)', (ROOT / "Snakefile").read_text())[1]
     bound = next(r for r in REQUIRED if r.name == "snakemake")
     assert str(bound.specifier) == f">={asked}"
+
+
+@pytest.mark.parametrize(("failing", "code"), [("neither", 0), ("lint", 2), ("test", 2)])
+def test_continuous_integration_checks_the_style_and_always_runs_the_tests(tmp_path, failing, code):
+    for name, text in {
+        "chromium": "exit 0",
+        "make": f'echo "$1, browser $EBM_BENCH_BROWSER"; [ "$1" != {failing} ] || exit 2',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(ROOT / ".ci/run", env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["lint, browser required", "test, browser required"]
+    assert done.returncode == code
