@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
 from ebm_bench.runs import assembly, training
-from ebm_bench.runs.model import Model
 from ebm_bench.suites import suite
 from ebm_bench.utils import devices
 
@@ -118,14 +117,7 @@ class Fit:
         self.energy: nn.Module = parts.energy
         self.dataset = parts.dataset
         self.byproducts: dict[str, nn.Module] = parts.objective.byproducts
-        self._model = Model(
-            energy=parts.energy,
-            dataset=parts.dataset,
-            sampler=parts.sampler,
-            streams=parts.streams.child("evaluation"),
-            learned_log_z=parts.objective.log_z,
-            objective=parts.objective,
-        )
+        self._model = parts.model("evaluation")
 
     @property
     def log_z(self) -> Tensor | None:
@@ -153,8 +145,8 @@ class Fit:
             missing = set(required) - {*self.dataset.knows, "learned_log_z"}
             if missing:
                 raise InputError(f"{name} needs {', '.join(missing)} of {self.dataset.name}")
-        streams = self._parts.streams.child("evaluation")
-        return {n: metrics.create(n)(self._model, self.dataset, streams) for n in names}
+        model = self._model
+        return {n: metrics.create(n)(model, self.dataset, model.streams) for n in names}
 
     def sample(self, n: int) -> Tensor:
         """Draw from each replicate's model, shape (R, n, *event_shape).

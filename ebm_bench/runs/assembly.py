@@ -15,6 +15,7 @@ from torch import nn
 from ebm_bench import datasets, energies, objectives, records, samplers
 from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
+from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
 from ebm_bench.suites.base import Budget
 from ebm_bench.suites.suite import Suite
@@ -45,6 +46,26 @@ class Parts:
         for part in ("energy", "objective"):
             own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(part)}
             getattr(self, part).load_state_dict(own)
+
+    def model(self, purpose: str, cells: int = 256) -> Model:
+        """Show metrics the energy, with random numbers for one purpose."""
+        streams, objective = self.streams.child(purpose), self.objective
+        return Model(
+            self.energy, self.dataset, self.sampler, streams, objective.log_z, objective, cells
+        )
+
+    def models(self, purpose: str) -> dict[str, Model]:
+        """Show metrics the energy and the by-products of training, frozen, by name."""
+        streams = self.streams.child(purpose)
+        # By-products were trained beside the energy, and not with the objective's loss.
+        others = {
+            name: Model(energy, self.dataset, self.sampler, streams)
+            for name, energy in self.objective.byproducts.items()
+        }
+        models = {"energy": self.model(purpose), **others}
+        for model in models.values():
+            model.energy.eval().requires_grad_(False)
+        return models
 
 
 def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:

@@ -51,18 +51,7 @@ def evaluate(
     started = time.perf_counter()
     parts = assembly.restore(suite, dataset, method, folder, device)
     streams = parts.streams.child("evaluation")
-    # By-products were trained beside the energy, and not with the objective's loss.
-    of_energy = {"learned_log_z": parts.objective.log_z, "objective": parts.objective}
-    models = {
-        name: Model(
-            energy.eval().requires_grad_(False),
-            parts.dataset,
-            parts.sampler,
-            streams,
-            **(of_energy if name == "energy" else {}),
-        )
-        for name, energy in {"energy": parts.energy, **parts.objective.byproducts}.items()
-    }
+    models = parts.models("evaluation")
     measured = [o.status not in _UNMEASURED for o in parts.outcomes]
     values = []
     for metric_name, settings in suite.datasets[dataset].metrics.items():

@@ -18,7 +18,6 @@ from ebm_bench.records import fingerprint, provenance
 from ebm_bench.runs import compilation, cost
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
-from ebm_bench.runs.model import Model
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
 from ebm_bench.utils.progress import track
@@ -328,17 +327,9 @@ class _Trainer:
         """Add a point to the curve of every replicate, with the counters held."""
         self.peak = max(self.peak, cost.peak(self.device))
         parts, counted = self.parts, self.parts.energy.evaluations
-        model = Model(
-            energy=parts.energy,
-            dataset=parts.dataset,
-            sampler=parts.sampler,
-            streams=parts.streams.child("curve"),
-            learned_log_z=parts.objective.log_z,
-            objective=parts.objective,
-            cells=128,
-        )
+        model = parts.model("curve", cells=128)
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
-        values = metric(model, parts.dataset, parts.streams.child("curve"))["value"]
+        values = metric(model, parts.dataset, model.streams)["value"]
         parts.energy.evaluations = counted
         cost.reset_peak(self.device)
         self.curve += [

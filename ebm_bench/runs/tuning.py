@@ -12,7 +12,6 @@ from ebm_bench import metrics, records
 from ebm_bench.records import provenance
 from ebm_bench.records.fingerprint import digest, tuning_files
 from ebm_bench.runs import assembly, training
-from ebm_bench.runs.model import Model
 from ebm_bench.streams import hashed
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import TRIAL_CURVE, Chosen, Scored, Tuned, TunedDataset, Values
@@ -154,12 +153,11 @@ def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: s
 
 def _score(suite: Suite, dataset: str, parts: assembly.Parts) -> tuple[str, float | None]:
     """Measure a trained model on validation data: a status, and a score where it is ok."""
-    streams = parts.streams.child("validation")
-    energy = parts.energy.eval().requires_grad_(False)
-    model = Model(energy, parts.dataset, parts.sampler, streams)
+    parts.energy.eval().requires_grad_(False)
+    model = parts.model("validation")
     chosen = suite.criterion_of(dataset)
     criterion = metrics.create(chosen.name, split="validation", **chosen.settings)
-    result = criterion(model, parts.dataset, streams)
+    result = criterion(model, parts.dataset, model.streams)
     if not result["value"].isfinite().all():
         return "not_finite", None
     # A normaliser that misses mass makes a likelihood look better than it is.

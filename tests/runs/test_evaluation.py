@@ -210,12 +210,13 @@ def test_pictures_of_images(tmp_path, monkeypatch):
     metrics = {"kernel_distance_efficientnet": {"points": 70}}
     suite = make_suite("mnist", metrics, energy="quadratic")
     energy = energies.create("quadratic", event_shape=(1, 8, 8), replicates=2)
-    parts = SimpleNamespace(
+    parts = assembly.Parts(
         dataset=Pixels(),
         energy=energy,
         objective=SimpleNamespace(log_z=None, byproducts={"flow": energy}),
         sampler=samplers.create("langevin"),
         streams=Streams(0, 2),
+        budget=suite.budget_of("mnist", "nce"),
         outcomes=[
             records.Outcome(replicate=r, status=status, step=5)
             for r, status in enumerate(("diverged", "ok"))
