@@ -1,4 +1,7 @@
-"""The code on which timings depend. Nothing here imports torch: the workflow asks for it."""
+"""The code on which timings depend; that of tables and figures is no part of it.
+
+Nothing here imports torch: the workflow asks for the files each time it starts.
+"""
 
 from pathlib import Path
 
@@ -12,6 +15,6 @@ def files() -> list[Path]:
     created = ("energies", "noise", "objectives", "samplers")
     return fingerprint.closure(
         folder / "rows.py",
-        folder / "running.py",
+        folder / "timing.py",
         *(entry.path for family in created for entry in registry.packaged(family)),
     )

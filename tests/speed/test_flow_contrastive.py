@@ -6,7 +6,7 @@ import torch
 from benchmarks.speed import flow_contrastive
 from benchmarks.speed.contest import Row
 from benchmarks.speed.measuring import Draws
-from benchmarks.speed.running import agree
+from benchmarks.speed.timing import agree
 
 
 @pytest.mark.parametrize("kind", ["affine", "spline"])

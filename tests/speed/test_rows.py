@@ -9,7 +9,7 @@ import torch
 from benchmarks.speed import contest, problem
 from benchmarks.speed.problem import Plain, Problem
 from benchmarks.speed.rows import OTHERS, SETTINGS, rows
-from benchmarks.speed.running import agree
+from benchmarks.speed.timing import agree
 
 ALL = {row.name: row for row in rows()}
 SMALL = {"mlp": (3,), "conv": (2, 5, 6)}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from factories.speed import HERE, tiny
 
-from benchmarks.speed import contest, running
+from benchmarks.speed import contest, running, timing
 from benchmarks.speed.contest import Contender
 from ebm_bench.errors import InputError
 
@@ -68,7 +68,7 @@ def changed(loss=0.0, gradient=0.0):
 ], ids=str)  # fmt: skip
 def test_what_disagrees_is_not_timed(wrong):
     row = tiny(published=changed(**wrong), right=tiny().contenders["published"])
-    found = running.measure(row, 2, "code", HERE).contenders
+    found = timing.measure(row, 2, "code", HERE).contenders
     assert found["published"].status == "disagrees"
     assert "not timed" in found["published"].note
     assert found["published"].seconds == []
@@ -83,7 +83,7 @@ def test_what_draws_other_numbers_is_not_timed():
         contender = right(dtype, batch)
         return Contender(never, lambda: [*contender.values(), torch.randn(1)][:2])
 
-    found = running.agree(tiny(published=build))["published"]
+    found = timing.agree(tiny(published=build))["published"]
     assert found.status == "disagrees"
     assert "random" in found.note
 
@@ -101,35 +101,35 @@ def test_a_missing_library_is_listed_with_what_installs_it(monkeypatch, tmp_path
 
 def test_a_library_that_breaks_is_a_result_and_the_own_code_is_not():
     broken = fails(TypeError("unexpected argument"))
-    found = running.measure(tiny(ebmkit=broken), 1, "code", HERE).contenders["ebmkit"]
+    found = timing.measure(tiny(ebmkit=broken), 1, "code", HERE).contenders["ebmkit"]
     assert (found.status, found.note) == ("failed", "TypeError: unexpected argument")
     with pytest.raises(TypeError, match="unexpected argument"):
-        running.measure(tiny(published=broken), 1, "code", HERE)
+        timing.measure(tiny(published=broken), 1, "code", HERE)
 
 
 def test_too_little_memory_is_a_result():
     exhausted = fails(RuntimeError("can't allocate memory: you tried to allocate 1 byte"))
-    found = running.measure(tiny(published=exhausted), 1, "code", HERE).contenders
+    found = timing.measure(tiny(published=exhausted), 1, "code", HERE).contenders
     assert found["published"].status == "out of memory"
     assert found["ours"].seconds
 
 
 def test_a_bound_computes_something_else_and_is_timed():
     row = tiny(published=lambda dtype, batch: Contender(lambda: None, never))
-    found = running.measure(replace(row, compared=False), 1, "code", HERE).contenders
+    found = timing.measure(replace(row, compared=False), 1, "code", HERE).contenders
     assert found["published"].seconds
     assert found["published"].difference is None
 
 
 def test_a_long_work_is_timed_and_not_counted():
     row = replace(tiny(), counted=False)
-    found = running.measure(row, 1, "code", HERE).contenders["ours"]
+    found = timing.measure(row, 1, "code", HERE).contenders["ours"]
     assert found.seconds
     assert (found.peak_bytes, found.operations) == (None, None)
 
 
 def test_memory_alone_takes_no_time():
-    found = running.measure(replace(tiny(), timed=False), 1, "code", HERE).contenders["ours"]
+    found = timing.measure(replace(tiny(), timed=False), 1, "code", HERE).contenders["ours"]
     assert found.peak_bytes > 0
     assert found.seconds == []
 

@@ -1,0 +1,273 @@
+"""What a result depends on is what Python imports to compute it, and nothing else."""
+
+import ast
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ebm_bench
+from benchmarks.speed import code as speed_code
+from ebm_bench import registry
+from ebm_bench.errors import InputError
+from ebm_bench.records import fingerprint
+from ebm_bench.studies.estimation import suite as estimation
+from ebm_bench.studies.stress import suite as stress
+from ebm_bench.suites import suite
+
+PACKAGE = Path(ebm_bench.__file__).parent
+ROOT = PACKAGE.parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+QUICK = suite.load(ROOT / "benchmarks/quick.yaml")
+TOY = suite.load(ROOT / "benchmarks/toy.yaml")
+STRESS = stress.load(ROOT / "benchmarks/stress.yaml")
+ESTIMATION = estimation.load(ROOT / "benchmarks/estimation.yaml")
+ENTRIES = [entry for family in registry.FAMILIES for entry in registry.packaged(family)]
+TRAININGS = [("two_moons", method) for method in ("exact-sm", "nce-mixture", "fce", "truth")]
+TRAININGS += [("mnist", method) for method in ("dsm-0.2", "cd")]
+
+
+def modules_of(parts):
+    return [str(registry.describe(family, part.name).module) for family, part in parts]
+
+
+def results():
+    """Every kind of result: the files that it depends on, and the modules that compute it."""
+    for entry in ENTRIES:
+        yield f"{entry.family} {entry.name}", fingerprint.closure(entry.path), [entry.module]
+    for dataset, method in TRAININGS:
+        yield (
+            f"train {dataset} {method}",
+            fingerprint.training_files(QUICK, dataset, method),
+            [*modules_of(QUICK.training_parts(dataset, method)), "ebm_bench.runs.training"],
+        )
+    for dataset in ("eight_gaussians", "mnist"):
+        yield (
+            f"evaluate {dataset}",
+            fingerprint.evaluation_files(QUICK, dataset),
+            [*modules_of(QUICK.evaluation_parts(dataset)), "ebm_bench.runs.evaluation"],
+        )
+    for dataset in ("ring", "two_moons"):
+        parts = [p for p in TOY.training_parts(dataset, "cd") if p[0] != "metrics"]
+        measured = ["hyvarinen_score", TOY.criterion_of(dataset).name]
+        yield (
+            f"tune {dataset}",
+            fingerprint.tuning_files(TOY, dataset, "cd"),
+            [
+                *modules_of(parts),
+                *(f"ebm_bench.metrics.{name}" for name in measured),
+                "ebm_bench.runs.tuning",
+            ],
+        )
+    for panel in STRESS.panels:
+        points = STRESS.expand(panel).values()
+        parts = [p for x in points for m in x.methods for p in stress.run_parts(x, m)]
+        stages = ["records.collection", "runs.training", "runs.evaluation", "studies.stress.run"]
+        yield (
+            f"stress {panel}",
+            STRESS.files(panel),
+            [*modules_of(parts), *(f"ebm_bench.{stage}" for stage in stages)],
+        )
+    for model, method in (("ring-5", "nce"), ("laplace_ica-4", "mle")):
+        parts = [
+            ("datasets", ESTIMATION.models[model].dataset),
+            ("energies", ESTIMATION.energy_of(model, method)),
+        ]
+        names = ["objectives.noise_contrastive", "noise.gaussian"]
+        if method == "mle":
+            names = ["objectives.maximum_likelihood"]
+        yield (
+            f"estimate {model} {method}",
+            ESTIMATION.files(model, method),
+            [
+                *modules_of(parts),
+                *(f"ebm_bench.{name}" for name in (*names, "studies.estimation.jobs")),
+            ],
+        )
+    created = ("energies", "noise", "objectives", "samplers")
+    yield (
+        "speed",
+        speed_code.files(),
+        [
+            "benchmarks.speed.rows",
+            "benchmarks.speed.timing",
+            *(str(entry.module) for entry in ENTRIES if entry.family in created),
+        ],
+    )
+
+
+RESULTS = {name: (files, modules) for name, files, modules in results()}
+# Each result is imported in a process of its own, forked from one that has loaded what they need
+# of other packages.
+IMPORT = """
+import contextlib, importlib, json, os, sys
+
+def loaded(names):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        for name in names:
+            importlib.import_module(name)
+        found = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+        with os.fdopen(write, "w") as out:
+            json.dump(found, out)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        return json.load(answer)
+
+results = json.load(sys.stdin)
+for name in loaded({name for names in results.values() for name in names}):
+    if name.split(".")[0] not in ("ebm_bench", "benchmarks"):
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+own = ("ebm_bench", "benchmarks")
+json.dump({
+    result: [file for name, file in loaded(names).items() if name.split(".")[0] in own and file]
+    for result, names in results.items()
+}, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """Files of this project that Python imports for each result, found by importing."""
+    modules = {name: modules for name, (_, modules) in RESULTS.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps(modules), stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return {name: sorted(map(Path, files)) for name, files in json.loads(done.stdout).items()}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_depends_on_the_files_that_are_imported_for_it(name, imported):
+    files, _ = RESULTS[name]
+    assert [str(f.relative_to(ROOT)) for f in files] == [
+        str(f.relative_to(ROOT)) for f in imported[name]
+    ]
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_commands_reports_and_plugins_decide_no_result(name):
+    files, _ = RESULTS[name]
+    outside = {"cli", "report", "plugins", "warm", "api.py"}
+    assert not {f.relative_to(PACKAGE).parts[0] for f in files if PACKAGE in f.parents} & outside
+
+
+@pytest.mark.parametrize("name", ["train mnist cd", "train mnist dsm-0.2", "speed"])
+def test_editing_a_file_changes_the_digests_that_depend_on_it(name, monkeypatch):
+    files, _ = RESULTS[name]
+    before, content = fingerprint.digest("", files), fingerprint._content
+    for file in FILES:
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                fingerprint, "_content",
+                lambda path, stamp, file=file: "edited" if path == file else content(path, stamp),
+            )  # fmt: skip
+            assert (fingerprint.digest("", files) != before) == (file in files), file
+
+
+def test_nothing_is_created_by_a_literal_name_that_imports_do_not_show():
+    for file in FILES:
+        if file.relative_to(PACKAGE).parts[0] in ("cli", "plugins", "report"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".create"):
+                assert not any(isinstance(a, ast.Constant) for a in node.args), file
+
+
+def test_a_digest_is_the_same_in_another_folder(tmp_path):
+    copy = tmp_path / "elsewhere"
+    for part in ("ebm_bench", "benchmarks"):
+        shutil.copytree(ROOT / part, copy / part)
+    told = (
+        "from ebm_bench.records import fingerprint; from ebm_bench.suites import suite\n"
+        "loaded = suite.load('benchmarks/quick.yaml')\n"
+        "print(fingerprint.of_training(loaded, 'two_moons', 'cd'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == fingerprint.of_training(QUICK, "two_moons", "cd")
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package outside this one: (files by name) -> the folder in which it lies."""
+
+    def make(**texts):
+        for name, text in texts.items():
+            path = tmp_path / "outer" / f"{name.replace('__in__', '/')}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path / "outer"
+
+    return make
+
+
+def names(folder, entry):
+    found = fingerprint.closure(folder / entry)
+    return [f.relative_to(folder).as_posix() for f in found if folder in f.parents]
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("import outer.helper", ["entry.py", "helper.py"]),
+        ("from outer import helper", ["entry.py", "helper.py"]),
+        ("from outer.helper import f", ["entry.py", "helper.py"]),
+        ("from . import helper", ["entry.py", "helper.py"]),
+        ("from .helper import f", ["entry.py", "helper.py"]),
+        ("def late():\n    from .inner.deep import f", ["entry.py", "helper.py", "inner/deep.py"]),
+        ("try:\n    import outer.helper\nexcept ImportError:\n    pass", ["entry.py", "helper.py"]),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import outer.helper",
+         ["entry.py"]),
+        ("if TYPE_CHECKING:\n    pass\nelse:\n    import outer.helper", ["entry.py", "helper.py"]),
+        ("import torch.nn, os.path\nfrom numpy import *", ["entry.py"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("regular", [True, False])
+def test_imports_are_followed_through_the_package_of_the_file(statement, found, regular, package):
+    first = {"__init__": "import outer.first", "first": ""} if regular else {}
+    folder = package(
+        **first, entry=statement, helper="def f(): ...", inner__in__deep="from ..helper import f"
+    )
+    also = ["__init__.py", "first.py"] if regular else []
+    assert names(folder, "entry.py") == sorted([*also, *found])
+
+
+def test_a_file_of_users_depends_on_what_it_imports_of_this_package(package):
+    folder = package(entry="from ebm_bench.optim.bfgs import minimise")
+    assert PACKAGE / "optim/bfgs.py" in fingerprint.closure(folder / "entry.py")
+    assert PACKAGE / "optim/__init__.py" in fingerprint.closure(folder / "entry.py")
+    assert PACKAGE / "optim/adam.py" not in fingerprint.closure(folder / "entry.py")
+
+
+def test_an_edited_file_is_read_again(package):
+    folder = package(entry="", helper="")
+    assert names(folder, "entry.py") == ["entry.py"]
+    before = fingerprint.digest("", [folder / "entry.py"])
+    package(entry="from outer import helper")
+    assert names(folder, "entry.py") == ["entry.py", "helper.py"]
+    assert fingerprint.digest("", [folder / "entry.py"]) != before
+
+
+def test_a_missing_file_is_reported(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.py: cannot be read"):
+        fingerprint.closure(tmp_path / "gone.py")
+
+
+def test_settings_join_the_digest():
+    assert fingerprint.digest("a", [FILES[0]]) != fingerprint.digest("b", [FILES[0]])
+
+
+def test_importing_it_leaves_torch_alone():
+    told = "import sys, ebm_bench.records.fingerprint; sys.exit('torch' in sys.modules)"
+    assert importlib.util.find_spec("torch")
+    subprocess.run([sys.executable, "-c", told], check=True, cwd=ROOT)
