@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import yaml
+from jinja2 import Template
 from matplotlib.figure import Figure
 from mkdocs.structure.files import File, InclusionLevel
 
@@ -24,6 +25,55 @@ from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
+NEEDS = {"smooth": "an energy with a second derivative", "log_z": "a known normaliser"}
+INDEX = """\
+# Objectives
+
+A method of a suite is one of these objectives with its settings. Each page is generated from the
+docstring of the class. `ebm-bench list objectives` also lists settings and defaults.
+
+| name | |
+|---|---|
+"""
+PAGE = Template("""\
+# {{ name }}
+
+{{ description }}
+{% if settings %}
+## Settings
+
+| setting | default | tuning candidates | |
+|---|---|---|---|
+{% for key, default, candidates, text in settings -%}
+| `{{ key }}` | `{{ "%r" % (default,) }}` | {{ candidates | join(", ") or "–" }} | {{ text }} |
+{% endfor -%}
+{% endif %}
+## Cost
+
+{{ about.costs }}
+{% if needs %}
+Requires {{ needs }}.
+{% endif %}
+## How it fails
+
+{{ about.fails }}
+{% if stress %}
+The [stress test](../stress.md) `{{ about.stress }}` (*{{ stress }}*) shows this failure.
+{% endif %}
+{%- if suite %}
+## Results
+
+![Values of all methods]({{ name }}.svg)
+
+*Reference results of the suite {{ suite }}: mean and 95 % interval over replicates. Methods with
+this objective are in colour, the others in grey.*
+{% endif %}
+## Paper
+
+{{ paper }}
+
+Code: `{{ source }}`.
+""")
 CITED = re.compile(r"\]\(\.\./results/(reference/[^)]+)\)")
 
 
@@ -67,65 +117,48 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def index() -> str:
-    """List the objectives with their first sentences."""
-    rows = [f"| [{name}]({name}.md) | {entry.summary} |"
-            for name, entry in registry.entries("objectives").items()]  # fmt: skip
-    return "\n".join(["# Objectives", "",
-                      "A method of a suite is one of these with its settings. Each page is made "
-                      "from the docstring of the class.", "", "| name | |", "|---|---|", *rows,
-                      "", "`ebm-bench list objectives` also lists settings and defaults.",
-                      ""])  # fmt: skip
+    """List the objectives with the first sentence of each."""
+    entries = registry.entries("objectives").values()
+    return INDEX + "".join(f"| [{e.name}]({e.name}.md) | {e.summary} |\n" for e in entries)
 
 
 def page(name: str, about: dict) -> str:
     """Write the page of an objective."""
     entry = registry.describe("objectives", name)
     parts = sections(docstring(entry))
-    text = [f"# {name}", "", plain(parts[""])]
-    if settings := parts.get("Parameters"):
-        text += [
-            "",
-            "## Settings",
-            "",
-            "| setting | default | tuning tries | |",
-            "|---|---|---|---|",
-        ]
-        told = parameters(settings)
-        search = entry.search
-        for key, (_, default) in entry.settings.items():
-            tries = ", ".join(map(str, search.get(key, ()))) or "–"
-            text.append(f"| `{key}` | `{default!r}` | {tries} | {told.get(key, '')} |")
-    needs = {"smooth": "an energy with a second derivative", "log_z": "a known normaliser"}
-    wanted = [needs[what] for what in entry.requires]
-    text += ["", "## Cost", "", about["costs"]]
-    text += ["", f"Needs {' and '.join(wanted)}."] if wanted else []
-    text += ["", "## How it fails", "", about["fails"]]
-    if panel := about.get("stress"):
-        title = yaml.safe_load((ROOT / "benchmarks" / "stress.yaml").read_text())["panels"][panel]
-        text += ["", f"The stress test `{panel}` (*{title['title']}*) shows it, in the figure of "
-                 "all [stress tests](../stress.md)."]  # fmt: skip
-    if figure(name):
-        told = (
-            f"*Reference results of the suite {reference().name}: mean and 95 % interval over "
-            "replicates, this objective's methods in colour, the others in gray.*"
-        )
-        picture = f"![Values of all methods]({name}.svg)"
-        text += ["", "## What it reaches", "", picture, "", told]
-    text += ["", "## Paper", "", plain(parts.get("References", "–"))]
-    source = entry.path.relative_to(ROOT)
-    text += ["", f"Code: `{source}`.", ""]
-    return "\n".join(text)
+    described = parameters(parts.get("Parameters", ""))
+    settings = [
+        (key, default, entry.search.get(key, ()), described.get(key, ""))
+        for key, (_, default) in entry.settings.items()
+    ]
+    return PAGE.render(
+        name=name,
+        about=about,
+        description=plain(parts[""]),
+        settings=settings,
+        needs=" and ".join(NEEDS[what] for what in entry.requires),
+        stress=panel(about["stress"]) if "stress" in about else None,
+        suite=reference().name if figure(name) else None,
+        paper=plain(parts.get("References", "–")),
+        source=entry.path.relative_to(ROOT),
+    )
+
+
+def panel(name: str) -> str:
+    """Read the title of a stress test."""
+    text = (ROOT / "benchmarks" / "stress.yaml").read_text()
+    return yaml.safe_load(text)["panels"][name]["title"]
 
 
 def docstring(entry: registry.Entry) -> str:
-    """Read a docstring without importing its module, and with it torch."""
+    """Read a docstring without importing its module, which would import torch."""
     tree = ast.parse(entry.path.read_text()).body
     found = (n for n in tree if isinstance(n, ast.ClassDef) and n.name == entry.class_name)
     return inspect.cleandoc(ast.get_docstring(next(found)) or "")
 
 
 def sections(text: str) -> dict[str, str]:
-    """Split a numpydoc docstring: what stands before its sections is under an empty name."""
+    """Split a numpydoc docstring into its sections; the description has an empty name."""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.M)
     return {
         "": parts[0].strip(),
@@ -134,17 +167,15 @@ def sections(text: str) -> dict[str, str]:
 
 
 def parameters(text: str) -> dict[str, str]:
-    """Take the descriptions of parameters, by name."""
+    """Read the descriptions of parameters, by name."""
     parts = re.split(r"^(\w+) : .*\n", text, flags=re.M)
-    return {
-        name: plain(" ".join(told.split()))
-        for name, told in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    pairs = zip(parts[1::2], parts[2::2], strict=True)
+    return {name: plain(" ".join(description.split())) for name, description in pairs}
 
 
 def plain(text: str) -> str:
-    """Turn code of reStructuredText into code of Markdown."""
-    return text.replace("``", "`").replace("|", "\\|") if "|" in text else text.replace("``", "`")
+    """Convert inline code of reStructuredText to Markdown, for use in tables."""
+    return text.replace("``", "`").replace("|", "\\|")
 
 
 @cache
