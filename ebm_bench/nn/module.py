@@ -1,6 +1,6 @@
 """Base class of modules whose settings are dataclass fields."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import nn
 
@@ -12,7 +12,7 @@ class Component(nn.Module):
     subclasses build their parameters in ``__post_init__``.
     """
 
-    name: str
+    name: ClassVar[str] = ""
 
     def __new__(cls, *args, **kwargs) -> Self:
         """Initialise the module before the fields are assigned."""

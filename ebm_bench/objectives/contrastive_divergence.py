@@ -54,6 +54,7 @@ class ContrastiveDivergence(Objective):
         """Create the sampler, and room for the persistent chains."""
         super().build(energy)
         self.sampler = Langevin(steps=self.steps, step_size=self.step_size)
+        self.states: Tensor
         if self.persistent:
             shape = (energy.replicates, self.chains, *energy.event_shape)
             self.register_buffer("states", torch.zeros(shape))

@@ -1,69 +1,52 @@
 """Flow-contrastive estimation."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-from ebm_bench import noise
 from ebm_bench.energies.base import Energy
 from ebm_bench.energies.flow import Flow
-from ebm_bench.objectives.base import Objective
-from ebm_bench.objectives.normaliser import Normaliser
+from ebm_bench.objectives.classifier import NoiseClassifier
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class FlowContrastive(Objective):
+class FlowContrastive(NoiseClassifier):
     """Noise-contrastive estimation whose noise is a flow that is trained against the energy.
 
     With ``G(x) = −E(x) − c − log q(x)`` the energy minimises the logistic loss
     ``−E_data log σ(G) − E_q log σ(−G)`` and the flow ``q`` maximises it, through its samples
-    as well as its density. Both players move in each step: the gradient of one backward pass
+    as well as its density. Both are updated in each step: the gradient of one backward pass
     reaches the flow with its sign reversed. At equilibrium the loss is log 4. The flow starts
-    at its maximum-likelihood fit and is a model of its own in the end.
+    at its maximum-likelihood fit, and is evaluated as a second model after training.
 
     Parameters
     ----------
     noise_settings : dict
-        Of the noise ``flow``, for its fit before the game.
+        Settings of the noise ``flow``, for its fit before training.
 
     References
     ----------
     Gao, Nijkamp, Kingma, Xu, Dai and Wu, "Flow contrastive estimation of energy-based
-    models", CVPR 2020. They alternate the players by the classifier's accuracy; here both
-    move at once.
+    models", CVPR 2020. They alternate the updates by the classifier's accuracy; here both
+    are updated in each step.
     """
 
     kind = "flow contrastive"
     noise = "flow"
 
-    noise_settings: dict[str, Any] | None = None
-
     def build(self, energy: Energy) -> None:
-        """Create the flow and the learned normaliser."""
+        """Create the flow and the learned log-normaliser."""
         super().build(energy)
-        shapes = {"event_shape": energy.event_shape, "replicates": energy.replicates}
-        self.distribution = noise.create(self.noise, **shapes, **(self.noise_settings or {}))
         self.distribution.requires_grad_(True)
-        self.normaliser = Normaliser(energy.replicates, energy.event_shape)
 
     def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
-        """Fit the flow by maximum likelihood, and start ``c`` at an estimate of log Z."""
-        self.distribution.fit(data, streams)
-        with torch.no_grad():
-            points, log_noise = self.distribution.sample_with_log_prob(1000, streams)
-            self.normaliser.fit(energy(points), log_noise)
+        """Fit the flow by maximum likelihood, and initialise ``c`` at an estimate of log Z."""
+        super().fit(energy, data, streams)
         self.distribution.requires_grad_(True)
-
-    @property
-    def log_z(self) -> Tensor:
-        """The log-normaliser that was learned, shape (R,)."""
-        return self.normaliser.value
 
     @property
     def byproducts(self) -> dict[str, nn.Module]:
@@ -82,16 +65,13 @@ class FlowContrastive(Objective):
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
-        count = x.shape[1]
         points, log_noise, log_data = self.distribution.flow.sample_beside(x, streams)
-        both = torch.cat([x, _Reversed.apply(points)], dim=1)
-        log_q = _Reversed.apply(torch.cat([log_data, log_noise], dim=1))
-        logit = -energy(both) - self.log_z[:, None] - log_q
-        return softplus(-logit[:, :count]).mean(1) + softplus(logit[:, count:]).mean(1)
+        log_q = torch.cat([log_data, log_noise], dim=1)
+        return self.logistic_loss(energy, x, _Reversed.apply(points), _Reversed.apply(log_q))
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity, with a gradient of the opposite sign: what it passes to is maximised."""
+    """Identity that reverses the sign of the gradient."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

@@ -28,4 +28,6 @@ class MaximumLikelihood(Objective):
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Negative log-likelihood in nats of a batch (R, B, *event_shape), shape (R,)."""
-        return energy(x).mean(1) + energy.log_z
+        log_z = energy.log_z
+        assert log_z is not None, "checked by build"
+        return energy(x).mean(1) + log_z

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm_bench.objectives.normaliser import Normaliser
+from ebm_bench.objectives.classifier import Normaliser
 from ebm_bench.optim.bfgs import hessian, minimise
 from ebm_bench.streams import Streams
 from ebm_bench.studies.estimation.estimate import CHUNK, Loss, Setting, aligned, flat_truth
