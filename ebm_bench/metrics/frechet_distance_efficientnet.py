@@ -2,43 +2,40 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 
-from ebm_bench.metrics.base import Metric
+from ebm_bench.metrics.features import FeatureDistance
 from ebm_bench.registry import register
-from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True)
-class FrechetDistanceEfficientnet(Metric):
+class FrechetDistanceEfficientnet(FeatureDistance):
     """Fréchet distance of samples to held-out images in EfficientNet-Lite0 features.
 
-    From no more samples than there are features (1,280) the fitted covariances are singular
-    and the distance is far too large, by an amount that differs between models: the part
-    ``converged`` is 1 only where there are more. Not comparable with published FID: other
-    features, and fewer samples; it rewards blur as well, so read it beside the kernel
-    distance. Heusel et al. (2017), "GANs trained by a two time-scale update rule".
+    With fewer samples than features (1,280) the fitted covariances are singular and the distance
+    is far too large, by an amount that differs between models: the part ``converged`` is 1 only
+    where there are more. Not comparable with published FID: other features and fewer samples.
+    It rewards blur, so read it beside the kernel distance.
 
     Parameters
     ----------
     points : int
         Samples, and as many held-out images.
+
+    References
+    ----------
+    Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
+    equilibrium", NeurIPS 2017, arXiv:1706.08500.
     """
 
-    points: Annotated[int, Ge(2)] = 64
-
     version = 1
-    requires = ("pixels",)
     label = "Fréchet (EfficientNet)"
 
-    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
-        """Compare the samples of each replicate with its data."""
-        samples, data = model.features(self.points, self.split)
+    def compare(self, samples: Tensor, data: Tensor) -> dict[str, Tensor]:
+        """Compute the distance between features, each of shape (R, points, F)."""
         pairs = zip(samples, data, strict=True)
         value = torch.stack([frechet_distance(x, y) for x, y in pairs])
         enough = self.points > data.shape[-1]

@@ -56,8 +56,8 @@ class GradientSignalToNoise(Metric):
             found = torch.autograd.grad(
                 loss.sum(), parameters, allow_unused=True, materialize_grads=True
             )
-            for r, gradients in enumerate(batches):
-                gradients.append(_of_replicate(r, parameters, found))
+            for r, rows in enumerate(batches):
+                rows.append(_of_replicate(r, parameters, found))
         for parameter, was in zip(parameters, trained, strict=True):
             parameter.requires_grad_(was)
         gradients = torch.stack([torch.stack(rows) for rows in batches])

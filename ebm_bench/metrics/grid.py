@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.metrics.points import energies
 from ebm_bench.streams import Streams
 
@@ -71,7 +72,7 @@ def lattice(box: Box, cells: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def integrate(
-    energy: nn.Module, box: Box, cells: int = 256, most: int = 1024, tolerance: float = 1e-3
+    energy: Energy, box: Box, cells: int = 256, most: int = 1024, tolerance: float = 1e-3
 ) -> Grid:
     """Integrate ``exp(−E)`` of every replicate over the plane.
 

@@ -1,40 +1,37 @@
 """Kernel distance between samples and data in the features of a network."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import Tensor
 
-from ebm_bench.metrics.base import Metric
+from ebm_bench.metrics.features import FeatureDistance
 from ebm_bench.registry import register
-from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True)
-class KernelDistanceEfficientnet(Metric):
+class KernelDistanceEfficientnet(FeatureDistance):
     """Kernel distance of samples to held-out images in EfficientNet-Lite0 features.
 
     The squared maximum mean discrepancy with a cubic kernel, without bias: around a perfect
-    model it scatters about 0. Not comparable with published KID: other features. Bińkowski et
-    al. (2018), "Demystifying MMD GANs".
+    model it scatters about 0. Not comparable with published KID: other features.
 
     Parameters
     ----------
     points : int
         Samples, and as many held-out images.
+
+    References
+    ----------
+    Bińkowski et al., "Demystifying MMD GANs", ICLR 2018, arXiv:1801.01401.
     """
 
-    points: Annotated[int, Ge(2)] = 64
-
     version = 1
-    requires = ("pixels",)
     label = "kernel distance (EfficientNet)"
 
-    def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
-        """Compare the samples of each replicate with its data."""
-        return {"value": kernel_distance(*model.features(self.points, self.split))}
+    def compare(self, samples: Tensor, data: Tensor) -> dict[str, Tensor]:
+        """Compute the distance between features, each of shape (R, points, F)."""
+        return {"value": kernel_distance(samples, data)}
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> Tensor:

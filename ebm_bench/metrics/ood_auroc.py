@@ -53,7 +53,7 @@ class OodAuroc(Metric):
         }
         inside = energies(model.energy, known)
         parts = {k: auroc(inside, energies(model.energy, y)) for k, y in foreign.items()}
-        return {"value": sum(parts.values()) / len(parts), **parts}
+        return {"value": torch.stack([*parts.values()]).sum(0) / len(parts), **parts}
 
 
 def auroc(inside: Tensor, outside: Tensor) -> Tensor:

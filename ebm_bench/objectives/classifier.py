@@ -10,7 +10,6 @@ from torch.nn.functional import softplus
 
 from ebm_bench import noise
 from ebm_bench.energies.base import Energy
-from ebm_bench.noise.base import Noise
 from ebm_bench.objectives.base import Objective
 from ebm_bench.streams import Streams
 
@@ -63,7 +62,7 @@ class NoiseClassifier(Objective):
         """Create the noise distribution and the learned log-normaliser."""
         super().build(energy)
         self.noise: str
-        self.distribution: Noise = noise.create(
+        self.distribution: Any = noise.create(
             self.noise,
             event_shape=energy.event_shape,
             replicates=energy.replicates,
