@@ -10,6 +10,7 @@ from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import unknown
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.suites import suite
+from ebm_bench.suites.base import kind_of
 from ebm_bench.utils import yaml_files
 
 
@@ -58,11 +59,15 @@ def _check_plugin(path: Path) -> None:
 
 
 def _check_suite(path: Path) -> None:
-    content = yaml_files.read(path)
-    if isinstance(content, dict) and "panels" in content:
-        return _check_stress(path)
-    if isinstance(content, dict) and "models" in content:
-        return _check_estimation(path)
+    checks = {
+        "leaderboard": _check_leaderboard,
+        "stress": _check_stress,
+        "estimation": _check_estimation,
+    }
+    checks[kind_of(yaml_files.read(path), path)](path)
+
+
+def _check_leaderboard(path: Path) -> None:
     checked = suite.load(path)
     jobs = checked.jobs()
     typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")

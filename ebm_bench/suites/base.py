@@ -1,21 +1,87 @@
-"""The parts of a suite: datasets, methods, and what each may spend.
+"""Parts of suites, and the head that every kind of suite has.
 
 Nothing here imports torch.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field
 
-# Names become folders, file names and words of commands.
+from ebm_bench.errors import InputError, unknown
+from ebm_bench.utils import yaml_files
+
+# Kinds of suites, with the command that runs each.
+KINDS = {
+    "leaderboard": "snakemake --config suite={path}",
+    "stress": "ebm-bench stress --suite {path}",
+    "estimation": "ebm-bench estimate --suite {path}",
+}
+# Names are used in paths and on the command line.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Strict(BaseModel):
-    """A part of a file that allows no other keys than its own."""
+    """Part of a file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Head(Strict):
+    """Head of a suite.
+
+    Attributes
+    ----------
+    kind : str
+        What the suite is: a key of `KINDS`.
+    name : str
+        Name of the results folder.
+    version : int
+        Raised whenever results change; results of different versions never mix.
+    title : str
+        One line for the head of the report.
+    seed : int
+        Seed from which every random stream of the suite is derived.
+    """
+
+    kind: str = "leaderboard"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    version: Annotated[int, Ge(1)]
+    title: str = ""
+    seed: Annotated[int, Ge(0)] = 0
+
+
+def kind_of(content: Any, path: str | Path) -> str:
+    """Read the kind of a suite from the content of its file.
+
+    Raises
+    ------
+    InputError
+        Names the file and the valid kinds.
+    """
+    kind = content.get("kind", "leaderboard") if isinstance(content, dict) else "leaderboard"
+    if kind not in KINDS:
+        raise InputError(f"{path}: kind: {unknown('kind of suite', str(kind), KINDS)}")
+    return kind
+
+
+def read(path: str | Path, kind: str) -> Any:
+    """Read the file of a suite of one kind; its content is not checked further.
+
+    Raises
+    ------
+    InputError
+        Names the file, its kind and the command for it.
+    """
+    content = yaml_files.read(path)
+    found = kind_of(content, path)
+    if isinstance(content, dict) and found != kind:
+        raise InputError(
+            f"{path}: a suite of kind '{found}', and not of kind '{kind}'; "
+            f"it is run by `{KINDS[found].format(path=path)}`"
+        )
+    return content
 
 
 class Named(Strict):
@@ -26,21 +92,22 @@ class Named(Strict):
 
 
 class Budget(Strict):
-    """What each method may spend on a dataset.
+    """Budget of each method on a dataset.
 
     Attributes
     ----------
     steps, batch_size : int
-        Optimiser steps, and data points a step.
+        Number of optimiser steps, and of data points per step.
     seconds : float
-        Time of fitting and training after which no further step is taken: the run ends with
-        status ``timeout`` and is measured as it is. The fit of a noise is not cut short.
+        Limit on the time of fitting and training. A run that reaches it takes no further step,
+        has the status ``timeout`` and is evaluated as it is. The fit of a noise is not
+        interrupted.
     learning_rate : float
-        Of Adam.
+        Learning rate of Adam.
     gradient_clip : float
-        Largest gradient norm of a replicate.
+        Largest gradient norm of a replicate; longer gradients are scaled down.
     fit_samples : int
-        Data points for fitting base measures and noise distributions.
+        Number of data points for fitting base measures and noise distributions.
     """
 
     steps: Annotated[int, Ge(0)]
@@ -52,31 +119,31 @@ class Budget(Strict):
 
 
 class DatasetSpec(Strict):
-    """A dataset of a suite, and how models are trained and measured on it.
+    """A dataset of a suite, and how models are trained and evaluated on it.
 
     Attributes
     ----------
     settings : dict
-        Of the dataset.
+        Settings of the dataset.
     energy : Named
-        The energy that every method trains, unless the method brings its own.
+        Energy that every method trains, unless the method has its own.
     replicates : int
-        Seeds per method.
+        Number of seeds per method.
     budget : Budget
-        The same for every method.
+        Budget of every method.
     sampler : Named
-        The one sampler that draws from every model where exact sampling is impossible.
+        Sampler for models that cannot be sampled exactly, the same for all methods.
     metrics : dict of str to dict
-        Names and settings of what is measured.
+        Names and settings of the metrics.
     rank_by : str
-        The metric that orders the leaderboard.
+        Metric that the leaderboard is ranked by.
     curve : str
-        The metric that is followed during training.
+        Metric of the learning curve.
     curve_points : int
-        How often, spaced evenly in the logarithm of the step.
+        Number of points of the learning curve, evenly spaced in the logarithm of the step.
     compute : str
-        How steps run: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``, compiled
-        with matrix products in bfloat16; ``auto``, compiled where that saves time.
+        How steps are executed: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``,
+        compiled with matrix products in bfloat16; ``auto``, compiled if that saves time.
     """
 
     settings: dict[str, Any] = {}
@@ -91,27 +158,36 @@ class DatasetSpec(Strict):
     compute: Literal["auto", "eager", "compiled", "mixed"] = "auto"
 
 
-class MethodSpec(Strict):
-    """A method of a suite: an objective with its settings.
+class ObjectiveSpec(Strict):
+    """An objective with its settings.
 
     Attributes
     ----------
     objective : str
         Registered name.
     settings : dict
-        Of the objective.
-    overrides : dict of str to dict
-        Settings that replace those on one dataset, by its name.
-    energy : Named, optional
-        In place of the dataset's.
-    datasets : list of str, optional
-        Where the method runs; everywhere if not given.
-    control : bool
-        Whether the row frames the table rather than competes in it.
+        Settings of the objective.
     """
 
     objective: str
     settings: dict[str, Any] = {}
+
+
+class MethodSpec(ObjectiveSpec):
+    """A method of a leaderboard; further attributes as in `ObjectiveSpec`.
+
+    Attributes
+    ----------
+    overrides : dict of str to dict
+        Settings that replace others on single datasets, by the name of the dataset.
+    energy : Named, optional
+        Energy that replaces that of the dataset.
+    datasets : list of str, optional
+        Datasets that the method runs on. All if not given.
+    control : bool
+        Whether the method is a control, which is shown but not ranked.
+    """
+
     overrides: dict[str, dict[str, Any]] = {}
     energy: Named | None = None
     datasets: list[str] | None = None

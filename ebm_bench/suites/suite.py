@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge
 from pydantic import Field, model_validator
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.suites.base import Budget, DatasetSpec, MethodSpec, Name, Named, Strict
+from ebm_bench.suites import base
+from ebm_bench.suites.base import Budget, DatasetSpec, Head, MethodSpec, Name, Named
 from ebm_bench.suites.compatibility import (
     check_directed,
     check_fitting,
@@ -27,19 +27,15 @@ from ebm_bench.suites.tuning import Tuned, Tuning, Values, deal
 from ebm_bench.utils import yaml_files
 
 
-class Suite(Strict):
-    """Datasets × methods, with budgets and metrics.
+class Suite(Head):
+    """A leaderboard: datasets × methods, with budgets and metrics.
 
     Attributes
     ----------
-    name : str
-        Names the results folder.
-    version : int
-        Raised whenever results change; results of different versions never mix.
-    title : str
-        One line for the head of the leaderboard.
-    seed : int
-        From which every random stream of the suite is derived.
+    datasets : dict of str to DatasetSpec
+        Datasets by their registered names.
+    methods : dict of str to MethodSpec
+        Methods by the names of their rows.
     tuning : Tuning, optional
         How ``ebm-bench tune`` searches.
     tuned : Tuned, optional
@@ -50,10 +46,6 @@ class Suite(Strict):
         Files whose registered classes the suite uses, relative to the suite's.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-    version: Annotated[int, Ge(1)]
-    title: str = ""
-    seed: Annotated[int, Ge(0)] = 0
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     tuning: Tuning | None = None
@@ -249,7 +241,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     InputError
         One message that names the file, the key and the valid choices.
     """
-    content = yaml_files.read(path)
+    content = base.read(path, "leaderboard")
     if not isinstance(content, dict):
         return check(content, str(path))
     plugins = content.get("plugins")

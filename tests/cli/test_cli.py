@@ -229,8 +229,9 @@ def stress_file(tmp_path):
         "datasets": {"two_moons": data},
         "methods": {"dsm-0.2": SMALL["methods"]["dsm-0.2"]},
     }
+    content = {"kind": "stress", "name": "stress", "version": 1, "panels": {"steps": panel}}
     path = tmp_path / "stress.yaml"
-    path.write_text(yaml.safe_dump({"name": "stress", "version": 1, "panels": {"steps": panel}}))
+    path.write_text(yaml.safe_dump(content))
     return path
 
 

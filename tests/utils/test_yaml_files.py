@@ -9,7 +9,14 @@ from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 
 
-@pytest.mark.parametrize("load", [suite.load, estimation_suite.load, stress.load])
+@pytest.mark.parametrize(
+    ("load", "kind"),
+    [
+        (suite.load, "leaderboard"),
+        (estimation_suite.load, "estimation"),
+        (stress.load, "stress"),
+    ],
+)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -18,12 +25,12 @@ from ebm_bench.utils import yaml_files
         ("name: [a\n", "not valid YAML"),
         ("version: 2020-13-45\n", "not valid YAML: month must be in"),
         ("- a\n- b\n", r"bad\.yaml: Input should be"),
-        ("", "Field required"),
+        ("kind: $kind", "Field required"),
     ],
 )
-def test_bad_files(load, text, said, tmp_path):
+def test_bad_files(load, kind, text, said, tmp_path):
     path = tmp_path / "bad.yaml"
-    path.write_text(text)
+    path.write_text(text.replace("$kind", kind))
     with pytest.raises(InputError, match=said):
         load(path)
 

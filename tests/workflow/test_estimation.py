@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 SUITE = {
+    "kind": "estimation",
     "name": "tiny",
     "version": 1,
     "data_sets": 3,

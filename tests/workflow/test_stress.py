@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 STRESS = {
+    "kind": "stress",
     "name": "stress",
     "version": 1,
     "title": "Tiny",

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from ebm_bench import registry
 from ebm_bench.errors import unknown
 from ebm_bench.records import fingerprint
-from ebm_bench.suites.base import Name, Named, Strict
+from ebm_bench.suites import base
+from ebm_bench.suites.base import Head, Name, Named, ObjectiveSpec, Strict
 from ebm_bench.suites.compatibility import (
     check_fitting,
     check_named,
@@ -53,13 +54,11 @@ class Override(Strict):
     biased: bool | None = None
 
 
-class MethodSpec(Strict):
-    """An objective with its settings.
+class Estimator(ObjectiveSpec):
+    """A method of estimation; further attributes as in `ObjectiveSpec`.
 
     Attributes
     ----------
-    objective, settings
-        Registered name, and its settings.
     varies : str, optional
         The setting that the ratio ν sets.
     ratio : int, optional
@@ -72,8 +71,6 @@ class MethodSpec(Strict):
         What is different, by model.
     """
 
-    objective: str
-    settings: dict[str, Any] = Field({})
     varies: str | None = None
     ratio: Annotated[int, Ge(1)] | None = None
     biased: bool = False
@@ -81,13 +78,11 @@ class MethodSpec(Strict):
     overrides: dict[str, Override] = Field({})
 
 
-class EstimationSuite(Strict):
+class EstimationSuite(Head):
     """Models × methods, over sizes N of the data and ratios ν.
 
     Attributes
     ----------
-    name, version, title, seed
-        As of a suite that compares trained models.
     data_sets : int
         Data sets of each size.
     sizes, ratios : list of int
@@ -98,10 +93,6 @@ class EstimationSuite(Strict):
         Of the energy, about, for the covariance in theory of one method and ratio.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-    version: Annotated[int, Ge(1)]
-    title: str = ""
-    seed: Annotated[int, Ge(0)] = 0
     data_sets: Annotated[int, Ge(2)] = 100
     sizes: Counts
     ratios: Counts
@@ -109,7 +100,7 @@ class EstimationSuite(Strict):
     ratio: Annotated[int, Ge(1)]
     theory_evaluations: Annotated[float, Gt(0)] = 3e6
     models: Annotated[dict[Name, ModelSpec], Field(min_length=1)]
-    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+    methods: Annotated[dict[Name, Estimator], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check_names(self) -> "EstimationSuite":
@@ -222,4 +213,4 @@ def load(path: str | Path) -> EstimationSuite:
     InputError
         One line for each problem: file, key, what is wrong and what is valid.
     """
-    return yaml_files.validate(EstimationSuite, yaml_files.read(path), str(path))
+    return yaml_files.validate(EstimationSuite, base.read(path, "estimation"), str(path))

@@ -9,13 +9,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
 from pydantic import Field, model_validator
 
 from ebm_bench.records import fingerprint
 from ebm_bench.studies.stress import theory
-from ebm_bench.suites import suite
-from ebm_bench.suites.base import Name, Named, Strict
+from ebm_bench.suites import base, suite
+from ebm_bench.suites.base import Head, Name, Named, Strict
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 
@@ -120,13 +119,9 @@ class Panel(Strict):
         return json.dumps(told, sort_keys=True)
 
 
-class Stress(Strict):
-    """Panels, with what their suites have in common: see `ebm_bench.suites.suite.Suite`."""
+class Stress(Head):
+    """A suite of stress tests: panels."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-    version: Annotated[int, Ge(1)]
-    title: str = ""
-    seed: Annotated[int, Ge(0)] = 0
     panels: Annotated[dict[Name, Panel], Field(min_length=1)]
 
     def expand(self, panel: str, source: str = "panels") -> dict[int | float, Suite]:
@@ -177,7 +172,7 @@ def load(path: str | Path) -> Stress:
     InputError
         One line for each problem: file, key, what is wrong and what is valid.
     """
-    return yaml_files.validate(Stress, yaml_files.read(path), str(path))
+    return yaml_files.validate(Stress, base.read(path, "stress"), str(path))
 
 
 def _is_open(node: Any) -> bool:

@@ -13,6 +13,7 @@ from ebm_bench.studies.estimation.suite import EstimationSuite
 
 DEFAULT = Path(__file__).parents[3] / "benchmarks" / "estimation.yaml"
 GOOD = {
+    "kind": "estimation",
     "name": "tiny",
     "version": 1,
     "data_sets": 4,

@@ -15,6 +15,7 @@ from ebm_bench.studies.stress import suite as stress
 from ebm_bench.studies.stress.theory import CURVES
 
 GOOD = {
+    "kind": "stress",
     "name": "small",
     "version": 1,
     "panels": {
