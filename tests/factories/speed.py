@@ -1,4 +1,4 @@
-"""A small row, and a record as a measurement leaves it."""
+"""A small row, and the record of one."""
 
 from benchmarks.speed.contest import Row, Target
 from benchmarks.speed.problem import Problem, ours, plain
@@ -13,7 +13,7 @@ HERE = Provenance(
 
 
 def tiny(name="tiny", **contenders):
-    """A row of the real contenders at their smallest."""
+    """Build a row of real contenders on a tiny network."""
     problem = Problem("denoising_score_matching", "mlp", (2,), energy_settings={"width": 4})
     made = {"ours": ours(problem), "plain": plain(problem), "published": published(problem)}
     return Row(
@@ -28,7 +28,7 @@ def tiny(name="tiny", **contenders):
 
 
 def row_record(name="exact-2", **changes):
-    """A row with ours at 2, 2 and 4 ms, the published way at 8, 10 and 12, plain at 1."""
+    """Build the record of a row: ours at 2, 2 and 4 ms, published at 8, 10 and 12, plain at 1."""
     given = {
         "name": name,
         "title": "exact score matching",

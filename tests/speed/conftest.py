@@ -1,4 +1,4 @@
-"""A record as a measurement leaves it."""
+"""Quick timings, and a record with two rows."""
 
 import pytest
 from factories.speed import row_record
@@ -10,14 +10,14 @@ from benchmarks.speed.results import Measured, Record
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """Timings that tell nothing, but soon."""
+    """Make timings quick and meaningless."""
     monkeypatch.setattr(measuring, "TIMING_SECONDS", 1e-4)
     monkeypatch.setattr(measuring, "PRODUCT_SIZE", 64)
 
 
 @pytest.fixture
 def record():
-    """Two points of a curve; the other libraries are missing from the second."""
+    """Two points of a curve; torchebm is not installed for the second."""
     missing = Measured(status="not installed", note="not measured: pip install -e '.[peers]'")
     first = row_record()
     second = row_record(

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.speed`, as it is called."""
+"""The command line of `python -m benchmarks.speed`."""
 
 import os
 
@@ -28,7 +28,7 @@ def run(monkeypatch, tmp_path):
     return run
 
 
-def test_it_measures_all_rows_and_says_where_the_table_is(run, tmp_path):
+def test_it_measures_all_rows_and_prints_the_path_of_the_table(run, tmp_path):
     result = run("--repeats", "1")
     assert result.exit_code == 0, result.output
     assert "0 of 2 targets are met" in result.output
@@ -36,7 +36,7 @@ def test_it_measures_all_rows_and_says_where_the_table_is(run, tmp_path):
     assert (tmp_path / "results/speed/record.json").exists()
 
 
-def test_an_unknown_row_ends_with_2_and_the_names(run, tmp_path):
+def test_an_unknown_row_exits_with_2_and_lists_the_names(run, tmp_path):
     result = run("--only", "frist")
     assert result.exit_code == 2
     assert "unknown row 'frist'" in result.stderr
@@ -55,7 +55,7 @@ def test_rounds_are_at_least_one(run):
     assert run("--repeats", "0").exit_code == 2
 
 
-def test_a_disagreement_ends_with_1(run):
+def test_a_disagreement_exits_with_1(run):
     def build(dtype, batch):
         right = tiny().contenders["published"](dtype, batch)
         return Contender(right.step, lambda: [-value for value in right.values()])
@@ -66,7 +66,7 @@ def test_a_disagreement_ends_with_1(run):
     assert "first, published: not timed: differs from ours by 2.0e+00" in result.output
 
 
-def test_an_unwritable_folder_ends_with_2(run):
-    result = run("--repeats", "1", "--out", "/proc/ebm-bench")  # closed to root too
+def test_an_unwritable_folder_exits_with_2(run):
+    result = run("--repeats", "1", "--out", "/proc/ebm-bench")  # not even root can write there
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr

@@ -1,4 +1,4 @@
-"""What evaluation is compared with does as much as it, and no more."""
+"""The bounds of evaluation evaluate as many points as evaluation itself."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from ebm_bench.energies.base import Energy
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Points that networks met, and the gradients taken of them."""
+    """Count the points that a task evaluates."""
     networks = []
     create = evaluation._network
     monkeypatch.setattr(

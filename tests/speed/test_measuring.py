@@ -1,4 +1,4 @@
-"""What is measured is what was done."""
+"""Random numbers, differences, memory, operations and times are measured correctly."""
 
 import math
 
@@ -9,7 +9,7 @@ from benchmarks.speed import measuring
 from benchmarks.speed.measuring import Draws, difference, interleaved, operations, peak_bytes
 
 
-def test_all_contenders_meet_the_same_random_numbers():
+def test_all_contenders_get_the_same_random_numbers():
     draws = Draws()
     with draws:
         expected = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
@@ -78,7 +78,7 @@ def test_operations_of_a_backward_pass_count():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock by which steps take what they say, and the list of what was timed."""
+    """A clock for which a step is its own duration, and the list of timed steps."""
     monkeypatch.setattr(measuring, "TIMING_SECONDS", 0.01)
     timed = []
 
@@ -93,7 +93,7 @@ def clock(monkeypatch):
 def test_steps_take_turns(clock):
     times = interleaved({"a": 0.02, "b": 0.04}, repeats=4, seconds=1.0)
     assert times == {"a": [0.02] * 4, "b": [0.04] * 4}
-    assert [step for step, _ in clock] == [0.02, 0.04] * 5  # the first round is a trial
+    assert [step for step, _ in clock] == [0.02, 0.04] * 5  # the first round is a warm-up
 
 
 def test_short_steps_are_repeated_within_a_timing(clock):

@@ -1,4 +1,4 @@
-"""All contenders compute the same, and all rows make sense."""
+"""All contenders compute the same values, and all rows are well-formed."""
 
 import functools
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_stacked_replicates_compute_what_single_ones_do(objective):
 
 @pytest.mark.parametrize("objective", OTHERS)
 def test_a_compiled_loss_is_one_graph_and_the_same(objective, monkeypatch):
-    # Traced as it would be, without the minutes that generating code takes.
+    # Trace only: generating code takes minutes.
     traced = functools.partial(torch.compile, backend="aot_eager")
     monkeypatch.setattr(torch, "compile", traced)
     given = small(objective)
@@ -86,7 +86,7 @@ def test_names_are_unique_and_targets_name_contenders():
     assert len(ALL) == len(rows())
     for row in ALL.values():
         assert next(iter(row.contenders)) == "ours"
-        assert not row.compared or min(row.batch, row.check_batch) >= 2  # one has no spread
+        assert not row.compared or min(row.batch, row.check_batch) >= 2  # one point has no spread
         for target in row.targets:
             assert target.against in (*row.contenders, "")
             assert (target.at_least is None) != (target.at_most is None)

@@ -1,4 +1,4 @@
-"""Rows are measured, refused, kept and joined."""
+"""Rows are measured, rejected, resumed and merged."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from ebm_bench.errors import InputError
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Without the figures, which take a second."""
+    """Skip the figures, which take a second."""
     monkeypatch.setattr(running.figures, "write", lambda record, folder: [])
 
 
@@ -49,7 +49,7 @@ def test_a_tiny_row_from_end_to_end(tmp_path):
 
 
 def changed(loss=0.0, gradient=0.0):
-    """The published way with other values, which must not be timed."""
+    """Build the published way with wrong values, which must not be timed."""
 
     def build(dtype, batch):
         right = tiny().contenders["published"](dtype, batch)
@@ -99,7 +99,7 @@ def test_a_missing_library_is_listed_with_what_installs_it(monkeypatch, tmp_path
     assert record.rows[0].contenders["published"].seconds
 
 
-def test_a_library_that_breaks_is_a_result_and_the_own_code_is_not():
+def test_an_error_of_a_peer_is_a_result_and_one_of_ours_is_raised():
     broken = fails(TypeError("unexpected argument"))
     found = timing.measure(tiny(ebmkit=broken), 1, "code", HERE).contenders["ebmkit"]
     assert (found.status, found.note) == ("failed", "TypeError: unexpected argument")
@@ -121,7 +121,7 @@ def test_a_bound_computes_something_else_and_is_timed():
     assert found["published"].difference is None
 
 
-def test_a_long_work_is_timed_and_not_counted():
+def test_long_work_is_timed_and_not_counted():
     row = replace(tiny(), counted=False)
     found = timing.measure(row, 1, "code", HERE).contenders["ours"]
     assert found.seconds
@@ -146,13 +146,13 @@ def test_an_interruption_loses_one_row_at_most(tmp_path, undrawn):
     assert record.finished
 
 
-def test_a_finished_run_is_measured_anew(tmp_path, undrawn):
+def test_a_finished_run_is_repeated(tmp_path, undrawn):
     running.run([tiny()], tmp_path, repeats=1)
     again = running.run([tiny()], tmp_path, repeats=2)
     assert len(again.rows[0].contenders["ours"].seconds) == 2
 
 
-def test_other_code_is_measured_anew(tmp_path, monkeypatch, undrawn):
+def test_other_code_is_measured_again(tmp_path, monkeypatch, undrawn):
     rows = [tiny("first"), tiny("second", ours=fails(KeyboardInterrupt()))]
     with pytest.raises(KeyboardInterrupt):
         running.run(rows, tmp_path, repeats=1)
@@ -161,7 +161,7 @@ def test_other_code_is_measured_anew(tmp_path, monkeypatch, undrawn):
     assert [row.code for row in record.rows] == ["other", "other"]
 
 
-def test_named_rows_join_those_that_are_there(tmp_path, undrawn):
+def test_named_rows_are_merged_with_the_others(tmp_path, undrawn):
     running.run([tiny("first"), tiny("second")], tmp_path, repeats=1)
     rows = [tiny("first", ours=never), tiny("second")]
     record = running.run(rows, tmp_path, only=["second"], repeats=2)
@@ -169,7 +169,7 @@ def test_named_rows_join_those_that_are_there(tmp_path, undrawn):
     assert [len(row.contenders["ours"].seconds) for row in record.rows] == [1, 2]
 
 
-def test_rows_of_another_machine_are_not_joined(tmp_path, undrawn):
+def test_rows_of_another_machine_are_not_merged(tmp_path, undrawn):
     running.run([tiny("first"), tiny("second")], tmp_path, repeats=1)
     path = tmp_path / "record.json"
     saved = json.loads(path.read_text())
