@@ -24,14 +24,14 @@ class Checkerboard(Planar):
     Parameters
     ----------
     squares : int
-        To a side of the board, whose size stays: more squares have more edges.
+        Number of squares along a side of the board, whose size is fixed.
     """
 
     squares: Literal[2, 4, 8, 16] = 4
 
     version = 1
     knows = ("log_prob", "grid", "entropy")
-    citation = "Grathwohl et al. 2019, FFJORD"
+    citation = "Grathwohl et al. 2019, FFJORD, arXiv:1810.01367"
     box = ((-4.0, 4.0), (-4.0, 4.0))
 
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:

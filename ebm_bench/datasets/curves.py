@@ -25,7 +25,7 @@ class _Curve(GaussianSum):
     Attributes
     ----------
     nodes : int
-        Of the rule, for each branch.
+        Number of nodes of the rule per branch.
     """
 
     nodes = 256
@@ -77,7 +77,7 @@ class TwoMoons(_Curve):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Pedregosa et al. 2011, scikit-learn"
+    citation = "Pedregosa et al. 2011, scikit-learn, arXiv:1201.0490"
     sd = 0.2
     nodes = 96
     box = ((-4.8, 4.8), (-2.95, 2.95))
@@ -95,7 +95,7 @@ class TwoCircles(_Curve):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Pedregosa et al. 2011, scikit-learn"
+    citation = "Pedregosa et al. 2011, scikit-learn, arXiv:1201.0490"
     sd = 0.2
     nodes = 320
     box = ((-5.0, 5.0), (-5.0, 5.0))
@@ -116,7 +116,7 @@ class TwoSpirals(_Curve):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Grathwohl et al. 2019, FFJORD"
+    citation = "Grathwohl et al. 2019, FFJORD, arXiv:1810.01367"
     sd = 0.12
     nodes = 400
     box = ((-4.6, 4.6), (-4.6, 4.6))
@@ -137,7 +137,7 @@ class SwissRoll(_Curve):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Pedregosa et al. 2011, scikit-learn"
+    citation = "Pedregosa et al. 2011, scikit-learn, arXiv:1201.0490"
     sd = 0.15
     nodes = 480
     box = ((-4.8, 4.8), (-4.8, 4.8))

@@ -39,7 +39,7 @@ class Gaussian(Dataset):
 
     version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
-    citation = "Ceylan and Gutmann 2018, Conditional noise-contrastive estimation"
+    citation = "Ceylan and Gutmann 2018, Conditional noise-contrastive estimation, arXiv:1806.03664"
 
     @property
     def event_shape(self) -> tuple[int, ...]:

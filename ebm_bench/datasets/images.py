@@ -25,9 +25,9 @@ class _Images(Dataset):
     """Images of eight bits, in logit space.
 
     A pixel k in 0 … 255 becomes ``x = (k + u) / 256`` with u uniform on [0, 1), drawn anew
-    each time, and then ``y = logit(λ + (1 − 2λ) x)`` (Dinh et al. 2017). Training leaves out
-    the last 5,000 training images, which are the validation split. Pixels stay bytes on the
-    disk, mapped into memory, until they are drawn.
+    each time, and then ``y = logit(λ + (1 − 2λ) x)`` (Dinh et al., arXiv:1605.08803). The
+    last 5,000 training images are the validation split, and not part of the training split. Pixels
+    are memory-mapped bytes until they are drawn.
 
     Attributes
     ----------
@@ -131,7 +131,10 @@ class Mnist(_Images):
     kind = "image"
     knows = ("pixels",)
     licence = "CC BY-SA 3.0"
-    citation = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
+    citation = (
+        "LeCun et al. 1998, Gradient-based learning applied to document recognition, "
+        "doi:10.1109/5.726791"
+    )
     lam = 1e-3
     space = "logit of 0.001 + 0.998 (pixel + u) / 256"
 
@@ -150,7 +153,10 @@ class Cifar10(_Images):
     kind = "image"
     knows = ("pixels",)
     licence = "none stated"
-    citation = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
+    citation = (
+        "Krizhevsky 2009, Learning multiple layers of features from tiny images, "
+        "https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf"
+    )
     lam = 0.05
     space = "logit of 0.05 + 0.9 (pixel + u) / 256"
 

@@ -36,7 +36,10 @@ class LaplaceIca(Dataset):
 
     version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
-    citation = "Gutmann and Hyvärinen 2012, Noise-contrastive estimation"
+    citation = (
+        "Gutmann and Hyvärinen 2012, Noise-contrastive estimation, "
+        "https://jmlr.org/papers/v13/gutmann12a.html"
+    )
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ class EightGaussians(_Mixture):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy", "modes")
-    citation = "Grathwohl et al. 2019, FFJORD"
+    citation = "Grathwohl et al. 2019, FFJORD, arXiv:1810.01367"
     sd = 1 / math.sqrt(8)
     box = ((-4.8, 4.8), (-4.8, 4.8))
 
@@ -66,7 +66,7 @@ class GridGaussians(_Mixture):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy", "modes")
-    citation = "Schröder et al. 2023, Energy discrepancies"
+    citation = "Schröder et al. 2023, Energy discrepancies, arXiv:2307.06431"
     sd = math.sqrt(2) / 10
     box = ((-3.6, 3.6), (-3.6, 3.6))
 
@@ -82,7 +82,7 @@ class GridGaussians(_Mixture):
 class WeightedGaussians(_Mixture):
     """Two unit Gaussians far apart: weight 0.2 at (−4, 0) and 0.8 at (4, 0).
 
-    The score hardly depends on the weights, so methods that match scores cannot tell them.
+    The score hardly depends on the weights, so score matching cannot estimate them.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class WeightedGaussians(_Mixture):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy", "modes")
-    citation = "Song and Ermon 2019, Generative modeling by estimating gradients"
+    citation = "Song and Ermon 2019, Generative modeling by estimating gradients, arXiv:1907.05600"
     sd = 1.0
 
     @property

@@ -27,7 +27,7 @@ class StudentT(Dataset):
     dimension : int
         Number of coordinates.
     freedom : float
-        ν.
+        ν, degrees of freedom.
     """
 
     dimension: Annotated[int, Ge(1)] = 5
@@ -35,7 +35,7 @@ class StudentT(Dataset):
 
     version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
-    citation = "Student 1908, The probable error of a mean"
+    citation = "Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1"
 
     @property
     def event_shape(self) -> tuple[int, ...]:

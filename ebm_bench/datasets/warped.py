@@ -24,7 +24,9 @@ class Pinwheel(Planar):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Johnson et al. 2016, Composing graphical models with neural networks"
+    citation = (
+        "Johnson et al. 2016, Composing graphical models with neural networks, arXiv:1603.06277"
+    )
     box = ((-5.2, 5.2), (-5.2, 5.2))
 
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
@@ -55,7 +57,10 @@ class Banana(Planar):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Haario et al. 1999, Adaptive proposal distribution for random walk Metropolis"
+    citation = (
+        "Haario et al. 1999, Adaptive proposal distribution for random walk Metropolis, "
+        "doi:10.1007/s001800050022"
+    )
     box = ((-6.0, 6.0), (-2.6, 9.4))
 
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
@@ -87,7 +92,7 @@ class Funnel(Planar):
 
     version = 1
     knows = ("log_prob", "grid", "score", "entropy")
-    citation = "Neal 2003, Slice sampling"
+    citation = "Neal 2003, Slice sampling, doi:10.1214/aos/1056562461"
     box = ((-5.0, 5.0), (-22.0, 22.0))
 
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:

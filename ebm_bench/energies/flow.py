@@ -25,8 +25,9 @@ class Flow(Energy):
 
     References
     ----------
-    Durkan et al., "Neural spline flows", 2019; Dinh, Sohl-Dickstein and Bengio, "Density
-    estimation using Real NVP", 2017; Kingma and Dhariwal, "Glow", 2018.
+    Durkan et al., "Neural spline flows", 2019, arXiv:1906.04032. Dinh, Sohl-Dickstein and Bengio,
+    "Density estimation using Real NVP", 2017, arXiv:1605.08803. Kingma and Dhariwal, "Glow", 2018,
+    arXiv:1807.03039.
     """
 
     rough = {"kind": ("spline",)}  # noqa: RUF012

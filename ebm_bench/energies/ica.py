@@ -27,15 +27,19 @@ _INTEGRALS = {
 class Ica(Energy):
     """Linear independent components of unit variance: ``E(x) = Σᵢ h((W x)ᵢ)``.
 
-    The model of Gutmann and Hyvärinen (2012), with the sources' density as a setting.
-
     Parameters
     ----------
     source : str
-        ``laplace``, ``h(s) = √2 |s|``, which has no second derivative at 0; ``hyperbolic``,
-        ``h(s) = √2 √(s² + δ²)`` with δ = 0.01, the same but for its kink, which is rounded off
+        Density of the sources: ``laplace``, ``h(s) = √2 |s|``, which has no second derivative
+        at 0; ``hyperbolic``, ``h(s) = √2 √(s² + δ²)`` with δ = 0.01, the same with a rounded kink,
         for optimisers that need a gradient; or ``logistic``, ``h(s) = 2 log cosh(π s / (2√3))``,
         which is smooth.
+
+    References
+    ----------
+    Gutmann and Hyvärinen, "Noise-contrastive estimation of unnormalized statistical models,
+    with applications to natural image statistics", JMLR 2012,
+    https://jmlr.org/papers/v13/gutmann12a.html.
     """
 
     rough = {"source": ("laplace",)}  # noqa: RUF012

@@ -23,7 +23,7 @@ class Ring(Energy):
     References
     ----------
     Ceylan and Gutmann, "Conditional noise-contrastive estimation of unnormalised models", ICML
-    2018.
+    2018, arXiv:1806.03664.
     """
 
     normalised = True

@@ -20,12 +20,17 @@ class EnergyDistance(Metric):
     """Squared energy distance of samples to held-out data, without bias.
 
     ``2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖`` over pairs of different points; around a perfect
-    model it scatters about 0 and may be negative. Székely & Rizzo (2013), "Energy statistics".
+    model it scatters about 0 and may be negative.
 
     Parameters
     ----------
     points : int
         Samples, and as many held-out points.
+
+    References
+    ----------
+    Székely and Rizzo, "Energy statistics: a class of statistics based on distances", 2013,
+    doi:10.1016/j.jspi.2013.03.018.
     """
 
     points: Annotated[int, Ge(2)] = 2_000

@@ -20,12 +20,16 @@ class FisherDivergence(Metric):
     """Mean squared distance of the model's score from the true one, over data.
 
     Small for models that misplace the weights of separated modes: see `mode_mass_error`.
-    Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching".
 
     Parameters
     ----------
     points : int
         Held-out points.
+
+    References
+    ----------
+    Hyvärinen, "Estimation of non-normalized statistical models by score matching", JMLR 2005,
+    https://jmlr.org/papers/v6/hyvarinen05a.html.
     """
 
     points: Annotated[int, Ge(2)] = 10_000

@@ -21,16 +21,21 @@ class HyvarinenScore(Metric):
     """Average of ``½‖∇E‖² − ΔE`` over held-out data: a proper score that needs no normaliser.
 
     The Laplacian is estimated with random signs, whose noise is part of the standard error.
-    Not a number for energies that are not smooth: it is no proper score where the gradient
-    jumps. Hyvärinen (2005), "Estimation of non-normalized statistical models by score
-    matching"; Hutchinson (1989), "A stochastic estimator of the trace of the influence matrix".
+    NaN for energies that are not smooth: it is not a proper score where the gradient jumps.
 
     Parameters
     ----------
     points : int
         Held-out points.
     probes : int
-        Random directions for each of them.
+        Random directions per point.
+
+    References
+    ----------
+    Hyvärinen, "Estimation of non-normalized statistical models by score matching", JMLR 2005,
+    https://jmlr.org/papers/v6/hyvarinen05a.html.
+    Hutchinson, "A stochastic estimator of the trace of the influence matrix for Laplacian
+    smoothing splines", 1990, doi:10.1080/03610919008812866.
     """
 
     points: Annotated[int, Ge(2)] = 500

@@ -16,9 +16,13 @@ from ebm_bench.streams import Streams
 class ModeMassError(Metric):
     """Total variation between the masses that truth and model give to each mode.
 
-    A mode owns the points to which it is nearest; 0 is perfect and 1 the worst. This sees what
-    scores hardly do: Wenliang & Kanagawa (2020), "Blindness of score-based methods to isolated
-    components and mixing proportions".
+    A mode owns the points to which it is nearest; 0 is perfect and 1 the worst. Scores
+    hardly depend on these masses.
+
+    References
+    ----------
+    Wenliang and Kanagawa, "Blindness of score-based methods to isolated components and mixing
+    proportions", 2020, arXiv:2008.10087.
     """
 
     version = 1

@@ -1,4 +1,4 @@
-"""Telling held-out images from others by their energy."""
+"""Detection of out-of-distribution images by their energy."""
 
 import math
 from dataclasses import dataclass
@@ -27,12 +27,17 @@ class OodAuroc(Metric):
     The chance that a foreign image has a higher energy than a held-out one. Its average, and
     by part, against ``other`` (the other image sets, brought to size, bytes and logit space),
     ``noise`` (uniform pixels) and ``shuffled`` (held-out images with their pixels in random
-    order). Du & Mordatch (2019), "Implicit generation and modeling with energy-based models".
+    order).
 
     Parameters
     ----------
     points : int
         Images of each kind.
+
+    References
+    ----------
+    Du and Mordatch, "Implicit generation and modeling with energy-based models", NeurIPS 2019,
+    arXiv:1903.08689.
     """
 
     points: Annotated[int, Ge(2)] = 500

@@ -17,15 +17,19 @@ class SlicedWasserstein(Metric):
     """Sliced 2-Wasserstein distance of samples to held-out data.
 
     The root of the mean, over random directions, of the squared distance between the sorted
-    projections. Positive for a perfect model too, because both sides are samples. Bonneel et
-    al. (2015), "Sliced and Radon Wasserstein barycenters of measures".
+    projections. Positive for a perfect model too, because both sides are samples.
 
     Parameters
     ----------
     points : int
         Samples, and as many held-out points.
     projections : int
-        Directions.
+        Number of directions.
+
+    References
+    ----------
+    Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", 2015,
+    doi:10.1007/s10851-014-0506-3.
     """
 
     points: Annotated[int, Ge(2)] = 2_000

@@ -26,7 +26,7 @@ Way = float | Tensor
 
 
 def affine(moved: Tensor, settings: Tensor, up: Way, sign: Way) -> tuple[Tensor, Tensor]:
-    """Shift and scale (Dinh, Sohl-Dickstein and Bengio 2017).
+    """Shift and scale (Dinh, Sohl-Dickstein and Bengio 2017, arXiv:1605.08803).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def affine(moved: Tensor, settings: Tensor, up: Way, sign: Way) -> tuple[Tensor,
 
 
 def spline(moved: Tensor, settings: Tensor, up: Way, sign: Way) -> tuple[Tensor, Tensor]:
-    """Monotone rational-quadratic splines (Durkan et al. 2019).
+    """Monotone rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032).
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class VectorFlow(nn.Module):
     """Couplings, each followed by a map that mixes the coordinates.
 
     A coupling moves the second half of a vector by an invertible function that a network sets
-    from the first half. The mixing is a learned matrix (Kingma and Dhariwal 2018), but in the
+    from the first half. The mixing is a learned matrix (arXiv:1807.03039), but in the
     plane, where it only slows the fit down: there the coordinates are exchanged.
 
     Parameters

@@ -80,10 +80,10 @@ def _stack(results: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 class FlowModel(nn.Module):
     """Normalizing flows for vectors or images, one per replicate.
 
-    Vectors pass rational-quadratic spline couplings (Durkan et al. 2019) or affine ones
-    (Dinh et al. 2017), images a Glow (Kingma & Dhariwal 2018). Every coupling network is
-    smooth. So is the log-density of affine couplings and of the Glow; the score of splines
-    jumps at their knots.
+    Vectors pass rational-quadratic spline couplings (Durkan et al., arXiv:1906.04032) or affine
+    ones (Dinh et al., arXiv:1605.08803), images a Glow (Kingma and Dhariwal, arXiv:1807.03039).
+    Every coupling network is smooth. So is the log-density of affine couplings and of the Glow;
+    the score of splines jumps at their knots.
 
     Parameters
     ----------

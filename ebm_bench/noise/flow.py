@@ -23,16 +23,16 @@ class Flow(Noise):
     kind : {"spline", "affine"}
         Couplings of the flow of vectors; images have a Glow.
     steps : int
-        Updates of the fit.
+        Number of updates of the fit.
     batch_size : int
-        Points per replicate in each.
+        Points per replicate and update.
     learning_rate : float
-        Of the first step; it decays along a cosine.
+        Initial learning rate; it decays along a cosine.
 
     References
     ----------
-    Durkan et al., "Neural spline flows", 2019; Kingma and Dhariwal, "Glow: generative flow
-    with invertible 1x1 convolutions", 2018.
+    Durkan et al., "Neural spline flows", 2019, arXiv:1906.04032. Kingma and Dhariwal, "Glow:
+    generative flow with invertible 1x1 convolutions", 2018, arXiv:1807.03039.
     """
 
     kind: Literal["spline", "affine"] = "spline"

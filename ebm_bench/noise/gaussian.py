@@ -30,7 +30,7 @@ class Gaussian(Noise):
     References
     ----------
     Schäfer and Strimmer, "A shrinkage approach to large-scale covariance matrix estimation
-    and implications for functional genomics", 2005.
+    and implications for functional genomics", 2005, doi:10.2202/1544-6115.1175.
     """
 
     ridge: Annotated[float, Gt(0), Le(1)] = 1e-3

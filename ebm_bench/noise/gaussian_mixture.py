@@ -31,12 +31,12 @@ class GaussianMixture(Noise):
     components : int
         Number of Gaussians.
     iterations : int
-        Most iterations of the fit.
+        Maximum number of iterations of the fit.
 
     References
     ----------
     Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM
-    algorithm", 1977.
+    algorithm", 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.
     """
 
     components: Annotated[int, Ge(1)] = 10

@@ -17,10 +17,10 @@ from ebm_bench.streams import Streams
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
 class ConditionalNoiseContrastive(Objective):
-    """Tell each data point from noisy copies of itself, with the energy as the classifier.
+    """Classify each data point against noisy copies of itself, with the energy as the logit.
 
     ``2 mean log(1 + exp(E(x) − E(y)))`` with ``y = x + εξ``. The perturbation is symmetric, so
-    that its density and the normaliser cancel: nothing else is learned. For small ε the loss
+    that its density and the normaliser cancel. For small ε the loss
     is ``2 log 2 + (ε²/2) J`` with Hyvärinen's ``J`` of score matching.
 
     Parameters
@@ -33,7 +33,7 @@ class ConditionalNoiseContrastive(Objective):
     References
     ----------
     Ceylan and Gutmann, "Conditional noise-contrastive estimation of unnormalised models", ICML
-    2018.
+    2018, arXiv:1806.03664.
     """
 
     kind = "noise contrastive"

@@ -20,25 +20,26 @@ class ContrastiveDivergence(Objective):
     """Lower the energy of data and raise that of short Langevin chains.
 
     ``mean E(x) − mean E(x⁻)``, whose gradient approaches that of the likelihood as the chains
-    behind ``x⁻`` approach the model. Plain chains start at data points in every step;
-    persistent ones go on where they stopped.
+    that end at ``x⁻`` approach the model. Plain chains start at data points in every step;
+    persistent ones continue where they stopped.
 
     Parameters
     ----------
     persistent : bool
-        Whether chains are kept from step to step.
+        Whether the chains continue from step to step.
     steps : int
         Langevin steps of each chain before each update.
     step_size : float
-        Of Langevin dynamics, in units of the energy's scale.
+        Step size of Langevin dynamics, in units of the energy's scale.
     chains : int
-        Chains; plain ones are never more than the points of a batch.
+        Number of chains; of plain ones at most the batch size.
 
     References
     ----------
     Hinton, "Training products of experts by minimizing contrastive divergence", Neural
-    Computation 2002. Tieleman, "Training restricted Boltzmann machines using approximations to
-    the likelihood gradient", ICML 2008.
+    Computation 2002, doi:10.1162/089976602760128018. Tieleman, "Training restricted Boltzmann
+    machines using approximations to the likelihood gradient", ICML 2008,
+    doi:10.1145/1390156.1390290.
     """
 
     kind = "contrastive divergence"

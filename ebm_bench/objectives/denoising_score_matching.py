@@ -29,7 +29,7 @@ class DenoisingScoreMatching(Objective):
     References
     ----------
     Vincent, "A connection between score matching and denoising autoencoders", Neural
-    Computation 2011.
+    Computation 2011, doi:10.1162/NECO_a_00142.
     """
 
     kind = "score matching"

@@ -21,7 +21,8 @@ class ExactScoreMatching(Objective):
 
     References
     ----------
-    Hyvärinen, "Estimation of non-normalized statistical models by score matching", JMLR 2005.
+    Hyvärinen, "Estimation of non-normalized statistical models by score matching", JMLR 2005,
+    https://jmlr.org/papers/v6/hyvarinen05a.html.
     """
 
     kind = "score matching"

@@ -31,8 +31,8 @@ class FlowContrastive(NoiseClassifier):
     References
     ----------
     Gao, Nijkamp, Kingma, Xu, Dai and Wu, "Flow contrastive estimation of energy-based
-    models", CVPR 2020. They alternate the updates by the classifier's accuracy; here both
-    are updated in each step.
+    models", CVPR 2020, arXiv:1912.00589. They alternate the updates by the
+    classifier's accuracy; here both are updated in each step.
     """
 
     kind = "flow contrastive"

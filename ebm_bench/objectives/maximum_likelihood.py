@@ -15,12 +15,13 @@ from ebm_bench.streams import Streams
 class MaximumLikelihood(Objective):
     """Minimise the negative log-likelihood ``mean E(x) + log Z``.
 
-    The reference for every other objective, and possible only where log Z is known: for
-    flows, Gaussians and independent components.
+    The reference for all other objectives, applicable where log Z is known: to flows, Gaussians
+    and independent components.
 
     References
     ----------
-    Fisher, "On the mathematical foundations of theoretical statistics", 1922.
+    Fisher, "On the mathematical foundations of theoretical statistics", 1922,
+    doi:10.1098/rsta.1922.0009.
     """
 
     kind = "maximum likelihood"

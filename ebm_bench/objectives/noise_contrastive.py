@@ -33,7 +33,8 @@ class NoiseContrastive(NoiseClassifier):
     References
     ----------
     Gutmann and Hyvärinen, "Noise-contrastive estimation of unnormalized statistical models,
-    with applications to natural image statistics", JMLR 2012.
+    with applications to natural image statistics", JMLR 2012,
+    https://jmlr.org/papers/v13/gutmann12a.html.
     """
 
     kind = "noise contrastive"

@@ -27,14 +27,14 @@ class SlicedScoreMatching(Objective):
     variance_reduced : bool
         Whether to use the closed-form mean of the first term.
     projections : int
-        Directions for each point.
+        Number of directions per point.
     projection : str
-        Their distribution: ``gaussian`` or ``rademacher``.
+        Distribution of the directions: ``gaussian`` or ``rademacher``.
 
     References
     ----------
     Song, Garg, Shi and Ermon, "Sliced score matching: a scalable approach to density and score
-    estimation", UAI 2019.
+    estimation", UAI 2019, arXiv:1905.07088.
     """
 
     kind = "score matching"

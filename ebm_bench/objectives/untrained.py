@@ -22,5 +22,5 @@ class Untrained(Objective):
     trains = False
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
-        """Mean energy in nats of a batch, shape (R,): to look at, not to minimise."""
+        """Mean energy in nats of a batch, shape (R,), for diagnostics."""
         return energy(x).mean(1)

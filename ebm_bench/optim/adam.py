@@ -42,7 +42,8 @@ class Optimiser:
 
     References
     ----------
-    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015,
+    arXiv:1412.6980.
     """
 
     def __init__(

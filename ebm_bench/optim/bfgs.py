@@ -32,7 +32,7 @@ class Minimum:
         ``no_finite_optimum``: the loss goes on falling towards infinity; ``not_converged``:
         neither within the evaluations.
     evaluations : Tensor of int, shape (R,)
-        Of loss and gradient, until the end.
+        Evaluations of loss and gradient that each replicate took.
     """
 
     theta: Tensor
@@ -59,17 +59,18 @@ def minimise(
     function : callable
         From parameters (R, p) to losses (R,) and gradients (R, p).
     theta : Tensor of shape (R, p)
-        Where to start.
+        Initial parameters.
     inverse : Tensor of shape (R, p, p), optional
         Approximate inverse Hessians to start with.
     evaluations : int
-        At most.
+        Maximum number of evaluations.
     progress : callable, optional
-        Told the evaluations so far and how many replicates are finished.
+        Called with the number of evaluations and of finished replicates.
 
     References
     ----------
-    Nocedal and Wright, "Numerical optimization", 2006, chapter 6.
+    Nocedal and Wright, "Numerical optimization", 2006, chapter 6,
+    doi:10.1007/978-0-387-40065-5.
     """
     count, size = theta.shape
     fresh = torch.full((count,), inverse is None)
@@ -165,7 +166,7 @@ def _shorten(length: Tensor, rise: Tensor, along: Tensor, usable: Tensor) -> Ten
 
 
 def _update(inverse, move, change, taken, first) -> tuple[Tensor, Tensor]:
-    """Learn from the steps taken; tells which of them had positive curvature."""
+    """Update from the accepted steps, and return which of them had positive curvature."""
     curvature = (move * change).sum(1)
     learned = taken & (curvature > 1e-12 * move.norm(dim=1) * change.norm(dim=1))
     safe = torch.where(learned, curvature, 1.0)

@@ -20,17 +20,19 @@ from ebm_bench.streams import Streams
 class Hmc(Sampler):
     """Hamiltonian Monte Carlo with an accept step, so that the density is left invariant.
 
-    Duane et al. (1987), "Hybrid Monte Carlo"; Neal (2011), "MCMC using Hamiltonian
-    dynamics".
-
     Parameters
     ----------
     steps : int
-        Trajectories of each chain.
+        Number of trajectories of each chain.
     leapfrog : int
-        Leapfrog steps of a trajectory; one gradient each.
+        Leapfrog steps per trajectory; one gradient each.
     step_size : float
-        Of a leapfrog step, in units of the energy's scale.
+        Length of a leapfrog step, in units of the energy's scale.
+
+    References
+    ----------
+    Duane et al., "Hybrid Monte Carlo", 1987, doi:10.1016/0370-2693(87)91197-X. Neal, "MCMC using
+    Hamiltonian dynamics", 2011, arXiv:1206.1901.
     """
 
     steps: Annotated[int, Ge(1)] = 20

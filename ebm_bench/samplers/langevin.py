@@ -20,15 +20,19 @@ class Langevin(Sampler):
 
     ``s`` is the energy's scale per dimension. There is no accept step, so the chains have
     a bias that vanishes with ``ε``: their variance for a Gaussian of scale ``s`` is
-    ``s² / (1 − ε²/4)``. Roberts & Tweedie (1996), "Exponential convergence of Langevin
-    distributions and their discrete approximations".
+    ``s² / (1 − ε²/4)``.
 
     Parameters
     ----------
     steps : int
-        Of each chain; one gradient each.
+        Number of steps of each chain; one gradient each.
     step_size : float
         ``ε``, in units of the energy's scale.
+
+    References
+    ----------
+    Roberts and Tweedie, "Exponential convergence of Langevin distributions and their discrete
+    approximations", 1996, doi:10.2307/3318418.
     """
 
     steps: Annotated[int, Ge(1)] = 100

@@ -78,7 +78,8 @@ def asymptote(
     """Compute the asymptotic distribution of the estimates of an objective.
 
     The means over points are taken in ten blocks, which the jackknife leaves out in turn
-    (Efron, "The jackknife, the bootstrap and other resampling plans", 1982).
+    (Efron, "The jackknife, the bootstrap and other resampling plans", 1982,
+    doi:10.1137/1.9781611970319).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What theory says of known failure modes, as curves over a knob.
+"""Theoretical predictions of known failure modes, as curves over a knob.
 
 Each function in `CURVES` maps the value of a knob, its first argument, to a number; its other
 arguments are settings. Where theory has no answer the number is NaN. Nothing here is fitted to
@@ -49,7 +49,7 @@ def check(name: str, settings: dict[str, Any]) -> None:
 
 @curve
 def constant(_knob: float, value: float) -> float:
-    """Give a level that does not depend on the knob."""
+    """Level that does not depend on the knob."""
     return value
 
 
@@ -58,7 +58,8 @@ def nce_smallest_eigenvalue(gap: float) -> float:
     """Smallest eigenvalue of the Hessian of NCE's loss in (mean, c), at the optimum.
 
     Data ``N(gap, 1)``, noise ``N(0, 1)``, one noise sample for each data point. Liu et al.,
-    "Analyzing and improving the optimization landscape of noise-contrastive estimation", 2021.
+    "Analyzing and improving the optimization landscape of noise-contrastive estimation", 2021,
+    arXiv:2110.11271.
     """
     x, step = _line(-12, gap + 12)
     p, q = _normal(x - gap), _normal(x)
@@ -69,13 +70,13 @@ def nce_smallest_eigenvalue(gap: float) -> float:
 
 @curve
 def nce_bayes_error(gap: float) -> float:
-    """Share that the best classifier of ``N(gap, 1)`` and ``N(0, 1)`` gets wrong."""
+    """Error rate of the best classifier of ``N(gap, 1)`` against ``N(0, 1)``."""
     return float(ndtr(-gap / 2))
 
 
 @curve
 def nce_gaussian_kl(gap: float, points: float) -> float:
-    """Expect of NCE's optimum of so many points this divergence in nats.
+    """Divergence in nats that is expected of NCE's estimate from so many points.
 
     Mean and log-precision of ``N(gap, 1)`` from noise ``N(0, 1)``, one noise sample for each
     data point; asymptotic: see `_nce_kl`. NaN above `LOCAL`: so few points are not many.
@@ -89,13 +90,13 @@ def nce_gaussian_kl(gap: float, points: float) -> float:
 
 @curve
 def efficient_kl(_knob: float, parameters: float, points: float) -> float:
-    """Expect of maximum likelihood this divergence in nats, where the model can be true."""
+    """Divergence in nats that is expected of maximum likelihood, for a well-specified model."""
     return parameters / (2 * points)
 
 
 @curve
 def efficient_gaussian_kl(dimension: float, points: float) -> float:
-    """Expect of maximum likelihood this, for a Gaussian with a mean and a full covariance."""
+    """As `efficient_kl`, for a Gaussian with free mean and covariance."""
     return dimension * (dimension + 3) / (4 * points)
 
 
@@ -105,7 +106,7 @@ def weights_fisher_divergence(separation: float, weight: float) -> float:
 
     What score matching sees of the error; it falls like ``exp(−separation²/8)``. Wenliang and
     Kanagawa, "Blindness of score-based methods to isolated components and mixing proportions",
-    2020.
+    2020, arXiv:2008.10087.
     """
     x, step = _line(-separation / 2 - 12, separation / 2 + 12)
     half = separation / 2
@@ -129,7 +130,8 @@ def weights_mass_error(separation: float, weight: float) -> float:
 def dsm_bias_kl(sigma: float) -> float:
     """Divergence in nats of the best Gaussian for DSM, of precision ``1/(1 + σ²)``, from N(0, 1).
 
-    Vincent, "A connection between score matching and denoising autoencoders", 2011.
+    Vincent, "A connection between score matching and denoising autoencoders", 2011,
+    doi:10.1162/NECO_a_00142.
     """
     variance = 1 + sigma**2
     return 0.5 * (math.log(variance) + 1 / variance - 1)
@@ -215,7 +217,7 @@ def _nce_kl(scores: np.ndarray, log_p: np.ndarray, log_q: np.ndarray, step) -> f
 
     ``Cov = I⁻¹ − 2 I⁻¹ m mᵀ I⁻¹`` with ``I = E_p[P g gᵀ]``, ``m = E_p[P g]``, ``P = q/(p + q)``
     and ``g`` the gradients of the log-density in the parameters and in c. Gutmann and
-    Hyvärinen, "Noise-contrastive estimation", 2012.
+    Hyvärinen, "Noise-contrastive estimation", 2012, https://jmlr.org/papers/v13/gutmann12a.html.
     """
     g = np.vstack([scores, -np.ones_like(log_p)])
     mass = step * np.exp(log_p)
