@@ -1,7 +1,5 @@
 """Generates a page per objective from its docstring, and adds the reference results cited."""
 
-import ast
-import inspect
 import io
 import re
 from functools import cache
@@ -125,7 +123,7 @@ def index() -> str:
 def page(name: str, about: dict) -> str:
     """Write the page of an objective."""
     entry = registry.describe("objectives", name)
-    parts = sections(docstring(entry))
+    parts = entry.sections
     described = parameters(parts.get("Parameters", ""))
     settings = [
         (key, default, entry.search.get(key, ()), described.get(key, ""))
@@ -148,22 +146,6 @@ def panel(name: str) -> str:
     """Read the title of a stress test."""
     text = (ROOT / "benchmarks" / "stress.yaml").read_text()
     return yaml.safe_load(text)["panels"][name]["title"]
-
-
-def docstring(entry: registry.Entry) -> str:
-    """Read a docstring without importing its module, which would import torch."""
-    tree = ast.parse(entry.path.read_text()).body
-    found = (n for n in tree if isinstance(n, ast.ClassDef) and n.name == entry.class_name)
-    return inspect.cleandoc(ast.get_docstring(next(found)) or "")
-
-
-def sections(text: str) -> dict[str, str]:
-    """Split a numpydoc docstring into its sections; the description has an empty name."""
-    parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.M)
-    return {
-        "": parts[0].strip(),
-        **dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True)),
-    }
 
 
 def parameters(text: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ _loaded: dict[Path, list[Entry]] = {}
 
 def register(cls: type[T]) -> type[T]:
     """Mark a class as available under the snake_case of its name."""
-    cls.name = source.snake_case(cls.__name__)
+    cls.name = source.snake_case(cls.__name__)  # type: ignore[attr-defined]  # of every family
     return cls
 
 

@@ -4,6 +4,7 @@ Each declares types and valid values only. Defaults stand once, in the ``base.py
 from whose syntax tree they are read.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property
@@ -31,8 +32,8 @@ class Entry:
         Family of the class and its registered name.
     path : pathlib.Path
         File that defines it.
-    class_name, summary : str
-        Name of the class and the first line of its docstring.
+    class_name, docstring : str
+        Name of the class and its numpydoc docstring.
     settings : dict
         Annotation and default of each setting; the default is ``...`` where there is none.
     module : str, optional
@@ -43,9 +44,21 @@ class Entry:
     name: str
     path: Path
     class_name: str
-    summary: str
+    docstring: str
     settings: dict[str, tuple[Any, Any]]
     module: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return self.docstring.split("\n")[0]
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """Sections of the docstring by title; the text before them under an empty title."""
+        prose, *rest = re.split(r"^(\w[\w ]*)\n-{3,}\n", self.docstring, flags=re.M)
+        titled = zip(rest[::2], map(str.strip, rest[1::2]), strict=True)
+        return {"": prose.strip(), **dict(titled)}
 
     @cached_property
     def model(self) -> type[pydantic.BaseModel]:

@@ -186,7 +186,7 @@ class _Source:
                 name=snake_case(node.name),
                 path=self.path,
                 class_name=node.name,
-                summary=(ast.get_docstring(node) or "").split("\n")[0],
+                docstring=ast.get_docstring(node) or "",
                 settings=settings,
                 module=module,
                 **{name: attribute.value for name, attribute in attributes.items()},

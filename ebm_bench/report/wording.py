@@ -1,9 +1,6 @@
 """How numbers, metrics and outcomes are written, the same in tables, figures and page."""
 
-import ast
-import inspect
 import math
-import re
 from dataclasses import dataclass
 
 from ebm_bench import registry
@@ -74,17 +71,7 @@ def quantity(metric: str) -> Quantity:
 
 def explanation(metric: str) -> str:
     """Read what the docstring of a metric says before its sections, as one paragraph."""
-    prose, _ = docstring(registry.describe("metrics", metric))
-    return plain(" ".join(prose.split()))
-
-
-def docstring(entry: registry.Entry) -> tuple[str, dict[str, str]]:
-    """Read the docstring of a registered class: what stands before its sections, and those."""
-    tree = ast.parse(entry.path.read_text()).body
-    found = (n for n in tree if isinstance(n, ast.ClassDef) and n.name == entry.class_name)
-    text = inspect.cleandoc(ast.get_docstring(next(found)) or "")
-    prose, *sections = re.split(r"\n(\w+)\n-{3,}\n", text)
-    return prose.strip(), dict(zip(sections[::2], map(str.strip, sections[1::2]), strict=True))
+    return plain(" ".join(registry.describe("metrics", metric).sections[""].split()))
 
 
 def plain(text: str) -> str:

@@ -36,17 +36,16 @@ OBJECTIVES = {"slow_100": "guessing"}  # all others are fitted
 FAILED = {"unlucky": (1, 4)}  # replicates that diverge
 
 
-class Made:
-    """What a metric measures & its <first> line.
+DOCSTRING = """The {} & its <first> line.
 
-    More of ``it``, over
-    two lines.
+More of ``it``, over
+two lines.
 
-    Parameters
-    ----------
-    points : int
-        Not to be shown.
-    """
+Parameters
+----------
+points : int
+    Not to be shown.
+"""
 
 
 # Attributes that a base class would set.
@@ -60,13 +59,12 @@ DEFAULTS = {
 
 
 def _entry(family, name, settings=None, **attributes):
-    summary = f"The {name.replace('_', ' ')} & its <first> line."
     return ENTRIES[family](
         family=family,
         name=name,
         path=Path(__file__),
         class_name="Made",
-        summary=summary,
+        docstring=DOCSTRING.format(name.replace("_", " ")),
         settings=settings or {},
         **{**DEFAULTS.get(family, {}), **attributes},
     )

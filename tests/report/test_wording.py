@@ -38,7 +38,7 @@ def test_ending_names_status_share_and_step():
 
 
 def test_explanation_is_the_docstring_up_to_its_sections(made_up_names):
-    expected = "What a metric measures & its <first> line. More of it, over two lines."
+    expected = "The kl & its <first> line. More of it, over two lines."
     assert wording.explanation("kl") == expected
 
 

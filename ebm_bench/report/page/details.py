@@ -10,7 +10,7 @@ from ebm_bench.report.budgets import curves_of
 from ebm_bench.report.page.views import family_of, finite
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.statistics.replicates import FAILED
-from ebm_bench.report.wording import count, docstring, number, quantity
+from ebm_bench.report.wording import count, number, quantity
 from ebm_bench.suites.tuning import Chosen, TunedDataset
 
 
@@ -32,14 +32,14 @@ def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any
     suite, curves, found = results.suite, curves_of(results), {}
     for name, spec in suite.methods.items():
         entry = registry.describe("objectives", spec.objective)
-        prose, sections = docstring(entry)
+        sections = entry.sections
         found[name] = {
             "objective": spec.objective,
             "family": family_of(results, name),
             "control": spec.control,
             "summary": entry.summary,
             # Formulas stand in double backticks.
-            "prose": [" ".join(part.split()) for part in prose.split("\n\n")[1:]],
+            "prose": [" ".join(part.split()) for part in sections[""].split("\n\n")[1:]],
             "references": " ".join(sections.get("References", "").split()),
             "places": {
                 dataset: _place(results, curves, dataset, name, suite_path)
