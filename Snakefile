@@ -17,8 +17,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/speed.smk"
-include: "workflow/rules/stress.smk"
-include: "workflow/rules/estimation.smk"
+include: "workflow/rules/studies.smk"
 
 
 localrules:

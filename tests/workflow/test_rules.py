@@ -243,6 +243,17 @@ def test_a_bad_suite_ends_with_2_and_one_message(text, said, edited):
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.parametrize("study", ["stress", "estimation"])
+@pytest.mark.parametrize("text", ["kind: [", "kind: leaderboard", "name: 1"])
+def test_a_broken_study_stops_those_alone_who_ask_for_it(study, text, edited):
+    checkout = edited(f"benchmarks/{study}.yaml", lambda _: text)
+    assert checkout.planned() == set()
+    done = checkout.snakemake("--dry-run", study)
+    assert done.returncode == 2
+    assert f"benchmarks/{study}.yaml: " in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_a_bad_configuration_key_ends_with_2(finished):
     done = finished.snakemake("--dry-run", siute="other.yaml")
     assert done.returncode == 2

@@ -56,6 +56,27 @@ def described(path, category):
     }
 
 
+BROKEN = {}
+
+
+def loaded(study, load, path):
+    """Load the suite of a study, or keep the reason why it cannot be loaded."""
+    try:
+        return load(path)
+    except InputError as error:
+        BROKEN[study] = error
+
+
+def refuse(study):
+    """Make an input that ends Snakemake, with that reason, once its rule is asked for."""
+
+    def stop(wildcards):
+        print(BROKEN[study], file=sys.stderr)
+        sys.exit(2)
+
+    return stop
+
+
 onstart:
     try:
         LOCK.acquire(blocking=False)

@@ -1,14 +1,7 @@
 """Estimate known parameters: a job for each model and method, then the comparison with theory."""
 
-from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.report.files import estimation_outputs
 
-ESTIMATION_FILE = "benchmarks/estimation.yaml"
-try:
-    ESTIMATION = estimation_suite.load(ESTIMATION_FILE)
-except InputError as error:
-    print(error, file=sys.stderr)
-    sys.exit(2)
 ESTIMATES = f"results/{ESTIMATION.name}"
 JOBS = [(model, method) for model in ESTIMATION.models for method in ESTIMATION.methods]
 COMPARISON_CODE = fingerprint.files([], "studies/estimation/report.py")

@@ -1,14 +1,7 @@
 """Stress tests, `snakemake stress`: a job for each panel, which repeats only what has changed."""
 
-from ebm_bench.studies.stress import suite as stress
 from ebm_bench.report.files import stress_outputs
 
-STRESS_FILE = "benchmarks/stress.yaml"
-try:
-    STRESS = stress.load(STRESS_FILE)
-except InputError as error:
-    print(error, file=sys.stderr)
-    sys.exit(2)
 STRESS_RESULTS = "results/stress"
 STRESS_VALUES = "values.parquet"
 STRESS_OUTPUTS = [str(path) for path in stress_outputs(STRESS_RESULTS)]

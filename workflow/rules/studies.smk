@@ -1,0 +1,31 @@
+"""Studies, apart from the suite: a broken file of one stops those who ask for it, and no others."""
+
+from ebm_bench.studies.estimation import suite as estimation_suite
+from ebm_bench.studies.stress import suite as stress_suite
+
+STRESS_FILE = "benchmarks/stress.yaml"
+ESTIMATION_FILE = "benchmarks/estimation.yaml"
+
+STRESS = loaded("stress", stress_suite.load, STRESS_FILE)
+ESTIMATION = loaded("estimation", estimation_suite.load, ESTIMATION_FILE)
+
+if STRESS:
+
+    include: "stress.smk"
+
+else:
+
+    rule stress:
+        input:
+            refuse("stress"),
+
+
+if ESTIMATION:
+
+    include: "estimation.smk"
+
+else:
+
+    rule estimation:
+        input:
+            refuse("estimation"),
