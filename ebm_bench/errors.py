@@ -1,4 +1,4 @@
-"""Errors that a user can mend, each told in one message."""
+"""User-facing errors."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     Parameters
     ----------
     kind : str
-        What was asked for, in words (``"objective"``).
+        Kind of thing that was named (``"objective"``).
     name : str
-        The name that was given.
+        Name that was given.
     choices : iterable of str
-        The valid names.
+        Valid names.
 
     Returns
     -------
     InputError
-        Not raised here, so that the caller can add where the name stood.
+        Not raised, so that the caller can add where the name was found.
     """
     choices = sorted(choices)
     close = difflib.get_close_matches(name, choices, n=1)

@@ -9,19 +9,19 @@ import torch
 class Streams:
     """Independent random streams, one per replicate.
 
-    Every draw has the replicates as its leading axis, and what replicate ``r`` draws does
-    not depend on which other replicates are drawn beside it.
+    Every draw has the replicates as its leading axis, and the numbers of a replicate do not
+    depend on which other replicates are drawn with it.
 
     Parameters
     ----------
     seed : int
-        The suite's seed.
+        Seed of the suite.
     replicates : int or sequence of int
-        How many replicates, or which ones.
+        Number of replicates, or their indices.
     device : str or torch.device
-        Where the numbers are drawn.
+        Device of the generators.
     scope : tuple of str
-        What the streams are for; part of the seed. See `child`.
+        Purpose of the streams; part of the seed. See `child`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Streams:
         return len(self.indices)
 
     def child(self, *purpose: str) -> "Streams":
-        """Open new streams for a purpose, the same ones however much was drawn from these."""
+        """Open streams for a purpose; they do not depend on what was drawn from these."""
         return Streams(self.seed, self.indices, self.device, (*self.scope, *purpose))
 
     def select(self, positions: Sequence[int]) -> "Streams":
@@ -73,11 +73,11 @@ class Streams:
         return self.normal(*x.shape[1:], dtype=x.dtype)
 
     def state_dict(self) -> list[torch.Tensor]:
-        """Where each stream stands, for a checkpoint."""
+        """State of each stream, for a checkpoint."""
         return [g.get_state() for g in self._generators]
 
     def load_state_dict(self, state: list[torch.Tensor]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Restore the state that `state_dict` returned."""
         for generator, saved in zip(self._generators, state, strict=True):
             generator.set_state(saved.cpu())
 
@@ -89,17 +89,17 @@ class Streams:
 
 
 class Recording(Streams):
-    """Streams that keep what is drawn, to draw the like again and to replay it.
+    """Streams that record their draws, to replay or repeat them.
 
     Parameters
     ----------
     streams : Streams
-        Where the numbers come from.
+        Source of the numbers.
 
     Attributes
     ----------
     draws : list of Tensor
-        What was drawn, in order.
+        Numbers drawn so far, in order.
     """
 
     def __init__(self, streams: Streams):
@@ -113,23 +113,23 @@ class Recording(Streams):
         return self.draws[-1]
 
     def on(self, streams: Streams) -> "Recording":
-        """Remember the same draws, to be drawn from other streams."""
+        """Record the same calls, for draws from other streams."""
         other = Recording(streams)
         other._calls = self._calls
         return other
 
     def redraw(self) -> list[torch.Tensor]:
-        """Draw new numbers of the same kinds, shapes and order."""
+        """Repeat all recorded calls with new numbers."""
         return [super(Recording, self)._fill(*call) for call in self._calls]
 
 
 class Replay(Streams):
-    """Streams that hand out numbers that were drawn before, in their order.
+    """Streams that return recorded numbers, in order.
 
     Parameters
     ----------
     draws : list of Tensor
-        As `Recording` keeps them, each (R, ...).
+        Draws of a `Recording`, each (R, ...).
     """
 
     def __init__(self, draws: list[torch.Tensor]):
@@ -141,6 +141,6 @@ class Replay(Streams):
 
 
 def hashed(*parts: object) -> int:
-    """Turn parts of a seed into one number, the same one everywhere and always."""
+    """Hash parts of a seed to one number, independent of platform and version."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -36,12 +36,12 @@ class _Curve(GaussianSum):
 
     @cached_property
     def _rule(self) -> tuple[Tensor, Tensor]:
-        root, weights = np.polynomial.legendre.leggauss(self.nodes)
-        root = torch.from_numpy(root + 1) / 2
+        nodes, masses = np.polynomial.legendre.leggauss(self.nodes)
+        root = torch.from_numpy(nodes + 1) / 2
         points = self.curve(root**2)
         branches = points.shape[1]
         # dt = 2 √t d√t, and the rule's weights sum to two.
-        weights = torch.from_numpy(weights) * root / branches
+        weights = torch.from_numpy(masses) * root / branches
         return points.reshape(-1, 2), weights.repeat_interleave(branches)
 
     @property

@@ -211,7 +211,7 @@ def _is_whole(name: str, array: str) -> bool:
 
 
 def _sha256(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def _write_stamp(stamp: Path, name: str, source: str) -> None:

@@ -107,7 +107,7 @@ class WeightedGaussians(_Mixture):
         return (self.dimension,)
 
     @property
-    def box(self) -> tuple[tuple[float, float], ...]:
+    def box(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override] # any dimension
         """Bounds of each coordinate, five standard deviations beyond the means."""
         reach = self.separation / 2 + 5
         return ((-reach, reach), *[(-5.0, 5.0)] * (self.dimension - 1))

@@ -176,7 +176,9 @@ PACKAGES = {
 
 
 def _member(tar: tarfile.TarFile, path: str) -> bytes:
-    return tar.extractfile(f"package/{path}").read()
+    file = tar.extractfile(f"package/{path}")
+    assert file is not None, "the hash of the tarball is known, and so are its members"
+    return file.read()
 
 
 def _npm(*arguments: str, seconds: float = 60) -> str:

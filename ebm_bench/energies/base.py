@@ -26,7 +26,7 @@ class Energy(Component):
     replicates : int
         Number of models side by side.
     streams : Streams, optional
-        Where the initial weights are drawn; seed 0 where not given.
+        Source of the initial weights; seed 0 by default.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Energy(Component):
         return super().__call__(x)
 
     def count(self, points: int) -> None:
-        """Add to the evaluations; who compiles a function counts for it."""
+        """Add to the evaluations; the caller counts those of a compiled function."""
         if not torch.compiler.is_compiling():
             self.evaluations += points
 
@@ -93,10 +93,10 @@ class Energy(Component):
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
 
     def attach(self, dataset) -> None:
-        """Tell which dataset is modelled. Only the control that knows the truth listens."""
+        """Use the dataset that is modelled. Nothing, except for controls that know the truth."""
 
     def fit(self, data: Tensor) -> None:
-        """Set in closed form what can be: location and scale, the parameters of a Gaussian.
+        """Fit what has a closed form: location and scale, the parameters of a Gaussian.
 
         Parameters
         ----------
@@ -109,14 +109,14 @@ class Energy(Component):
 
     @property
     def estimate(self) -> dict[str, Tensor]:
-        """What the parameters say of the data, under the names of `Dataset.parameters`.
+        """Estimates of the parameters of the dataset, under the names of `Dataset.parameters`.
 
         Differentiable, with the replicates in front. Only for energies with true parameters.
         """
         raise InputError(_MEANINGLESS.format(self.name))
 
     def assume(self, parameters: dict[str, Tensor]) -> None:
-        """Take on what `estimate` returns, for all replicates or one for each."""
+        """Set the parameters to what `estimate` returns, for all replicates or one for each."""
         raise InputError(_MEANINGLESS.format(self.name))
 
     @property

@@ -23,9 +23,9 @@ class Conv(Network):
     Parameters
     ----------
     channels : int
-        Of the first convolution; the other two have twice as many.
+        Channels of the first convolution; the other two have twice as many.
     activation : str
-        The nonlinearity. Score matching refuses the piecewise-linear ones.
+        Nonlinearity. Score matching needs one that is not piecewise linear.
     """
 
     rough = {"activation": ("relu", "leaky_relu")}  # noqa: RUF012

@@ -25,11 +25,11 @@ class Mlp(Network):
     Parameters
     ----------
     width : int
-        Units of a hidden layer.
+        Units per hidden layer.
     depth : int
-        Hidden layers.
+        Number of hidden layers.
     activation : str
-        Their nonlinearity. Score matching refuses the piecewise-linear ones.
+        Nonlinearity. Score matching needs one that is not piecewise linear.
     """
 
     rough = {"activation": ("relu", "leaky_relu")}  # noqa: RUF012
@@ -60,6 +60,7 @@ class Mlp(Network):
         if size < _FEW:
             return super().directions()
         with torch.no_grad():  # The trace does not depend on which basis is taken.
-            seen = self.layers[1].weight / self.scale.view(-1, size, 1)
+            weight: Tensor = self.layers[1].weight  # type: ignore[assignment]  # a Dense layer
+            seen = weight / self.scale.view(-1, size, 1)
             basis = torch.linalg.qr(seen).Q.mT
         return basis.reshape(self.replicates, -1, 1, *self.event_shape), True

@@ -1,4 +1,4 @@
-"""Energy of a mixture whose weights are to be found."""
+"""Energy of a mixture whose weights are trained."""
 
 import math
 from dataclasses import dataclass
@@ -24,10 +24,11 @@ class ModeWeights(Energy):
     needs = ("modes",)
 
     def build(self, streams: Streams) -> None:
-        """Leave open until `attach`, which tells the number of modes."""
+        """Do nothing, as the number of modes is known after `attach`."""
 
     def attach(self, dataset) -> None:
         """Take the modes and their width from the dataset."""
+        self.modes: Tensor
         self.register_buffer("modes", dataset.modes.to(self.scale), persistent=False)
         self.sd = float(dataset.sd)
         self.logits = nn.Parameter(self.scale.new_zeros(self.replicates, len(dataset.modes)))

@@ -1,6 +1,7 @@
 """The true density as an energy."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class Truth(Energy):
 
     def build(self, streams: Streams) -> None:
         """Leave open until `attach`."""
-        self._dataset = None
+        self._dataset: Any = None
 
     def attach(self, dataset) -> None:
         """Take the density from the dataset."""

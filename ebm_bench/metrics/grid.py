@@ -103,7 +103,7 @@ def integrate(
         return Grid(points, cell, values, log_z, torch.ones_like(log_z, dtype=torch.bool))
     widening = 2.0
     while True:
-        wide = tuple(_widen(side, widening, cells) for side in box)
+        wide = _widen(box[0], widening, cells), _widen(box[1], widening, cells)
         points, cell = lattice(wide, cells, energy.location)
         values = energies(energy, points.expand(energy.replicates, -1, -1))
         square = -values.double().unflatten(1, (cells, cells))

@@ -132,16 +132,16 @@ class VectorFlow(nn.Module):
     dimension : int
         At least 2.
     kind : {"spline", "affine"}
-        Of the couplings.
+        Kind of the couplings.
     count : int
         Number of couplings, L.
     streams : Streams
-        Where the initial weights are drawn.
+        Source of the initial weights.
 
     Attributes
     ----------
     weights, biases : list of torch.nn.Parameter
-        Of the three layers of the networks, (R, L, n_in, n_out) and (R, L, 1, n_out).
+        Weights (R, L, n_in, n_out) and biases (R, L, 1, n_out) of the networks' three layers.
     mixing : torch.nn.Parameter or None
         Matrices (R, L, d, d).
     """
@@ -221,10 +221,10 @@ class VectorFlow(nn.Module):
         """
         if self.mixing is None:
             return (), v.new_zeros(len(v), 1)
-        own = self.mixing
+        own: Tensor = self.mixing
         identity = torch.eye(own.shape[2], dtype=own.dtype, device=own.device)
         own = torch.cat([identity.expand_as(own[:, :1]), own], dim=1)
-        inverse = None if all(ups) else torch.linalg.inv(own)
+        inverse = own if all(ups) else torch.linalg.inv(own)
         volume = torch.linalg.slogdet(self.mixing).logabsdet.sum(1)
         volumes = torch.stack([volume if u else -volume for u in ups], dim=1)
         return _in_order([own if u else inverse for u in ups], ups), volumes.view(-1, 1)

@@ -9,7 +9,7 @@ and knows its log-determinant both ways:
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import normflows as nf
 import torch
@@ -55,7 +55,7 @@ class Replicated(nn.Module):
                 torch.default_generator.manual_seed(seed)
                 member = factory()
             for parameter in member.parameters():
-                parameter.replicate = r
+                setattr(parameter, "replicate", r)  # noqa: B010  # no attribute of parameters
             self.members.append(member.to(streams.device))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class Replicated(nn.Module):
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Undo `forward`; also the log-determinants of doing so, (R, B)."""
         pairs = zip(self.members, x, strict=True)
-        return _stack(member.inverse(x_r) for member, x_r in pairs)
+        return _stack(_inverse(member, x_r) for member, x_r in pairs)
 
     def both(self, z: Tensor, x: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Compute `forward` of ``z`` and `inverse` of ``x``."""
@@ -75,6 +75,10 @@ class Replicated(nn.Module):
 def _stack(results: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     points, log_dets = zip(*results, strict=True)
     return torch.stack(points), torch.stack(log_dets)
+
+
+def _inverse(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    return module.inverse(x)
 
 
 class FlowModel(nn.Module):
@@ -90,14 +94,14 @@ class FlowModel(nn.Module):
     event_shape : tuple of int
         Shape of one point: ``(d,)`` with d ≥ 2, or ``(C, H, W)`` with H and W even.
     streams : Streams
-        Where the initial weights are drawn.
+        Source of the initial weights.
     kind : {"spline", "affine"}
         Couplings of vectors; those of images are always affine.
 
     Attributes
     ----------
     mean, scale : Tensor of shape (R, 1, *event_shape)
-        Of the data; see `fit_base`.
+        Mean and scale of the data; see `fit_base`.
 
     Raises
     ------
@@ -110,9 +114,11 @@ class FlowModel(nn.Module):
         self.event_shape = tuple(event_shape)
         self.replicates = streams.replicates
         shape = (self.replicates, 1, *self.event_shape)
+        self.mean: Tensor
+        self.scale: Tensor
         self.register_buffer("mean", torch.zeros(shape, device=streams.device))
         self.register_buffer("scale", torch.ones(shape, device=streams.device))
-        self.flows = _make(self.event_shape, kind, streams)
+        self.flows: VectorFlow | Replicated = _make(self.event_shape, kind, streams)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""
@@ -126,7 +132,7 @@ class FlowModel(nn.Module):
         n : int
             Points per replicate.
         streams : Streams
-            Where the latent noise is drawn.
+            Source of the latent noise.
 
         Returns
         -------
@@ -139,14 +145,14 @@ class FlowModel(nn.Module):
         return self._density_of_samples(z, *self.flows(z))
 
     def sample_beside(self, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw as many points as are given, and the log-density of both, for one pass' price.
+        """Draw as many points as are given, and compute the log-density of both, in one pass.
 
         Parameters
         ----------
         x : Tensor of shape (R, B, *event_shape)
             Data.
         streams : Streams
-            Where the latent noise is drawn.
+            Source of the latent noise.
 
         Returns
         -------
@@ -178,11 +184,11 @@ class FlowModel(nn.Module):
         data : Tensor of shape (R, N, *event_shape)
             Training data of each replicate.
         streams : Streams
-            Where the batches are drawn.
+            Source of the batches.
         steps, batch_size : int
-            Number of updates, and points per replicate in each.
+            Number of updates, and points per replicate and update.
         learning_rate : float
-            Of the first step.
+            Initial learning rate.
         """
         self.fit_base(data)
         parameters = list(self.parameters())
@@ -193,7 +199,7 @@ class FlowModel(nn.Module):
             loss = -self.log_prob(batch).mean(1) / math.prod(self.event_shape)
             optimiser.step(loss, step)
         if not optimiser.alive.all():
-            log.warning("a flow diverged while it was fitted and is used as it was before")
+            log.warning("a flow diverged while it was fitted, and is used as it was before")
 
     def _latents(self, n: int, streams: Streams) -> Tensor:
         return streams.normal(n, math.prod(self.event_shape), dtype=self.mean.dtype)
@@ -250,7 +256,7 @@ class _Chain(nn.Module):
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(len(x))
         for layer in reversed(self.layers):
-            x, step = layer.inverse(x)
+            x, step = _inverse(layer, x)
             log_det = log_det + step
         return x.flatten(1), log_det
 
@@ -268,7 +274,7 @@ class _ShiftAndScale(nn.Module):
         return torch.stack([shift, log_scale], dim=2).flatten(1, 2)
 
 
-def _make(event_shape: tuple[int, ...], kind: Kind, streams: Streams) -> nn.Module:
+def _make(event_shape: tuple[int, ...], kind: Kind, streams: Streams) -> VectorFlow | Replicated:
     if len(event_shape) == 1 and event_shape[0] >= 2:
         return VectorFlow(event_shape[0], kind, _COUPLINGS[kind], streams)
     if len(event_shape) == 3 and event_shape[1] % 2 == event_shape[2] % 2 == 0:
@@ -313,7 +319,7 @@ def _convolutional(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _zeroed(layer: nn.Module) -> nn.Module:
-    """Start a coupling as the identity."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    """Set weights and bias to zero, so that the coupling starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer

@@ -1,4 +1,4 @@
-"""Optimiser steps of many replicates at once, each clipped and ended on its own."""
+"""Optimiser steps of many replicates at once, each clipped and stopped by itself."""
 
 import itertools
 import math
@@ -15,21 +15,21 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class Optimiser:
     """Adam on a cosine schedule, with gradients clipped per replicate.
 
-    A replicate whose loss or gradient is not finite has diverged: from then on it keeps the
-    weights it had, while the others go on. Written here because `torch.optim` knows of no
-    replicates, and takes two seconds to import what compiles it.
+    A replicate whose loss or gradient is not finite has diverged: its weights stay as they are,
+    while the others continue. `torch.optim` has no replicates, and its import of the compiler
+    takes two seconds.
 
     Parameters
     ----------
-    players : list of list of torch.nn.Parameter
+    parameter_groups : list of list of torch.nn.Parameter
         Parameters that are clipped together. The replicates are the first axis of each, or
         the one replicate it belongs to is its attribute ``replicate``.
     replicates : int
         Number of replicates.
     learning_rate : float
-        At the first step; it falls to a hundredth along a half cosine.
+        Initial learning rate; it falls to a hundredth along a half cosine.
     clip : float
-        Largest norm of the gradient of a replicate and player.
+        Largest norm of the gradient of a replicate and group.
     steps : int
         Length of the schedule.
 
@@ -38,7 +38,7 @@ class Optimiser:
     alive : Tensor of bool, shape (R,)
         Which replicates have not diverged.
     ended : Tensor of int, shape (R,)
-        The step at which each replicate did, or the length of the schedule.
+        Step at which each replicate diverged, or the length of the schedule.
 
     References
     ----------
@@ -48,23 +48,24 @@ class Optimiser:
 
     def __init__(
         self,
-        players: list[list[nn.Parameter]],
+        parameter_groups: list[list[nn.Parameter]],
         replicates: int,
         learning_rate: float,
         clip: float,
         steps: int,
     ):
-        players = [player for player in players if player]
-        if not players:
+        groups = [group for group in parameter_groups if group]
+        if not groups:
             raise InputError("this energy has no parameters: there is nothing to train")
-        self.parameters = [parameter for player in players for parameter in player]
+        self.parameters = [parameter for group in groups for parameter in group]
+        self._tensors: list[Tensor] = [*self.parameters]
         self.learning_rate, self.clip, self.steps = learning_rate, clip, steps
         device = self.parameters[0].device
         self.alive = torch.ones(replicates, dtype=torch.bool, device=device)
         self.ended = torch.full((replicates,), steps, device=device)
         # Gradients and moments are rows of numbers, one per replicate: a few large operations
         # take less time than a few for each parameter.
-        lengths = [len(player) for player in players]
+        lengths = [len(group) for group in groups]
         self._bounds = list(itertools.pairwise(itertools.accumulate(lengths, initial=0)))
         blocks = [self._block(self.parameters[a:b], self.parameters[a:b]) for a, b in self._bounds]
         self._widths = [block.shape[1] for block in blocks]
@@ -84,14 +85,14 @@ class Optimiser:
         return self.learning_rate * (0.01 + 0.99 * share)
 
     def step(self, loss: Tensor, step: int) -> None:
-        """Differentiate the losses, shape (R,), and update the replicates that can be.
+        """Differentiate the losses, shape (R,), and update the replicates that have not diverged.
 
         Parameters
         ----------
         loss : Tensor of shape (R,)
-            To be minimised.
+            Losses to be minimised.
         step : int
-            Steps taken before this one.
+            Number of previous steps.
         """
         gradients = torch.autograd.grad(
             loss.sum(), self.parameters, allow_unused=True, materialize_grads=True
@@ -107,7 +108,7 @@ class Optimiser:
             norm = torch.linalg.vector_norm(block, dim=1, keepdim=True)
             finite = finite & torch.isfinite(norm[:, 0])
             blocks.append(block.mul_((self.clip / norm).clamp(max=1.0)))
-        # Written without a branch, which would wait for a GPU.
+        # Without a branch, which would synchronise with a GPU.
         self.ended = torch.where(self.alive & ~finite, step, self.ended)
         self.alive = self.alive & finite
         diverged = ~self.alive[:, None]
@@ -119,21 +120,22 @@ class Optimiser:
         spread = self.second.sqrt().div_(math.sqrt(1 - BETAS[1] ** (step + 1))).add_(EPSILON)
         torch.div(self.first, spread, out=self._change)
         size = self.rate(step) / (1 - BETAS[0] ** (step + 1))
-        torch._foreach_add_(self.parameters, self._changes, alpha=-size)
+        torch._foreach_add_(self._tensors, self._changes, alpha=-size)
 
     def state_dict(self) -> dict:
-        """Collect what a checkpoint needs."""
+        """State for a checkpoint."""
         names = ("alive", "ended", "first", "second")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         for name, value in state.items():
             setattr(self, name, value)
 
     def _block(self, parameters: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
-        """Put values of parameters into one row per replicate, (R, n)."""
-        stacked, own = [], [[] for _ in range(len(self.alive))]
+        """Flatten values of parameters into one row per replicate, (R, n)."""
+        stacked: list[Tensor] = []
+        own: list[list[Tensor]] = [[] for _ in range(len(self.alive))]
         for parameter, value in zip(parameters, values, strict=True):
             replicate = getattr(parameter, "replicate", None)
             if replicate is None:

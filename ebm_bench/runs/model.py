@@ -1,10 +1,11 @@
-"""A trained model as metrics see it."""
+"""A trained model as metrics use it."""
 
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.metrics import features
 from ebm_bench.metrics.grid import Grid, integrate
@@ -13,30 +14,30 @@ from ebm_bench.streams import Streams
 
 
 class Model:
-    """A trained energy, with what several metrics need of it computed once.
+    """A trained energy, with cached quantities that several metrics need.
 
     Parameters
     ----------
     energy : Energy
-        What was trained.
+        Trained energy.
     dataset : Dataset
-        On what.
+        Dataset that it was trained on.
     sampler : Sampler
-        Draws samples where there is no exact way.
+        Sampler for energies that cannot be sampled exactly.
     streams : Streams
-        Where the randomness comes from.
+        Source of randomness.
     learned_log_z : Tensor of shape (R,), optional
-        The log-normaliser that training found.
+        Log-normaliser that was learned.
     objective : Objective, optional
-        What it was trained with; by-products have none.
+        Objective that it was trained with; by-products have none.
     cells : int
-        Cells a side of the grid in the plane, to begin with. Learning curves begin with few,
-        samples need fine ones.
+        Initial number of grid cells per side in the plane: few for learning curves, more for
+        samples.
     """
 
     def __init__(
         self,
-        energy: nn.Module,
+        energy: Energy,
         dataset,
         sampler,
         streams: Streams,
@@ -83,7 +84,7 @@ class Model:
         Parameters
         ----------
         chains, levels : int
-            Of annealed importance sampling.
+            Chains and levels of annealed importance sampling.
         """
         key = (chains, levels)
         if key not in self._normalisers:
@@ -111,7 +112,7 @@ class Model:
         Returns
         -------
         Tensor of shape (R, n, *event_shape)
-            The same ones whenever that many are asked for.
+            The same ones in every call with this ``n``.
         """
         if n not in self._samples:
             self._samples[n] = self._sample(n).detach()
@@ -124,9 +125,9 @@ class Model:
 
     def _sample(self, n: int) -> Tensor:
         streams = self.streams.child("samples")
-        if hasattr(self.energy, "sample"):
+        if exact := getattr(self.energy, "sample", None):
             with torch.no_grad():
-                return self.energy.sample(n, streams)
+                return exact(n, streams)
         if self.is_planar:
             return self.grid.sample(n, streams)
         location, scale = self.energy.location, self.energy.scale
@@ -137,6 +138,6 @@ class Model:
         """Features of ``n`` samples and of ``n`` held-out images, each of shape (R, n, F)."""
         if (n, split) not in self._features:
             data = self.dataset.sample(n, self.streams.child("data"), split)
-            pixels = (self.dataset.to_pixels(images) for images in (self.samples(n), data))
-            self._features[n, split] = tuple(features.extract(images) for images in pixels)
+            ours, theirs = map(self.dataset.to_pixels, (self.samples(n), data))
+            self._features[n, split] = features.extract(ours), features.extract(theirs)
         return self._features[n, split]

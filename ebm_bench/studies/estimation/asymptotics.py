@@ -169,7 +169,7 @@ class _Population:
         piece = min(size, max(1, CHUNK // self._numbers(1)))
         count = math.ceil(size / piece)
         losses = (self.loss(1, piece, f"{purpose}, Hessian {i}") for i in range(count))
-        return sum(hessian(loss, theta)[0] for loss in losses) / count
+        return torch.stack([hessian(loss, theta)[0] for loss in losses]).mean(0)
 
     def slopes(self, theta: Tensor, size: int, purpose: str) -> tuple[Tensor, Tensor]:
         """Find covariance (p, p) and mean (p,) of the gradients of single points."""
