@@ -84,3 +84,10 @@ def test_continuous_integration_checks_the_style_and_always_runs_the_tests(tmp_p
     done = subprocess.run(ROOT / ".ci/run", env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["lint, browser required", "test, browser required"]
     assert done.returncode == code
+
+
+def test_every_dependency_has_its_reason():
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies")[2]
+    rows = re.findall(r"^\| ([\w, -]+) \| \S.* \|$", section, flags=re.M)
+    explained = {canonicalize_name(name) for row in rows for name in row.split(", ")} - {"package"}
+    assert explained == {canonicalize_name(r.name) for r in REQUIRED}
