@@ -138,12 +138,15 @@ class Results:
     @cached_property
     def rankings(self) -> dict[str, pd.DataFrame]:
         """See `statistics.rank`, for each dataset by its own criterion."""
-        return {name: statistics.rank(*self._criterion(name)) for name in self.suite.datasets}
+        return {name: self._rank(name, spec.rank_by) for name, spec in self.suite.datasets.items()}
 
     @cached_property
     def comparisons(self) -> dict[str, pd.DataFrame]:
         """See `statistics.compare`, for each dataset by its own criterion."""
-        return {name: statistics.compare(*self._criterion(name)) for name in self.suite.datasets}
+        return {
+            name: statistics.compare(*self._measured_by(name, spec.rank_by))
+            for name, spec in self.suite.datasets.items()
+        }
 
     @cached_property
     def machines(self) -> dict[str, str]:
@@ -201,7 +204,7 @@ class Results:
             if metric in spec.metrics
         }
         view = replace(self, suite=self.suite.model_copy(update={"datasets": datasets}))
-        for name in ("_estimates", "_measurements"):  # of the same values
+        for name in ("_estimates", "_measurements", "_ranked"):  # of the same values
             view.__dict__[name] = getattr(self, name)
         return view
 
@@ -269,12 +272,25 @@ class Results:
     def _measurements(self) -> dict[tuple[str, str], pd.DataFrame]:
         return dict(iter(self.values.groupby(["dataset", "metric"], sort=False)))
 
-    def _criterion(self, dataset: str) -> tuple[pd.DataFrame, bool]:
-        """Take what ranks a dataset, without controls, and whether higher is better."""
-        criterion = self.suite.datasets[dataset].rank_by
-        chosen = self._measurements.get((dataset, criterion), self.values.iloc[:0])
+    def best(self, dataset: str, metric: str) -> set[tuple[str, str]]:
+        """List the models, as (method, model), that are among the best in a metric."""
+        ranked = self._rank(dataset, metric)
+        return set(ranked.loc[ranked["best"], statistics.ROW].itertuples(index=False, name=None))
+
+    def _rank(self, dataset: str, metric: str) -> pd.DataFrame:
+        if (dataset, metric) not in self._ranked:
+            self._ranked[dataset, metric] = statistics.rank(*self._measured_by(dataset, metric))
+        return self._ranked[dataset, metric]
+
+    @cached_property
+    def _ranked(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
+
+    def _measured_by(self, dataset: str, metric: str) -> tuple[pd.DataFrame, bool]:
+        """Take the values of a metric, without controls, and whether higher is better."""
+        chosen = self._measurements.get((dataset, metric), self.values.iloc[:0])
         competing = chosen[~chosen["method"].isin(self.controls)]
-        return competing, bool(quantity(criterion).higher_is_better)
+        return competing, bool(quantity(metric).higher_is_better)
 
     @cached_property
     def _marks(self) -> dict[tuple[str, str], str]:

@@ -68,7 +68,7 @@ def latex_number(x: float | None, decimals: int | None = None) -> str:
     """Write a number in LaTeX, as `wording.number` does, with powers of ten as such."""
     mantissa, power = digits(x, decimals)
     times = "" if power is None else rf"\ensuremath{{\times10^{{{power}}}}}"
-    return escape(mantissa) + times
+    return "".join(map(escape, mantissa)) + times
 
 
 LATEX = Notation(escape, latex_number)

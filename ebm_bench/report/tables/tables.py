@@ -110,14 +110,12 @@ def difference(results: Results, dataset: str, row: Row) -> Value | str | None:
 
 
 def _metric_column(results: Results, dataset: str, metric: str) -> Column:
-    ranks = metric == results.suite.datasets[dataset].rank_by
     comparable = quantity(metric).higher_is_better is not None
 
     def best(row: Row) -> bool:
         if not comparable or results.estimate(dataset, row, metric).converged < 1:
             return False
-        view = results if ranks else results.ranked_by(metric)
-        return row.label in {other.label for other in view.rows(dataset) if other.best}
+        return (row.method, row.model) in results.best(dataset, metric)
 
     value = partial(results.estimate, dataset, metric=metric)
     return Column(metric, quantity(metric).head, value, best)
