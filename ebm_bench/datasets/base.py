@@ -16,15 +16,15 @@ class Dataset(ABC):
     Attributes
     ----------
     version : int
-        Raised whenever the distribution changes; results of different versions never mix.
+        Raised whenever the distribution changes; results of different versions are not mixed.
     kind : str
         ``"toy"`` (density known) or ``"image"``.
     licence, citation : str
-        Of the data.
+        Licence and citation of the data.
     knows : tuple of str
-        What this dataset offers beyond samples, of ``log_prob``, ``score``, ``entropy``,
+        What the dataset provides beyond samples: any of ``log_prob``, ``score``, ``entropy``,
         ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``. Metrics
-        ask for these.
+        require these.
     files : tuple of str
         Settings that hold paths of files or folders from which points are read. Their content
         joins what a training depends on, so that replaced data are trained on again.
@@ -52,9 +52,9 @@ class Dataset(ABC):
         n : int
             Points per replicate.
         streams : Streams
-            Where the randomness comes from.
+            Source of randomness.
         split : {"train", "validation", "test"}
-            Which part of a finite data set; a density has no parts and ignores it.
+            Part of a finite dataset; ignored where the distribution is a density.
 
         Returns
         -------
@@ -71,16 +71,16 @@ class Dataset(ABC):
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """What an estimator is to find, by name, in float64."""
+        """True parameters by name, in float64."""
         raise TypeError(f"the parameters of {self.name} are not known")
 
     def align(self, estimate: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Choose, among parameters of the same density, those nearest to the true ones.
+        """Choose, among equivalent parameters, those nearest to the true ones.
 
         Parameters
         ----------
         estimate : dict of str to Tensor
-            As `parameters`, with replicates in front.
+            Parameters as in `parameters`, with replicates in front.
         """
         return estimate
 

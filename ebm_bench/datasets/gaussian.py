@@ -17,7 +17,7 @@ from ebm_bench.streams import Streams
 @register
 @dataclass(eq=False, kw_only=True)
 class Gaussian(Dataset):
-    """A Gaussian with a chosen condition number, turned at random.
+    """A Gaussian with a chosen condition number, rotated at random.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Gaussian(Dataset):
         Largest over smallest variance along the principal axes; the variances are spaced
         evenly in logarithm and their geometric mean is 1.
     seed : int
-        Fixes the rotation.
+        Seed of the rotation.
     mean : float
         First coordinate of the mean; the others are 0.
     """
@@ -64,7 +64,7 @@ class Gaussian(Dataset):
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """What an estimator is to find: ``precision``, in float64, shape (d, d)."""
+        """True parameters: ``precision``, in float64, shape (d, d)."""
         axes, sd = self._axes
         return {"precision": axes / sd**2 @ axes.T}
 

@@ -28,7 +28,7 @@ class LaplaceIca(Dataset):
     dimension : int
         Number of sources and of coordinates.
     seed : int
-        Fixes the mixing matrix, whose singular values are spaced evenly from 2 to 1/2.
+        Seed of the mixing matrix, whose singular values are spaced evenly from 2 to 1/2.
     """
 
     dimension: Annotated[int, Ge(2)] = 4
@@ -58,7 +58,7 @@ class LaplaceIca(Dataset):
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """What an estimator is to find: ``unmixing``, in float64, shape (d, d).
+        """True parameters: ``unmixing``, in float64, shape (d, d).
 
         Known only up to the order and the signs of its rows.
         """

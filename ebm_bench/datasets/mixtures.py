@@ -1,4 +1,4 @@
-"""Mixtures of round Gaussians."""
+"""Mixtures of isotropic Gaussians."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What densities in the plane share: entropy on a grid, and sums of round Gaussians."""
+"""Base classes of densities in the plane: entropy on a grid, sums of isotropic Gaussians."""
 
 import math
 from abc import abstractmethod
@@ -59,7 +59,7 @@ class Planar(Dataset):
 
 @dataclass(eq=False, kw_only=True)
 class GaussianSum(Planar):
-    """A weighted sum of many round Gaussians of one width, in the plane unless said otherwise.
+    """A weighted sum of isotropic Gaussians of one width, in the plane by default.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class GaussianSum(Planar):
         return torch.cat(log_p).reshape(x.shape[:-1])
 
     def score(self, x: Tensor) -> Tensor:
-        """Gradient of `log_prob`, shape of ``x``: the way to the mean of the centres near."""
+        """Gradient of `log_prob`, shape of ``x``: from the weighted mean of the centres."""
         centres = self.centres.to(x)
         scores = [
             (torch.softmax(terms, 1) @ centres - points) / self.sd**2

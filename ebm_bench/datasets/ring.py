@@ -44,7 +44,7 @@ class Ring(Dataset):
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """What an estimator is to find: ``radius`` and ``precision`` of the radius."""
+        """True parameters: ``radius`` and ``precision`` of the radius."""
         values = {"radius": _RADIUS, "precision": _SD**-2}
         return {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
 

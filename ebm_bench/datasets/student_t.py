@@ -44,7 +44,7 @@ class StudentT(Dataset):
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """What an estimator is to find: ``location`` and ``scale``, in float64, shape (d,)."""
+        """True parameters: ``location`` and ``scale``, in float64, shape (d,)."""
         zero = torch.zeros(self.dimension, dtype=torch.float64)
         return {"location": zero, "scale": zero + 1}
 

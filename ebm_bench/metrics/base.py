@@ -18,18 +18,18 @@ class Metric(ABC):
     version : int
         Raised whenever values change; values of different versions never mix.
     requires : tuple of str
-        What it asks of the dataset (see `Dataset.knows`) or of the model
+        Requirements on the dataset (see `Dataset.knows`) or on the model
         (``"learned_log_z"``).
     higher_is_better : bool or None
-        The direction of the main value; None where neither is better.
+        Direction of the main value; None if neither is better.
     lower_bound : bool
-        Whether a value that has not converged is too low.
+        Whether a value that has not converged is a lower bound.
     unit : str
-        Of the main value, for axes and table heads (``"nats"``).
+        Unit of the main value, for axes and table heads (``"nats"``).
     label : str
-        A short name for axes and table heads.
+        Short name for axes and table heads.
     split : str
-        Which part of finite data sets is held out for it.
+        Split of finite datasets on which it is computed.
     """
 
     version: ClassVar[int] = 1
@@ -49,15 +49,15 @@ class Metric(ABC):
         Parameters
         ----------
         model : Model
-            The trained model, with its shared grid, samples and log-normaliser.
+            Trained model, with its shared grid, samples and log-normaliser.
         dataset : Dataset
-            The truth, or held-out data.
+            The true distribution, or held-out data.
         streams : Streams
-            Where the randomness comes from.
+            Source of randomness.
 
         Returns
         -------
         dict of str to Tensor of shape (R,)
-            ``"value"``, where it applies ``"standard_error"``, and any further quantities
-            by name. Not finite where the quantity is not defined; never a stand-in.
+            ``"value"``, ``"standard_error"`` where it applies, and any further quantities
+            by name. Not finite where the quantity is undefined, never replaced by a number.
         """

@@ -1,4 +1,4 @@
-"""How well the score removes noise."""
+"""Error of denoising by the score."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,14 +19,14 @@ from ebm_bench.streams import Streams
 class DenoisingError(Metric):
     """Mean squared error per dimension of one denoising step, ``x̃ + σ² s(x̃)``.
 
-    Noise of standard deviation σ is added to held-out points; doing nothing scores σ². The
-    step is the best there is if the score is that of the noisy data, so models of the clean
-    data are measured slightly off their purpose. Robbins (1956), Miyasawa (1961).
+    Noise of standard deviation σ is added to held-out points; without denoising the error is σ².
+    The step is optimal for the score of the noisy data (Robbins 1956, Miyasawa 1961), so the
+    metric favours slightly models of the noisy over models of the clean data.
 
     Parameters
     ----------
     sigma : float
-        In units of the data.
+        Standard deviation of the noise, in units of the data.
     points : int
         Held-out points.
     """

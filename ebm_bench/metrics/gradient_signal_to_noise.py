@@ -1,4 +1,4 @@
-"""How much of a gradient is signal."""
+"""Signal-to-noise ratio of the training gradient."""
 
 import copy
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from ebm_bench.streams import Streams
 class GradientSignalToNoise(Metric):
     """Norm of the mean gradient of the loss over its standard deviation, for one batch.
 
-    Over all parameters of the energy, ``‖E g‖ / √(tr Cov g)``, with the square of the numerator
-    freed of what the noise of the average adds to it, and zero where no signal is seen, as at
-    an optimum. Nothing for by-products; not a number without parameters.
+    Over all parameters of the energy, ``‖E g‖ / √(tr Cov g)``. The square of the numerator is
+    corrected for the noise of the average, and set to zero where it is negative, as near an
+    optimum. No value for by-products; NaN without parameters.
 
     Parameters
     ----------
     batches : int
-        Drawn to measure both.
+        Number of batches.
     batch_size : int
-        Points of each.
+        Points per batch.
     """
 
     batches: Annotated[int, Ge(2)] = 100
@@ -45,7 +45,7 @@ class GradientSignalToNoise(Metric):
         parameters = list(model.energy.parameters())
         if not parameters:
             return {"value": torch.full((streams.replicates,), torch.nan)}
-        # A copy, as its chains may move; and what is only measured may be frozen.
+        # A copy, as its chains may move; the weights may be frozen during evaluation.
         objective = copy.deepcopy(model.objective)
         trained = [parameter.requires_grad for parameter in parameters]
         model.energy.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Densities in the plane on a grid, with a check that the grid is fine and wide enough."""
+"""Densities in the plane on a grid, with a check of its width and resolution."""
 
 import math
 from dataclasses import dataclass
@@ -76,11 +76,11 @@ def integrate(
 ) -> Grid:
     """Integrate ``exp(−E)`` of every replicate over the plane.
 
-    Where the normaliser is known, one grid over the box is enough. Otherwise it begins with
-    twice the box, and until leaving out the outer half of it, and leaving out every second row
-    and column, each change ``log_z`` by less than the tolerance, the box or the number of cells
-    to its width is doubled; all replicates share the grid that the most demanding one needs.
-    Replicates without a finite integral demand nothing.
+    Where the normaliser is known, one grid over the box is sufficient. Otherwise the first grid
+    covers twice the box. The box or the resolution is doubled until ``log_z`` changes by less than
+    the tolerance, both without the outer half of the box and without every second row and column.
+    All replicates share the largest grid that one of them needs; replicates without a finite
+    integral are ignored.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def integrate(
     box : tuple of two (float, float)
         Where most of the mass is expected: (x from, x to), (y from, y to).
     cells : int
-        Cells a side to begin with; a multiple of 4.
+        Initial number of cells per side; a multiple of 4.
     most : int
-        Cells a side at which to stop. Then ``converged`` says what was reached.
+        Maximum number of cells per side; ``converged`` reports whether it was sufficient.
     tolerance : float
-        In nats.
+        Tolerance in nats.
     """
     if energy.log_z is not None:
-        # The sum is not needed; the window and its spacing serve the truth.
+        # The integral is not needed; the grid is used for the truth.
         points, cell = lattice(box, cells // 2, energy.location)
         values = energies(energy, points.expand(energy.replicates, -1, -1))
         log_z = energy.log_z.detach().double()

@@ -14,7 +14,7 @@ from ebm_bench.streams import Streams
 class LogZ(Metric):
     """Log-normaliser of a model in the plane, ``log ∫ exp(−E)``, on a grid.
 
-    A property of the model rather than a mark: where it is known, it checks the grid. The
+    A property of the model, not a score: where it is known, it checks the grid. The
     part ``converged`` is 1 where a finer and a wider grid give the same.
     """
 

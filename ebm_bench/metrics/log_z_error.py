@@ -16,12 +16,12 @@ from ebm_bench.streams import Streams
 class LogZError(Metric):
     """Distance of the learned log-normaliser from the known, integrated or sampled one.
 
-    The part ``signed`` is learned minus reference. Nothing for methods that learn none.
+    The part ``signed`` is learned minus reference. No value for methods that learn none.
 
     Parameters
     ----------
     chains, levels : int
-        Of annealed importance sampling, where that is the reference.
+        Chains and levels of annealed importance sampling, where it is the reference.
     """
 
     chains: Annotated[int, Ge(2)] = 16

@@ -1,4 +1,4 @@
-"""How much the loss scatters."""
+"""Variance of the training loss."""
 
 import copy
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ class LossVariance(Metric):
     """Variance of the objective's loss over batches, times their size.
 
     For a loss that is an average over independent points, this is the variance of the loss of
-    one of them, with all that is drawn for it: directions, noise. Losses of different objectives
-    have different scales. Nothing for by-products.
+    one point, including its random directions or noise. Losses of different objectives have
+    different scales. No value for by-products.
 
     Parameters
     ----------
     batches : int
-        Drawn to measure the variance.
+        Number of batches.
     batch_size : int
-        Points of each.
+        Points per batch.
     """
 
     batches: Annotated[int, Ge(2)] = 100

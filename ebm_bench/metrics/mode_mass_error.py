@@ -1,4 +1,4 @@
-"""How wrongly mass is shared out between modes."""
+"""Error of the masses of modes."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from ebm_bench.streams import Streams
 class ModeMassError(Metric):
     """Total variation between the masses that truth and model give to each mode.
 
-    A mode owns the points to which it is nearest; 0 is perfect and 1 the worst. Scores
+    Each point belongs to its nearest mode; 0 is best and 1 worst. Scores
     hardly depend on these masses.
 
     References

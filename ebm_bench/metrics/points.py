@@ -1,4 +1,4 @@
-"""What metrics do with many points: a chunk at a time, and on average."""
+"""Evaluation at many points in chunks, and averages over points."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from ebm_bench.derivatives.frozen import chunks, join
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply a function to points (R, N, *event_shape), some at a time, and join along N."""
+    """Apply a function to points (R, N, *event_shape) in chunks along N."""
     return join([function(chunk) for chunk in chunks(x)])
 
 

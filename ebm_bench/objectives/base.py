@@ -15,7 +15,7 @@ from ebm_bench.streams import Streams
 
 @dataclass(eq=False, kw_only=True, repr=False)
 class Objective(Component):
-    """A training criterion with its hyper-parameters and what it owns.
+    """A training criterion with its hyper-parameters and auxiliary models.
 
     Attributes
     ----------
@@ -23,15 +23,15 @@ class Objective(Component):
         What it asks of the energy: ``"smooth"`` (a second derivative), ``"log_z"`` (a known
         normaliser).
     trains : bool
-        Whether there is anything to minimise. False for controls that are only fitted.
+        Whether there is a loss to minimise. False for controls that are only fitted.
     samples_model : bool
-        Whether the loss needs samples of the model while it is trained. They are held constant
-        when the loss is differentiated.
+        Whether the loss needs samples of the model during training. They are held constant when
+        the loss is differentiated.
     kind : str
-        The family of methods that it belongs to, by which a leaderboard can be filtered.
+        Family of methods, by which a leaderboard can be filtered.
     search : dict of str to tuple
-        Values that tuning tries for settings which a suite leaves open, the default among
-        them. A setting that makes another method of it (a noise) is no part of it.
+        Candidate values of settings for tuning, including the default. A setting that defines
+        another method (such as a noise) does not belong here.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
@@ -41,7 +41,7 @@ class Objective(Component):
     search: ClassVar[dict[str, tuple]] = {}
 
     def build(self, energy: Energy) -> None:
-        """Create what the objective owns (noise, flow, chains) in its final shape, unfitted.
+        """Create auxiliary models and state (noise, flow, chains) in their final shape, unfitted.
 
         Raises
         ------
@@ -52,19 +52,19 @@ class Objective(Component):
             raise InputError(f"{self.name} {why}")
 
     def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
-        """Fit what the objective owns to the data. Nothing, unless overridden."""
+        """Fit auxiliary models to the data. Does nothing by default."""
 
     def setup(self, energy: Energy, data: Tensor, streams: Streams) -> None:
-        """Build and fit what the objective owns, ready for `loss`.
+        """Build and fit auxiliary models, before the first `loss`.
 
         Parameters
         ----------
         energy : Energy
-            The energy to be trained, already fitted to the data.
+            Energy to be trained, already fitted to the data.
         data : Tensor of shape (R, N, *event_shape)
-            Training data for fitting.
+            Training data.
         streams : Streams
-            Where the randomness comes from.
+            Source of randomness.
         """
         self.build(energy)
         self.to(data)
@@ -77,24 +77,24 @@ class Objective(Component):
         Parameters
         ----------
         energy : Energy
-            The energy that is trained.
+            Energy that is trained.
         x : Tensor of shape (R, B, *event_shape)
-            A batch of data.
+            Batch of data.
         streams : Streams
-            Where the randomness comes from.
+            Source of randomness.
 
         Returns
         -------
         Tensor of shape (R,)
-            To be minimised. Its sum over replicates is differentiated.
+            Loss to be minimised. Its sum over replicates is differentiated.
         """
 
     @property
     def log_z(self) -> Tensor | None:
-        """The log-normaliser that was learned, shape (R,), where there is one."""
+        """Learned log-normaliser, shape (R,), or None."""
         return None
 
     @property
     def byproducts(self) -> dict[str, nn.Module]:
-        """Other models that training leaves, as energies by name."""
+        """Further models that training produces, as energies by name."""
         return {}

@@ -23,14 +23,14 @@ class Sampler(ABC):
         Parameters
         ----------
         energy : Energy
-            Steps are measured in its ``scale``.
+            Energy of the target density; steps are in units of its ``scale``.
         x : Tensor of shape (R, C, *event_shape)
-            Where the chains start; not changed.
+            Initial states of the chains; not changed.
         streams : Streams
-            Where the randomness comes from.
+            Source of randomness.
 
         Returns
         -------
         Tensor of shape (R, C, *event_shape)
-            Where the chains end, detached from the graph.
+            Final states of the chains, detached from the graph.
         """

@@ -1,4 +1,4 @@
-"""What theory says of an estimate from many data: its covariance and its bias.
+"""Asymptotic covariance and bias of estimates.
 
 An estimate that minimises a mean of independent losses has, for N data points, the covariance
 ``H⁻¹ J H⁻¹ / N`` around the minimum of the expected loss, with its Hessian ``H`` there and the
@@ -36,9 +36,9 @@ class Asymptote:
     Attributes
     ----------
     covariance : Tensor of shape (k, k)
-        Of an estimate, times N.
+        Covariance of an estimate, times N.
     bias : Tensor of shape (k,)
-        Of the minimum of the expected loss.
+        Bias of the minimum of the expected loss.
     error, bias_error : float
         Standard errors of `variance`, and of the length of the bias.
     """
@@ -59,11 +59,11 @@ class Asymptote:
         Parameters
         ----------
         size : int
-            N.
+            Number of data points N.
         levels : tuple of float
-            Which quantiles.
+            Levels of the quantiles.
         draws : int
-            Normal errors that are simulated.
+            Number of simulated errors.
         """
         values, vectors = torch.linalg.eigh(self.covariance)
         spread = (values.clamp_min(0) / size).sqrt()
@@ -84,18 +84,16 @@ def asymptote(
     Parameters
     ----------
     setting : Setting
-        What is estimated, and by which objective.
+        Model and objective.
     ratio : int
         ν.
     streams : Streams
-        For the samples.
+        Source of the samples.
     budget : float
-        Evaluations of the energy, about: as many as H may cost, where this is enough for
-        8,000 points, and a fifth of it for J, where that is enough for 20,000; all of it, where
-        there is a bias.
+        Approximate number of evaluations of the energy for H, at least for 8,000 points. For J it
+        is a fifth of this, or all of it with a bias, at least for 20,000 points.
     biased : bool
-        Whether the minimum of the expected loss is elsewhere than at the truth. It is searched
-        from there.
+        Whether the minimum of the expected loss is not at the truth. It is searched from there.
     """
     population = _Population(setting, ratio, streams)
     probe = population.loss(1, 10, "probe")

@@ -1,8 +1,7 @@
 """Estimate the parameters of models whose true parameters are known.
 
-The loss of a whole data set, its random draws frozen, is a deterministic function that a
-second-order optimiser takes to its minimum: what remains is the error of the objective, not of
-its training.
+With fixed random draws the loss of a whole dataset is a deterministic function, which a
+quasi-Newton method minimises. The remaining error is that of the objective, not of its training.
 """
 
 import math
@@ -19,23 +18,23 @@ from ebm_bench.errors import InputError
 from ebm_bench.optim.bfgs import CONVERGED, hessian, inverse_where_positive, minimise
 from ebm_bench.streams import Recording, Replay, Streams
 
-# Numbers in the points of replicates that are estimated together: about what a cache holds.
+# Numbers in the points of replicates that are estimated together, so that they fit into the cache.
 CHUNK = 200_000
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A model with true parameters, and the objective that is to find them.
+    """A model with true parameters, and the objective that estimates them.
 
     Parameters
     ----------
     dataset, energy, objective : str
         Registered names.
     dataset_settings, energy_settings, objective_settings : dict
-        Of these.
+        Settings of these.
     ratio_setting : str, optional
-        The setting of the objective that the ratio ν sets: noise samples, noisy copies or
-        directions for each data point.
+        Setting of the objective that is the ratio ν: noise samples, noisy copies or directions
+        per data point.
     """
 
     dataset: str
@@ -69,7 +68,7 @@ class Setting:
 
 
 class _Once(torch.nn.Module):
-    """A noise distribution that answers once and then repeats itself, at no cost."""
+    """A noise distribution that caches its first samples and densities."""
 
     def __init__(self, noise):
         super().__init__()
@@ -87,16 +86,16 @@ class _Once(torch.nn.Module):
 
 
 class Loss:
-    """An objective on given data with frozen draws, as a function of flat parameters.
+    """An objective on given data with fixed random draws, as a function of flat parameters.
 
     Parameters
     ----------
     energy, objective : Energy, Objective
-        The objective is set up.
+        Energy, and objective after `setup`.
     data : Tensor of shape (R, N, *event_shape)
-        All of it enters every evaluation.
+        Full dataset of each replicate, used in every evaluation.
     streams : Streams
-        Where the draws come from, once.
+        Source of the draws.
 
     Attributes
     ----------
@@ -152,18 +151,18 @@ def _flatten(tensors) -> Tensor:
 
 @dataclass
 class Estimates:
-    """What was found on data sets of one size, with one ratio.
+    """Estimates from datasets of one size, with one ratio.
 
     Attributes
     ----------
     values : Tensor of shape (R, k)
-        The estimates, flat, chosen among equivalent ones to be nearest to the truth.
+        Flat estimates, each the nearest to the truth among equivalent ones.
     errors : Tensor of shape (R,)
         Squared Euclidean distance from the truth; infinite where there is no estimate.
     status : list of str
-        As of `quasi_newton.Minimum`.
+        As in `ebm_bench.optim.bfgs.Minimum`.
     evaluations : Tensor of int, shape (R,)
-        Of the loss of the whole data set.
+        Evaluations of the loss of the whole dataset.
     gradient : Tensor of shape (R,)
         Largest entry of the gradient at the end.
     """
@@ -184,20 +183,20 @@ def estimate(
 ) -> Estimates:
     """Estimate the parameters from data sets of one size, a replicate each.
 
-    The first data set starts at the energy's initial parameters, and the others where it ends,
-    with its Hessian there; or where it began, if it has no estimate. This is the same for all
-    objectives, and nothing of it is the truth.
+    The minimisation of the first dataset starts at the energy's initial parameters, and that of
+    the others at its minimum, with its Hessian there; or at the initial parameters, if it has no
+    estimate. This is the same for all objectives, and does not depend on the truth.
 
     Parameters
     ----------
     setting : Setting
-        What is estimated, and by which objective.
+        Model and objective.
     size, ratio : int
-        Data points N, and the ratio ν.
+        Number of data points N, and the ratio ν.
     streams : Streams
-        The same for all objectives, so that they see the same data.
+        Source of randomness; the same for all objectives, so that they get the same data.
     progress : callable, optional
-        Told how many data sets are done.
+        Called with the number of finished datasets.
     """
     ratio = ratio if setting.ratio_setting else 1
     dataset = setting.make_dataset()
@@ -248,7 +247,7 @@ def flat_truth(dataset: Dataset) -> Tensor:
 
 
 def aligned(dataset: Dataset, energy) -> Tensor:
-    """Read what the parameters of an energy say, flat and nearest to the truth, (R, k)."""
+    """Flat estimates of an energy, the nearest to the truth among equivalent ones, (R, k)."""
     return _flatten(list(dataset.align(energy.estimate).values()))
 
 
