@@ -1,4 +1,4 @@
-"""The benchmark: prepare → train → evaluate → collect → report, for one suite.
+"""The benchmark: prepare → train and evaluate → collect → report, for one suite.
 
 `snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one,
 `snakemake stress` the stress tests, and `snakemake estimation` compares estimates of known
@@ -12,8 +12,7 @@ min_version("9.20")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/runs.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/speed.smk"
@@ -29,6 +28,6 @@ rule all:
     input:
         OUTPUTS.values(),
         # Named here, or a run whose repetition failed would not be missed.
-        expand("{folder}/{file}", folder=FOLDERS, file=TRAINED + EVALUATED),
+        expand("{folder}/{file}", folder=FOLDERS, file=FILES),
     message:
         f"the leaderboard is {OUTPUTS['page'][0]}"

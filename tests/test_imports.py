@@ -19,7 +19,6 @@ metrics objectives
 runs report
 api studies plugins
 cli
-warm
 """
 LINES = [line.split() for line in ORDER.strip().splitlines()]
 LEVEL = {room: number for number, line in enumerate(LINES) for room in line}

@@ -71,15 +71,11 @@ def _check_leaderboard(path: Path) -> None:
     checked = suite.load(path)
     jobs = checked.jobs()
     typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
-    wide = [max(map(len, column)) + 2 for column in zip(*jobs, strict=True)]
-    for dataset, objective in jobs:
-        methods = ", ".join(checked.methods_of(dataset, objective))
-        typer.echo(f"  {dataset:{wide[0]}}{objective:{wide[1]}}{methods}")
-    runs = sum(len(checked.methods_of(dataset)) for dataset in checked.datasets)
-    typer.echo(
-        f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: "
-        f"{runs} runs in {len(jobs)} jobs"
-    )
+    width = max(map(len, jobs), default=0) + 2
+    for dataset, methods in jobs.items():
+        typer.echo(f"  {dataset:{width}}{', '.join(methods)}")
+    runs = sum(map(len, jobs.values()))
+    typer.echo(f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs")
 
 
 def _check_stress(path: Path) -> None:

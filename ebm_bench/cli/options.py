@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from ebm_bench import __version__
 from ebm_bench.errors import InputError
+from ebm_bench.runs import processes
 
 # What the libraries under torch and numpy read when they are loaded, and never again.
 THREAD_VARIABLES = (
@@ -60,6 +61,7 @@ DeviceOption = Annotated[
 ThreadsOption = Annotated[
     int, typer.Option(min=1, help="Threads; more processes gain more than more threads.")
 ]
+JobsOption = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 StyleOption = Annotated[
     Literal["screen", "paper"],
     typer.Option(help="paper: vector figures at the width of a venue's columns, in RESULTS/paper."),
@@ -87,7 +89,11 @@ def _ebm_bench(
 
 
 def start_work(threads: int) -> None:
-    """Set the number of threads, before torch is imported, and show what is logged."""
+    """Set the number of threads, before torch is imported, and show what is logged.
+
+    Under the workflow, this process ends when the workflow does, killed or not.
+    """
+    processes.end_with_workflow()
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     logging.getLogger("ebm_bench").setLevel(logging.INFO)

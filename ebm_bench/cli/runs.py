@@ -1,6 +1,7 @@
-"""The stages of a suite: data, training, evaluation, tuning."""
+"""Commands for the stages of a suite: data, training, evaluation, tuning."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from ebm_bench import registry
 from ebm_bench.cli.options import (
     DatasetOption,
     DeviceOption,
+    JobsOption,
     MethodsOption,
     OutOption,
     SuiteOption,
@@ -18,6 +20,7 @@ from ebm_bench.cli.options import (
     start_work,
 )
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
 
 
@@ -54,21 +57,20 @@ def train(
     dataset: DatasetOption,
     out: OutOption,
     method: MethodsOption = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Evaluate each method after its training.")
+    ] = False,
+    jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train methods of a suite on one of its datasets; resumes where it was stopped.
+    """Train methods of a suite on one of its datasets.
 
-    A training that diverges, or runs out of memory or time, is a result: its record says so,
-    and the exit code is 0.
+    Finished runs are not repeated, interrupted ones are resumed. A training that diverges, or
+    runs out of memory or time, is a result: its record states it, and the exit code is 0.
+    Other failures do not stop the remaining methods; they are listed at the end.
     """
-    chosen, methods = _choose(path, dataset, method)
-    start_work(threads)
-    from ebm_bench.runs import training
-    from ebm_bench.utils import devices
-
-    with devices.claim(device) as claimed:
-        training.train(chosen, dataset, methods, out, claimed)
+    _carry_out(path, dataset, method, jobs, threads, out, device, evaluates=evaluate)
 
 
 @app.command()
@@ -77,21 +79,12 @@ def evaluate(
     dataset: DatasetOption,
     out: OutOption,
     method: MethodsOption = None,
+    jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Measure trained methods of a suite on one of its datasets."""
-    chosen, methods = _choose(path, dataset, method)
-    start_work(threads)
-    from ebm_bench.runs import evaluation
-    from ebm_bench.utils import devices
-
-    with devices.claim(device) as claimed:
-        for name in methods:
-            folder = out / dataset / name
-            if not (folder / "run.json").exists():
-                raise InputError(f"{folder}: has no trained model; `ebm-bench train` leaves one")
-            evaluation.evaluate(chosen, dataset, name, folder, claimed)
+    """Evaluate trained methods of a suite on one of its datasets."""
+    _carry_out(path, dataset, method, jobs, threads, out, device, trains=False)
 
 
 @app.command()
@@ -99,59 +92,108 @@ def tune(
     path: SuiteOption,
     out: Annotated[Path, typer.Option("--out", help="Folder of the trials.")],
     dataset: Annotated[
-        str | None, typer.Option(help="Tune on this one only, and write no values.")
+        str | None, typer.Option(help="Tune on this dataset only, and write no values.")
     ] = None,
     method: MethodsOption = None,
+    jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
     """Choose learning rates and settings by the same number of trials for every method.
 
-    What is tried, and on which datasets, the suite's section "tuning" says. Trials that are
-    done are not repeated. The values go to tuned/NAME.yaml beside the suite, which uses them
-    by "tuned: tuned/NAME.yaml".
+    The section "tuning" of the suite lists the candidates and the datasets. Finished trials are
+    not repeated. The chosen values are written to tuned/NAME.yaml beside the suite, which uses
+    them by "tuned: tuned/NAME.yaml".
     """
     chosen = suite.load(path, tuned=False)
     if chosen.tuning is None:
-        raise InputError(f"{path}: has no section 'tuning', which says what to try and where")
+        raise InputError(f"{path}: has no section 'tuning' with the candidates and the datasets")
     if method and not dataset:
-        raise InputError("--method needs --dataset: values are written of all methods together")
+        raise InputError("--method needs --dataset: values are written for all methods together")
     if dataset and dataset not in chosen.tuning.datasets:
         raise InputError(f"{path}: {unknown('dataset of tuning', dataset, chosen.tuning.datasets)}")
-    places = {
-        name: _methods(path, chosen, name, method)
+    pairs = [
+        (name, each)
         for name in ([dataset] if dataset else chosen.tuning.datasets)
-    }
-    if not any(chosen.search_of(name, m) for name, methods in places.items() for m in methods):
+        for each in _methods(path, chosen, name, method)
+        if chosen.search_of(name, each)
+    ]
+    if not pairs:
         typer.echo(f"Nothing to tune: {', '.join(method or chosen.methods)} trains nothing")
         return
     start_work(threads)
+    _check_device(device)
     from ebm_bench.runs import tuning
-    from ebm_bench.utils import devices
 
-    with devices.claim(device) as claimed:
-        found = [
-            trials
-            for name, methods in places.items()
-            for trials in tuning.tune(chosen, name, methods, out, claimed)
-        ]
+    remaining = {
+        f"{name} {each}": partial(tuning.tune, chosen, name, each, out, device)
+        for name, each in pairs
+        if not tuning.is_tuned(chosen, name, each, out)
+    }
+    _run_all(remaining, jobs, _plugins(path, chosen))
+    found = [tuning.tune(chosen, name, each, out, device) for name, each in pairs]
     if not dataset:
         file = suite.tuned_file(path, chosen)
         tuning.write(tuning.gather(chosen, found), file)
         typer.echo(f"{sum(len(one.trials) for one in found)} trials; the values are in {file}")
 
 
-def _is_image(dataset: str) -> bool:
-    return registry.describe("datasets", dataset).kind == "image"
-
-
-def _choose(
-    path: Path, dataset: str, methods: Iterable[str] | None
-) -> tuple[suite.Suite, list[str]]:
+def _carry_out(
+    path: Path,
+    dataset: str,
+    methods: list[str] | None,
+    jobs: int,
+    threads: int,
+    out: Path,
+    device: str,
+    **stages: bool,
+) -> None:
+    """Carry out stages of the runs of a dataset, as far as they are not done."""
     chosen = suite.load(path)
     if dataset not in chosen.datasets:
         raise InputError(f"{path}: {unknown('dataset of this suite', dataset, chosen.datasets)}")
-    return chosen, _methods(path, chosen, dataset, methods)
+    names = tasks.longest_first(chosen, dataset, _methods(path, chosen, dataset, methods))
+    start_work(threads)
+    _check_device(device)
+    runs = [tasks.RunTask(chosen, dataset, name, out, device=device, **stages) for name in names]
+    finished = [run for run in runs if run.is_done()]
+    for run in finished:
+        run.link()
+        typer.echo(f"{run.label}: done before")
+    remaining = {run.label: run for run in runs if run not in finished}
+    _run_all(remaining, jobs, _plugins(path, chosen))
+
+
+def _run_all(remaining: Mapping[str, processes.Task], jobs: int, plugins: Sequence[Path]) -> None:
+    """Run tasks, print a line for each that ends, and exit with an error if some failed."""
+    failed = {}
+    for number, ended in enumerate(processes.run_all(remaining, jobs, plugins), 1):
+        outcome = f"failed (exit code {ended.exit_code})" if ended.exit_code else "done"
+        typer.echo(
+            f"{ended.label}: {outcome} after {ended.seconds:.1f} s ({number} of {len(remaining)})"
+        )
+        if ended.exit_code:
+            failed[ended.label] = ended.exit_code
+    if failed:
+        if len(remaining) > 1:
+            typer.echo(f"ebm-bench: failed: {', '.join(failed)}", err=True)
+        raise typer.Exit(2 if set(failed.values()) == {2} else 1)
+
+
+def _check_device(name: str) -> None:
+    """Refuse a device that this machine lacks once, and not in every run."""
+    if name not in ("auto", "cpu"):
+        from ebm_bench.utils import devices
+
+        devices.resolve(name)
+
+
+def _plugins(path: Path, chosen: suite.Suite) -> list[Path]:
+    return [path.parent / name for name in chosen.plugins]
+
+
+def _is_image(dataset: str) -> bool:
+    return registry.describe("datasets", dataset).kind == "image"
 
 
 def _methods(

@@ -98,6 +98,13 @@ def of_training(suite: Suite, dataset: str, method: str) -> str:
     return digest(settings, training_files(suite, dataset, method))
 
 
+def of_evaluation(suite: Suite, dataset: str, method: str) -> str:
+    """Digest what an evaluation depends on, the training included."""
+    trained = of_training(suite, dataset, method)
+    settings = suite.evaluation_slice(dataset)
+    return digest(f"{trained} {settings}", evaluation_files(suite, dataset))
+
+
 def digest(settings: str, paths: Iterable[Path]) -> str:
     """Digest settings and files: the same in every checkout and every folder.
 

@@ -140,13 +140,22 @@ class Value(_Record):
 
 
 class Evaluation(_Record):
-    """What evaluation leaves of a run; the fingerprint is that of the run it measured."""
+    """What evaluation leaves of a run.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Fingerprint of the run.
+    digest : str
+        Digest of the run, and of the settings and the code that it was measured with.
+    """
 
     suite: str
     suite_version: int
     dataset: str
     method: str
     fingerprint: str
+    digest: str = ""
     values: list[Value]
     seconds: float
     provenance: Provenance

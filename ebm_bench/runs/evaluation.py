@@ -86,6 +86,7 @@ def evaluate(
         dataset=dataset,
         method=method,
         fingerprint=fingerprint.of_training(suite, dataset, method),
+        digest=fingerprint.of_evaluation(suite, dataset, method),
         values=values,
         seconds=time.perf_counter() - started,
         provenance=provenance.collect(device),

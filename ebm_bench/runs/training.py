@@ -32,14 +32,14 @@ def train(
 ) -> None:
     """Train methods of a suite on a dataset and leave a record of each.
 
-    Writes ``run.json`` and ``weights.safetensors`` to ``out/dataset/method``, and checkpoints to
-    ``out/.checkpoints``: what was killed goes on where it was when it is started again, and
-    what was done is not done twice.
+    Writes ``run.json`` and ``weights.safetensors`` to ``out/dataset/method``. A checkpoint lies
+    beside them during training: a training that was killed resumes from it when it is started
+    again.
 
     Parameters
     ----------
     suite : Suite
-        Where the runs are described.
+        Suite that describes the runs.
     dataset : str
         Name of a dataset of the suite.
     methods : list of str
@@ -47,17 +47,17 @@ def train(
     out : path
         Folder of runs.
     device : str
-        As torch calls it.
+        Torch's name of the device.
     """
-    out = Path(out)
     for method in methods:
-        checkpoint = out / ".checkpoints" / dataset / f"{method}.pt"
+        folder = Path(out, dataset, method)
+        checkpoint = folder / "checkpoint.pt"
         parts, run = train_method(suite, dataset, method, device, checkpoint)
-        folder = out / dataset / method
         with replacing(folder / "weights.safetensors") as temporary:
             state = {key: value.contiguous() for key, value in parts.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))
         records.write(run, folder / "run.json")
+        checkpoint.unlink(missing_ok=True)
 
 
 def train_method(
@@ -95,7 +95,6 @@ def train_method(
                     trainer.save(checkpoint)
                 update(trainer.step, f"{trainer.seconds:.0f} s")
         trainer.finish()
-        trainer.save(checkpoint)
     except (MemoryError, RuntimeError) as error:
         if not cost.is_out_of_memory(error):
             raise

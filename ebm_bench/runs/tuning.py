@@ -15,6 +15,7 @@ from ebm_bench.runs import assembly, training
 from ebm_bench.streams import hashed
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import TRIAL_CURVE, Chosen, Scored, Tuned, TunedDataset, Values
+from ebm_bench.utils import devices
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
@@ -51,47 +52,48 @@ class Trials(BaseModel):
     trials: list[Trial]
 
 
-def tune(
-    suite: Suite, dataset: str, methods: list[str], out: str | Path, device: str = "cpu"
-) -> list[Trials]:
-    """Try the search space of methods on a dataset.
+def tune(suite: Suite, dataset: str, method: str, out: str | Path, device: str = "cpu") -> Trials:
+    """Run all trials of a method on a dataset.
 
-    Writes ``out/dataset/method.json``, and each trial to ``out/.trials`` when it is done: what
-    was killed goes on where it was when it is started again.
+    Writes ``out/dataset/method.json``, and each trial to ``out/.trials`` when it has ended:
+    trials that are there are not repeated.
 
     Parameters
     ----------
     suite : Suite
-        With a section ``tuning`` and without tuned values.
-    dataset : str
-        Name of a dataset of the suite.
-    methods : list of str
-        Names of methods of the suite; those that train nothing are left out.
+        Suite with a section ``tuning`` and without tuned values.
+    dataset, method : str
+        Names in the suite.
     out : path
         Folder of trials.
     device : str
-        As torch calls it.
-
-    Returns
-    -------
-    list of Trials
-        One for each method that trains.
+        Name of the device, as for `devices.claim`.
     """
-    out, found = Path(out), []
-    for method in methods:
-        searched = suite.search_of(dataset, method)
-        trials = []
-        for number, values in enumerate(searched, 1):
-            path = out / ".trials" / f"{_digest(suite, dataset, method, values)}.json"
-            if not path.exists():
-                trial = run_trial(suite, dataset, method, values, device)
-                records.write(trial, path)
-                _tell(trial, f"{dataset} {method}: trial {number} of {len(searched)}")
-            trials.append(records.read(Trial, path))
-        if trials:
-            found.append(Trials(dataset=dataset, method=method, trials=trials))
-            records.write(found[-1], out / dataset / f"{method}.json")
+    files = _files(suite, dataset, method, out)
+    trials = []
+    for number, (path, values) in enumerate(files.items(), 1):
+        if not path.exists():
+            with devices.claim(device) as claimed:
+                trial = run_trial(suite, dataset, method, values, claimed)
+            records.write(trial, path)
+            _report(trial, f"{dataset} {method}: trial {number} of {len(files)}")
+        trials.append(records.read(Trial, path))
+    found = Trials(dataset=dataset, method=method, trials=trials)
+    records.write(found, Path(out, dataset, f"{method}.json"))
     return found
+
+
+def is_tuned(suite: Suite, dataset: str, method: str, out: str | Path) -> bool:
+    """Whether `tune` has no trial left to run."""
+    return all(path.exists() for path in _files(suite, dataset, method, out))
+
+
+def _files(suite: Suite, dataset: str, method: str, out: str | Path) -> dict[Path, Values]:
+    """Map the file of each trial to its values."""
+    return {
+        Path(out, ".trials", f"{_digest(suite, dataset, method, values)}.json"): values
+        for values in suite.search_of(dataset, method)
+    }
 
 
 def trial_suite(suite: Suite, dataset: str, method: str, values: Values) -> Suite:
@@ -241,7 +243,7 @@ def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:
     return digest(f"{trained} {scored}", tuning_files(suite, dataset, method))
 
 
-def _tell(trial: Trial, label: str) -> None:
+def _report(trial: Trial, label: str) -> None:
     settings = {"learning rate": trial.values.learning_rate, **trial.values.settings}
     tried = ", ".join(f"{name} {value}" for name, value in settings.items())
     outcome = trial.status if trial.score is None else f"{trial.score:.4g} nats"

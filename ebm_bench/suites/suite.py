@@ -109,22 +109,14 @@ class Suite(Head):
         chosen = self.methods[method].datasets
         return [name for name in self.datasets if chosen is None or name in chosen]
 
-    def methods_of(self, dataset: str, objective: str | None = None) -> list[str]:
-        """List the methods that run on a dataset, of one objective where it is given."""
-        return [
-            name
-            for name, method in self.methods.items()
-            if dataset in self.datasets_of(name) and objective in (None, method.objective)
-        ]
+    def methods_of(self, dataset: str) -> list[str]:
+        """List the methods that run on a dataset."""
+        return [name for name in self.methods if dataset in self.datasets_of(name)]
 
-    def jobs(self) -> list[tuple[str, str]]:
-        """List (dataset, objective): the methods of each are trained by one process."""
-        pairs = [
-            (dataset, self.methods[method].objective)
-            for dataset in self.datasets
-            for method in self.methods_of(dataset)
-        ]
-        return list(dict.fromkeys(pairs))
+    def jobs(self) -> dict[str, list[str]]:
+        """Map each dataset with a method to its methods: a job of the workflow."""
+        grid = {dataset: self.methods_of(dataset) for dataset in self.datasets}
+        return {dataset: methods for dataset, methods in grid.items() if methods}
 
     def energy_of(self, dataset: str, method: str) -> Named:
         """Find which energy a method trains on a dataset."""
@@ -174,14 +166,13 @@ class Suite(Head):
         dealt = deal(space, self.tuning.trials, f"{self.seed} {dataset}")
         return [Values(learning_rate=one.pop("learning_rate"), settings=one) for one in dealt]
 
-    def tuning_jobs(self) -> list[tuple[str, str]]:
-        """List (dataset, objective): the methods of each are tuned by one process."""
-        return [
-            (dataset, objective)
-            for dataset, objective in self.jobs()
-            if self.tuning and dataset in self.tuning.datasets
-            if self.search_of(dataset, self.methods_of(dataset, objective)[0])
-        ]
+    def tuning_jobs(self) -> dict[str, list[str]]:
+        """Map each dataset of tuning to the methods that are tuned on it."""
+        grid = {
+            dataset: [m for m in self.methods_of(dataset) if self.search_of(dataset, m)]
+            for dataset in (self.tuning.datasets if self.tuning else ())
+        }
+        return {dataset: methods for dataset, methods in grid.items() if methods}
 
     def training_slice(self, dataset: str, method: str) -> str:
         """Everything that a training depends on, as canonical JSON."""

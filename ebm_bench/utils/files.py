@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,3 +38,23 @@ def replacing(path: str | Path):
     finally:
         if path.parent.is_dir():
             temporary.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make a file available under a second name, by a copy where there are no hard links.
+
+    Parameters
+    ----------
+    source, target : Path
+        Existing file, and its other name; folders are made.
+
+    Raises
+    ------
+    InputError
+        Where the target cannot be written.
+    """
+    with replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

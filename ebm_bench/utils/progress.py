@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, sparse lines in a log."""
 
 import logging
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,8 @@ def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
     callable
         To be called with the steps done and a few words.
     """
-    if sys.stderr.isatty():
+    # One bar at a time: several processes on one terminal would draw over each other.
+    if sys.stderr.isatty() and multiprocessing.parent_process() is None:
         with _bar(label, total) as update:
             yield update
         return

@@ -155,7 +155,7 @@ def test_a_result_depends_on_the_files_that_are_imported_for_it(name, imported):
 @pytest.mark.parametrize("name", RESULTS)
 def test_commands_reports_and_plugins_decide_no_result(name):
     files, _ = RESULTS[name]
-    outside = {"cli", "report", "plugins", "warm", "api.py"}
+    outside = {"cli", "report", "plugins", "api.py"}
     assert not {f.relative_to(PACKAGE).parts[0] for f in files if PACKAGE in f.parents} & outside
 
 

@@ -27,19 +27,11 @@ def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
     record = records.read(records.Run, folder / "run.json")
     assert [o.status for o in record.outcomes] == ["ok", "ok"]
     assert (record.cost.parameters == 0) == (method == "truth")
+    assert not (folder / "checkpoint.pt").exists()
     restored = assembly.restore(suite, "eight_gaussians", method, folder, "cpu")
     trained, _ = run(method)
     x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
     torch.testing.assert_close(restored.energy(x), trained.energy(x))
-
-
-def test_what_was_done_is_not_done_twice(tmp_path, monkeypatch):
-    suite, out = make_suite(), tmp_path / "runs"
-    training.train(suite, "eight_gaussians", ["dsm"], out)
-    weights = (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes()
-    monkeypatch.setattr(training._Trainer, "advance", None)
-    training.train(suite, "eight_gaussians", ["dsm"], out)
-    assert (out / "eight_gaussians" / "dsm" / "weights.safetensors").read_bytes() == weights
 
 
 def test_a_full_disk_is_told(tmp_path):

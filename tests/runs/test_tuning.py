@@ -49,8 +49,12 @@ def make_suite(rates=(1e-9, 0.03), methods=METHODS, steps=40):
 
 def run(out, **options):
     described = make_suite(**options)
-    found = tuning.tune(described, "eight_gaussians", list(described.methods), out)
+    found = tune(described, described.tuning_jobs()["eight_gaussians"], out)
     return described, {one.method: one.trials for one in found}
+
+
+def tune(described, methods, out):
+    return [tuning.tune(described, "eight_gaussians", method, out) for method in methods]
 
 
 def trial(rate, score, status="ok"):
@@ -177,7 +181,7 @@ def test_trials_have_data_and_weights_of_their_own_and_meet_validation_data(monk
 
 def test_the_file_says_how_and_the_suite_trains_with_its_values(tmp_path):
     described, _ = run(tmp_path, steps=2)
-    found = tuning.tune(described, "eight_gaussians", ["exact", "dsm"], tmp_path)
+    found = tune(described, ["exact", "dsm"], tmp_path)
     content = yaml.safe_load(described.model_dump_json(exclude_none=True))
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({**content, "tuned": "tuned/test.yaml"}))
@@ -200,7 +204,7 @@ def test_the_file_says_how_and_the_suite_trains_with_its_values(tmp_path):
 def test_the_file_says_where_every_trial_failed(tmp_path):
     only = {"exact": METHODS["exact"]}
     described, _ = run(tmp_path, rates=(1e30, 1e31), methods=only, steps=3)
-    found = tuning.tune(described, "eight_gaussians", ["exact"], tmp_path)
+    found = tune(described, ["exact"], tmp_path)
     tuning.write(tuning.gather(described, found), tmp_path / "values.yaml")
     told = yaml.safe_load((tmp_path / "values.yaml").read_text())
     assert told["datasets"]["eight_gaussians"]["methods"] == {"exact": {"trials": 2, "failed": 2}}

@@ -53,7 +53,7 @@ KILLED = "runs/eight_gaussians/dsm-0.2"
 
 def kill_while_training(checkout):
     """Run the workflow towards one training, and kill it amid the steps; its jobs end with it."""
-    checkpoint = checkout.folder / "results/tiny/runs/.checkpoints/eight_gaussians/dsm-0.2.pt"
+    checkpoint = checkout.folder / "results/tiny/runs/.kept/eight_gaussians/dsm-0.2/checkpoint.pt"
     process = psutil.Popen(
         checkout.command(f"results/tiny/{KILLED}/run.json"),
         cwd=checkout.folder,
@@ -65,7 +65,7 @@ def kill_while_training(checkout):
     while not checkpoint.exists() and time.monotonic() < deadline and process.is_running():
         time.sleep(0.01)
     started = process.children(recursive=True)
-    assert any("ebm_bench.warm.server" in each.cmdline() for each in started)
+    assert started
     process.kill()
     process.wait()
     assert not psutil.wait_procs(started, timeout=30)[1]
@@ -127,7 +127,7 @@ def test_the_report_is_made_offline_and_carries_captions(finished):
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
-    log = "results/tiny/logs/train_eight_gaussians_denoising_score_matching.log"
+    log = "results/tiny/logs/run_eight_gaussians.log"
     assert "resumed at step" in (finished.folder / log).read_text()
     training.train(Suite.model_validate(SUITE), "eight_gaussians", ["dsm-0.2"], tmp_path / "runs")
     folders = finished.folder / "results/tiny" / KILLED, tmp_path / KILLED
@@ -140,7 +140,36 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
         torch.testing.assert_close(weights[0][name], tensor)
 
 
-def test_another_method_leaves_the_training_of_its_siblings(finished):
+def edit(checkout, path):
+    file = checkout.folder / "ebm_bench" / path
+    file.write_text(file.read_text() + "\n# changed\n")
+
+
+def stages(output, dataset):
+    """What a run of the workflow trained and evaluated of a dataset, from output and log."""
+    log = (output.folder / f"results/tiny/logs/run_{dataset}.log").read_text()
+    trained = set(re.findall(rf"{dataset} (\S+): fitting to data", log))
+    return trained, set(re.findall(rf"{dataset} / (\S+): \w+ of ", log))
+
+
+def test_editing_an_objective_repeats_its_runs_alone(finished):
+    edit(finished, "objectives/noise_contrastive.py")
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert stages(finished, "two_moons") == ({"nce"}, {"nce"})
+    assert "two_moons dsm-0.2: done before" in done.stdout
+    assert re.search(r"two_moons nce: done after .* \(1 of 1\)", done.stdout)
+    assert "eight_gaussians" not in done.stdout
+
+
+def test_editing_a_metric_repeats_the_evaluations_alone(finished):
+    edit(finished, "metrics/fisher_divergence.py")
+    done = finished.snakemake("results/tiny/runs/two_moons/nce/evaluation.json")
+    assert done.returncode == 0, done.stdout
+    assert stages(finished, "two_moons") == (set(), {"dsm-0.2", "nce", "gaussian"})
+
+
+def test_another_method_leaves_its_siblings(finished):
     weights = finished.folder / "results/tiny/runs/two_moons/dsm-0.2/weights.safetensors"
     before = weights.read_bytes()
     method = {**SUITE["methods"]["dsm-0.2"], "settings": {"sigma": 0.5}, "datasets": ["two_moons"]}
@@ -150,10 +179,57 @@ def test_another_method_leaves_the_training_of_its_siblings(finished):
     finally:
         finished.write_suite(SUITE)
     assert done.returncode == 0, done.stdout
-    log = finished.folder / "results/tiny/logs/train_two_moons_denoising_score_matching.log"
-    resumed = [line for line in log.read_text().splitlines() if "resumed" in line]
-    assert resumed == ["two_moons dsm-0.2: resumed at step 20"]
+    assert stages(finished, "two_moons") == ({"dsm-0.5"}, {"dsm-0.5"})
     assert weights.read_bytes() == before
+
+
+FAILING = """
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebm_bench.objectives.base import Objective
+from ebm_bench.registry import register
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Failing(Objective):
+    \"\"\"Fails until a file is there.\"\"\"
+
+    def loss(self, energy, x, streams):
+        assert Path("mended").exists(), "a bug"
+        return energy(x).square().mean(1)
+"""
+
+
+def test_a_method_that_fails_costs_no_other_its_results(finished):
+    (finished.folder / "failing.py").write_text(FAILING)
+    methods = {**SUITE["methods"], "failing": {"objective": "failing", "datasets": ["two_moons"]}}
+    finished.write_suite({**SUITE, "methods": methods, "plugins": ["failing.py"]})
+    kept = finished.folder / "results/tiny/runs/two_moons"
+    others = [kept / method / "evaluation.json" for method in SUITE["methods"]]
+    before = [path.read_bytes() for path in others]
+    try:
+        failed = finished.snakemake()
+        stood = [path.read_bytes() for path in others]
+        shown = finished.command()[0].parent / "ebm-bench"
+        partial = subprocess.run(
+            [shown, "collect", "--suite", "suite.yaml", "--results", "results/tiny"],
+            cwd=finished.folder, env=finished.environment, capture_output=True, text=True,
+        )  # fmt: skip
+        (finished.folder / "mended").write_text("")
+        done = finished.snakemake()
+    finally:
+        finished.write_suite(SUITE)
+    assert failed.returncode == 1
+    assert "two_moons failing: failed (exit code 1)" in failed.stdout
+    assert "AssertionError: a bug" in failed.stdout
+    assert "ebm-bench: failed: two_moons failing" in failed.stdout
+    assert stood == before
+    assert partial.returncode == 0, partial.stderr
+    assert done.returncode == 0, done.stdout
+    assert stages(finished, "two_moons") == ({"failing"}, {"failing"})
+    assert (kept / "failing/run.json").exists()
 
 
 def test_a_preparation_that_fails_is_told_and_leaves_its_log(checkout):

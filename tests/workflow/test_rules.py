@@ -32,13 +32,10 @@ SUITE = {
         "cd": {"objective": "contrastive_divergence"},
     },
 }
-DSM, NCE, CD = "denoising_score_matching", "noise_contrastive", "contrastive_divergence"
-ALL = (DSM, NCE, CD)
 END = {"collect", "report", "all"}
 
 
-def jobs(stage, *objectives, datasets=("two_moons", "mnist")):
-    return {f"{stage}_{dataset}_{objective}" for dataset in datasets for objective in objectives}
+RUNS = {"run_two_moons", "run_mnist"}
 
 
 def outputs(suite):
@@ -97,6 +94,7 @@ import json
 found = {
     "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
     "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
+    "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
     "local": list(workflow._localrules),
 }
 print("FOUND", json.dumps(found), file=sys.stderr)
@@ -104,7 +102,7 @@ print("FOUND", json.dumps(found), file=sys.stderr)
 
 
 def probe(checkout, *arguments, **config):
-    """What a dry run works with: limits of resources, GPUs of each rule, local rules."""
+    """What a dry run works with: limits of resources, GPUs and threads of rules, local rules."""
     snakefile = checkout.folder / "Snakefile"
     before = snakefile.read_text()
     snakefile.write_text(before + PROBE)
@@ -118,57 +116,49 @@ def probe(checkout, *arguments, **config):
 
 def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
     planned = make_checkout(tmp_path).planned(suite=None)
-    assert planned >= {"prepare", "train_mnist_noise_contrastive", *END}
+    assert planned >= {"prepare", "run_mnist", *END}
 
 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (f"objectives/{NCE}.py", jobs("train", NCE) | jobs("evaluate", NCE) | END),
-        ("noise/gaussian.py", jobs("train", NCE) | jobs("evaluate", NCE) | END),
-        # The chains of contrastive divergence; the suite itself draws by another sampler.
-        ("samplers/langevin.py", jobs("train", CD) | jobs("evaluate", CD) | END),
-        # Their gradients, on which the normaliser of every learning curve depends too.
-        ("derivatives/frozen.py", jobs("train", *ALL) | jobs("evaluate", *ALL) | END),
-        ("metrics/grid.py", jobs("train", *ALL) | jobs("evaluate", *ALL) | END),
-        ("optim/adam.py", jobs("train", *ALL) | jobs("evaluate", *ALL) | END),
-        ("metrics/denoising_error.py", jobs("evaluate", *ALL) | END),
-        ("runs/evaluation.py", jobs("evaluate", *ALL) | END),
+        ("objectives/noise_contrastive.py", RUNS | END),
+        ("noise/gaussian.py", RUNS | END),
+        ("samplers/langevin.py", RUNS | END),
+        ("derivatives/frozen.py", RUNS | END),
+        ("metrics/grid.py", RUNS | END),
+        ("optim/adam.py", RUNS | END),
+        ("metrics/denoising_error.py", RUNS | END),
+        ("runs/evaluation.py", RUNS | END),
+        ("objectives/exact_score_matching.py", set()),
+        ("energies/ica.py", set()),
         ("records/collection.py", END),
         ("report/tables/tables.py", {"report", "all"}),
         ("report/page/templates/page.css", {"report", "all"}),
         ("cli/runs.py", set()),
         ("plugins/compare.py", set()),
         ("runs/tuning.py", set()),
+        ("runs/processes.py", set()),
     ],
 )
-def test_editing_code_runs_what_depends_on_it(path, expected, edited):
+def test_editing_code_plans_what_depends_on_it(path, expected, edited):
     assert edited(f"ebm_bench/{path}", lambda text: text + "\n").planned() == expected
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (
-            with_change("methods", "dsm-0.1", "settings", "sigma", to=0.3),
-            jobs("train", DSM) | jobs("evaluate", DSM) | END,
-        ),
-        (
-            with_change("datasets", "mnist", "budget", "steps", to=11),
-            jobs("train", *ALL, datasets=["mnist"])
-            | jobs("evaluate", *ALL, datasets=["mnist"])
-            | END,
-        ),
+        (with_change("methods", "dsm-0.1", "settings", "sigma", to=0.3), RUNS | END),
+        (with_change("datasets", "mnist", "budget", "steps", to=11), {"run_mnist"} | END),
         (
             with_change("datasets", "two_moons", "metrics", "fisher_divergence", to={}),
-            jobs("evaluate", *ALL, datasets=["two_moons"]) | END,
+            {"run_two_moons"} | END,
         ),
         (with_change("title", to="Another title"), {"report", "all"}),
         (
             with_change("methods", "exact", to={"objective": "exact_score_matching",
                                                 "datasets": ["two_moons"]}),
-            {"train_two_moons_exact_score_matching", "evaluate_two_moons_exact_score_matching"}
-            | END,
+            {"run_two_moons"} | END,
         ),
     ],
     ids=["setting", "budget", "metric", "title", "method"],
@@ -181,7 +171,7 @@ def test_a_changed_key_runs_what_depends_on_it(content, expected, finished):
         finished.write_suite(SUITE)
 
 
-def test_a_tuned_value_runs_the_methods_it_is_of(finished):
+def test_a_tuned_value_runs_the_dataset_it_is_for(finished):
     best = {"learning_rate": 0.01, "settings": {"ratio": 2.0}, "score": 1.0}
     outcome = {"criterion": "hyvarinen_score", "methods": {"nce": {"trials": 1, "failed": 0}}}
     outcome["methods"]["nce"]["best"] = best
@@ -191,19 +181,18 @@ def test_a_tuned_value_runs_the_methods_it_is_of(finished):
     (finished.folder / "tuned.json").write_text(json.dumps(told))
     finished.write_suite({**SUITE, "tuned": "tuned.json"})
     try:
-        again = [jobs(stage, NCE, datasets=["two_moons"]) for stage in ("train", "evaluate")]
-        assert finished.planned() == END.union(*again)
+        assert finished.planned() == {"run_two_moons"} | END
     finally:
         finished.write_suite(SUITE)
 
 
 def test_a_run_that_is_lost_is_trained_again(finished):
-    # As a failed repetition leaves it: its evaluation stands and is of an older training.
+    # As a failed repetition leaves it: the files of the other methods are there.
     run = finished.folder / "results/small/runs/mnist/nce/run.json"
     content = run.read_text()
     run.unlink()
     try:
-        assert finished.planned() >= jobs("train", NCE, datasets=["mnist"])
+        assert finished.planned() == {"run_mnist"} | END
     finally:
         run.write_text(content)
 
@@ -252,13 +241,14 @@ def test_a_bad_configuration_key_ends_with_2(finished):
     assert "unknown configuration key 'siute'. Did you mean 'suite'?" in done.stdout
 
 
-def test_with_the_gpu_profile_training_and_evaluation_take_turns(make_checkout, tmp_path):
+def test_with_the_gpu_profile_runs_take_turns(make_checkout, tmp_path):
     found = probe(make_checkout(tmp_path), "--profile", "profiles/gpu", suite=None)
     assert found["limits"]["gpu"] == 1
     gpus = found["gpus"]
     del gpus["all"], gpus["stress"]
-    working = {name: n for name, n in gpus.items() if name.startswith(("train_", "evaluate_"))}
+    working = {name: n for name, n in gpus.items() if name.startswith("run_")}
     assert set(working.values()) == {1}
+    assert {n for name, n in found["threads"].items() if name in working} == {1}
     assert {n for name, n in gpus.items() if name not in working} == {0}
 
 
@@ -268,6 +258,16 @@ def test_memory_is_limited_by_the_machine_or_by_hand(finished):
     assert found["limits"]["mem_mb"] == pages * os.sysconf("SC_PAGE_SIZE") // 10**6
     for given in ("mem_mb=5000", "mem=5GB"):
         assert probe(finished, "--resources", given)["limits"]["mem_mb"] == 5000
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [(["--cores", "2"], 2), (["--cores", "16"], 4), (["--resources", "mem_mb=4000"], 1)],
+    ids=["cores", "methods", "memory"],
+)
+def test_a_job_has_as_many_runs_at_once_as_fit(options, threads, finished):
+    found = probe(finished, *options)["threads"]
+    assert {found[name] for name in RUNS} == {threads}
 
 
 def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):

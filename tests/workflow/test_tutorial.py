@@ -100,17 +100,16 @@ def test_the_method_stands_beside_the_reference(place):
 
 def test_the_suite_with_the_plugin_has_a_leaderboard(place):
     shown = said(place, "ebm-bench check mine.yaml")
-    assert "3 jobs" in shown
+    assert "3 runs" in shown
     assert "ed-0.3" in shown.partition("Average rank")[2]
 
 
-def test_editing_the_plugin_runs_its_methods_alone(place):
+def test_editing_the_plugin_runs_its_dataset_alone(place):
     assert place.planned(suite="mine.yaml") == set()
     path = place.folder / "energy_discrepancy.py"
     path.write_text(path.read_text() + "\n# changed\n")
     assert place.planned(suite="mine.yaml") == {
-        "train_two_moons_energy_discrepancy",
-        "evaluate_two_moons_energy_discrepancy",
+        "run_two_moons",
         *("collect", "report", "all"),
     }
 

@@ -1,5 +1,6 @@
 """Read the suite, name the files, guard the results."""
 
+import math
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ from ebm_bench.errors import InputError, unknown
 from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
-from ebm_bench.warm.server import Server
+from ebm_bench.runs import processes, tasks
 from filelock import FileLock, Timeout
 
 SUITE_FILE = os.path.relpath(config.get("suite", "benchmarks/quick.yaml"))
@@ -27,21 +28,43 @@ except InputError as error:
 RESULTS = f"results/{SUITE.name}"
 RUNS = f"{RESULTS}/runs"
 FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
-TRAINED = ["run.json", "weights.safetensors"]
-EVALUATED = ["evaluation.json", "pictures.npz"]
+FILES = [*tasks.TRAINED, *tasks.EVALUATED]
 OUTPUTS = outputs(SUITE, Path(RESULTS))
 # In place of Snakemake's own lock, which would outlive a killed process.
 LOCK = FileLock(f"{RESULTS}/.lock")
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
 PROGRAMS = Path(sys.executable).parent
-PREFIX = f"set -euo pipefail; PATH={shlex.quote(str(PROGRAMS))}:$PATH; "
-shell.prefix(PREFIX)
-# Jobs on this machine fork from a process that has torch loaded; see `onstart`.
-SERVER = Server()
+# They end with this process, also when that is killed.
+shell.prefix(
+    f"set -euo pipefail; PATH={shlex.quote(str(PROGRAMS))}:$PATH;"
+    f" export {processes.WORKFLOW}=$PPID; "
+)
 # Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
 if workflow.local_exec and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workflow.register_resource("mem_mb", MEMORY // 10**6)
+MEMORY_OF_RUN = 3000  # MB
+CORES_OF_JOB = 8  # on a cluster
+
+
+def at_once(runs):
+    """Number of runs that a job has at once, each with a core and memory of its own."""
+    if "gpu" in workflow.global_resources:
+        return 1
+    if not workflow.local_exec:
+        return min(runs, CORES_OF_JOB)
+    memory = workflow.global_resources["mem_mb"].value // MEMORY_OF_RUN
+    return max(1, min(runs, workflow.cores, memory))
+
+
+def memory(wildcards, threads):
+    """Memory of a job in MB, by the number of runs at once."""
+    return MEMORY_OF_RUN * threads
+
+
+def minutes(runs, each):
+    """Time limit of a job, from the number of its runs and the minutes that each may take."""
+    return lambda wildcards, threads: round(10 + math.ceil(runs / threads) * each)
 
 
 def described(path, category):
@@ -83,18 +106,6 @@ onstart:
     except Timeout:
         print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
         sys.exit(2)
-    if workflow.local_exec:
-        # To keep a limit of jobs per second, Snakemake looks through all jobs once a second for
-        # every job that has ended: soon that takes most of a core.
-        workflow.scheduler.job_rate_limiter = None
-    # Not on a cluster, whose jobs run elsewhere, nor where jobs have environments of their own.
-    if (
-        sys.platform == "linux"
-        and workflow.local_exec
-        and not workflow.deployment_settings.deployment_method
-    ):
-        definition = SERVER.start().replace("{", "{{").replace("}", "}}")
-        shell.prefix(PREFIX + definition)
 
 
 onerror:

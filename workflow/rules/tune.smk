@@ -1,10 +1,10 @@
 """Tune: `snakemake tune`, apart from the benchmark, writes the values that suites use.
 
-As for training, the methods of one objective on one dataset share a process. Trials that are
-done are kept beside the outputs, so that a job that was stopped goes on.
+A job for each dataset, as for training. Finished trials are kept beside the outputs, so that a
+job that was stopped continues.
 """
 
-# Tuning begins at the suite's own values, whatever was tuned before.
+# Tuning starts from the suite's own values, whatever was tuned before.
 UNTUNED = suite.load(SUITE_FILE, tuned=False)
 TRIALS = f"{RESULTS}/tuning"
 
@@ -17,8 +17,8 @@ rule tune:
     input:
         [
             f"{TRIALS}/{dataset}/{method}.json"
-            for dataset, objective in UNTUNED.tuning_jobs()
-            for method in UNTUNED.methods_of(dataset, objective)
+            for dataset, methods in UNTUNED.tuning_jobs().items()
+            for method in methods
         ],
         suite=ancient(SUITE_FILE),
     output:
@@ -37,8 +37,7 @@ rule tune:
         "ebm-bench tune --suite {input.suite} --out {params.out} 2>&1 | tee {log} >&2"
 
 
-for dataset, objective in UNTUNED.tuning_jobs():
-    methods = UNTUNED.methods_of(dataset, objective)
+for dataset, methods in UNTUNED.tuning_jobs().items():
     criterion = UNTUNED.criterion_of(dataset)
     sources = {
         path
@@ -48,7 +47,7 @@ for dataset, objective in UNTUNED.tuning_jobs():
 
     rule:
         name:
-            f"tune_{dataset}_{objective}"
+            f"tune_{dataset}"
         input:
             suite=ancient(SUITE_FILE),
             sources=sorted(map(os.path.relpath, sources)),
@@ -56,22 +55,18 @@ for dataset, objective in UNTUNED.tuning_jobs():
         output:
             expand(f"{TRIALS}/{dataset}/{{method}}.json", method=methods),
         log:
-            f"{RESULTS}/logs/tune_{dataset}_{objective}.log",
+            f"{RESULTS}/logs/tune_{dataset}.log",
         conda:
             "../../environment.yml"
-        threads: 1
+        threads: at_once(len(methods))
         resources:
-            mem_mb=3000,
-            runtime=round(
-                10
-                + len(methods)
-                * UNTUNED.tuning.trials
-                * UNTUNED.datasets[dataset].budget.seconds
-                / 60
+            mem_mb=memory,
+            runtime=minutes(
+                len(methods),
+                UNTUNED.tuning.trials * UNTUNED.datasets[dataset].budget.seconds / 60,
             ),
         params:
             dataset=dataset,
-            methods=expand("--method {method}", method=methods),
             criterion=criterion.model_dump_json(),
             searches=[
                 [UNTUNED.training_slice(dataset, method)]
@@ -84,7 +79,7 @@ for dataset, objective in UNTUNED.tuning_jobs():
             spent=[UNTUNED.tuning.steps, UNTUNED.tuning.replicates],
             out=TRIALS,
         message:
-            f"tune {', '.join(methods)} on {dataset}"
+            f"tune {len(methods)} methods on {dataset}"
         shell:
-            "ebm-bench tune --suite {input.suite} --dataset {params.dataset} {params.methods}"
-            " --out {params.out} --threads {threads} >{log} 2>&1"
+            "ebm-bench tune --suite {input.suite} --dataset {params.dataset}"
+            " --out {params.out} --jobs {threads} 2>{log}"

@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-from ebm_bench.records import fingerprint
-from ebm_bench.studies.stress.suite import Stress, run_parts
-from ebm_bench.suites.suite import Suite
+from ebm_bench.runs.tasks import RunTask
+from ebm_bench.studies.stress.suite import Stress
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
@@ -17,19 +16,19 @@ VALUES = "values.parquet"
 def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Path:
     """Train and evaluate every method of a panel at every value of its knob.
 
-    What is done is not done twice: a run is repeated where its settings, or the code it
-    depends on, are not those of the last time.
+    Finished runs are not repeated, unless their settings or the code that they depend on have
+    changed.
 
     Parameters
     ----------
     stress : Stress
-        Where the panel is described.
+        Stress tests with the panel.
     panel : str
-        Its name.
+        Name of the panel.
     out : path
         Folder of all panels. The runs of this one go to ``out/panel/value/dataset/method``.
     device : str
-        As torch calls it.
+        Name of the device, as for `devices.claim`.
 
     Returns
     -------
@@ -47,26 +46,10 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
         runs = Path(out, panel, str(value))
         log.info("%s at %s", panel, value)
         for method in point.methods:
-            _run_method(point, dataset, method, runs, device)
+            RunTask(point, dataset, method, runs, device=device)()
         collected = collection.collect(runs / dataset / method for method in point.methods)
         tables.append(collected.values.assign(panel=panel, knob=float(value)))
     path = Path(out, panel, VALUES)
     with replacing(path) as temporary:
         pd.concat(tables, ignore_index=True).to_parquet(temporary)
     return path
-
-
-def _run_method(point: Suite, dataset: str, method: str, runs: Path, device: str) -> None:
-    from ebm_bench.runs import evaluation, training
-
-    folder = runs / dataset / method
-    slices = point.training_slice(dataset, method) + point.evaluation_slice(dataset)
-    modules = ("runs/training.py", "runs/evaluation.py")
-    current = fingerprint.digest(slices, fingerprint.files(run_parts(point, method), *modules))
-    stamp = folder / "done.txt"
-    if stamp.exists() and stamp.read_text() == current:
-        return
-    training.train(point, dataset, [method], runs, device)
-    evaluation.evaluate(point, dataset, method, folder, device)
-    with replacing(stamp) as temporary:
-        temporary.write_text(current)

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from ebm_bench.errors import InputError
-from ebm_bench.runs import training
-from ebm_bench.studies.stress import run as running
+from ebm_bench.runs import evaluation, training
+from ebm_bench.studies.stress import run
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.studies.stress.theory import CURVES
 
@@ -121,61 +121,74 @@ def test_a_bad_suite_is_refused_with_the_value_of_the_knob(path, to, said, tmp_p
 
 
 @pytest.fixture
-def trained(monkeypatch):
-    """Which methods are trained, in order."""
-    seen, train = [], training.train
+def computed(monkeypatch):
+    """Stage, method and value of the knob of everything that is computed, in order."""
+    seen = []
 
-    def spy(suite, dataset, methods, out, device):
-        seen.extend((methods[0], Path(out).name))
-        train(suite, dataset, methods, out, device)
+    def spy(module, stage, at):
+        function = getattr(module, stage)
 
-    monkeypatch.setattr(training, "train", spy)
+        def spied(suite, dataset, method, folder, device):
+            name = method if isinstance(method, str) else method[0]
+            seen.append((stage, name, Path(folder).parts[at]))
+            return function(suite, dataset, method, folder, device)
+
+        monkeypatch.setattr(module, stage, spied)
+
+    spy(training, "train", -2)
+    spy(evaluation, "evaluate", -4)
     return seen
 
 
-def test_a_panel_leaves_a_table_and_is_not_run_twice(trained, tmp_path):
+def stages(*names, value):
+    return [(name, method, value) for method in ("dsm", "ml") for name in names]
+
+
+def test_a_panel_leaves_a_table_and_is_not_run_twice(computed, tmp_path):
     loaded = load(GOOD, tmp_path)
-    path = running.run(loaded, "noise", tmp_path)
+    path = run.run(loaded, "noise", tmp_path)
     table = pd.read_parquet(path)
-    assert path == tmp_path / "noise" / running.VALUES
+    assert path == tmp_path / "noise" / run.VALUES
     assert set(table["knob"]) == {0.1, 1.0}
     counts = table[table["metric"] == "sampled_kl_divergence"].groupby(["knob", "method"]).size()
     assert counts.to_dict() == {(k, m): 2 for k in (0.1, 1.0) for m in ("dsm", "ml")}
-    assert trained == ["dsm", "0.1", "ml", "0.1", "dsm", "1", "ml", "1"]
-    running.run(loaded, "noise", tmp_path)
-    assert len(trained) == 8
+    both = ("train", "evaluate")
+    assert computed == stages(*both, value="0.1") + stages(*both, value="1")
+    computed.clear()
+    run.run(loaded, "noise", tmp_path)
+    assert computed == []
 
 
-def test_only_what_has_changed_is_run_again(trained, tmp_path):
-    running.run(load(GOOD, tmp_path), "noise", tmp_path)
-    trained.clear()
+def test_only_what_has_changed_is_run_again(computed, tmp_path):
+    run.run(load(GOOD, tmp_path), "noise", tmp_path)
+    computed.clear()
     content = changed(*PANEL, "knob", "values", to=[0.1, 2])
-    running.run(load(content, tmp_path), "noise", tmp_path)
-    assert trained == ["dsm", "2", "ml", "2"]
-    trained.clear()
+    run.run(load(content, tmp_path), "noise", tmp_path)
+    assert computed == stages("train", "evaluate", value="2")
+    computed.clear()
     metrics = {"sampled_kl_divergence": {"points": 60}}
     content["panels"]["noise"]["datasets"]["gaussian"]["metrics"] = metrics
-    running.run(load(content, tmp_path), "noise", tmp_path)
-    assert trained == ["dsm", "0.1", "ml", "0.1", "dsm", "2", "ml", "2"]
+    run.run(load(content, tmp_path), "noise", tmp_path)
+    assert computed == stages("evaluate", value="0.1") + stages("evaluate", value="2")
 
 
-def test_an_interrupted_panel_goes_on_where_it_was(trained, tmp_path, monkeypatch):
-    from ebm_bench.runs import evaluation
-
+def test_an_interrupted_panel_continues_where_it_was(computed, tmp_path, monkeypatch):
     evaluate = evaluation.evaluate
 
     def interrupted(suite, dataset, method, folder, device):
-        if method == "ml" and Path(folder).parts[-3] == "1":
+        if method == "ml" and Path(folder).parts[-4] == "1":
             raise KeyboardInterrupt
         return evaluate(suite, dataset, method, folder, device)
 
-    monkeypatch.setattr(evaluation, "evaluate", interrupted)
     loaded = load(GOOD, tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        running.run(loaded, "noise", tmp_path)
-    assert not (tmp_path / "noise" / running.VALUES).exists()
-    monkeypatch.undo()
-    assert len(pd.read_parquet(running.run(loaded, "noise", tmp_path))) == 8
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(loaded, "noise", tmp_path)
+    assert not (tmp_path / "noise" / run.VALUES).exists()
+    computed.clear()
+    assert len(pd.read_parquet(run.run(loaded, "noise", tmp_path))) == 8
+    assert computed == [("evaluate", "ml", "1")]
 
 
 def test_lines_of_theory_end_where_theory_does():

@@ -1,0 +1,155 @@
+"""Runs as tasks: what is finished is not repeated.
+
+Nothing here imports torch before there is something to compute.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError
+from ebm_bench.records import fingerprint
+from ebm_bench.suites.suite import Suite
+from ebm_bench.utils.files import link
+
+TRAINED = ("run.json", "weights.safetensors")
+EVALUATED = ("evaluation.json", "pictures.npz")
+# Snakemake deletes the outputs of a job before it starts and when it fails. Files of runs are
+# therefore written to this folder, and linked to where they are expected.
+KEPT = ".kept"
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """Train and evaluate a method on a dataset, as far as that is not done.
+
+    Attributes
+    ----------
+    suite : Suite
+        Suite that describes the run.
+    dataset, method : str
+        Names in the suite.
+    out : Path
+        Folder of runs. Files of this one are in ``out/dataset/method``.
+    trains, evaluates : bool
+        Stages to be carried out.
+    device : str
+        Name of the device, as for `devices.claim`.
+    trained_with, evaluated_with : str
+        Digests of the settings and the code when the task was made.
+    """
+
+    suite: Suite
+    dataset: str
+    method: str
+    out: Path
+    trains: bool = True
+    evaluates: bool = True
+    device: str = "auto"
+    trained_with: str = field(init=False)
+    evaluated_with: str = field(init=False)
+
+    def __post_init__(self):
+        for name, digest in zip(("trained_with", "evaluated_with"), self._digests(), strict=True):
+            object.__setattr__(self, name, digest)
+
+    @property
+    def label(self) -> str:
+        """Name of the run in messages."""
+        return f"{self.dataset} {self.method}"
+
+    @property
+    def folder(self) -> Path:
+        """Folder with the links to the files of the run."""
+        return self.out / self.dataset / self.method
+
+    @property
+    def kept(self) -> Path:
+        """Folder with the files of the run."""
+        return self.out / KEPT / self.dataset / self.method
+
+    def is_done(self) -> bool:
+        """Whether nothing remains to be computed."""
+        trained, evaluated = self._trained() is not None, self._evaluated() is not None
+        return (trained or not self.trains) and (evaluated or not self.evaluates)
+
+    def __call__(self) -> None:
+        """Carry out what remains to be done, and link the files.
+
+        Raises
+        ------
+        InputError
+            Where the run cannot be carried out, or its code was edited since the task was made.
+        """
+        if not self.is_done():
+            self._compute()
+        self.link()
+
+    def link(self) -> None:
+        """Have all files that are up to date in both folders, and no others in the visible one."""
+        for files, done in ((TRAINED, self._trained()), (EVALUATED, self._evaluated())):
+            for name in files:
+                if done is None:
+                    (self.folder / name).unlink(missing_ok=True)
+                else:
+                    link(done / name, (self.folder if done == self.kept else self.kept) / name)
+
+    def _compute(self) -> None:
+        from ebm_bench.runs import evaluation, training
+        from ebm_bench.utils import devices
+
+        # The process may have imported what the files contained before.
+        if self._digests() != (self.trained_with, self.evaluated_with):
+            raise InputError(f"{self.label}: its code was edited meanwhile; start again")
+        with devices.claim(self.device) as device:
+            if self.trains and self._trained() is None:
+                out = self.out / KEPT
+                training.train(self.suite, self.dataset, [self.method], out, device)
+                self.link()
+            if self.evaluates and self._evaluated() is None:
+                folder = self._trained() or self.folder
+                if not (folder / TRAINED[0]).exists():
+                    raise InputError(
+                        f"{folder}: has no trained model; `ebm-bench train` leaves one"
+                    )
+                evaluation.evaluate(self.suite, self.dataset, self.method, folder, device)
+
+    def _digests(self) -> tuple[str, str]:
+        return (
+            fingerprint.of_training(self.suite, self.dataset, self.method),
+            fingerprint.of_evaluation(self.suite, self.dataset, self.method),
+        )
+
+    def _trained(self) -> Path | None:
+        """Folder of the trained model, if it is up to date."""
+        return self._find(TRAINED, "fingerprint", self.trained_with)
+
+    def _evaluated(self) -> Path | None:
+        """Folder of the evaluation, if it is up to date."""
+        return self._find(EVALUATED, "digest", self.evaluated_with)
+
+    def _find(self, files: tuple[str, ...], key: str, digest: str) -> Path | None:
+        """Folder that has all files, of which the first is a record with a digest."""
+        for folder in (self.kept, self.folder):
+            if all((folder / name).exists() for name in files):
+                with suppress(ValueError):  # not JSON
+                    if json.loads((folder / files[0]).read_text()).get(key) == digest:
+                        return folder
+        return None
+
+
+def longest_first(suite: Suite, dataset: str, methods: Iterable[str]) -> list[str]:
+    """Sort methods so that the longest runs start first and leave no core idle at the end.
+
+    Flows take longest, then sampling from the model; controls without training take least.
+    """
+
+    def key(method: str) -> tuple[bool, bool, bool]:
+        objective = registry.describe("objectives", suite.methods[method].objective)
+        parts = [part.name for _, part in suite.training_parts(dataset, method)]
+        return objective.trains, any("flow" in name for name in parts), objective.samples_model
+
+    return sorted(methods, key=key, reverse=True)

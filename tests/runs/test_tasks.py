@@ -1,0 +1,127 @@
+"""Runs are carried out as far as they are not done, whoever deletes what."""
+
+import json
+import shutil
+
+import pytest
+from factories.suites import METHODS, make_suite
+
+from ebm_bench.errors import InputError
+from ebm_bench.records import fingerprint
+from ebm_bench.runs import evaluation, training
+from ebm_bench.runs.tasks import EVALUATED, TRAINED, RunTask, longest_first
+
+FILES = {*TRAINED, *EVALUATED}
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The stages that are computed."""
+    seen = []
+
+    def spy(module, stage):
+        function = getattr(module, stage)
+
+        def spied(*arguments):
+            seen.append(stage)
+            return function(*arguments)
+
+        monkeypatch.setattr(module, stage, spied)
+
+    spy(training, "train")
+    spy(evaluation, "evaluate")
+    return seen
+
+
+@pytest.fixture
+def make_task(tmp_path):
+    def make(trains=True, evaluates=True, metrics=None, **options):
+        suite = make_suite(**options)
+        if metrics:
+            data = suite.datasets["eight_gaussians"].model_copy(update={"metrics": metrics})
+            suite = suite.model_copy(update={"datasets": {"eight_gaussians": data}})
+        return RunTask(suite, "eight_gaussians", "dsm", tmp_path, trains, evaluates, "cpu")
+
+    return make
+
+
+def files(task):
+    return {path.name for path in task.folder.glob("*")}
+
+
+def test_a_finished_run_is_not_repeated(make_task, computed):
+    assert not make_task().is_done()
+    make_task()()
+    assert computed == ["train", "evaluate"]
+    make_task()()
+    assert computed == ["train", "evaluate"]
+    assert make_task().is_done()
+    assert files(make_task()) == FILES
+
+
+@pytest.mark.parametrize("lost", ["folder", "kept"])
+def test_files_that_were_deleted_come_back_from_the_other_folder(lost, make_task, computed):
+    task = make_task()
+    task()
+    shutil.rmtree(getattr(task, lost))
+    computed.clear()
+    make_task()()
+    assert computed == []
+    assert files(task) == FILES
+    assert {path.name for path in task.kept.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("lost", ["weights.safetensors", "run.json"])
+def test_a_run_without_its_record_or_weights_is_repeated(lost, make_task, computed):
+    task = make_task()
+    task()
+    for folder in (task.folder, task.kept):
+        (folder / lost).unlink()
+    computed.clear()
+    make_task()()
+    assert computed[0] == "train"
+
+
+def test_other_metrics_train_nothing(make_task, computed):
+    make_task()()
+    computed.clear()
+    other = make_task(metrics={"hyvarinen_score": {}, "fisher_divergence": {}})
+    other()
+    assert computed == ["evaluate"]
+    values = json.loads((other.folder / "evaluation.json").read_text())["values"]
+    assert {value["metric"] for value in values} == {"hyvarinen_score", "fisher_divergence"}
+
+
+def test_another_budget_repeats_all_and_leaves_nothing_old(make_task, computed):
+    make_task()()
+    computed.clear()
+    longer = make_task(steps=13, evaluates=False)
+    longer()
+    assert computed == ["train"]
+    assert files(longer) == {*TRAINED}
+    make_task(steps=13)()
+    assert computed == ["train", "evaluate"]
+
+
+def test_edited_code_is_not_recorded_as_what_ran(make_task, monkeypatch):
+    task = make_task()
+    monkeypatch.setattr(fingerprint, "of_training", lambda *arguments: "of the edited code")
+    with pytest.raises(InputError, match="eight_gaussians dsm: its code was edited meanwhile"):
+        task()
+
+
+def test_evaluation_alone_needs_a_training(make_task, computed):
+    with pytest.raises(InputError, match="has no trained model; `ebm-bench train` leaves one"):
+        make_task(trains=False)()
+    make_task(evaluates=False)()
+    make_task(trains=False)()
+    assert computed == ["train", "evaluate"]
+    with pytest.raises(InputError, match="trained with other settings"):
+        make_task(trains=False, steps=13)()
+
+
+def test_flows_and_samplers_start_first_and_controls_last():
+    suite = make_suite()
+    assert longest_first(suite, "eight_gaussians", METHODS) == [
+        "fce", "pcd", "dsm", "nce", "gaussian", "truth",
+    ]  # fmt: skip
