@@ -205,11 +205,11 @@ class FlowModel(nn.Module):
         return streams.normal(n, math.prod(self.event_shape), dtype=self.mean.dtype)
 
     def _density_of_samples(self, z: Tensor, u: Tensor, log_det: Tensor) -> tuple[Tensor, Tensor]:
-        log_q = _standard_normal_log_prob(z) - log_det - self._log_scale
+        log_q = standard_normal_log_prob(z) - log_det - self._log_scale
         return self.mean + self.scale * u, log_q
 
     def _density_of_data(self, z: Tensor, log_det: Tensor) -> Tensor:
-        return _standard_normal_log_prob(z) + log_det - self._log_scale
+        return standard_normal_log_prob(z) + log_det - self._log_scale
 
     @property
     def _log_scale(self) -> Tensor:
@@ -233,7 +233,8 @@ def standardisation(data: Tensor) -> tuple[Tensor, Tensor]:
     return mean, scale.maximum(_LEAST_SCALE * overall)
 
 
-def _standard_normal_log_prob(z: Tensor) -> Tensor:
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """Log-density in nats of N(0, I) at vectors (R, B, d), shape (R, B)."""
     return -0.5 * (z.square() + math.log(2 * math.pi)).sum(2)
 
 

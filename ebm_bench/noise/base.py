@@ -3,10 +3,27 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from ebm_bench.nn.flow import standard_normal_log_prob
 from ebm_bench.nn.module import Component
 from ebm_bench.streams import Streams
+
+
+def triangular_log_prob(centred: Tensor, factor: Tensor) -> Tensor:
+    """Log-density in nats of N(0, L Lᵀ) at vectors (R, B, d), shape (R, B).
+
+    Parameters
+    ----------
+    centred : Tensor of shape (R, B, d)
+        Vectors.
+    factor : Tensor of shape (R, d, d)
+        Lower triangular factor L of the covariance.
+    """
+    z = torch.linalg.solve_triangular(factor.mT, centred, upper=True, left=False)
+    log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1, keepdim=True)
+    return standard_normal_log_prob(z) - log_det
 
 
 @dataclass(eq=False, kw_only=True, repr=False)

@@ -1,12 +1,11 @@
 """Gaussian noise with independent dimensions."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ebm_bench.nn.flow import standardisation
+from ebm_bench.nn.flow import standard_normal_log_prob, standardisation
 from ebm_bench.noise.base import Noise
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -35,5 +34,5 @@ class DiagonalGaussian(Noise):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""
         scale = self.scale.to(x.dtype)
-        z = (x - self.mean) / scale
-        return -(0.5 * z.square() + 0.5 * math.log(2 * math.pi) + scale.log()).flatten(2).sum(2)
+        z = ((x - self.mean) / scale).flatten(2)
+        return standard_normal_log_prob(z) - scale.log().flatten(2).sum(2)

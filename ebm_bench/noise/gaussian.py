@@ -9,7 +9,7 @@ from annotated_types import Gt, Le
 from torch import Tensor
 
 from ebm_bench.nn.flow import standardisation
-from ebm_bench.noise.base import Noise
+from ebm_bench.noise.base import Noise, triangular_log_prob
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -22,10 +22,10 @@ class Gaussian(Noise):
     Parameters
     ----------
     ridge : float
-        How far correlations are shrunk towards zero, so that the covariance of few or
+        Shrinkage of the correlations towards zero, so that the covariance of few or
         nearly dependent data is positive definite. Variances stay as they are.
     fitted : bool
-        Whether it takes the moments of the data; if not, it stays the standard normal density.
+        Whether to fit the moments of the data; otherwise it is the standard normal density.
 
     References
     ----------
@@ -68,7 +68,4 @@ class Gaussian(Noise):
         """Log-density in nats of points (R, B, *event_shape), shape (R, B)."""
         factor, scale = self.factor.to(x.dtype), self.scale.to(x.dtype)
         u = ((x - self.mean) / scale).flatten(2)
-        z = torch.linalg.solve_triangular(factor.mT, u, upper=True, left=False)
-        log_scale = scale.log().flatten(1).sum(1) + factor.diagonal(dim1=1, dim2=2).log().sum(1)
-        constant = 0.5 * u.shape[2] * math.log(2 * math.pi) + log_scale[:, None]
-        return -0.5 * z.square().sum(2) - constant
+        return triangular_log_prob(u, factor) - scale.log().flatten(1).sum(1, keepdim=True)

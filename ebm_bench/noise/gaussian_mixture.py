@@ -12,8 +12,8 @@ from sklearn.mixture import GaussianMixture as Estimator
 from torch import Tensor
 
 from ebm_bench.errors import InputError
-from ebm_bench.nn.flow import standardisation
-from ebm_bench.noise.base import Noise
+from ebm_bench.nn.flow import standard_normal_log_prob, standardisation
+from ebm_bench.noise.base import Noise, triangular_log_prob
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -97,13 +97,9 @@ class GaussianMixture(Noise):
     def _component_log_prob(self, x: Tensor, k: int) -> Tensor:
         factor, centred = self.factors[:, k].to(x.dtype), x - self.means[:, k, None]
         if self.full:
-            z = torch.linalg.solve_triangular(factor.mT, centred, upper=True, left=False)
-            log_scale = factor.diagonal(dim1=1, dim2=2).log().sum(1)
-        else:
-            z = centred / factor[:, None]
-            log_scale = factor.log().sum(1)
-        constant = 0.5 * x.shape[2] * math.log(2 * math.pi) + log_scale[:, None]
-        return -0.5 * z.square().sum(2) - constant
+            return triangular_log_prob(centred, factor)
+        log_det = factor.log().sum(1, keepdim=True)
+        return standard_normal_log_prob(centred / factor[:, None]) - log_det
 
     def _fit_one(self, u: Tensor, seed: int) -> list[Tensor]:
         """Weights (K,), means (K, D) and factors of the covariances of one replicate."""

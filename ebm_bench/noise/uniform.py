@@ -22,7 +22,7 @@ class Uniform(Noise):
     Parameters
     ----------
     margin : float
-        How far the box reaches beyond the data on either side, as a part of their range.
+        Distance from the data to the box on either side, as a fraction of their range.
     """
 
     margin: Annotated[float, Ge(0)] = 0.1
