@@ -34,7 +34,7 @@ def readable(record: Record) -> Table:
 
 
 def numbers(record: Record) -> pd.DataFrame:
-    """Give every number, a line for each contender of each row and target of it."""
+    """List all numbers, a line for each contender of each row and each of its targets."""
     lines = []
     for row in record.rows:
         for name, found in row.contenders.items():
@@ -80,7 +80,7 @@ def numbers(record: Record) -> pd.DataFrame:
 
 
 def caption(record: Record) -> str:
-    """Say what the table shows, and on what."""
+    """Describe the table and the machine."""
     said = (
         "Cost of a step of ours beside others: same network, weights, batch and kind of "
         "optimiser, in one process of one thread. Times are of the processor, taken in turns; "
@@ -105,7 +105,7 @@ def caption(record: Record) -> str:
 
 
 def line(row: RowRecord) -> str:
-    """Sum a row up for a log."""
+    """Summarise a row for a log."""
     told = []
     for name, found in row.contenders.items():
         spread = results.faster(row, name)
@@ -118,7 +118,7 @@ def line(row: RowRecord) -> str:
 
 
 def summary(record: Record) -> str:
-    """Say how many targets are met, and what is missing and why."""
+    """Report how many targets are met, and what is missing and why."""
     verdicts = [results.is_met(row, t) for row in record.rows for t in row.targets]
     told = [f"{verdicts.count(True)} of {len(verdicts)} targets are met"]
     if None in verdicts:

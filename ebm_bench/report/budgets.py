@@ -1,9 +1,9 @@
-"""The same records at equal budgets: what each method had learned by a common point.
+"""Results at equal budgets: what each method had learned by a common point.
 
 Learning curves are measured at few steps, spaced evenly in their logarithm. To take the last
 of them within a budget would cut the budget of some methods to a fraction of what others get,
-by the luck of the spacing; so values between two points are interpolated, linearly in the
-logarithm of the step. Before the first step and after the last point nothing is.
+depending on the spacing; so values between two points are interpolated, linearly in the
+logarithm of the step. There is no extrapolation.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ def at_equal(results: Results, unit: str) -> Results:
     """View results as if the training of every method had been stopped at a common budget.
 
     The budget is the largest that every competing method of the dataset reached; one that
-    took no step, or of which all replicates failed, has no say in it. Each dataset is ranked
+    took no step, or of which all replicates failed, does not count. Each dataset is ranked
     by the metric that its curves follow. A replicate has failed if the budget reaches beyond
     the last point of its curve before it did so; it ended well if not. A method whose set-up
     alone takes more than the budget has no value and no rank. Nor has, at equal seconds, one
@@ -111,7 +111,7 @@ def curves_of(results: Results) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def _counts(run: Run, curve: pd.DataFrame, column: str) -> bool:
-    """Whether a run has a say in the common budget."""
+    """Whether a run counts for the common budget."""
     survived = any(outcome.status not in FAILED for outcome in run.outcomes)
     return not run.control and survived and bool((curve[["step", column]].max() > 0).all())
 

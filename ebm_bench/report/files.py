@@ -1,4 +1,4 @@
-"""Which files a report consists of, told from the suite alone."""
+"""Names of the files of a report, which depend on the suite alone."""
 
 from pathlib import Path
 
@@ -128,7 +128,7 @@ def diagram_path(results: Path, ending: str) -> Path:
 
 
 def has_diagram(suite: Suite) -> bool:
-    """Tell whether a suite compares enough methods on enough datasets for such a diagram."""
+    """Report whether a suite has enough methods and datasets for a diagram over all datasets."""
     everywhere = [
         name
         for name, spec in suite.methods.items()
@@ -145,7 +145,7 @@ def figure_kinds(suite: Suite, dataset: str) -> list[str]:
 
 
 def is_image(dataset: str) -> bool:
-    """Tell whether a dataset consists of images."""
+    """Report whether a dataset consists of images."""
     return registry.describe("datasets", dataset).kind == "image"
 
 

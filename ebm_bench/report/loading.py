@@ -1,4 +1,4 @@
-"""Reading what was collected, and filling in the replicates that failed unmeasured."""
+"""Loading of collected records, with failed replicates that were not measured filled in."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ def load(suite: Suite, folder: Path) -> Results:
     Parameters
     ----------
     suite : Suite
-        What was to be run; records of what is no longer in it are left aside.
+        Suite of the records; those of runs that it no longer has are ignored.
     folder : Path
-        Of the suite's results, with ``records``.
+        Folder of the suite's results, with ``records``.
 
     Raises
     ------

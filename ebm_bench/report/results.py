@@ -1,4 +1,4 @@
-"""The results of a suite, put together for showing: what ran, how it ended, how it ranks."""
+"""The results of a suite: what ran, how it ended, how it ranks."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -18,12 +18,12 @@ from ebm_bench.suites.suite import Suite
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
 _UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
-CONVERGED = "converged"  # the part by which a metric says 1 or 0 of the value of a replicate
+CONVERGED = "converged"  # part of a metric: 1 or 0, whether the value of a replicate converged
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A budget that all methods of a dataset are given; ``method`` reached no more."""
+    """The common budget of all methods on a dataset, and the method that reached no more."""
 
     amount: float
     method: str
@@ -38,16 +38,16 @@ class Row:
     method, model : str
         The model is ``"energy"``, or the name of a by-product.
     control : bool
-        Whether it frames the table rather than competes in it.
+        Whether it is a control, which is not ranked.
     status : str
-        How its replicates ended, in words.
+        Description of how its replicates ended.
     rank : int or None
         None for controls, and where there is nothing to rank.
     mean_rank : float
-        Over replicates; NaN without a rank.
+        Mean rank over replicates; NaN without a rank.
     best, tied, reference : bool
-        Whether it is among the best, whether others are as well, and whether it is what
-        the others are compared with.
+        Whether it is among the best, whether others are as well, and whether the others are
+        compared with it.
     run : Run or None
         None where it was not run.
     machine : str
@@ -71,7 +71,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """For tables and legends: ``fce``, ``fce (flow)``."""
+        """Name for tables and legends: ``fce``, ``fce (flow)``."""
         return label(self.method, self.model)
 
     @property
@@ -84,7 +84,7 @@ class Row:
 
     @property
     def training(self) -> Number:
-        """That time on any hardware, with the mark of the machine."""
+        """Training time on any hardware, with the mark of the machine."""
         return Number(self._spent, note=self.machine)
 
     @property
@@ -104,16 +104,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """All that is known of a suite's results.
+    """The results of a suite.
 
     Attributes
     ----------
     suite : Suite
-        What was to be run.
+        Suite of the runs.
     folder : Path
-        Of the suite's results.
+        Folder of the suite's results.
     runs : dict of (dataset, method) to Run
-        What was run.
+        Runs that were made.
     values, curves : DataFrame
         What `collecting.collect` gave; of the values, the columns `COLUMNS`, and a replicate
         that failed without being measured has its rows all the same.
@@ -121,9 +121,9 @@ class Results:
         In which all methods are given the same budget (`budgets.at_equal`); empty for what
         was measured at the end of training.
     limits : dict of str to Limit
-        That budget, for each dataset that has one.
+        Common budget of each dataset that has one.
     unstarted : dict of (dataset, method) to str
-        Why a method has no value at that budget.
+        Reason why a method has no value at that budget.
     """
 
     suite: Suite
@@ -150,16 +150,16 @@ class Results:
 
     @cached_property
     def machines(self) -> dict[str, str]:
-        """The hardware that runs were timed on, under marks: M1 for that of most runs."""
+        """Hardware of the runs by mark: M1 for that of most runs."""
         counts = Counter(run.provenance.hardware for run in self.runs.values())
         return {f"M{i}": name for i, (name, _) in enumerate(counts.most_common(), 1)}
 
     def machine(self, dataset: str, method: str) -> str:
-        """Mark what a run was timed on; empty where all runs of the dataset were on the same."""
+        """Give the mark of a run's hardware; empty if all runs of the dataset share it."""
         return self._marks.get((dataset, method), "")
 
     def timed_on(self, dataset: str) -> str:
-        """Mark the hardware whose seconds are compared: that of most competing runs."""
+        """Give the mark of the hardware whose seconds are compared: that of most competing runs."""
         return self._timed_on.get(dataset, "")
 
     def timed_apart(self, dataset: str, method: str) -> bool:
@@ -178,7 +178,7 @@ class Results:
 
     @property
     def controls(self) -> list[str]:
-        """Methods that frame the tables."""
+        """Methods that are not ranked."""
         return [name for name, spec in self.suite.methods.items() if spec.control]
 
     def rows(self, dataset: str) -> list[Row]:

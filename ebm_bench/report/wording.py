@@ -1,4 +1,4 @@
-"""How numbers, metrics and outcomes are written, the same in tables, figures and page."""
+"""Texts for numbers, metrics and outcomes, the same in tables, figures and page."""
 
 import math
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ WORDS = {"steps": "steps", "seconds": "seconds", "evaluations": "energy evaluati
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a column or axis shows.
+    """The quantity of a column or axis.
 
     Attributes
     ----------
     label, unit : str
-        As the metric gives them; a further part of a metric has no unit of its own.
+        Label and unit of the metric; a further part of a metric has no unit.
     meaning : str
-        One sentence.
+        Description in one sentence.
     higher_is_better : bool or None
         None where neither is, as for a further part of a metric.
     lower_bound : bool
@@ -70,12 +70,12 @@ def quantity(metric: str) -> Quantity:
 
 
 def explanation(metric: str) -> str:
-    """Read what the docstring of a metric says before its sections, as one paragraph."""
+    """Read the docstring of a metric up to its sections, as one paragraph."""
     return plain(" ".join(registry.describe("metrics", metric).sections[""].split()))
 
 
 def plain(text: str) -> str:
-    """Take the marks of code out of the text of a docstring."""
+    """Remove backticks from the text of a docstring."""
     return text.replace("`", "")
 
 
@@ -120,7 +120,7 @@ def probability(p: float, name: str = "") -> str:
 
 
 def ending(outcomes: list[Outcome]) -> str:
-    """Say how the replicates of a run ended: ``ok``, ``1 of 3 diverged at step 120``."""
+    """Describe how the replicates of a run ended: ``ok``, ``1 of 3 diverged at step 120``."""
     told = []
     for status, words in _ENDINGS.items():
         steps = sorted(o.step for o in outcomes if o.status == status)

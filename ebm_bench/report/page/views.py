@@ -1,4 +1,4 @@
-"""Every table that the page can show: by budget, by dataset, and by the metric that ranks."""
+"""Tables of the page as JSON: by budget, by dataset, and by the metric that ranks."""
 
 import math
 from typing import Any
@@ -53,19 +53,19 @@ def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, 
 
 
 def ranking_metrics(results: Results) -> list[str]:
-    """List the metrics of a suite that tell better from worse."""
+    """List the metrics of a suite that can rank, since better values are defined."""
     measured = dict.fromkeys(m for spec in results.suite.datasets.values() for m in spec.metrics)
     return [metric for metric in measured if quantity(metric).higher_is_better is not None]
 
 
 def family_of(results: Results, method: str) -> str:
-    """Name the family of a method: that of its objective, or `CONTROL`."""
+    """Give the family of a method: that of its objective, or `CONTROL`."""
     spec = results.suite.methods[method]
     return CONTROL if spec.control else registry.describe("objectives", spec.objective).kind
 
 
 def state(row: Row) -> str:
-    """Sort a row by how it ended.
+    """Classify a row by how it ended.
 
     Parameters
     ----------
@@ -143,7 +143,8 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
     """Lay out how the metric of a view ranks a dataset, and how the models of each pair differ."""
     rows = view.rows(dataset)
     best = [row for row in rows if row.best]
-    first = best and view.estimate(dataset, best[0], view.suite.datasets[dataset].rank_by)
+    criterion = view.suite.datasets[dataset].rank_by
+    found = [view.estimate(dataset, row, criterion) for row in best]
     pairs = tables.pairs_table(view, dataset)
     return {
         "rows": [
@@ -162,7 +163,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
             for (*values, _), pair in zip(pairs.values(), pairs.rows, strict=True)
         ],
         "best": [row.label for row in best],
-        "won": len(best) == 1 and first.n == first.replicates > 1,
+        "won": len(best) == 1 and found[0].n == found[0].replicates > 1,
     }
 
 

@@ -3,7 +3,7 @@
 A replicate that diverged or ran out of memory has failed; one that ran into the time limit
 is measured as it is. Replicate r of every method on a dataset sees the same draw of the
 data, so that methods are compared replicate by replicate. How methods compare over several
-datasets is told in `ebm_bench.report.statistics.friedman`.
+datasets is tested in `ebm_bench.report.statistics.friedman`.
 """
 
 from functools import cache
@@ -238,7 +238,7 @@ def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def caution(replicates: int) -> str:
-    """Say in one sentence how far so few replicates can be trusted; empty where they suffice."""
+    """State how far so few replicates can be trusted; empty where they suffice."""
     if replicates == 1:
         return "One replicate: there is no interval, and no difference can be told from chance."
     if replicates < FEW:

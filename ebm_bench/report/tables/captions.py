@@ -1,4 +1,4 @@
-"""What stands above the tables: how they were made and how to read them."""
+"""Captions of tables and figures: how they were made and how to read them."""
 
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.statistics import replicates as statistics
@@ -23,9 +23,9 @@ PAIRED = (
 
 
 def caption(results: Results, dataset: str) -> str:
-    """Say what a dataset's table shows: replicates, budget, criterion, kind of interval."""
+    """Describe the table of a dataset: replicates, budget, criterion, kind of interval."""
     spec = results.suite.datasets[dataset]
-    sentences = [
+    return _join(
         f"{dataset}: {spec.replicates} replicates per method, {_budget(results, dataset)}.",
         _limited(results, dataset),
         f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
@@ -39,42 +39,40 @@ def caption(results: Results, dataset: str) -> str:
         _machines(results, dataset),
         statistics.caution(spec.replicates),
         statistics.COMPARISONS,
-    ]
-    return " ".join(filter(None, sentences))
-
-
-def paper_caption(results: Results, dataset: str) -> str:
-    """Say what a dataset's table for a paper shows: n, budget, criterion, intervals, bold."""
-    spec = results.suite.datasets[dataset]
-    return " ".join(
-        filter(
-            None,
-            [
-                f"{dataset}: mean over n = {spec.replicates} replicates ± half its 95 % interval "
-                f"(in brackets where it is not symmetric), after {_budget(results, dataset)}.",
-                _limited(results, dataset),
-                f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
-                "the best of each metric, with all that are not told from it by the paired t test "
-                "(5 %, corrected for all pairs by Holm); not what did not converge. "
-                "Below the rule: controls. Training: seconds of all replicates together; "
-                "evaluations of the energy: of one.",
-                _machines(results, dataset),
-            ],
-        )
     )
 
 
+def paper_caption(results: Results, dataset: str) -> str:
+    """Describe the table of a dataset in a paper: n, budget, criterion, intervals, bold."""
+    spec = results.suite.datasets[dataset]
+    return _join(
+        f"{dataset}: mean over n = {spec.replicates} replicates ± half its 95 % interval "
+        f"(in brackets where it is not symmetric), after {_budget(results, dataset)}.",
+        _limited(results, dataset),
+        f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
+        "the best of each metric, with all that are not told from it by the paired t test "
+        "(5 %, corrected for all pairs by Holm); not what did not converge. "
+        "Below the rule: controls. Training: seconds of all replicates together; "
+        "evaluations of the energy: of one.",
+        _machines(results, dataset),
+    )
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
 def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
-    """Say what a figure for a paper shows.
+    """Describe a figure for a paper.
 
     Parameters
     ----------
     results : Results
-        What it shows.
+        Results that the figure shows.
     kind : str
         One of `files.figure_kinds`, ``"density grid"`` or ``"critical difference"``.
     datasets : list of str
-        Which it shows.
+        Datasets that the figure shows.
     """
     suite = results.suite
     ranked = dict.fromkeys(quantity(suite.datasets[name].rank_by).label for name in datasets)
@@ -120,47 +118,39 @@ def _budget(results: Results, dataset: str) -> str:
 
 
 def pairs_caption(results: Results, dataset: str) -> str:
-    """Say what the table of pairs shows."""
+    """Describe the table of pairs."""
     spec = results.suite.datasets[dataset]
-    return " ".join(
-        [
-            f"{dataset}: each two models, the one ranked better first, compared by "
-            f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
-            "Difference: of the first less the other, mean over the n replicates in which both are "
-            f"finite, and in brackets the {statistics.INTERVAL}.",
-            PAIRED,
-            "≈: not told apart at a corrected level of 5 %.",
-        ]
+    return _join(
+        f"{dataset}: each two models, the one ranked better first, compared by "
+        f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
+        "Difference: of the first less the other, mean over the n replicates in which both are "
+        f"finite, and in brackets the {statistics.INTERVAL}.",
+        PAIRED,
+        "≈: not told apart at a corrected level of 5 %.",
     )
 
 
 def overall_caption(results: Results, ties: str = TIES) -> str:
-    """Say what the overall table shows, and how ties are shown there."""
-    suite = results.suite
+    """Describe the table over all datasets, and how it shows ties."""
+    suite, found = results.suite, results.omnibus
     by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
     equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
-    found = results.omnibus
     limits = ", ".join(
         f"{name} at {amount(limit.amount, results.unit)}" for name, limit in results.limits.items()
     )
-    return " ".join(
-        filter(
-            None,
-            [
-                f"Ranks on the datasets of suite {suite.name}, version {suite.version}{equal} "
-                f"({by}), and their average over the datasets where the method is ranked; equal "
-                "ones share the average of their places.",
-                f"{limits}." if limits else "",
-                f"{ORDER} Controls are not ranked.",
-                ties,
-                f"Over all datasets: {verdict(found)}" if found else "",
-            ],
-        )
+    return _join(
+        f"Ranks on the datasets of suite {suite.name}, version {suite.version}{equal} "
+        f"({by}), and their average over the datasets where the method is ranked; equal "
+        "ones share the average of their places.",
+        limits and f"{limits}.",
+        f"{ORDER} Controls are not ranked.",
+        ties,
+        f"Over all datasets: {verdict(found)}" if found else "",
     )
 
 
 def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
-    """Say how sure it is that the first of the overall table, a (method, model), is the best.
+    """State how sure it is that the first of the overall table, a (method, model), is the best.
 
     The tests compare only methods that are ranked on every dataset, among themselves: their
     best can be another than the leader.
@@ -181,7 +171,7 @@ def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
 
 
 def verdict(found: Omnibus) -> str:
-    """Say what the tests found, and whether there were datasets enough to find anything."""
+    """State what the tests found, and whether there were enough datasets to find anything."""
     p = probability(found.p, "p")
     sentences = [
         f"Friedman: χ² = {found.statistic:.2f}, {p}: "
@@ -206,7 +196,7 @@ def verdict(found: Omnibus) -> str:
 
 
 def _machines(results: Results, dataset: str) -> str:
-    """Say which seconds compare with each other; empty where all of a dataset do."""
+    """State which seconds are comparable; empty where all of a dataset are."""
     compared = results.timed_on(dataset)
     if not compared:
         return ""
@@ -219,7 +209,7 @@ def _machines(results: Results, dataset: str) -> str:
 
 
 def _limited(results: Results, dataset: str) -> str:
-    """Say at which common budget a dataset is shown; empty at the end of training."""
+    """State the common budget at which a dataset is shown; empty at the end of training."""
     if not results.unit:
         return ""
     limit = results.limits.get(dataset)

@@ -26,6 +26,7 @@ from ebm_bench.report.tables.captions import caption, overall_caption, pairs_cap
 from ebm_bench.report.wording import quantity
 
 CONTROL = "control"
+_ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
 _NOT_FOR_PAPERS = ("rank", "difference", "failed", "steps")
 
 
@@ -152,13 +153,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
         rows.append(
             {
                 "dataset": dataset,
-                "method": row.method,
-                "model": row.model,
-                "control": row.control,
-                "rank": row.rank,
-                "mean_rank": row.mean_rank,
-                "tied": row.tied,
-                "reference": row.reference,
+                **{name: getattr(row, name) for name in _ROW},
                 **{f"difference_{name}": x for name, x in vars(found).items()},
                 "status": row.status,
                 "replicates": len(run.outcomes) if run else 0,
@@ -206,15 +201,12 @@ def overall_table(results: Results) -> Table:
 def _rank_column(results: Results, dataset: str) -> Column:
     rows = {(row.method, row.model): row for row in results.rows(dataset)}
 
-    def found(ranked: dict[str, Any]) -> Row | None:
-        return rows.get((ranked["method"], ranked["model"]))
-
     def rank(ranked: dict[str, Any]) -> Rank | None:
-        row = found(ranked)
+        row = rows.get((ranked["method"], ranked["model"]))
         return row.place if row else None
 
     def best(ranked: dict[str, Any]) -> bool:
-        row = found(ranked)
+        row = rows.get((ranked["method"], ranked["model"]))
         return row is not None and row.best
 
     return Column(dataset, dataset, rank, best)

@@ -31,14 +31,15 @@ YES, NO, OPEN, UNTESTABLE = "yes", "no", "not decided", "not testable here"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of a claim on one model.
+    """The result of checking a claim on one model.
 
     Attributes
     ----------
     claim, source, model, criterion : str
-        What was claimed, by whom, where it is checked, and when it counts as reproduced.
+        Published claim, its source, the model on which it is checked, and when it counts as
+        reproduced.
     measured : str
-        The numbers that decide.
+        Numbers that decide.
     reproduced : str
         Whether they meet the criterion: ``yes``, ``no``; ``not decided``, where so many data
         sets cannot tell; ``not testable here``, where the model cannot show what is claimed,
@@ -185,7 +186,7 @@ class _Model:
         return sorted(own["size"])
 
     def at(self, method: str, other: str) -> str:
-        """Say with which settings two methods are compared."""
+        """State the settings at which two methods are compared."""
         told = []
         for name in (method, other):
             spec, settings = self.suite.methods[name], self.suite.settings_of(self.name, name)

@@ -1,6 +1,7 @@
 """Estimates of known parameters beside the theory of large samples: records, tables, report."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -198,10 +199,7 @@ def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) ->
     columns = [
         Column("model", "Model", lambda key: key[0]),
         Column("method", "Method", lambda key: key[1]),
-        *(
-            Column(str(x), f"{ALONG[along]} = {x}", lambda key, x=x: _variance(found[key], x))
-            for x in steps
-        ),
+        *(Column(str(x), f"{ALONG[along]} = {x}", partial(_variance, found, x)) for x in steps),
     ]
     return Table(
         columns,
@@ -237,10 +235,12 @@ def _selected(suite: EstimationSuite, summary: pd.DataFrame, along: str) -> pd.S
     return summary["ratio"] == summary["method"].map(suite.ratio_of)
 
 
-def _variance(found: pd.DataFrame, step: int) -> Interval | None:
-    if step not in found.index:
+def _variance(
+    found: dict[tuple[str, str], pd.DataFrame], step: int, key: tuple[str, str]
+) -> Interval | None:
+    if step not in found[key].index:
         return None
-    row = found.loc[step]
+    row = found[key].loc[step]
     if row["failed"]:
         return Interval(np.inf, np.nan, np.nan, note=f"{row['failed']} of {row['n']} failed")
     return Interval(row["variance_ratio"], row["ratio_low"], row["ratio_high"])
