@@ -249,6 +249,55 @@ def test_a_file_of_users_depends_on_what_it_imports_of_this_package(package):
     assert PACKAGE / "optim/adam.py" not in fingerprint.closure(folder / "entry.py")
 
 
+DATASET = '''
+from dataclasses import dataclass
+
+from ebm_bench.datasets.base import Dataset
+from ebm_bench.registry import register
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Mine(Dataset):
+    """Points of a file, and of a folder."""
+
+    files = ("path", "folder")
+
+    path: str = "points.npy"
+    folder: str = "pictures"
+'''
+
+
+def test_replaced_data_of_users_are_trained_on_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plugin.py").write_text(DATASET)
+    Path("pictures/inner").mkdir(parents=True)
+    paths = [Path("points.npy"), Path("pictures/a.png"), Path("pictures/inner/b.png")]
+    for path in (*paths, Path("other.npy")):
+        path.write_text("before")
+    content = QUICK.model_dump(mode="json")
+    data = {**content["datasets"]["mnist"], "energy": {"name": "mlp"}}
+    data["metrics"] = {"hyvarinen_score": {}}
+    method = {**content["methods"]["cd"], "overrides": {}}
+    registry.load("plugin.py")
+    loaded = suite.check({**content, "datasets": {"mine": data}, "methods": {"cd": method}}, "mine")
+    assert {*paths} < {*fingerprint.training_files(loaded, "mine", "cd")}
+
+    seen = {fingerprint.of_training(loaded, "mine", "cd")}
+    for path in paths:
+        path.write_text("replaced")
+        seen.add(fingerprint.of_training(loaded, "mine", "cd"))
+    Path("pictures/c.png").touch()
+    seen.add(fingerprint.of_training(loaded, "mine", "cd"))
+    assert len(seen) == 5
+
+    Path("other.npy").write_text("replaced")
+    assert fingerprint.of_training(loaded, "mine", "cd") in seen
+    Path("points.npy").unlink()
+    with pytest.raises(InputError, match=r"points\.npy: cannot be read"):
+        fingerprint.of_training(loaded, "mine", "cd")
+
+
 def test_an_edited_file_is_read_again(package):
     folder = package(entry="", helper="")
     assert names(folder, "entry.py") == ["entry.py"]
