@@ -26,10 +26,10 @@ _PACKAGE = Path(__file__).parents[1]
 def closure(*entries: Path) -> list[Path]:
     """Find the files that are executed when some Python files are imported.
 
-    Every import statement counts, also one inside a function; those under ``TYPE_CHECKING`` do
-    not. Imports are followed through this package and through the package in which the
-    importing file lies, including the ``__init__.py`` of each package on the way. Modules that
-    are imported by a name that is computed are not found: their files are entries of their own.
+    Every import statement counts, including those inside functions, except those under
+    ``TYPE_CHECKING``. Imports are followed through this package and through the package that
+    contains the importing file, including the ``__init__.py`` of each package on the way. A
+    module that is imported by a computed name is not found; pass its file as an entry.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield node
         return
-    below = list(ast.iter_child_nodes(node))
+    below: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         below = node.orelse
     for child in below:

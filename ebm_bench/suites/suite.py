@@ -1,4 +1,4 @@
-"""Suites: what is compared, read from YAML and checked to the last key.
+"""Leaderboards: datasets × methods, read from YAML and validated.
 
 Nothing here imports torch: the workflow reads suites each time it starts.
 """
@@ -37,13 +37,12 @@ class Suite(Head):
     methods : dict of str to MethodSpec
         Methods by the names of their rows.
     tuning : Tuning, optional
-        How ``ebm-bench tune`` searches.
+        Search space and budget of ``ebm-bench tune``.
     tuned : Tuned, optional
-        What it found; in the file, the path of what it wrote, relative to the suite's. Learning
-        rates stand in place of the budget's, settings in place of defaults: what the suite says
-        itself of a method stays.
+        Tuned values; in the file, their path relative to the suite. They replace learning rates
+        of budgets and defaults of settings, but no setting that the suite states.
     plugins : tuple of str
-        Files whose registered classes the suite uses, relative to the suite's.
+        Files whose registered classes the suite uses, relative to the suite.
     """
 
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
@@ -101,7 +100,7 @@ class Suite(Head):
                 settings = outcome.best.settings if outcome.best else {}
                 twice = [key for key in settings if key in self.stated_settings(dataset, name)]
                 if twice:
-                    fail(at, f"the suite says itself what {twice[0]} is; tune again")
+                    fail(at, f"the suite states {twice[0]} itself; tune again")
                 check_objective(at, self.methods[name].objective, settings)
 
     def datasets_of(self, method: str) -> list[str]:
@@ -119,40 +118,40 @@ class Suite(Head):
         return {dataset: methods for dataset, methods in grid.items() if methods}
 
     def energy_of(self, dataset: str, method: str) -> Named:
-        """Find which energy a method trains on a dataset."""
+        """Return the energy that a method trains on a dataset."""
         return self.methods[method].energy or self.datasets[dataset].energy
 
     def settings_of(self, dataset: str, method: str) -> dict[str, Any]:
-        """Find the settings of a method's objective on a dataset."""
+        """Return the settings of a method's objective on a dataset."""
         tuned = self.tuned and self.tuned.values(dataset, method)
         return {**(tuned.settings if tuned else {}), **self.stated_settings(dataset, method)}
 
     def stated_settings(self, dataset: str, method: str) -> dict[str, Any]:
-        """Find the settings that the suite itself gives a method on a dataset."""
+        """Return the settings that the suite itself states for a method on a dataset."""
         spec = self.methods[method]
         return {**spec.settings, **spec.overrides.get(dataset, {})}
 
     def budget_of(self, dataset: str, method: str) -> Budget:
-        """Find what a method may spend on a dataset, and its learning rate."""
+        """Return the budget of a method on a dataset, with its tuned learning rate."""
         budget = self.datasets[dataset].budget
         tuned = self.tuned and self.tuned.values(dataset, method)
         return budget.model_copy(update={"learning_rate": tuned.learning_rate}) if tuned else budget
 
     def criterion_of(self, dataset: str) -> Named:
-        """Find the metric that tuning goes by, the same for all methods.
+        """Return the metric that tuning minimises, the same for all methods.
 
-        The likelihood where a sum over a grid gives the normaliser, the score of Hyvärinen
-        elsewhere; with the settings that the suite gives it.
+        The negative log-likelihood if a grid gives the normaliser, else the Hyvärinen score;
+        with the settings that the suite states for it.
         """
         planar = "grid" in registry.describe("datasets", dataset).knows
         name = "negative_log_likelihood" if planar else "hyvarinen_score"
         return Named(name=name, settings=self.datasets[dataset].metrics.get(name, {}))
 
     def search_of(self, dataset: str, method: str) -> list[Values]:
-        """List what tuning tries for a method on a dataset; nothing where nothing is trained.
+        """List the candidates of tuning for a method on a dataset; none if nothing is trained.
 
-        The learning rate, and those settings of the objective's ``search`` that the suite does
-        not give itself.
+        They vary the learning rate, and those settings of the objective's ``search`` that the
+        suite does not state.
         """
         objective = registry.describe("objectives", self.methods[method].objective)
         if self.tuning is None or not objective.trains:
@@ -223,9 +222,9 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     Parameters
     ----------
     path : str or Path
-        Of the YAML file.
+        Path of the YAML file.
     tuned : bool
-        Whether to use the tuned values that it names.
+        Whether to use its tuned values.
 
     Raises
     ------
@@ -253,7 +252,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
 
 
 def tuned_file(path: str | Path, suite: Suite) -> Path:
-    """Say where the tuned values of a suite are written: in a folder beside its file."""
+    """Return the path of the tuned values of a suite, in a folder beside its file."""
     return Path(path).parent / "tuned" / f"{suite.name}.yaml"
 
 
@@ -263,9 +262,9 @@ def check(content: dict[str, Any], source: str) -> Suite:
     Parameters
     ----------
     content : dict
-        As it stands in a file.
+        Parsed content of a file.
     source : str
-        Where it comes from, for messages.
+        Name of the file, for messages.
 
     Raises
     ------

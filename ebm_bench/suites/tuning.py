@@ -1,4 +1,4 @@
-"""How a suite is tuned, and the file of tuned values.
+"""Search space of tuning, and the file of tuned values.
 
 Nothing here imports torch.
 """
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from ebm_bench.suites.base import Strict
 
-# The learning curve of a trial, which nobody looks at: the cheapest metric there is.
+# Metric of the learning curves of trials, which are not used: the cheapest one.
 TRIAL_CURVE = "hyvarinen_score"
 
 Rate = Annotated[float, Gt(0)]
@@ -24,16 +24,16 @@ class Tuning(Strict):
     Attributes
     ----------
     datasets : dict of str to list of str
-        Datasets to tune on, and the others on which the values found there are used as well.
+        Datasets to tune on, each with further datasets that use its tuned values.
     trials : int
-        Settings that are tried for each method; no more than there are learning rates, so that
-        no method tries one twice.
+        Number of trials per method; at most the number of learning rates, so that no method
+        tries one twice.
     steps : int
-        Of each trial.
+        Number of optimiser steps per trial.
     replicates : int
-        Models trained in each trial; their mean counts.
+        Number of models per trial, whose scores are averaged.
     learning_rates : tuple of float
-        That are tried.
+        Candidate learning rates.
     """
 
     datasets: Annotated[dict[str, list[str]], Field(min_length=1)]
@@ -53,14 +53,14 @@ class Tuning(Strict):
 
 
 class Values(Strict):
-    """What tuning decides of a method on a dataset."""
+    """Tuned values of a method on a dataset."""
 
     learning_rate: Rate
     settings: dict[str, Any] = Field(default={})
 
 
 class Scored(Values):
-    """Values with their score, of which less is better."""
+    """Values with their score; lower is better."""
 
     score: float
 
@@ -71,9 +71,9 @@ class Chosen(Strict):
     Attributes
     ----------
     best, runner_up : Scored, optional
-        None where not so many trials came to a score.
+        The two best trials. None if fewer trials have a score.
     trials, failed : int
-        How many there were, and how many of them came to none.
+        Number of trials, and of trials without a score.
     """
 
     best: Scored | None = None
@@ -83,18 +83,18 @@ class Chosen(Strict):
 
 
 class TunedDataset(Strict):
-    """What was found on one dataset.
+    """Outcome of tuning on one dataset.
 
     Attributes
     ----------
     criterion : str
-        The metric that chose, on validation data.
+        Metric that was minimised, on validation data.
     settings : dict
-        Of the criterion.
+        Settings of the criterion.
     serves : list of str
-        Further datasets on which the values are used.
+        Further datasets that use the values.
     methods : dict of str to Chosen
-        The outcome for each method.
+        Outcome for each method.
     """
 
     criterion: str
@@ -104,24 +104,24 @@ class TunedDataset(Strict):
 
 
 class Tuned(Strict):
-    """Tuned values of a suite, with where they come from.
+    """Tuned values of a suite, with their provenance.
 
     Attributes
     ----------
     suite, suite_version : str, int
-        That was tuned.
+        Name and version of the suite.
     date : str
-        Of the last trial.
+        Date of the last trial.
     version : list of str
-        Of the package that ran the trials.
+        Versions of the package that ran the trials.
     commit : list of str
-        Of its code; with ``+`` behind it where files had been changed.
+        Commits of its code, followed by ``+`` if files had been changed.
     seed : int
-        Of all random numbers of the trials, derived from the suite's and unlike it.
+        Seed of all trials, derived from that of the suite and different from it.
     trials, steps, replicates, learning_rates
         As in `Tuning`.
     datasets : dict of str to TunedDataset
-        What was found.
+        Outcome for each dataset.
     """
 
     suite: str
@@ -137,7 +137,7 @@ class Tuned(Strict):
     datasets: dict[str, TunedDataset]
 
     def values(self, dataset: str, method: str) -> Values | None:
-        """Find the values of a method on a dataset; None where it keeps its own."""
+        """Return the tuned values of a method on a dataset; None if it keeps its own."""
         for name, tuned in self.datasets.items():
             if dataset in (name, *tuned.serves) and method in tuned.methods:
                 return tuned.methods[method].best
@@ -155,9 +155,9 @@ def deal(space: Mapping[str, Sequence[Any]], trials: int, seed: str) -> list[dic
     space : mapping of str to sequence
         Values of each setting.
     trials : int
-        How many combinations.
+        Number of combinations.
     seed : str
-        Of the draw. Settings of the same name and values are dealt alike for all methods.
+        Seed of the draw. Settings of the same name and values get the same order for all methods.
     """
     columns = {}
     for name, values in space.items():

@@ -207,7 +207,7 @@ def test_without_tuned_values_slices_are_those_of_the_suite_alone():
         (changed(TUNED, *AT, "dms", to={"trials": 3, "failed": 3}), "Did you mean 'dsm'?"),
         (changed(TUNED, *AT, "dsm", "best", "settings", to={"sigmo": 1.0}), "'sigma'?"),
         (changed(TUNED, *AT, "dsm", "best", "settings", to={"sigma": -1.0}), "sigma = -1.0"),
-        (changed(TUNED, *AT, "dsm-0.1", "best", to=SCORED), "the suite says itself what sigma is"),
+        (changed(TUNED, *AT, "dsm-0.1", "best", to=SCORED), "the suite states sigma itself"),
         (changed(TUNED, *AT, "dsm", "best", "learning_rate", to=0), "greater than 0"),
         (changed(TUNED, "datasets", "two_moon", to={"criterion": "x", "methods": {}}), "two_moons"),
         (changed(TUNED, "datasets", "two_moons", "serves", to=["bananna"]), "'banana'?"),

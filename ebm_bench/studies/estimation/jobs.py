@@ -20,7 +20,7 @@ from ebm_bench.utils.progress import track
 log = logging.getLogger("ebm_bench")
 
 TABLE, RECORD = "estimates.parquet", "record.json"
-# Of squared errors: a band, and the median in it.
+# Quantiles of squared errors: a band and its median.
 LEVELS = (0.1, 0.5, 0.9)
 
 
@@ -30,11 +30,11 @@ def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path)
     Parameters
     ----------
     suite : EstimationSuite
-        What is compared.
+        Suite of the job.
     model, methods : str, list of str
-        Of the suite.
+        Names in the suite.
     out : path
-        Each method leaves its table and record in ``out/model/method``.
+        Folder of the results: a table and a record in ``out/model/method`` for each method.
     """
     for method in methods:
         folder = Path(out) / model / method
@@ -50,7 +50,7 @@ def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
 
 
 def setting(suite: EstimationSuite, model: str, method: str) -> Setting:
-    """Say what is estimated, and by which objective."""
+    """Describe what is estimated, and by which objective."""
     energy, spec = suite.energy_of(model, method), suite.methods[method]
     data = suite.models[model].dataset
     return Setting(
@@ -79,10 +79,12 @@ class _Job:
         tables = []
         with track(name, len(grid) * suite.data_sets) as update:
             for index, (size, ratio) in enumerate(grid):
-                words, start = f"N = {size}, ν = {ratio}", index * suite.data_sets
-                found = estimate(
-                    chosen, size, ratio, streams, lambda n, s=start, w=words: update(s + n, w)
-                )
+                start, words = index * suite.data_sets, f"N = {size}, ν = {ratio}"
+
+                def progress(done: int, start: int = start, words: str = words) -> None:
+                    update(start + done, words)
+
+                found = estimate(chosen, size, ratio, streams, progress)
                 tables.append(self._table(found, size, ratio))
         theory = self._theory(chosen, grid)
         record = records.Estimation(
@@ -97,7 +99,7 @@ class _Job:
         )
         with replacing(folder / TABLE) as temporary:
             pd.concat(tables).to_parquet(temporary, index=False)
-        records.write(record, folder / RECORD)  # last: it says that all is there
+        records.write(record, folder / RECORD)  # last, since it marks the job as complete
 
     def _table(self, found, size: int, ratio: int) -> pd.DataFrame:
         return pd.DataFrame(

@@ -33,11 +33,11 @@ class ModelSpec(Strict):
     Attributes
     ----------
     dataset : Named
-        Where the data come from; its parameters are known.
+        Distribution of the data, whose parameters are known.
     energy : Named
-        The model that has these parameters.
+        Model with these parameters.
     sizes, ratios : list of int, optional
-        In place of the suite's.
+        Sizes and ratios that replace those of the suite.
     """
 
     dataset: Named
@@ -47,10 +47,10 @@ class ModelSpec(Strict):
 
 
 class Override(Strict):
-    """What is different about a method on one model."""
+    """Settings of a method that differ on one model."""
 
     energy: Named | None = None
-    settings: dict[str, Any] = Field({})
+    settings: dict[str, Any] = Field(default={})
     biased: bool | None = None
 
 
@@ -60,22 +60,22 @@ class Estimator(ObjectiveSpec):
     Attributes
     ----------
     varies : str, optional
-        The setting that the ratio ν sets.
+        Setting that the ratio ν is assigned to.
     ratio : int, optional
-        The default ratio of this method, in place of the suite's.
+        Default ratio of this method, which replaces that of the suite.
     biased : bool
-        Whether its estimates of many data are off the truth.
+        Whether its estimates are inconsistent.
     reference : bool
-        Whether it is what the others are compared with.
+        Whether the other methods are compared with it.
     overrides : dict of str to Override
-        What is different, by model.
+        Settings that differ, by model.
     """
 
     varies: str | None = None
     ratio: Annotated[int, Ge(1)] | None = None
     biased: bool = False
     reference: bool = False
-    overrides: dict[str, Override] = Field({})
+    overrides: dict[str, Override] = Field(default={})
 
 
 class EstimationSuite(Head):
@@ -84,13 +84,18 @@ class EstimationSuite(Head):
     Attributes
     ----------
     data_sets : int
-        Data sets of each size.
+        Number of data sets of each size.
     sizes, ratios : list of int
-        N at the default ratio, and ν at the default size.
+        Sizes N at the default ratio, and ratios ν at the default size.
     size, ratio : int
-        The default ones.
+        Default size and ratio.
     theory_evaluations : float
-        Of the energy, about, for the covariance in theory of one method and ratio.
+        Approximate number of evaluations of the energy for the asymptotic covariance of one
+        method and ratio.
+    models : dict of str to ModelSpec
+        Models by name.
+    methods : dict of str to Estimator
+        Methods by name.
     """
 
     data_sets: Annotated[int, Ge(2)] = 100
@@ -104,18 +109,18 @@ class EstimationSuite(Head):
 
     @model_validator(mode="after")
     def _check_names(self) -> "EstimationSuite":
-        for name, model in self.models.items():
+        for name, spec in self.models.items():
             at = f"models.{name}"
-            check_named(f"{at}.dataset", "datasets", model.dataset.name, model.dataset.settings)
-            check_named(f"{at}.energy", "energies", model.energy.name, model.energy.settings)
-            knows = registry.describe("datasets", model.dataset.name).knows
+            check_named(f"{at}.dataset", "datasets", spec.dataset.name, spec.dataset.settings)
+            check_named(f"{at}.energy", "energies", spec.energy.name, spec.energy.settings)
+            knows = registry.describe("datasets", spec.dataset.name).knows
             if "parameters" not in knows:
                 known = [
                     n
                     for n, entry in registry.entries("datasets").items()
                     if "parameters" in entry.knows
                 ]
-                fail(at, f"{model.dataset.name} has no true parameters. Valid: {', '.join(known)}")
+                fail(at, f"{spec.dataset.name} has no true parameters. Valid: {', '.join(known)}")
         for name, method in self.methods.items():
             at = f"methods.{name}"
             varied = {method.varies: self.ratio} if method.varies else {}
@@ -140,17 +145,17 @@ class EstimationSuite(Head):
         return self
 
     def energy_of(self, model: str, method: str) -> Named:
-        """Find which energy a method uses for a model."""
+        """Return the energy that a method uses for a model."""
         override = self.methods[method].overrides.get(model, Override())
         return override.energy or self.models[model].energy
 
     def settings_of(self, model: str, method: str) -> dict[str, Any]:
-        """Find the settings of a method's objective on a model."""
+        """Return the settings of a method's objective on a model."""
         override = self.methods[method].overrides.get(model, Override())
         return {**self.methods[method].settings, **override.settings}
 
     def biased(self, model: str, method: str) -> bool:
-        """Tell whether the estimates of many data are off the truth."""
+        """Return whether the estimates of a method on a model are inconsistent."""
         override = self.methods[method].overrides.get(model, Override())
         return self.methods[method].biased if override.biased is None else override.biased
 
@@ -166,12 +171,12 @@ class EstimationSuite(Head):
         return sorted({*points, (self.size, default)})
 
     def work(self, model: str, method: str) -> int:
-        """Say how much a job has to do, in some unit, to begin with the longest."""
+        """Estimate the cost of a job, in arbitrary units, so that the longest can start first."""
         dimension = self.models[model].dataset.settings.get("dimension", 1)
         return sum(n * nu for n, nu in self.grid(model, method)) * dimension**2
 
     def ratio_of(self, method: str) -> int:
-        """Find the default ratio of a method."""
+        """Return the default ratio of a method."""
         return self.methods[method].ratio or self.ratio
 
     def slice(self, model: str, method: str) -> str:

@@ -22,16 +22,16 @@ OPEN = "$knob"
 
 
 class Knob(Strict):
-    """What makes a panel harder.
+    """Difficulty that a panel varies.
 
     Attributes
     ----------
     label : str
-        Of the axis, with the unit.
+        Label of the axis, with the unit.
     values : list of int or float
-        In ascending order.
+        Values in ascending order.
     scale : {"linear", "log"}
-        Of the axis.
+        Scale of the axis.
     """
 
     label: str
@@ -48,16 +48,16 @@ class Knob(Strict):
 
 
 class Curve(Strict):
-    """What theory says, see `ebm_bench.studies.stress.theory`.
+    """Theoretical curve, see `ebm_bench.studies.stress.theory`.
 
     Attributes
     ----------
     curve : str
         Name of the curve, over the knob.
     settings : dict
-        Of the curve.
+        Settings of the curve.
     axis : {"left", "right"}
-        The one of the measure, or one of its own.
+        Axis of the measure, or an axis of its own.
     """
 
     curve: str
@@ -76,15 +76,15 @@ class Panel(Strict):
     Attributes
     ----------
     title : str
-        What fails, in a few words.
+        Failure mode in a few words.
     knob : Knob
-        What makes it fail.
+        Difficulty that is varied.
     scale : {"linear", "log"}
-        Of the axis of the measure, which is the dataset's ``rank_by``.
+        Scale of the axis of the measure, which is the dataset's ``rank_by``.
     floor : float, optional
-        Where a logarithmic axis ends; values below are drawn at its edge.
+        Lower end of a logarithmic axis; smaller values are drawn at its edge.
     theory : dict of str to Curve
-        By what the legend calls them.
+        Curves by their names in the legend.
     datasets, methods : dict
         As in a suite, with ``$knob`` for a value.
     """
@@ -100,7 +100,7 @@ class Panel(Strict):
     @model_validator(mode="after")
     def _check_knob(self) -> "Panel":
         if not _is_open([self.datasets, self.methods]):
-            raise ValueError(f"the knob turns nothing: no setting is '{OPEN}'")
+            raise ValueError(f"the knob has no effect: no setting is '{OPEN}'")
         return self
 
     @property
@@ -115,8 +115,8 @@ class Panel(Strict):
 
     def runs(self) -> str:
         """Everything that the panel's runs depend on, as JSON; the rest is for showing."""
-        told = {"values": self.knob.values, "datasets": self.datasets, "methods": self.methods}
-        return json.dumps(told, sort_keys=True)
+        varied = {"values": self.knob.values, "datasets": self.datasets, "methods": self.methods}
+        return json.dumps(varied, sort_keys=True)
 
 
 class Stress(Head):

@@ -11,6 +11,7 @@ from ebm_bench import cli, records
 from ebm_bench.report.files import estimation_outputs
 
 SUITE = {
+    "kind": "estimation",
     "name": "tiny",
     "version": 1,
     "data_sets": 5,

@@ -91,7 +91,7 @@ def test_the_committed_panels_are_valid():
         (changed(*PANEL, "knob", "values", to=[0, 1]), "cannot show the value 0"),
         (changed(*PANEL, "theory", "bias", to={"curve": "dsm_bais_kl"}),
          "panels.noise.theory.bias: unknown curve 'dsm_bais_kl'. Did you mean 'dsm_bias_kl'?"),
-        (changed(*PANEL, "methods", "dsm", "settings", to={}), "the knob turns nothing"),
+        (changed(*PANEL, "methods", "dsm", "settings", to={}), "the knob has no effect"),
         (changed(*PANEL, "datasets", to={}), "panels.noise.datasets"),
     ],
 )  # fmt: skip
