@@ -1,8 +1,8 @@
-"""From the records of runs to three tidy tables, and back.
+"""Conversion between the records of runs and three tidy tables.
 
-``runs`` has a row for each run: all of its record but the curve. ``values`` and ``curves``
-repeat of it what one groups by and, with each value, how its replicate ended and what the run
-cost; the rest is to be joined by ``dataset`` and ``method``.
+``runs`` has one row per run, with its whole record except the curve. ``values`` and ``curves``
+repeat the columns to group by. ``values`` also has the outcome of the replicate and the cost of
+the run. Join on ``dataset`` and ``method`` for the rest.
 """
 
 import json
@@ -22,7 +22,7 @@ from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import replacing
 
 TABLES = ("runs", "values", "curves")
-SUITE = "suite.yaml"  # beside the tables, with everything in it that the suite's file names
+SUITE = "suite.yaml"  # next to the tables, with included files merged in
 KEY = ["suite", "dataset", "method"]  # of a run
 ABOUT = ["suite", "suite_version", "dataset", "dataset_version", "method", "objective", "control"]
 _FLAT = {"cost": Cost, "provenance": Provenance}  # a column for each of their fields
@@ -44,11 +44,11 @@ class Tables:
     Attributes
     ----------
     runs : DataFrame
-        A row for each run. ``settings``, ``energy``, ``budget`` and ``outcomes`` are JSON.
+        One row per run. ``settings``, ``energy``, ``budget`` and ``outcomes`` are JSON.
     values : DataFrame
-        A row for each metric, model and replicate.
+        One row per metric, model and replicate.
     curves : DataFrame
-        A row for each point of a learning curve.
+        One row per point of a learning curve.
     """
 
     runs: pd.DataFrame
@@ -56,7 +56,7 @@ class Tables:
     curves: pd.DataFrame
 
     def records(self) -> dict[tuple[str, str, str], Run]:
-        """Build the records of the runs again.
+        """Rebuild the records of the runs.
 
         Returns
         -------
@@ -65,7 +65,7 @@ class Tables:
         Raises
         ------
         InputError
-            Where a row is not a record.
+            If a row is not a record.
         """
         curves = {
             key: own[list(CurvePoint.model_fields)].to_dict("records")
@@ -81,7 +81,7 @@ class Tables:
         Raises
         ------
         InputError
-            Where the folder cannot be written.
+            If the folder cannot be written.
         """
         for name in TABLES:
             table = getattr(self, name)
@@ -92,12 +92,12 @@ class Tables:
 
 
 def load(folder: str | Path) -> Tables:
-    """Read what `Tables.write` wrote.
+    """Read the tables that `Tables.write` wrote.
 
     Raises
     ------
     InputError
-        Naming the file that is missing, or is not what it should be.
+        Names the file that is missing or not valid.
     """
     tables = {}
     for name in TABLES:
@@ -105,7 +105,7 @@ def load(folder: str | Path) -> Tables:
         try:
             tables[name] = pd.read_parquet(path)
         except FileNotFoundError:
-            raise InputError(f"{path}: is not there; `ebm-bench collect` writes it") from None
+            raise InputError(f"{path}: does not exist; `ebm-bench collect` writes it") from None
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error})") from None
         missing = [column for column in COLUMNS[name] if column not in tables[name]]
@@ -117,17 +117,17 @@ def load(folder: str | Path) -> Tables:
 
 
 def collect(folders: Iterable[str | Path]) -> Tables:
-    """Unite the records of runs into tidy tables.
+    """Collect the records of runs into tidy tables.
 
     Parameters
     ----------
     folders : iterable of path
-        Each with ``run.json`` and, where it was evaluated, ``evaluation.json``.
+        Folders of runs, with ``run.json`` and, after evaluation, ``evaluation.json``.
 
     Raises
     ------
     InputError
-        Where versions of the suite, a dataset or a metric differ between records.
+        If versions of the suite, a dataset or a metric differ between records.
     """
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     for folder in map(Path, folders):
@@ -142,32 +142,32 @@ def collect(folders: Iterable[str | Path]) -> Tables:
             for v in _measured(run, folder / "evaluation.json")
         ]
     runs, values, curves = (pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in TABLES)
-    # A column without any number in it would be one of objects.
+    # A column without numbers would have the type object.
     tables = Tables(runs, values.astype({"value": float, "standard_error": float}), curves)
     refuse_mixed(tables)
     return tables
 
 
 def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
-    """Write a suite beside its records, tuned values in it and plugins beside it.
+    """Write a suite, with its tuned values, and its plugins next to its records.
 
     Parameters
     ----------
     chosen : Suite
-        As it was loaded.
+        The suite, as loaded.
     path : path
-        Of its file, from where the plugins are copied.
+        File of the suite; plugins are copied from its folder.
     folder : path
-        Of the records.
+        Folder of the records.
 
     Raises
     ------
     InputError
-        Where two plugins have one name, or the folder cannot be written.
+        If two plugins have the same name, or the folder cannot be written.
     """
     plugins = {Path(name).name: Path(path).parent / name for name in chosen.plugins}
     if len(plugins) < len(chosen.plugins):
-        raise InputError(f"{path}: two plugins have the same file name. Rename one")
+        raise InputError(f"{path}: two plugins have the same file name; rename one")
     for name, plugin in plugins.items():
         with replacing(Path(folder, name)) as temporary:
             temporary.write_bytes(plugin.read_bytes())
@@ -177,7 +177,7 @@ def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
 
 
 def kept_suite(folder: Path) -> dict[str, bytes]:
-    """Read what `keep_suite` wrote, by the names of the files; nothing where it wrote none."""
+    """Read the files that `keep_suite` wrote, by name; empty if there are none."""
     path = Path(folder, SUITE)
     if not path.exists():
         return {}
@@ -187,12 +187,12 @@ def kept_suite(folder: Path) -> dict[str, bytes]:
 
 
 def refuse_mixed(tables: Tables) -> None:
-    """Refuse tables in which a suite, a dataset or a metric has several versions.
+    """Refuse tables with several versions of a suite, dataset or metric.
 
     Raises
     ------
     InputError
-        Naming the versions and the methods of each.
+        Names the versions and the methods of each.
     """
     for table, version, key in (
         (tables.runs, "suite_version", "suite"),
@@ -205,12 +205,12 @@ def refuse_mixed(tables: Tables) -> None:
             listed = "; ".join(f"version {v}: {', '.join(m)}" for v, m in found.items())
             raise InputError(
                 f"records mix versions of {key} '{name}' ({listed}). "
-                "Run the older ones again, or report them apart"
+                "Run the older ones again, or report them separately"
             )
 
 
 def _row(run: Run) -> dict[str, Any]:
-    """Lay a run out as a row."""
+    """Convert a run to a row."""
     content = run.model_dump(exclude={"curve"})
     return {
         **{name: content[name] for name in _PLAIN},
@@ -220,7 +220,7 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
-    """Build a run from its row and the points of its curve."""
+    """Convert a row and the points of a curve to a run."""
     try:
         return Run(
             **{name: row[name] for name in _PLAIN},
@@ -234,7 +234,7 @@ def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
 
 
 def _measured(run: Run, path: Path) -> list[Value]:
-    """Read what was measured of this very run; an older run's evaluation does not count."""
+    """Read the evaluation of a run, unless it belongs to an older run."""
     if not path.exists():
         return []
     evaluation: Evaluation = read(Evaluation, path)

@@ -1,4 +1,4 @@
-"""Uniting the records of several people or machines, where they agree."""
+"""Merging of records from several people or machines."""
 
 import json
 import math
@@ -15,9 +15,9 @@ from ebm_bench.records import Run, collection
 from ebm_bench.records.collection import COLUMNS, KEY, TABLES, Tables
 from ebm_bench.utils.files import replacing
 
-TOLERANCE = 1e-2  # relative: rounding moves single samples, and metrics of them by that much
+TOLERANCE = 1e-2  # relative; rounding moves single samples, which changes metrics by as much
 PICTURES = "pictures.npz"
-_SHOWN = 10  # disagreements in one message
+_SHOWN = 10  # most disagreements in one message
 _DEFINITION = ("objective", "settings", "energy", "budget", "seed", "control")
 _VALUE = ["model", "metric", "replicate"]
 _POINT = ["metric", "replicate", "step"]
@@ -32,11 +32,11 @@ class Source:
     Attributes
     ----------
     folder : Path
-        Of the tables.
+        Folder of the tables.
     tables : Tables
-        What it holds.
+        Content of the folder.
     runs : dict of Key to Run
-        The runs of the tables.
+        Runs in the tables.
     """
 
     folder: Path
@@ -46,27 +46,27 @@ class Source:
     def __post_init__(self):
         self.runs = self.tables.records()
         if len(self.runs) < len(self.tables.runs):
-            raise InputError(f"{self.folder / 'runs.parquet'}: a run stands there twice")
+            raise InputError(f"{self.folder / 'runs.parquet'}: contains a run twice")
 
     def pictures(self, key: Key) -> Path:
-        """Name the pictures of a run, which need not be there."""
+        """Path of the pictures of a run, which need not exist."""
         return self.folder.parent.joinpath("runs", *key[1:], PICTURES)
 
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """United records.
+    """Merged records.
 
     Attributes
     ----------
     tables : Tables
-        Of all runs, each once.
+        Tables of all runs, each once.
     taken : dict of Key to Source
-        Where each run was taken from.
+        Source of each run.
     repeated : int
-        How many runs were there more than once, and agreed.
+        Number of runs that occurred more than once, and agreed.
     folders : list of Path
-        Of the records that were united.
+        Folders of the merged records.
     """
 
     tables: Tables
@@ -75,18 +75,18 @@ class Merged:
     folders: list[Path]
 
     def refuse_loss(self, out: str | Path) -> None:
-        """Raise an `InputError` where a results folder has records that were not merged."""
+        """Raise an `InputError` if a results folder has records that are not among the sources."""
         records = Path(out, "records")
         if (records / "runs.parquet").exists() and records.resolve() not in self.folders:
             raise InputError(
-                f"{records}: holds records that are not merged, and would be lost. Name {out} "
-                "among what is merged, or another folder by --out"
+                f"{records}: holds records that are not merged and would be lost. Add {out} "
+                "to the sources, or choose another folder with --out"
             )
 
     def write(self, out: str | Path) -> None:
-        """Write the records, and copy the pictures that there are, to a results folder.
+        """Write the records and copy existing pictures to a results folder.
 
-        The suite and its plugins are written too, where all sources have the same.
+        The suite and its plugins are written too if they are the same in all sources.
         """
         records = Path(out, "records")
         described = [collection.kept_suite(folder) for folder in self.folders]
@@ -102,12 +102,12 @@ class Merged:
         self.tables.write(records)
 
     def summary(self, out: str | Path) -> str:
-        """Say what was united, and on which hardware its cost was measured."""
+        """Report the number of runs, and the hardware on which their cost was measured."""
         runs = [source.runs[key] for key, source in self.taken.items()]
         counts = Counter(run.provenance.hardware for run in runs)
         return "\n".join(
             [
-                f"{len(runs)} runs are in {Path(out, 'records')}; {self.repeated} were there "
+                f"{len(runs)} runs are in {Path(out, 'records')}; {self.repeated} occurred "
                 "more than once and agree",
                 *(f"  timed on {name}: {n} runs" for name, n in counts.most_common()),
             ]
@@ -115,27 +115,27 @@ class Merged:
 
 
 def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
-    """Unite records that agree.
+    """Merge records that agree.
 
-    Of a run that several have, the fullest record is kept whole, with its cost and provenance.
+    If a run occurs several times, its most complete record is kept with its cost and provenance.
 
     Parameters
     ----------
     paths : iterable of path
-        Results folders, folders of records, or one of the tables in such a folder.
+        Results folders, record folders, or tables in such folders.
     tolerance : float
-        Relative difference up to which two values are the same.
+        Largest relative difference of equal values.
 
     Raises
     ------
     InputError
-        Where records are of several suites, or of several versions of the suite, a dataset or
-        a metric; where values of the same replicate differ, or how it was made or ended; where
-        of two records of a run neither has all that the other has. Names files, keys and values.
+        If records belong to several suites or to several versions of a suite, dataset or metric;
+        if settings, values or statuses of the same replicate differ; if neither of two records
+        of a run contains the other. Names files, keys and values.
     """
     folders = dict.fromkeys(_records_of(Path(path)).resolve() for path in paths)
     if not folders:
-        raise InputError("name what to merge: results folders, records folders or their tables")
+        raise InputError("no sources: give results folders, record folders or their tables")
     sources = [Source(folder, collection.load(folder)) for folder in folders]
     _refuse_mixed(sources)
     taken: dict[Key, Source] = {}
@@ -158,7 +158,7 @@ def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
 
 
 def _records_of(path: Path) -> Path:
-    """Find the folder of records that a path stands for."""
+    """Find the folder of records that a path refers to."""
     if path.is_file() and path.name in {f"{name}.parquet" for name in TABLES}:
         return path.parent
     for folder in (path / "records", path):
@@ -166,13 +166,13 @@ def _records_of(path: Path) -> Path:
             return folder
     tables = ", ".join(f"{name}.parquet" for name in TABLES)
     raise InputError(
-        f"{path}: neither a results folder, nor a folder of records, nor one of its tables "
+        f"{path}: not a results folder, a folder of records or one of its tables "
         f"({tables}). `ebm-bench collect` writes them"
     )
 
 
 def _refuse_mixed(sources: list[Source]) -> None:
-    """Refuse what must be one and the same in all records."""
+    """Refuse records that differ in facts that they must share."""
     seen: dict[str, tuple[str, Path]] = {}
     for source in sources:
         for what, value, table in _facts(source):
@@ -181,17 +181,17 @@ def _refuse_mixed(sources: list[Source]) -> None:
                 raise InputError(
                     f"records mix {what}: {first} in {where}, {value} in "
                     f"{source.folder / table}; nothing was merged. Run the older ones again, or "
-                    "report them apart"
+                    "report them separately"
                 )
 
 
 def _facts(source: Source) -> Iterator[tuple[str, str, str]]:
-    """List (what, value, table) of which all records must have the same."""
+    """Yield (name, value, table) of facts that all records must share."""
     for run in source.runs.values():
         yield "suites", run.suite, "runs.parquet"
         yield f"versions of suite '{run.suite}'", str(run.suite_version), "runs.parquet"
         yield f"versions of dataset '{run.dataset}'", str(run.dataset_version), "runs.parquet"
-        # Only the learning rate may be a method's own.
+        # Only the learning rate may differ between methods.
         shared = {key: value for key, value in run.budget.items() if key != "learning_rate"}
         given = json.dumps({**shared, "seed": run.seed}, sort_keys=True)
         yield f"budgets of dataset '{run.dataset}'", given, "runs.parquet"
@@ -201,15 +201,15 @@ def _facts(source: Source) -> Iterator[tuple[str, str, str]]:
 
 
 def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[list[str], Source]:
-    """List where two records of a run disagree, and tell which has all that the other has."""
+    """List disagreements of two records of a run, and choose the more complete one."""
 
-    def tell(table: str, what: str, first: object, second: object) -> str:
+    def disagreement(table: str, what: str, first: object, second: object) -> str:
         files = [source.folder / f"{table}.parquet" for source in (one, other)]
         return f"{' '.join(key)}, {what}: {first} in {files[0]}, {second} in {files[1]}"
 
     first, second = one.runs[key], other.runs[key]
     problems = [
-        tell("runs", field, getattr(first, field), getattr(second, field))
+        disagreement("runs", field, getattr(first, field), getattr(second, field))
         for field in _DEFINITION
         if getattr(first, field) != getattr(second, field)
     ]
@@ -217,7 +217,7 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
         return problems, one
     ended = [{o.replicate: o.status for o in run.outcomes} for run in (first, second)]
     problems = [
-        tell("runs", f"replicate {replicate}", ended[0][replicate], ended[1][replicate])
+        disagreement("runs", f"replicate {replicate}", ended[0][replicate], ended[1][replicate])
         for replicate in ended[0].keys() & ended[1].keys()
         if ended[0][replicate] != ended[1][replicate]
     ]
@@ -225,7 +225,7 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
     for table, index in (("values", _VALUE), ("curves", _POINT)):
         found = [_numbers(source, table, key, index) for source in (one, other)]
         problems += [
-            tell(table, _named(index, at), found[0][at], found[1][at])
+            disagreement(table, _named(index, at), found[0][at], found[1][at])
             for at in found[0].keys() & found[1].keys()
             if not agree(found[0][at], found[1][at], tolerance)
         ]
@@ -235,18 +235,18 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
     if has[0] <= has[1]:
         return [], other
     only = [min(map(str, mine - others)) for mine, others in (has, reversed(has))]
-    return [tell("values", "neither has all of the other", *only)], one
+    return [disagreement("values", "neither has all of the other", *only)], one
 
 
 def agree(one: float, other: float, tolerance: float) -> bool:
-    """Whether two values are the same to a relative tolerance; missing ones are."""
+    """Compare two values with a relative tolerance; missing values are equal."""
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
     return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
 
 
 def _numbers(source: Source, table: str, key: Key, index: list[str]) -> dict[tuple, float]:
-    """Take the values of a run, or the points of its curve."""
+    """Read the values of a run, or the points of its curve, by index."""
     rows: pd.DataFrame = getattr(source.tables, table)
     own = rows[(rows[KEY] == list(key)).all(axis=1)]
     found = dict(zip(own[index].itertuples(index=False, name=None), own["value"], strict=True))
@@ -262,7 +262,7 @@ def _named(index: list[str], at: tuple) -> str:
 
 
 def _unite(sources: list[Source], taken: dict[Key, Source]) -> Tables:
-    """Put the tables together, of each run the rows of where it was taken from."""
+    """Join the tables, taking the rows of each run from its source."""
     united = {}
     for name in TABLES:
         parts = []

@@ -1,4 +1,4 @@
-"""Where a record comes from: code, pins, libraries, machine."""
+"""Provenance of records: code, pinned dependencies, libraries and machine."""
 
 import hashlib
 import platform
@@ -21,7 +21,7 @@ def collect(device: str) -> Provenance:
     Parameters
     ----------
     device : str
-        What it computes on, as torch calls it.
+        Device of the computation, in torch's notation.
     """
     commit, dirty = _checkout(_ROOT)
     return Provenance(
@@ -40,7 +40,7 @@ def collect(device: str) -> Provenance:
 
 @cache
 def _checkout(root: Path) -> tuple[str, bool]:
-    """Read the commit and whether its files were changed; the version where git cannot tell."""
+    """Read the commit and whether files were changed; the version if git is not available."""
     if not (root / ".git").exists():  # installed: a repository further up is not ours
         return f"v{__version__}", False
     try:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 import shutil
@@ -10,22 +10,22 @@ from ebm_bench.errors import InputError
 
 @contextmanager
 def replacing(path: str | Path):
-    """Write a file under a temporary name and move it into place when all is well.
+    """Write a file under a temporary name, and move it into place on success.
 
     Parameters
     ----------
     path : str or Path
-        Where the file is to stand; folders are made.
+        Final path of the file; its folder is created.
 
     Yields
     ------
     Path
-        Where to write.
+        Temporary path to write to.
 
     Raises
     ------
     InputError
-        Where the folder cannot be written or the disk is full.
+        If the folder cannot be written or the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

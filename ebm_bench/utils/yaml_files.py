@@ -1,6 +1,6 @@
-"""Files in YAML, read and checked to the last key.
+"""Reading and validation of YAML files.
 
-Nothing here imports torch: the workflow reads suites each time it starts.
+Nothing here imports torch, since the workflow reads suites each time it starts.
 """
 
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from ebm_bench.errors import InputError, unknown
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file in which no key stands twice.
+    """Read a YAML file, and refuse duplicate keys.
 
     Parameters
     ----------
     path : str or Path
-        Of the file.
+        The file.
 
     Raises
     ------
     InputError
-        Naming the file and what is wrong with it.
+        Names the file and the problem.
     """
     path = Path(path)
     try:
@@ -40,21 +40,21 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def validate(model: type[BaseModel], content: Any, source: str) -> Any:
-    """Make a model of the content of a file.
+    """Validate the content of a file.
 
     Parameters
     ----------
     model : type of BaseModel
-        Which keys and values there may be.
+        Model that defines valid keys and values.
     content : object
-        As it stands in the file.
+        Content of the file.
     source : str
-        Where it comes from, for messages.
+        Origin of the content, for messages.
 
     Raises
     ------
     InputError
-        One line for each problem: source, key, what is wrong and what is valid.
+        One line per problem: source, key, problem and valid values.
     """
     try:
         return model.model_validate(content)
@@ -64,7 +64,7 @@ def validate(model: type[BaseModel], content: Any, source: str) -> Any:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses a key that stands twice instead of keeping the last."""
+    """A loader that refuses duplicate keys instead of keeping the last."""
 
     def construct_mapping(self, node, deep=False):
         seen: set[str] = set()
@@ -72,7 +72,7 @@ class _UniqueKeys(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.MarkedYAMLError(
-                        problem=f"key '{key.value}' stands twice", problem_mark=key.start_mark
+                        problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)

@@ -104,7 +104,7 @@ def test_tables_read_back_as_they_were_written(tmp_path):
 
 
 def test_a_table_that_is_missing_or_of_an_older_kind_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"runs\.parquet: is not there; `ebm-bench collect`"):
+    with pytest.raises(InputError, match=r"runs\.parquet: does not exist; `ebm-bench collect`"):
         collection.load(tmp_path)
     tables = collection.collect([leave(tmp_path / "a", make_run())])
     tables.write(tmp_path)

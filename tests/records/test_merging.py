@@ -230,4 +230,4 @@ def test_the_suite_comes_along_where_all_have_the_same(person, tmp_path):
 
 
 def test_a_folder_without_records_is_told(tmp_path):
-    assert "neither a results folder" in refused(tmp_path)
+    assert "not a results folder" in refused(tmp_path)

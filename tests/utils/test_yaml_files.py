@@ -20,8 +20,8 @@ from ebm_bench.utils import yaml_files
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: a\nname: b\n", "key 'name' stands twice"),
-        ("methods:\n  nce: {objective: a}\n  nce: {objective: b}\n", "key 'nce' stands twice"),
+        ("name: a\nname: b\n", "duplicate key 'name'"),
+        ("methods:\n  nce: {objective: a}\n  nce: {objective: b}\n", "duplicate key 'nce'"),
         ("name: [a\n", "not valid YAML"),
         ("version: 2020-13-45\n", "not valid YAML: month must be in"),
         ("- a\n- b\n", r"bad\.yaml: Input should be"),
