@@ -1,4 +1,4 @@
-"""Looking at what there is: names, suites, plugins."""
+"""Commands that list names and check suites and plugins."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,8 +20,8 @@ def list_names(
         str | None, typer.Argument(help=f"One of {', '.join(registry.FAMILIES)}.")
     ] = None,
 ) -> None:
-    """List the names a suite may use, with their settings and defaults."""
-    if family not in (None, *registry.FAMILIES):
+    """List registered names with their settings and defaults."""
+    if family and family not in registry.FAMILIES:
         raise unknown("family", family, registry.FAMILIES)
     for chosen in [family] if family else registry.FAMILIES:
         typer.secho(chosen, bold=True)
@@ -33,12 +33,12 @@ def list_names(
 
 @app.command()
 def check(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite (.yaml) or plugin (.py).")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Suite (.yaml) or plugin (.py).")],
 ) -> None:
-    """Check a suite and show what it would run, or check what a plugin adds.
+    """Check a suite and list its runs, or check the classes of a plugin.
 
-    Plugins are checked by the contract of their family; each failure is explained, and ends with
-    exit code 1.
+    Plugins are checked by the contract of their family. Each failure is explained; the exit code
+    is then 1.
     """
     if path.suffix == ".py":
         _check_plugin(path)

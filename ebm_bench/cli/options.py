@@ -1,4 +1,4 @@
-"""What the commands share: the application, options, and the start of work."""
+"""The application, shared options, and the setup of a process."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from ebm_bench import __version__
 from ebm_bench.errors import InputError
 from ebm_bench.runs import processes
 
-# What the libraries under torch and numpy read when they are loaded, and never again.
+# Libraries below torch and numpy read these once, when they are loaded.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -27,7 +27,7 @@ THREAD_VARIABLES = (
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Print bad input as one message and end with exit code 2; end with 130 when interrupted."""
+    """Print bad input as one message and exit with code 2; exit with 130 if interrupted."""
     try:
         yield
     except InputError as error:
@@ -49,28 +49,29 @@ app = typer.Typer(
 )
 
 SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="A dataset of the suite.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Dataset of the suite.")]
 MethodsOption = Annotated[
     list[str] | None,
-    typer.Option("--method", help="A method of the suite; may be repeated. [default: all]"),
+    typer.Option("--method", help="Method of the suite; repeatable. [default: all]"),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the runs.")]
 DeviceOption = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, or cuda:N; auto takes a free GPU if there is one.")
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; auto uses a free GPU if there is one.")
 ]
 ThreadsOption = Annotated[
-    int, typer.Option(min=1, help="Threads; more processes gain more than more threads.")
+    int,
+    typer.Option(min=1, help="Threads; more processes scale better than more threads."),
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 StyleOption = Annotated[
     Literal["screen", "paper"],
-    typer.Option(help="paper: vector figures at the width of a venue's columns, in RESULTS/paper."),
+    typer.Option(help="paper: vector figures at a venue's column width, in RESULTS/paper."),
 ]
 VenueOption = Annotated[
     Literal["icml", "neurips", "iclr", "jmlr", "aistats"],
-    typer.Option(help="Whose column widths figures for a paper have."),
+    typer.Option(help="Venue that sets the column widths of figures for a paper."),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the suite's results.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Results folder of the suite.")]
 
 
 def _show_version(value: bool) -> None:
@@ -82,16 +83,17 @@ def _show_version(value: bool) -> None:
 @app.callback()
 def _ebm_bench(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show version."),
     ] = False,
 ) -> None:
     """Compare training objectives for energy-based models."""
 
 
 def start_work(threads: int) -> None:
-    """Set the number of threads, before torch is imported, and show what is logged.
+    """Set the number of threads before torch is imported, and show log messages.
 
-    Under the workflow, this process ends when the workflow does, killed or not.
+    Under the workflow, this process ends with the workflow, even if that is killed.
     """
     processes.end_with_workflow()
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))

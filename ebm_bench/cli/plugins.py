@@ -1,4 +1,4 @@
-"""Methods of a user's own: a file to begin with, and its place among the others."""
+"""Commands for plugins: write a template, and compare a method with a suite."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +14,9 @@ from ebm_bench.plugins import compare, templates
 @app.command()
 def new(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(templates.KINDS)}.")],
-    name: Annotated[str, typer.Argument(help="Words in small letters that are joined by _.")],
+    name: Annotated[str, typer.Argument(help="Registered name, in snake_case.")],
 ) -> None:
-    """Write a commented file to begin with, which works as it stands."""
+    """Write a commented, working template of a plugin."""
     path = templates.write(kind, name)
     typer.echo(f"{path}: {kind} {name}; edit it, then\n  ebm-bench check {path}")
     typer.echo(f"  ebm-bench run --plugin {path} --suite toy --datasets eight_gaussians,two_moons")
@@ -24,29 +24,29 @@ def new(
 
 @app.command("run")
 def run_plugin(
-    plugin: Annotated[Path, typer.Option(help="Python file with the method.")],
-    given: Annotated[str, typer.Option("--suite", help="File of a suite, or its name.")],
+    plugin: Annotated[Path, typer.Option(help="Python file that registers the method.")],
+    given: Annotated[str, typer.Option("--suite", help="YAML file or name of a suite.")],
     datasets: Annotated[
-        str, typer.Option(help="Datasets of the suite, joined by commas. [default: all]")
+        str, typer.Option(help="Datasets of the suite, separated by commas. [default: all]")
     ] = "",
     settings: Annotated[
-        list[str] | None, typer.Option(help="key=value; may be repeated. [default: defaults]")
+        list[str] | None, typer.Option(help="Setting of the method, as key=value; repeatable.")
     ] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(help="Records of the suite's methods. [default: results/reference/SUITE]"),
+        typer.Option(help="Records of the suite's own methods. [default: results/reference/SUITE]"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results. [default: results/PLUGIN/SUITE]")
+        Path | None, typer.Option(help="Results folder. [default: results/PLUGIN/SUITE]")
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Put a method of your own beside the reference records of a suite.
+    """Compare a method of your own with the reference records of a suite.
 
-    The plugin's methods are trained and measured with the suite's budget, seeds and metrics; those
-    of the suite are not run again. A dataset, energy, metric or sampler needs other runs: for it
-    a suite is written, with what it costs to run it.
+    The plugin's methods are trained and measured with the budget, seeds and metrics of the suite,
+    whose own methods are not run again. For a dataset, energy, metric or sampler, which affects
+    the suite's methods too, a suite is written instead, with an estimate of its cost.
     """
     entries = registry.load(plugin)
     path = compare.find_suite(given)
@@ -54,12 +54,12 @@ def run_plugin(
     if not any(entry.family in compare.RUN for entry in entries):
         if settings or out:
             raise InputError(
-                f"{plugin} adds no method to run, so that --settings and --out say nothing: leave "
-                "them out, and write settings into the suite that this makes"
+                f"{plugin} adds no method to run, so --settings and --out have no effect: remove "
+                "them, and put settings into the suite that this command writes"
             )
-        file, told = compare.offer(plugin, path, names, reference)
-        typer.echo(f"{plugin} adds no method, so that the reference cannot be kept: {told}.")
-        typer.echo(f"The suite for it is {file}; look at it, then\n  make run SUITE={file}")
+        file, cost = compare.offer(plugin, path, names, reference)
+        typer.echo(f"{plugin} adds no method, so the reference records do not apply: {cost}.")
+        typer.echo(f"The suite for it is {file}; review it, then\n  make run SUITE={file}")
         return
     chosen = compare.read_settings(settings or [])
     prepared = compare.prepare(plugin, path, names, chosen, reference, out)
@@ -73,4 +73,4 @@ def run_plugin(
     if prepared.suite.tuned:
         typer.echo("The other methods are tuned; yours has the suite's learning rate.")
     view = report.outputs(prepared.suite, prepared.out)
-    typer.echo(f"The leaderboard: {view['page'][0]}; the suite with your method: {prepared.path}")
+    typer.echo(f"Leaderboard: {view['page'][0]}; suite with your method: {prepared.path}")

@@ -1,4 +1,4 @@
-"""What becomes of records: tables, pages, submissions."""
+"""Commands for records: collect, merge, verify, report, show."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from ebm_bench.utils.files import replacing
 
 @app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
-    """Unite the records of all runs into tables; what is missing is named."""
+    """Collect the records of all runs into tables, and list missing runs."""
     from ebm_bench.records import collection
 
     chosen = suite.load(path)
@@ -33,31 +33,31 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
     }
     present = [folder for folder in folders.values() if (folder / "run.json").exists()]
     if not present:
-        raise InputError(f"{results / 'runs'}: no run of suite {chosen.name} is there yet")
+        raise InputError(f"{results / 'runs'}: no run of suite {chosen.name} yet")
     for stage, file in {"trained": "run.json", "evaluated": "evaluation.json"}.items():
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
     collection.collect(present).write(results / "records")
     collection.keep_suite(chosen, path, results / "records")
-    typer.echo(f"{len(present)} of {len(folders)} runs are in {results / 'records'}")
+    typer.echo(f"{len(present)} of {len(folders)} runs collected in {results / 'records'}")
 
 
 @app.command()
 def merge(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="Results folders, folders of records, or a table in such a folder."),
+        typer.Argument(help="Results folders, record folders, or tables in such folders."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Results folder of the united records.")],
+    out: Annotated[Path, typer.Option("--out", help="Results folder of the merged records.")],
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Relative difference up to which values are the same.")
+        float, typer.Option(min=0, help="Largest relative difference of equal values.")
     ] = 1e-2,
 ) -> None:
-    """Unite the records of several people or machines, where they agree.
+    """Merge the records of several people or machines.
 
-    A run that several have is kept once. Records that disagree, or mix versions, are named and
-    refused, and nothing is written.
+    Runs that occur several times are kept once. If records disagree or mix versions, they are
+    listed and nothing is written.
     """
     from ebm_bench.records import merging
 
@@ -73,31 +73,29 @@ def verify(
         Path, typer.Argument(metavar="SUBMISSION", help="Results folder with records and weights.")
     ],
     dataset: Annotated[
-        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+        list[str] | None, typer.Option(help="Dataset to verify; repeatable. [default: all]")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Of the submission; may be repeated. [default: all]")
+        list[str] | None, typer.Option(help="Method to verify; repeatable. [default: all]")
     ] = None,
     replicate: Annotated[
         int | None,
-        typer.Option(min=0, help="To be trained again. [default: the first that ended well]"),
+        typer.Option(min=0, help="Replicate to train again. [default: the first that succeeded]"),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Relative difference up to which numbers are the same.")
+        float, typer.Option(min=0, help="Largest relative difference of equal numbers.")
     ] = 1e-2,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="CSV file to write every number to.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="CSV file for all numbers.")] = None,
     run_plugin: Annotated[
-        bool, typer.Option("--run-plugin", help="Execute plugins that came with it.")
+        bool, typer.Option("--run-plugin", help="Execute plugins of the submission.")
     ] = False,
     device: DeviceOption = "cpu",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Measure submitted weights again, train one replicate again, and say which numbers hold.
+    """Reproduce a submission: measure its weights again, and train one replicate again.
 
-    Trained again is one replicate of the chosen run whose training took least. The exit code
-    is 1 where a number does not hold.
+    The replicate is one of the selected run with the shortest training. The exit code is 1 if a
+    number is not reproduced.
     """
     start_work(threads)
     from ebm_bench.runs import verification
@@ -121,18 +119,18 @@ def report(
     style: StyleOption = "screen",
     venue: VenueOption = "icml",
 ) -> None:
-    """Make the tables, the figures and the leaderboard page from collected records.
+    """Make tables, figures and the leaderboard page from collected records.
 
-    With --style paper: the tables, and figures for a paper with the LaTeX that includes them,
+    With --style paper, make tables and figures for a paper, with the LaTeX that includes them,
     but no page.
     """
     from ebm_bench import report as reports
 
     chosen = suite.load(path)
-    typer.echo("Making tables and figures, which takes a minute or two", err=True)
+    typer.echo("Making tables and figures; this takes a minute or two", err=True)
     if style == "paper":
         reports.build_paper(chosen, results, venue)
-        typer.echo(f"The figures: {results / 'paper'}; the LaTeX tables: {results / 'tables'}")
+        typer.echo(f"Figures: {results / 'paper'}; LaTeX tables: {results / 'tables'}")
         return
     reports.build(chosen, path, results)
     typer.echo(reports.first_lines(results))
@@ -140,11 +138,11 @@ def report(
 
 @app.command()
 def show(path: SuiteOption) -> None:
-    """Show the leaderboard that the workflow made of a suite, and where its page is."""
+    """Show the leaderboard of a suite, made by the workflow, and the path of its page."""
     from ebm_bench import report as reports
 
     chosen = suite.load(path)
     results = Path("results", chosen.name).resolve()
     typer.echo(reports.first_lines(results))
     (page,) = reports.outputs(chosen, results)["page"]
-    typer.echo(f"The leaderboard: {page}")
+    typer.echo(f"Leaderboard: {page}")

@@ -1,6 +1,5 @@
-"""Where theory knows the answer: estimation, stress tests."""
+"""Commands for parameter estimation and stress tests."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,15 +24,15 @@ from ebm_bench.studies.estimation import suite as estimation_suite
 @app.command()
 def estimate(
     path: SuiteOption,
-    model: Annotated[str, typer.Option("--model", help="A model of the suite.")],
+    model: Annotated[str, typer.Option("--model", help="Model of the suite.")],
     out: OutOption,
     method: MethodsOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Estimate the parameters of a model from many data sets; what is there already is kept.
+    """Estimate the parameters of a model from many data sets; existing estimates are kept.
 
-    A data set without a finite or converged estimate is a result: its status says so, and the
-    exit code is 0.
+    A data set without a finite or converged estimate is a result with that status; the exit code
+    is still 0.
     """
     chosen = estimation_suite.load(path)
     for kind, names, given in (
@@ -56,7 +55,7 @@ def compare(
     style: StyleOption = "screen",
     venue: VenueOption = "icml",
 ) -> None:
-    """Compare estimates with theory: figures, tables, and what holds of published claims."""
+    """Compare estimates with theory and with published claims, in figures and tables."""
     chosen = estimation_suite.load(path)
     from ebm_bench.studies.estimation import report
 
@@ -67,15 +66,15 @@ def compare(
 
 @app.command("stress")
 def run_stress(
-    path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the panels.")],
+    path: SuiteOption,
+    out: OutOption,
     panel: Annotated[
-        list[str] | None, typer.Option(help="A failure mode; may be repeated. [default: all]")
+        list[str] | None, typer.Option(help="Failure mode; repeatable. [default: all]")
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train and measure failure modes over their knobs; resumes where it was stopped."""
+    """Train and measure failure modes over a range of a setting; resumes if interrupted."""
     from ebm_bench.studies.stress import suite as stress
 
     loaded = stress.load(path)
@@ -96,12 +95,12 @@ def run_stress(
 
 @app.command("stress-report")
 def report_stress(
-    path: Annotated[Path, typer.Option("--suite", help="YAML file of the stress tests.")],
-    results: Annotated[Path, typer.Option(help="Folder of the results, with the panels in it.")],
+    path: SuiteOption,
+    results: ResultsOption,
     style: StyleOption = "screen",
     venue: VenueOption = "icml",
 ) -> None:
-    """Draw all failure modes with what theory says of them, and make the table."""
+    """Draw all failure modes beside theory, and make the table."""
     from ebm_bench.studies.stress import report as reports
     from ebm_bench.studies.stress import suite as stress
 

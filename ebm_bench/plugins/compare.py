@@ -1,7 +1,7 @@
-"""A plugin beside the reference: its methods are run, those of the suite are not run again.
+"""Comparison of a plugin with the reference records of a suite.
 
-What asks for other runs than its own (a dataset, an energy, a metric, a sampler) gets a suite
-that names it, and is told what that costs.
+Only the plugin's own methods are run. A dataset, energy, metric or sampler, which changes the
+runs of other methods too, gets a suite that names it, with an estimate of its cost.
 """
 
 import logging
@@ -16,7 +16,7 @@ import yaml
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.registry.source import Entry
+from ebm_bench.registry import DatasetEntry, Entry
 from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import Tuned
@@ -26,25 +26,25 @@ from ebm_bench.utils.files import replacing
 _CHECKOUT = Path(__file__).parents[2]
 log = logging.getLogger("ebm_bench")
 
-RUN = ("objectives", "noise")  # what makes a method of its own
+RUN = ("objectives", "noise")  # families whose classes make methods
 
 
 @dataclass(frozen=True)
-class Challenge:
-    """What is to be run of a plugin.
+class Comparison:
+    """Methods of a plugin, and the records they are compared with.
 
     Attributes
     ----------
     suite : Suite
-        With the plugin's methods in it.
+        Suite with the plugin's methods added.
     path : Path
-        Its file.
+        File of that suite.
     datasets, methods : list of str
-        The plugin's methods, and the datasets on which they are run and compared.
+        Datasets of the comparison, and the plugin's methods.
     reference : Path
         Folder with the records of the suite's own methods.
     out : Path
-        Folder of the results.
+        Results folder.
     """
 
     suite: Suite
@@ -61,7 +61,7 @@ def find_suite(given: str) -> Path:
     Raises
     ------
     InputError
-        Where there is none, with those that there are.
+        If there is none; lists those that exist.
     """
     if given.endswith((".yaml", ".yml")):
         return Path(given)
@@ -74,12 +74,12 @@ def find_suite(given: str) -> Path:
 
 
 def find_reference(name: str, given: Path | None) -> Path:
-    """Find the records of a suite: those that were named, the reference's, or one's own.
+    """Find the records of a suite: those given, the reference records, or the user's own.
 
     Raises
     ------
     InputError
-        Where there are none.
+        If there are none.
     """
     places = [Path("results/reference", name), Path("results", name)]
     tried = [given] if given else [*places, _CHECKOUT / places[0]]
@@ -87,8 +87,8 @@ def find_reference(name: str, given: Path | None) -> Path:
         if any((folder / inner / "runs.parquet").exists() for inner in ("records", "")):
             return folder
     raise InputError(
-        f"no records of suite {name} in {', '.join(map(str, tried))}: run the suite first, or name "
-        "a folder of results by --reference"
+        f"no records of suite {name} in {', '.join(map(str, tried))}: run the suite first, or pass "
+        "a results folder with --reference"
     )
 
 
@@ -113,36 +113,36 @@ def prepare(
     settings: Mapping[str, Any],
     reference: Path | None = None,
     out: Path | None = None,
-) -> Challenge:
-    """Write a suite with the plugin's methods in it.
+) -> Comparison:
+    """Write a suite with the plugin's methods added.
 
     Parameters
     ----------
     plugin : Path
-        The file.
+        File of the plugin.
     suite_path : Path
-        Of the suite whose methods it is compared with.
+        File of the suite to compare with.
     datasets : sequence of str
-        Of that suite; all of them where none is named.
+        Datasets of that suite; all of them if empty.
     settings : dict
-        Of the plugin's one objective or noise.
+        Settings of the plugin's one objective or noise.
     reference, out : Path, optional
-        As in `Challenge`; found and named by the suite where not given.
+        As in `Comparison`; by default derived from the name of the suite.
 
     Raises
     ------
     InputError
-        Where the plugin adds no method, or something does not fit.
+        If the suite, a dataset, a setting or the name of a method is not valid.
     """
     entries = [entry for entry in registry.load(plugin) if entry.family in RUN]
     loaded = suite.load(suite_path)
     chosen = _chosen(loaded, suite_path, datasets)
     if settings and len(entries) != 1:
-        raise InputError(f"--settings are of one class, and {plugin} has {len(entries)}")
+        raise InputError(f"--settings apply to one class, and {plugin} has {len(entries)}")
     methods = dict(_method(entry, settings) for entry in entries)
     for name in methods:
         if name in loaded.methods:
-            raise InputError(f"{suite_path}: has a method '{name}' already; rename the class")
+            raise InputError(f"{suite_path}: already has a method '{name}'; rename the class")
     found = find_reference(loaded.name, reference)
     out = out or Path("results", plugin.stem, loaded.name)
     content = _content(suite_path, out, plugin)
@@ -152,48 +152,48 @@ def prepare(
     }
     path = out / "suite.yaml"
     _check_and_write(content, path)
-    return Challenge(suite.load(path), path, chosen, list(methods), found, out)
+    return Comparison(suite.load(path), path, chosen, list(methods), found, out)
 
 
-def run(challenge: Challenge, device: str) -> None:
-    """Train and measure the plugin's methods, unite them with the reference and report.
+def run(comparison: Comparison, device: str) -> None:
+    """Train and measure the plugin's methods, merge them with the reference and report.
 
     Raises
     ------
     InputError
-        Where records disagree or cannot be written.
+        If records disagree or cannot be written.
     """
     from ebm_bench import report
     from ebm_bench.records import collection, merging
     from ebm_bench.runs import evaluation, training
 
     folders = []
-    for dataset in challenge.datasets:
-        runs = challenge.out / "runs"
-        training.train(challenge.suite, dataset, challenge.methods, runs, device)
-        for method in challenge.methods:
+    for dataset in comparison.datasets:
+        runs = comparison.out / "runs"
+        training.train(comparison.suite, dataset, comparison.methods, runs, device)
+        for method in comparison.methods:
             folder = runs / dataset / method
-            evaluation.evaluate(challenge.suite, dataset, method, folder, device)
+            evaluation.evaluate(comparison.suite, dataset, method, folder, device)
             folders.append(folder)
     log.info("making tables, figures and the page")
-    own = challenge.out / "own" / "records"
+    own = comparison.out / "own" / "records"
     collection.collect(folders).write(own)
-    merging.merge([challenge.reference, own]).write(challenge.out)
-    report.build(_view(challenge), challenge.path, challenge.out)
+    merging.merge([comparison.reference, own]).write(comparison.out)
+    report.build(_view(comparison), comparison.path, comparison.out)
 
 
-def ranks(challenge: Challenge) -> list[str]:
-    """Say where the plugin's methods stand, a line for each dataset."""
+def ranks(comparison: Comparison) -> list[str]:
+    """Report the ranks of the plugin's methods, one line per dataset."""
     from ebm_bench.report import loading
     from ebm_bench.report.wording import quantity
 
-    results = loading.load(_view(challenge), challenge.out)
+    results = loading.load(_view(comparison), comparison.out)
     lines = []
-    for dataset in challenge.datasets:
+    for dataset in comparison.datasets:
         criterion = results.suite.datasets[dataset].rank_by
         competing = [row for row in results.rows(dataset) if not row.control]
         first = competing[0]
-        for row in (row for row in competing if row.method in challenge.methods):
+        for row in (row for row in competing if row.method in comparison.methods):
             value, leading = (results.estimate(dataset, r, criterion) for r in (row, first))
             lines.append(
                 f"{dataset}: {row.label} has rank {row.place} of {len(competing)} by "
@@ -202,33 +202,33 @@ def ranks(challenge: Challenge) -> list[str]:
                 + ("" if row.status == "ok" else f"; {row.status}")
             )
     if any("≈" in line for line in lines):
-        lines.append("≈: cannot be told from the best with so many replicates")
+        lines.append("≈: not distinguishable from the best with this number of replicates")
     return lines
 
 
 def offer(
     plugin: Path, suite_path: Path, datasets: Sequence[str], reference: Path | None = None
 ) -> tuple[Path, str]:
-    """Write a suite for a plugin that adds no method, and say what running it costs.
+    """Write a suite for a plugin that adds no method, and estimate its cost.
 
     Returns
     -------
     path : Path
-        Of the suite, in the working folder.
-    told : str
-        What it has to run, and how long that took when the reference was made.
+        File of the suite, in the working folder.
+    cost : str
+        Number of runs, and their training time in the reference records.
 
     Raises
     ------
     InputError
-        Where the suite's file exists already.
+        If the suite's file exists already.
     """
     entries = registry.load(plugin)
     loaded = suite.load(suite_path)
     chosen = _chosen(loaded, suite_path, datasets)
     path = Path(f"{plugin.stem}-{loaded.name}.yaml")
     if path.exists():
-        raise InputError(f"{path}: exists already; run it, or remove it to have it written anew")
+        raise InputError(f"{path}: already exists; run it, or remove it to write it again")
     content = _content(suite_path, Path("."), plugin)
     content["datasets"] = {name: content["datasets"][name] for name in chosen}
     for key in ("tuned", "tuning"):
@@ -246,12 +246,12 @@ def offer(
     runs = sum(len(made.methods_of(name)) for name in made.datasets)
     if not trained:
         return path, (
-            f"all {runs} trained models have to be measured again; those in results/{loaded.name} "
-            "are used where they are there, and trained first where not. Tables and page there "
-            f"become those of this suite; `make run SUITE={suite_path}` makes the others again"
+            f"all {runs} trained models must be measured again; those in results/{loaded.name} "
+            "are reused, and missing ones are trained first. Its tables and page will be those of "
+            f"the new suite; `make run SUITE={suite_path}` restores the others"
         )
     return path, (
-        f"all {len(made.methods)} methods have to be trained with it: {runs} runs"
+        f"all {len(made.methods)} methods must be trained with it: {runs} runs"
         f"{_cost(made, loaded, chosen, reference)}"
     )
 
@@ -275,7 +275,7 @@ def _chosen(loaded: Suite, path: Path, datasets: Sequence[str]) -> list[str]:
 
 
 def _method(entry: Entry, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and describe the method that an objective or a noise makes."""
+    """Make the name and the specification of the method of an objective or a noise."""
     entry.validate(settings)
     values = "-".join(str(value) for value in settings.values())
     name = re.sub(r"[^A-Za-z0-9._-]", "", f"{entry.name}-{values}".rstrip("-"))
@@ -313,18 +313,18 @@ def _check_and_write(content: dict[str, Any], path: Path) -> None:
         temporary.write_text(yaml.dump(content, Dumper=_Plain, sort_keys=False, width=100))
 
 
-def _view(challenge: Challenge) -> Suite:
+def _view(comparison: Comparison) -> Suite:
     """Show the datasets alone on which the plugin was run."""
-    every = challenge.suite.datasets
-    return challenge.suite.model_copy(
-        update={"datasets": {name: every[name] for name in challenge.datasets}}
+    every = comparison.suite.datasets
+    return comparison.suite.model_copy(
+        update={"datasets": {name: every[name] for name in comparison.datasets}}
     )
 
 
 def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
-    """Put a class into a suite; returns whether its methods have to be trained for it."""
+    """Put a class into a suite; return whether the methods must be trained again."""
     datasets = content["datasets"]
-    if entry.family == "datasets":
+    if isinstance(entry, DatasetEntry):
         spec = datasets.pop(model, None) or next(iter(datasets.values()))
         offered = {*entry.knows, "learned_log_z"}
         metrics = {
@@ -353,12 +353,12 @@ def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
 
 
 def _fitting(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Keep of the methods what runs on the datasets that are left.
+    """Keep the methods that fit the remaining datasets.
 
     Raises
     ------
     InputError
-        Where none does, with why the last does not.
+        If none fits; states why the last does not.
     """
     kept, refused = {}, None
     for name, spec in content["methods"].items():
@@ -383,7 +383,7 @@ def _fitting(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _cost(made: Suite, loaded: Suite, chosen: list[str], reference: Path | None) -> str:
-    """Say how long the methods took on the datasets on which the new suite is modelled."""
+    """Report how long training took on the datasets that the new suite is modelled on."""
     from ebm_bench.records import collection
 
     try:
@@ -396,6 +396,6 @@ def _cost(made: Suite, loaded: Suite, chosen: list[str], reference: Path | None)
     spent = runs[runs["dataset"].isin(models) & runs["method"].isin(list(made.methods))]
     seconds = float((spent["setup_seconds"] + spent["train_seconds"]).sum())
     return (
-        f". On {', '.join(models)} training took the reference {seconds / 60:.1f} minutes of one "
-        "core; measuring comes on top"
+        f". In the reference records, training on {', '.join(models)} took {seconds / 60:.1f} "
+        "minutes of one core; measuring comes on top"
     )

@@ -133,7 +133,7 @@ def test_help_is_quick():
          "unknown device 'gpu'. Valid on this machine: auto, cpu"),
         (["evaluate", "--suite", "S", "--dataset", "two_moons", "--method", "gaussian",
           "--out", "O"], "has no trained model"),
-        (["collect", "--suite", "S", "--results", "O"], "no run of suite small is there yet"),
+        (["collect", "--suite", "S", "--results", "O"], "no run of suite small yet"),
     ],
 )  # fmt: skip
 def test_bad_input_is_told_in_one_message(arguments, said, suite_file, tmp_path):

@@ -75,7 +75,7 @@ def test_what_is_broken_is_noticed(kind, old, new, noticing, tmp_path):
 def test_a_wrong_shape_ends_the_checks(tmp_path):
     examination = examined("dataset", "z[..., 1]]", "z[..., 1], z[..., 0]]", tmp_path)
     assert examination.verdicts[-1].check.name == "shapes_and_types"
-    assert "Mend this first" in "\n".join(examination.lines)
+    assert "Fix this first" in "\n".join(examination.lines)
 
 
 def test_a_failure_is_told_in_words(tmp_path):

@@ -108,13 +108,13 @@ def test_a_noise_runs_as_noise_contrastive_estimation(place, reference):
 @pytest.mark.parametrize(
     ("kind", "said", "changed"),
     [
-        ("dataset", "all 2 methods have to be trained with it: 2 runs. On eight_gaussians",
+        ("dataset", "all 2 methods must be trained with it: 2 runs. In the reference records, ",
          {"name": "small-mine", "datasets": ["mine"], "metrics": {"hyvarinen_score"}}),
-        ("energy", "all 3 methods have to be trained with it: 5 runs. On eight_gaussians, two_m",
+        ("energy", "all 3 methods must be trained with it: 5 runs. In the reference records, ",
          {"name": "small-mine", "energy": {"name": "mine"}}),
-        ("metric", "all 5 trained models have to be measured again; those in results/small",
+        ("metric", "all 5 trained models must be measured again; those in results/small",
          {"name": "small", "metrics": {"hyvarinen_score", "mode_mass_error", "mine"}}),
-        ("sampler", "all 5 trained models have to be measured again",
+        ("sampler", "all 5 trained models must be measured again",
          {"name": "small", "sampler": {"name": "mine"}}),
     ],
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_what_needs_other_runs_gets_a_suite_and_its_cost(kind, said, changed, pl
         assert spec[key] == value
     again = run("--plugin", "mine.py", "--suite", "small", "--reference", reference)
     assert again.exit_code == 2
-    assert "mine-small.yaml: exists already" in again.output
+    assert "mine-small.yaml: already exists" in again.output
 
 
 def test_a_metric_leaves_what_was_trained_with_tuned_values(place):
@@ -202,5 +202,5 @@ def test_a_method_that_the_suite_has_is_refused(place, reference):
     path = templates.write("objective", "mine")
     content = {**SMALL, "methods": {"mine": {"objective": "untrained"}}}
     (place / "own.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match=r"own\.yaml: has a method 'mine' already"):
+    with pytest.raises(InputError, match=r"own\.yaml: already has a method 'mine'"):
         compare.prepare(path, compare.find_suite("own.yaml"), [], {}, reference)

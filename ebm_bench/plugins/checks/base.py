@@ -1,27 +1,29 @@
-"""What a check is, and how its failure is told."""
+"""Checks of registered classes, and how their failures are reported."""
 
+import functools
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ebm_bench import registry
-from ebm_bench.registry.source import Entry
+from ebm_bench.registry import Entry
 
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A registered class with its settings: what the cases of all families share.
+    """A registered class with its settings.
 
     Attributes
     ----------
     name : str
         Registered name.
     settings : dict
-        Other than the defaults.
+        Settings that differ from the defaults.
     """
 
     family: ClassVar[str]
@@ -29,15 +31,24 @@ class Named:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def all(cls, name: str) -> list[Self]:
+        """List the cases in which a class is checked."""
+        return [cls(name)]
+
     @property
     def entry(self) -> Entry:
-        """What its source says."""
+        """Description of the class."""
         return registry.describe(self.family, self.name)
 
     @property
-    def told(self) -> str:
-        """Its settings in words, for messages."""
+    def context(self) -> str:
+        """Settings, for messages."""
         return f", with {self.settings}" if self.settings else ""
+
+    def notes(self) -> list[str]:
+        """Report measurements that have no right or wrong result."""
+        return []
 
 
 def _always(case: Any) -> bool:
@@ -51,16 +62,16 @@ class Check:
     Attributes
     ----------
     run : callable
-        Takes a case of its family and raises AssertionError where the property does not hold.
+        Takes a case of the family; raises AssertionError if the property does not hold.
     expected : str
-        The property, in words.
+        Description of the property.
     cause : str
-        Where it usually comes from when it does not hold.
+        Usual cause of a failure.
     applies : callable
-        Whether a case is to have the property.
+        Whether a case must have the property.
     needed : bool
-        Whether the checks after it make no sense without: tensors of wrong shapes would grow
-        to any size in them.
+        Whether the checks that follow depend on it: tensors of wrong shapes could grow to any
+        size in them.
     """
 
     run: Callable[[Any], None]
@@ -71,7 +82,7 @@ class Check:
 
     @property
     def name(self) -> str:
-        """Of the function that checks."""
+        """Name of the function that checks."""
         return self.run.__name__
 
     def __call__(self, case: Any) -> None:
@@ -81,14 +92,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check.
+    """Result of a check.
 
     Attributes
     ----------
     check : Check
-        What was checked.
+        The check.
     found : str
-        What was found where it does not hold; empty where it does.
+        Description of the failure; empty if the property holds.
     raised : bool
         Whether the class itself raised an error.
     """
@@ -106,19 +117,13 @@ def check(
 
 
 def expect(holds: Any, found: str) -> None:
-    """Say what was found where a condition does not hold.
-
-    Raises
-    ------
-    AssertionError
-        With these words.
-    """
+    """Raise AssertionError with a description if a condition does not hold."""
     if not holds:
         raise AssertionError(found)
 
 
-def expect_close(found: Tensor, expected: Tensor, words: str, **tolerances: float) -> None:
-    """Say what was found where two tensors differ; tolerances as in `torch.testing`."""
+def expect_close(found: Tensor, expected: Tensor, words: str, **tolerances: Any) -> None:
+    """Raise AssertionError if two tensors differ; tolerances as in `torch.testing`."""
     try:
         torch.testing.assert_close(found, expected, **tolerances)
     except AssertionError as error:
@@ -126,8 +131,35 @@ def expect_close(found: Tensor, expected: Tensor, words: str, **tolerances: floa
         raise AssertionError(f"{words} ({'; '.join(lines)})") from None
 
 
+def draws_from_streams(run: Callable[[Any], object]) -> Check:
+    """Turn a function that uses a class into a check of where random numbers come from."""
+
+    @functools.wraps(run)
+    def compare(case: Any) -> None:
+        before = _generators()
+        run(case)
+        moved = [library for library, state in _generators().items() if state != before[library]]
+        expect(not moved, f"the global generator of {' and '.join(moved)} was used")
+
+    return Check(
+        compare,
+        "random numbers come from the streams that are passed in, none from global generators",
+        "torch.randn, x.normal_() or numpy.random: use streams.normal, streams.uniform or, to seed "
+        "a library, streams.integers",
+    )
+
+
+def _generators() -> dict[str, tuple]:
+    """States of global generators."""
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return {
+        "torch": tuple(torch.get_rng_state().tolist()),
+        "numpy": (state["key"].tobytes(), state["pos"]),
+    }
+
+
 @check(
-    "a docstring whose first line says in a sentence what it is",
+    "a docstring whose first line is a sentence",
     "The docstring is missing, or its first line does not end with a full stop: `ebm-bench list` "
     "and the leaderboard show that line",
 )
@@ -137,9 +169,9 @@ def says_what_it_is(case) -> None:
 
 
 def verify(checks: Sequence[Check], cases: Sequence[Any]) -> list[Verdict]:
-    """Check cases of one class, each check until the first case for which it does not hold.
+    """Run each check on the cases of one class, up to the first case that fails it.
 
-    A check that is `needed` ends the checking where it fails.
+    A failure of a check that is `needed` ends the run.
     """
     verdicts = []
     for each in checks:
@@ -158,9 +190,9 @@ def _examine(each: Check, case: Any) -> Verdict:
     try:
         each(case)
     except AssertionError as error:
-        return Verdict(each, f"{error}{case.told}")
+        return Verdict(each, f"{error}{case.context}")
     except Exception as error:
-        found = f"{type(error).__name__}: {error}{_place(error, case.entry)}{case.told}"
+        found = f"{type(error).__name__}: {error}{_place(error, case.entry)}{case.context}"
         return Verdict(each, found, raised=True)
     return Verdict(each)
 
@@ -170,3 +202,8 @@ def _place(error: Exception, entry: Entry) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == str(entry.path)]
     return f" ({entry.path.name}:{own[-1].lineno}: {own[-1].line})" if own else ""
+
+
+def checks_of(module: dict[str, Any]) -> list[Check]:
+    """List the checks that a module defines, in order, after those of all families."""
+    return [says_what_it_is, *(each for each in module.values() if isinstance(each, Check))]

@@ -4,12 +4,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ebm_bench import datasets
-from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench import datasets, registry
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    draws_from_streams,
+    expect,
+    expect_close,
+)
+from ebm_bench.registry import DatasetEntry
 from ebm_bench.streams import Streams
 
 N = 40_000
@@ -22,8 +31,13 @@ class Case(Named):
 
     family = "datasets"
 
+    @property
+    def entry(self) -> DatasetEntry:
+        """Description of the class."""
+        return registry.describe("datasets", self.name)
+
     @cached_property
-    def dataset(self):
+    def dataset(self) -> Any:
         """The dataset."""
         return datasets.create(self.name, **self.settings)
 
@@ -44,11 +58,6 @@ class Case(Named):
     def area(self) -> float:
         """Area of a cell."""
         return math.prod((high - low) / _CELLS for low, high in self.dataset.box)
-
-
-def cases(name: str) -> list[Case]:
-    """List what is checked of a dataset."""
-    return [Case(name)]
 
 
 def knows(*what: str) -> Callable[[Case], bool]:
@@ -131,15 +140,10 @@ def replicates_do_not_mix(case: Case) -> None:
     expect(not torch.equal(together[0], together[1]), "two replicates have the same points")
 
 
-@check(
-    "random numbers come from the streams that are passed in, none from global generators",
-    "torch.randn or numpy.random: use streams.normal or streams.uniform",
-)
+@draws_from_streams
 def global_generator_is_left_alone(case: Case) -> None:
-    """Compare its state before and after."""
-    before = torch.get_rng_state()
+    """Make a dataset and sample it."""
     datasets.create(case.name, **case.settings).sample(5, Streams(0))
-    expect(torch.equal(before, torch.get_rng_state()), "torch's global generator has moved on")
 
 
 @check(
@@ -267,23 +271,4 @@ def modes_hold_their_weights(case: Case) -> None:
     expect_close(mass.double(), weights, "shares of samples differ", rtol=0.1, atol=0.01)
 
 
-CHECKS = [
-    says_what_it_is,
-    metadata,
-    shapes_and_types,
-    replicates_do_not_mix,
-    global_generator_is_left_alone,
-    integrates_to_one,
-    integrates_to_one_in_space,
-    samples_have_the_entropy,
-    samples_fall_where_the_density_says,
-    entropy_is_right,
-    score_is_the_gradient,
-    samples_obey_steins_identity,
-    modes_hold_their_weights,
-]
-
-
-def notes(case: Case) -> list[str]:
-    """Nothing is noted of datasets."""
-    return []
+CHECKS = checks_of(globals())

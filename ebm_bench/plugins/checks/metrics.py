@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from ebm_bench import datasets, energies, metrics, objectives, registry, samplers
-from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.metrics.base import Metric
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    expect,
+    expect_close,
+)
+from ebm_bench.registry import MetricEntry
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
 
@@ -38,8 +46,13 @@ class Case(Named):
 
     family = "metrics"
 
-    def create(self):
-        """Make it."""
+    @property
+    def entry(self) -> MetricEntry:
+        """Description of the class."""
+        return registry.describe("metrics", self.name)
+
+    def create(self) -> Metric:
+        """Create the metric."""
         return metrics.create(self.name, **self.settings)
 
     def dataset(self):
@@ -77,17 +90,28 @@ class Case(Named):
         """Measure a model."""
         return self.create()(model, model.dataset, model.streams)
 
+    def notes(self) -> list[str]:
+        """Compare the truth with a Gaussian that has the moments of the data.
+
+        Not a check: a metric that measures something else of a model need not prefer the truth.
+        """
+        better = self.entry.higher_is_better
+        if better is None or not _beside_truth(self):
+            return []
+        truth, gaussian = (
+            self.measure(self.control(name))["value"].mean().item() for name in _beside_truth(self)
+        )
+        return [
+            f"on {self.dataset().name} the truth has {truth:.4g}, a fitted Gaussian "
+            f"{gaussian:.4g}, and {'higher' if better else 'lower'} is better by its declaration"
+        ]
+
 
 def _model(energy: nn.Module, dataset, replicates: Sequence[int]) -> Model:
     learned = torch.zeros(len(replicates))
     objective = objectives.create("denoising_score_matching")
     sampler = samplers.create("langevin")
     return Model(energy, dataset, sampler, Streams(5, list(replicates)), learned, objective)
-
-
-def cases(name: str) -> list[Case]:
-    """List what is checked of a metric."""
-    return [Case(name)]
 
 
 @check(
@@ -138,7 +162,7 @@ def keeps_what_is_not_finite(case: Case) -> None:
     """With weights of one replicate that are not numbers."""
     model = case.model([0, 1])
     with torch.no_grad():
-        model.energy.layers[1].weight[1] = math.nan
+        next(model.energy.parameters())[1] = math.nan
     result = case.measure(model)["value"]
     expect(result[0].isfinite(), f"the sound replicate has {result[0].item()}")
     expect(result[1].isnan(), f"the broken replicate has {result[1].item()}")
@@ -158,42 +182,15 @@ def measures_controls(case: Case) -> None:
 
 
 @check(
-    "a label for axes and table heads, and an integer version",
-    "label = '...' or version = 1 is missing in the class",
+    "a label for axes and table heads",
+    "label = '...' is missing in the class",
 )
 def has_a_label(case: Case) -> None:
-    """Read it off an instance."""
-    metric = case.create()
-    expect(metric.label, "no label")
-    expect(isinstance(metric.version, int), f"version {metric.version!r}")
+    """Look for a label."""
+    expect(case.entry.label, "no label")
 
 
-CHECKS = [
-    says_what_it_is,
-    has_a_label,
-    one_finite_value_per_replicate,
-    replicates_do_not_mix,
-    same_whenever_asked,
-    keeps_what_is_not_finite,
-    measures_controls,
-]
-
-
-def notes(case: Case) -> list[str]:
-    """Compare the truth with a Gaussian that has the moments of the data.
-
-    Not a check: a metric need not prefer the truth where it measures something else of a model.
-    """
-    better = case.entry.higher_is_better
-    if better is None or not _beside_truth(case):
-        return []
-    truth, gaussian = (
-        case.measure(case.control(name))["value"].mean().item() for name in _beside_truth(case)
-    )
-    return [
-        f"on {case.dataset().name} the truth has {truth:.4g}, a fitted Gaussian {gaussian:.4g}, "
-        f"and {'higher' if better else 'lower'} is said to be better"
-    ]
+CHECKS = checks_of(globals())
 
 
 def _beside_truth(case: Case) -> tuple[str, ...]:

@@ -12,9 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from ebm_bench import energies, noise, objectives, registry, samplers
+from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
+from ebm_bench.objectives.base import Objective
 from ebm_bench.optim.adam import Optimiser
-from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    draws_from_streams,
+    expect,
+    expect_close,
+)
 from ebm_bench.streams import Streams
 
 # Energies whose derivatives are computed by plain operations, and by automatic differentiation.
@@ -43,8 +52,13 @@ class Case(Named):
     family = "objectives"
     maximised: tuple[str, ...] = ()
 
-    def create(self) -> nn.Module:
-        """Make it."""
+    @classmethod
+    def all(cls, name: str) -> list["Case"]:
+        """List the cases: the defaults, and variants of them."""
+        return [cls(name, settings) for settings in variants(name)]
+
+    def create(self) -> Objective:
+        """Create the objective."""
         return objectives.create(self.name, **self.settings)
 
     @cached_property
@@ -52,7 +66,7 @@ class Case(Named):
         """What it asks of energies."""
         return self.create().requires
 
-    def energy(self, replicates, path: str = "mlp") -> nn.Module:
+    def energy(self, replicates, path: str = "mlp") -> Energy:
         """Make an energy that it accepts, of other weights in each replicate."""
         streams = Streams(3, replicates)
         shapes = {"event_shape": (2,), "replicates": streams.replicates, "streams": streams}
@@ -68,6 +82,34 @@ class Case(Named):
         objective.setup(energy, data, streams.child("fit"))
         return objective, data, streams.child("objective")
 
+    def notes(self) -> list[str]:
+        """Report where training a Gaussian on standard normal data would come to rest.
+
+        With 4,000 points in each of two replicates, whose own variances scatter by two percent.
+        """
+        if not trains(self):
+            return []
+        low, high = math.log(0.2), math.log(5.0)
+        for _ in range(10):
+            middle = (low + high) / 2
+            if self.slope(math.exp(middle)).sum() > 0:
+                high = middle
+            else:
+                low = middle
+        found = math.exp((low + high) / 2)
+        return [
+            f"for a Gaussian of precision 1 it finds {found:.2f}{self.context}; this is 1 up to "
+            "sampling error unless the method aims at something else, such as a smoothed density"
+        ]
+
+    def slope(self, precision: float) -> Tensor:
+        """Differentiate the loss of a Gaussian energy by its log-precision, shape (2, 2)."""
+        energy = gaussian_energy(precision, replicates=2)
+        objective, data, streams = self.prepare(energy, 2)
+        objective.loss(energy, data, streams).sum().backward()
+        expect(energy.log_diagonal.grad is not None, "the loss does not depend on the energy")
+        return energy.log_diagonal.grad
+
 
 def variants(name: str) -> Iterator[dict[str, Any]]:
     """List the defaults, then settings with each other value where there are few to choose from."""
@@ -82,17 +124,12 @@ def variants(name: str) -> Iterator[dict[str, Any]]:
             yield from ({key: value} for value in get_args(annotation) if value != default)
 
 
-def cases(name: str) -> list[Case]:
-    """List what is checked of an objective."""
-    return [Case(name, settings) for settings in variants(name)]
-
-
 def trains(case: Case) -> bool:
     """Tell whether there is a loss to minimise."""
     return case.create().trains
 
 
-def gaussian_energy(precision: float, replicates: int) -> nn.Module:
+def gaussian_energy(precision: float, replicates: int) -> Any:
     """Isotropic Gaussian energy ½ a ‖x‖²."""
     energy = energies.create("quadratic", event_shape=(2,), replicates=replicates).double()
     nn.init.constant_(energy.log_diagonal, 0.5 * math.log(precision))
@@ -129,11 +166,7 @@ def shape_and_dtype(case: Case) -> None:
 def points_towards_the_truth(case: Case) -> None:
     """Test the sign: look where the slope leads."""
     for precision, sign in ((0.4, -1), (2.5, 1)):
-        energy = gaussian_energy(precision, replicates=2)
-        objective, data, streams = case.prepare(energy, 2)
-        objective.loss(energy, data, streams).sum().backward()
-        slope = energy.log_diagonal.grad
-        expect(slope is not None, "the loss does not depend on the energy")
+        slope = case.slope(precision)
         word = "a smaller" if sign < 0 else "a larger"
         expect(
             (slope.sign() == sign).all(),
@@ -190,7 +223,8 @@ def _compare_gradients(case: Case, path: str) -> None:
     for part, parameters in _parts(energy, objective).items():
         slopes = torch.autograd.grad(loss(), parameters, materialize_grads=True)
         directions = [Streams(5, 1).normal(*p.shape, dtype=p.dtype)[0] for p in parameters]
-        along = sum((s * v).sum() for s, v in zip(slopes, directions, strict=True))
+        products = [(s * v).sum() for s, v in zip(slopes, directions, strict=True)]
+        along = torch.stack(products).sum()
         values = []
         for step in (1e-5, -2e-5):
             with torch.no_grad():
@@ -205,18 +239,12 @@ def _compare_gradients(case: Case, path: str) -> None:
         expect(along != 0, f"the loss does not depend on the weights of the {part}")
 
 
-@check(
-    "random numbers come from the streams that loss() gets, none from torch's global generator",
-    "torch.randn, torch.rand or x.normal_(): use streams.normal, streams.uniform or "
-    "streams.normal_like(x), so that all methods can be compared on the same draws",
-)
+@draws_from_streams
 def global_generator_is_left_alone(case: Case) -> None:
-    """Compare its state before and after."""
-    before = torch.get_rng_state()
+    """Set an objective up and compute its loss."""
     energy = case.energy(2)
     objective, data, streams = case.prepare(energy, 2, n=64)
     objective.loss(energy, data, streams)
-    expect(torch.equal(before, torch.get_rng_state()), "torch's global generator has moved on")
 
 
 @check(
@@ -255,40 +283,10 @@ def refuses_rough_energies(case: Case) -> None:
     expect(False, "an energy of relu is accepted")
 
 
-CHECKS = [
-    says_what_it_is,
-    shape_and_dtype,
-    points_towards_the_truth,
-    gradient_is_right,
-    replicates_do_not_mix,
-    global_generator_is_left_alone,
-    state_round_trip,
-    refuses_rough_energies,
-]
+CHECKS = checks_of(globals())
 
 
-def notes(case: Case) -> list[str]:
-    """Tell where training a Gaussian on standard normal data would come to rest.
-
-    With 4,000 points in each of two replicates, whose own variances scatter by two percent.
-    """
-    if not trains(case):
-        return []
-    low, high = math.log(0.2), math.log(5.0)
-    for _ in range(10):
-        middle = (low + high) / 2
-        energy = gaussian_energy(math.exp(middle), replicates=2)
-        objective, data, streams = case.prepare(energy, 2)
-        objective.loss(energy, data, streams).sum().backward()
-        low, high = (low, middle) if energy.log_diagonal.grad.sum() > 0 else (middle, high)
-    found = math.exp((low + high) / 2)
-    return [
-        f"of a Gaussian whose precision is 1, it finds {found:.2f}{case.told}; "
-        "1 but for sampling, unless the method aims at something else (a smoothed density, say)"
-    ]
-
-
-def _parts(energy: nn.Module, objective: nn.Module) -> dict[str, list[nn.Parameter]]:
+def _parts(energy: nn.Module, objective: nn.Module) -> dict[str, list[Any]]:
     """List what is trained, in the parts that training clips: the energy and what is beside it."""
     named = {"energy": energy, **dict(objective.named_children())}
     trained = {k: [p for p in part.parameters() if p.requires_grad] for k, part in named.items()}

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from ebm_bench import energies, samplers
-from ebm_bench.plugins.checks.base import Named, check, expect, expect_close, says_what_it_is
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    expect,
+    expect_close,
+)
 from ebm_bench.streams import Streams
 
 _CHAINS = 20_000
@@ -23,11 +29,6 @@ class Case(Named):
     def create(self):
         """Make it."""
         return samplers.create(self.name, **self.settings)
-
-
-def cases(name: str) -> list[Case]:
-    """List what is checked of a sampler."""
-    return [Case(name)]
 
 
 def start(replicates, chains: int, *shape: int, dtype=torch.float32) -> Tensor:
@@ -116,16 +117,4 @@ def moves_towards_the_density(case: Case) -> None:
     expect((found < 8).all(), f"mean squares of {found.tolist()}, from 9 at the start")
 
 
-CHECKS = [
-    says_what_it_is,
-    leaves_its_start_and_no_graph,
-    replicates_do_not_mix,
-    steps_are_measured_in_the_scale,
-    stays_in_the_density,
-    moves_towards_the_density,
-]
-
-
-def notes(case: Case) -> list[str]:
-    """Nothing is noted of samplers."""
-    return []
+CHECKS = checks_of(globals())
