@@ -48,18 +48,7 @@ def supports(energy: object) -> TypeGuard[Network]:
 
 @torch.no_grad()
 def value_and_gradient(layers: Iterable[nn.Module], u: Tensor) -> tuple[Tensor, Tensor]:
-    """Evaluate and differentiate a network without a graph.
-
-    Parameters
-    ----------
-    layers, u
-        As for `curvature`.
-
-    Returns
-    -------
-    value : Tensor of shape (R, B)
-    gradient : Tensor of shape (R, B, *event_shape)
-    """
+    """Evaluate and differentiate a network without a graph, (R, B) and (R, B, *event_shape)."""
     h, inputs = u, []
     for layer in layers:
         inputs.append((layer, h))
