@@ -38,7 +38,7 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
         Where the records have not been collected or a file cannot be written.
     """
     from ebm_bench.report import budgets, loading
-    from ebm_bench.report.figures import figures
+    from ebm_bench.report.figures import screen
     from ebm_bench.report.page import leaderboard
     from ebm_bench.report.tables import tables
 
@@ -46,7 +46,7 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     collected = loading.load(suite, results)
     views = budgets.at_all(collected)
     written = tables.write(views, results)
-    drawn = figures.write(collected, results)
+    drawn = screen.write(collected, results)
     page = leaderboard.write(views, suite_path, results)
     return [*written, *drawn, page]
 

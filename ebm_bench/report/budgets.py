@@ -13,11 +13,10 @@ import pandas as pd
 
 from ebm_bench.records import Outcome, Run
 from ebm_bench.report.files import UNITS
+from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.results import COLUMNS, Limit, Results
 from ebm_bench.report.statistics.replicates import FAILED
 from ebm_bench.report.wording import amount
-
-COLUMN = {"steps": "step", "seconds": "seconds", "evaluations": "energy_evaluations"}
 
 
 def at_all(results: Results) -> list[Results]:
@@ -59,39 +58,34 @@ def at_equal(results: Results, unit: str) -> Results:
         )
         for name, spec in suite.datasets.items()
     }
-    curves = curves_of(results)
     limits = {}
     for dataset in suite.datasets:
         reached = {
-            method: float(curve[COLUMN[unit]].max())
-            for (name, method), curve in curves.items()
+            method: float(getattr(curve, unit).max())
+            for (name, method), curve in results.curves.items()
             if name == dataset
-            and _counts(results.runs[name, method], curve, COLUMN[unit])
+            and _counts(results.runs[name, method], curve, unit)
             and not (unit == "seconds" and results.timed_apart(dataset, method))
         }
         if reached:
             last = min(reached, key=reached.__getitem__)
             limits[dataset] = Limit(reached[last], last)
     runs, values, unstarted = {}, [], {}
-    for (dataset, method), run in results.runs.items():
-        if unit == "seconds" and not run.control and results.timed_apart(dataset, method):
-            runs[dataset, method] = run
-            on = results.machine(dataset, method)
-            unstarted[dataset, method] = f"timed on {on}, not to be compared"
+    for key, run in results.runs.items():
+        if unit == "seconds" and not run.control and results.timed_apart(*key):
+            runs[key] = run
+            unstarted[key] = f"timed on {results.machine(*key)}, not to be compared"
             continue
-        limit = limits.get(dataset)
+        dataset, curve = key[0], results.curves[key]
+        limit, along = limits.get(dataset), getattr(curve, unit)
         spent = np.inf if run.control or limit is None else limit.amount
-        curve, key = curves[dataset, method], (dataset, method)
-        first = curve[COLUMN[unit]].min()
-        runs[key], found = _stopped(run, curve, COLUMN[unit], max(spent, first))
+        first = along.min() if len(along) else -np.inf
+        runs[key], found = _stopped(run, curve, unit, max(spent, first))
         if spent < first:
             unstarted[key] = f"not started: set-up alone takes {amount(first, unit)}"
             continue
         metric = suite.datasets[dataset].curve
-        values += [
-            dict(zip(COLUMNS, (*key, "energy", metric, r, status, value, np.nan), strict=True))
-            for r, status, value in found
-        ]
+        values += [(*key, "energy", metric, *measured, np.nan) for measured in found]
     return replace(
         results,
         suite=suite.model_copy(update={"datasets": datasets}),
@@ -103,59 +97,51 @@ def at_equal(results: Results, unit: str) -> Results:
     )
 
 
-def curves_of(results: Results) -> dict[tuple[str, str], pd.DataFrame]:
-    """Take the curve of each run in the order of its steps; empty where it has none."""
-    table = results.curves.sort_values("step", kind="stable")
-    found = dict(iter(table.groupby(["dataset", "method"], sort=False)))
-    return {key: found.get(key, table.iloc[:0]) for key in results.runs}
-
-
-def _counts(run: Run, curve: pd.DataFrame, column: str) -> bool:
+def _counts(run: Run, curve: LearningCurve, unit: str) -> bool:
     """Whether a run counts for the common budget."""
     survived = any(outcome.status not in FAILED for outcome in run.outcomes)
-    return not run.control and survived and bool((curve[["step", column]].max() > 0).all())
+    started = all(x.max(initial=0) > 0 for x in (curve.steps, getattr(curve, unit)))
+    return not run.control and survived and started
 
 
-def _stopped(run: Run, curve: pd.DataFrame, column: str, budget: float) -> tuple[Run, list]:
+def _stopped(
+    run: Run, curve: LearningCurve, unit: str, budget: float
+) -> tuple[Run, list[tuple[int, str, float]]]:
     """Stop a run at a budget: its record, and (replicate, status, value) of each replicate.
 
-    The cost of a step is the same throughout, so that cost is linear in the steps.
+    The cost of a step is the same throughout, so cost is linear in the number of steps.
     """
-    points = curve.drop_duplicates("step")
-    at = points["step"].to_numpy(float)
+    along = getattr(curve, unit)
+    measured = len(curve.steps) > 0
     # Rounding must not take away a step that was measured.
-    step = np.floor(round(np.interp(budget, points[column], at), 6)) if len(at) else 0.0
-    beyond = bool(budget > points[column].max())
+    step = np.floor(round(np.interp(budget, along, curve.steps), 6)) if measured else 0.0
+    beyond = measured and bool(budget > along.max())
     outcomes, found = [], []
-    for outcome in run.outcomes:
-        own = curve[curve["replicate"] == outcome.replicate]
+    for i, outcome in enumerate(run.outcomes):
         failed = outcome.status in FAILED
         if failed:
-            own = own[own["step"] <= outcome.step]
-            failed = own.empty or beyond or bool(step > own["step"].max())
+            before = curve.steps[curve.steps <= outcome.step]
+            failed = beyond or bool(step > before.max(initial=-1))
         kept = failed or (outcome.status == "timeout" and beyond)
         status = outcome.status if kept else "ok"
         ended = outcome.step if failed else int(step)
         outcomes.append(Outcome(replicate=outcome.replicate, status=status, step=ended))
-        unknown = failed or own.empty
-        found.append((outcome.replicate, status, np.nan if unknown else _value(own, step)))
-    if not len(at):
+        value = _value(curve.steps, curve.values[i], step) if measured and not failed else np.nan
+        found.append((outcome.replicate, status, value))
+    if not measured:
         return run.model_copy(update={"outcomes": outcomes}), found
-    seconds, evaluations = (
-        float(np.interp(step, at, points[name])) for name in ("seconds", "energy_evaluations")
-    )
+    seconds = float(np.interp(step, curve.steps, curve.seconds))
     spent = {
         "train_seconds": max(seconds - run.cost.setup_seconds, 0.0),
-        "energy_evaluations": round(evaluations),
+        "energy_evaluations": round(np.interp(step, curve.steps, curve.evaluations)),
     }
     cost = run.cost.model_copy(update=spent)
     return run.model_copy(update={"outcomes": outcomes, "cost": cost}), found
 
 
-def _value(curve: pd.DataFrame, step: float) -> float:
-    """Read a curve at a step; before the first step it is the untrained model's."""
+def _value(steps: np.ndarray, values: np.ndarray, step: float) -> float:
+    """Interpolate a curve at a step; before the first step it is the untrained model's value."""
     if step < 1:
-        return float(curve["value"].iloc[0])
-    trained = curve[curve["step"] > 0]
-    x = np.log(trained["step"].to_numpy(float))
-    return float(np.interp(np.log(step), x, trained["value"].to_numpy(float)))
+        return float(values[0])
+    trained = steps > 0
+    return float(np.interp(np.log(step), np.log(steps[trained]), values[trained]))

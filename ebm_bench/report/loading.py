@@ -8,6 +8,7 @@ import pandas as pd
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.records import CurvePoint, collection
+from ebm_bench.report import learning_curves
 from ebm_bench.report.results import COLUMNS, KEYS, Results
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.suites.suite import Suite
@@ -42,7 +43,7 @@ def load(suite: Suite, folder: Path) -> Results:
                 "Run it again, or report them apart"
             )
     values = _of(suite, runs, tables.values, COLUMNS)
-    curves = _of(suite, runs, tables.curves, CURVE)
+    curves = learning_curves.collect(runs, _of(suite, runs, tables.curves, CURVE))
     return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ebm_bench.records import Run
 from ebm_bench.report.columns import Difference, Estimate, Number, Rank
+from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.statistics.friedman import Omnibus, over_datasets
 from ebm_bench.report.wording import ending, quantity
@@ -114,9 +115,11 @@ class Results:
         Folder of the suite's results.
     runs : dict of (dataset, method) to Run
         Runs that were made.
-    values, curves : DataFrame
-        What `collecting.collect` gave; of the values, the columns `COLUMNS`, and a replicate
-        that failed without being measured has its rows all the same.
+    values : DataFrame
+        What `collecting.collect` gave, in the columns `COLUMNS`; a replicate that failed
+        without being measured has its rows all the same.
+    curves : dict of (dataset, method) to LearningCurve
+        Learning curve of each run.
     unit : str
         In which all methods are given the same budget (`budgets.at_equal`); empty for what
         was measured at the end of training.
@@ -130,7 +133,7 @@ class Results:
     folder: Path
     runs: dict[tuple[str, str], Run]
     values: pd.DataFrame
-    curves: pd.DataFrame
+    curves: dict[tuple[str, str], LearningCurve]
     unit: str = ""
     limits: dict[str, Limit] = field(default_factory=dict)
     unstarted: dict[tuple[str, str], str] = field(default_factory=dict)

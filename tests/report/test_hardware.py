@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ebm_bench.report import budgets
-from ebm_bench.report.figures import figures
+from ebm_bench.report.figures.cost import cost
+from ebm_bench.report.figures.curves import curves
 from ebm_bench.report.page import leaderboard
 from ebm_bench.report.tables import captions, tables
 from ebm_bench.report.tables.formats import frame
@@ -94,13 +95,13 @@ def test_steps_and_evaluations_compare_between_machines(mixed, unit):
 
 def test_figures_against_time_show_one_machine(mixed):
     assert np.isnan(row_of(mixed, "equal").seconds)
-    axis = figures.cost(mixed, "plane").axes[0]
+    axis = cost(mixed, "plane").axes[0]
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert "equal, timed on M2" in labels
     drawn = {line.get_label(): line.get_xdata() for line in axis.lines}
     assert list(drawn["winner"]) == [31.0]
     assert len(drawn["equal, timed on M2"]) == 0
-    against_steps, against_seconds = figures.curves(mixed, "plane").axes
+    against_steps, against_seconds = curves(mixed, "plane").axes
     named = [{line.get_label() for line in axis.lines} for axis in (against_steps, against_seconds)]
     assert "equal" in named[0] - named[1]
     assert "winner" in named[0] & named[1]
@@ -111,7 +112,7 @@ def test_the_pareto_front_is_of_one_machine(change):
         record["provenance"]["machine"] = "Another processor"
 
     def front(results):
-        lines = figures.cost(results, "plane").axes[0].lines
+        lines = cost(results, "plane").axes[0].lines
         return next(list(x.get_xdata()) for x in lines if x.get_label() == "Pareto front")
 
     whole = front(change("plane", "winner", "run.json", lambda r: None))

@@ -5,7 +5,7 @@ import pytest
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection
 from ebm_bench.report import loading
-from ebm_bench.report.figures import figures
+from ebm_bench.report.figures.curves import curves
 
 
 def by_label(results, dataset="plane"):
@@ -139,4 +139,4 @@ def test_empty_records_give_rows_that_were_not_run(suite, tmp_path):
     collection.collect([]).write(tmp_path / "records")
     results = loading.load(suite, tmp_path)
     assert {row.status for row in results.rows("plane")} == {"not run"}
-    assert figures.curves(results, "plane").axes  # which looks into the columns of the curves
+    assert curves(results, "plane").axes  # which looks into the columns of the curves

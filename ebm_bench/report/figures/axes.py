@@ -1,4 +1,4 @@
-"""Value axes that one catastrophic value does not flatten."""
+"""Scales and limits of axes, robust against one extreme value."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ebm_bench.report.wording import number
 
 REACH = 1.5  # beyond the middle half of the values, in widths of it (Tukey 1977)
+SECONDS = "set-up and training of all replicates together [s]"  # label of a cost axis
 
 
 def fit_axis(
@@ -17,20 +18,19 @@ def fit_axis(
 ) -> None:
     """Choose scale and limits of the y axis.
 
-    Logarithmic for errors, where lower is better, that are positive and span more than a
-    factor of five. Values far worse than the middle half stay outside: `whereabouts` tells
-    them.
+    The axis is logarithmic for errors (lower is better) that are positive and span more than a
+    factor of five. Values far worse than the middle half lie outside; see `whereabouts`.
 
     Parameters
     ----------
     axis : Axes
-        Where to set them.
+        Panel whose y axis is set.
     values : sequence of float
-        What is to be seen; those that are not finite are passed over.
+        Values to show; those that are not finite are ignored.
     higher_is_better : bool
-        The direction of good values.
+        Whether higher values are better.
     frame : sequence of float
-        What is to be seen too where that does not more than double the range to a side.
+        Values that are also shown if that at most doubles the range to a side.
     """
     finite = np.asarray([v for v in values if np.isfinite(v)], float)
     if not len(finite):
@@ -54,14 +54,14 @@ def fit_axis(
 
 
 def fit_cost_axis(axis: Axes) -> None:
-    """Make the x axis logarithmic, where anything is drawn that such an axis can show."""
+    """Make the x axis logarithmic, if anything drawn is positive."""
     if np.isfinite(axis.dataLim.minposx):
         axis.set_xscale("log")
         _plain_ticks(axis.xaxis)
 
 
 def whereabouts(axis: Axes, value: float) -> str:
-    """Say where a value lies that the axis does not reach; empty where it does."""
+    """Describe where a value beyond the y axis lies; empty for one within it."""
     low, high = axis.get_ylim()
     if not np.isfinite(value) or low <= value <= high:
         return ""
@@ -69,7 +69,7 @@ def whereabouts(axis: Axes, value: float) -> str:
 
 
 def _plain_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis by plain numbers, more of them where it is short."""
+    """Label a logarithmic axis with plain numbers, more densely if it is short."""
     low, high = axis.get_view_interval()
     subs = (1, 2, 5) if high < 300 * low else (1,)
     axis.set_major_locator(LogLocator(10, subs=subs))

@@ -1,20 +1,22 @@
-"""Figures for papers: vector graphics at the width of a column, which captions explain.
+"""Figures for papers: vector graphics at the width of a column, explained by captions.
 
 A figure over all datasets has a panel for each and one legend; a figure of one dataset fits into
-a column. What the screen's figures say in titles and legends, their captions say here.
+a column. What figures on the screen show in titles and legends is here in the captions.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ebm_bench.report.figures.diagram import critical_difference
-from ebm_bench.report.figures.figures import draw_cost, draw_curves, save_all, share_labels
+from ebm_bench.report.figures.cost import draw_cost
+from ebm_bench.report.figures.critical_difference import critical_difference
+from ebm_bench.report.figures.curves import draw_curves
+from ebm_bench.report.figures.panels import grid, legend_below, share_labels
 from ebm_bench.report.figures.pictures import densities, density_grid, samples
+from ebm_bench.report.figures.saving import save_all
 from ebm_bench.report.figures.style import Style
 from ebm_bench.report.files import PAPER_ENDINGS, figure_kinds, has_diagram, paper_path
 from ebm_bench.report.results import Results
@@ -22,9 +24,15 @@ from ebm_bench.report.tables import captions
 from ebm_bench.report.tables.formats import escape
 from ebm_bench.utils.files import replacing
 
-_X = {"step": "optimiser steps", "seconds": "training time [s]"}
-_LETTER = 0.052  # inches: about the width of a letter of the legend
-_HANDLE = 0.36  # inches: of a line with its marker, and the gaps
+_TIME = "training time [s]"
+_X = {"steps": "optimiser steps", "seconds": _TIME}
+_ENVIRONMENT = r"""\begin{%(kind)s}
+\centering
+\includegraphics{%(name)s.pdf}
+\caption{%(caption)s}
+\label{fig:%(suite)s-%(name)s}
+\end{%(kind)s}
+"""
 
 
 def write(results: Results, folder: Path, style: Style) -> list[Path]:
@@ -33,22 +41,24 @@ def write(results: Results, folder: Path, style: Style) -> list[Path]:
     Parameters
     ----------
     results : Results
-        What they show.
+        Results to draw.
     folder : Path
-        Of the suite's results.
+        Folder of the suite's results.
     style : Style
-        Of a venue; see `ebm_bench.report.figures.style.paper`.
+        Style of a venue; see `ebm_bench.report.figures.style.paper`.
 
     Returns
     -------
     list of Path
-        In the order of `paper_outputs`.
+        The files written, in the order of `paper_outputs`.
     """
     jobs, parts = [], []
     for name, draw, caption, wide in _figures(results, style):
-        jobs.append((draw, partial(paper_path, folder, name), PAPER_ENDINGS, style.rc))
-        parts.append(_environment(results.suite.name, name, caption, wide))
-    written = save_all(jobs)
+        jobs.append((draw, [paper_path(folder, name, ending) for ending in PAPER_ENDINGS]))
+        kind = "figure*" if wide else "figure"
+        about = {"kind": kind, "name": name, "suite": results.suite.name}
+        parts.append(_ENVIRONMENT % {**about, "caption": escape(caption)})
+    written = save_all(jobs, style.rc)
     path = paper_path(folder, "figures", "tex")
     with replacing(path) as temporary:
         temporary.write_text("% needs \\usepackage{graphicx}\n\n" + "\n".join(parts))
@@ -56,10 +66,9 @@ def write(results: Results, folder: Path, style: Style) -> list[Path]:
 
 
 def curves(results: Results, panels: list[tuple[str, str]], width: float) -> Figure:
-    """Draw learning curves, a panel for each dataset and what they stand against."""
+    """Draw learning curves, a panel for each (dataset, ``"steps"`` or ``"seconds"``)."""
 
-    def draw(axis: Axes, panel: tuple[str, str]) -> None:
-        dataset, against = panel
+    def draw(axis: Axes, dataset: str, against: str) -> None:
         draw_curves(axis, results, dataset, against, notes=False)
         axis.set_xlabel(_X[against])
 
@@ -69,115 +78,64 @@ def curves(results: Results, panels: list[tuple[str, str]], width: float) -> Fig
 def cost(results: Results, datasets: list[str], width: float) -> Figure:
     """Draw quality against cost, a panel for each dataset."""
 
-    def draw(axis: Axes, panel: tuple[str, str]) -> None:
-        draw_cost(axis, results, panel[0], notes=False)
-        axis.set_xlabel(_X["seconds"])
+    def draw(axis: Axes, dataset: str, _: str) -> None:
+        draw_cost(axis, results, dataset, notes=False)
+        axis.set_xlabel(_TIME)
 
-    panels = [(dataset, "seconds") for dataset in datasets]
-    return _panels(results, panels, draw, width)
+    return _panels(results, [(dataset, "seconds") for dataset in datasets], draw, width)
 
 
-def _figures(results: Results, style: Style) -> list[tuple[str, Callable, str, bool]]:
+def _figures(results: Results, style: Style) -> list[tuple[str, Callable[[], Figure], str, bool]]:
     """List name, drawing, caption and whether it is as wide as the text; see `paper_names`."""
     suite = results.suite
     named = list(suite.datasets)
     found = []
 
-    def add(name: str, draw: Callable, kind: str, datasets: list[str], wide: bool) -> None:
-        found.append((name, draw, captions.figure_caption(results, kind, datasets), wide))
+    def add(name: str, kind: str, datasets: list[str], wide: bool, draw: Callable, *of: object):
+        caption = captions.figure_caption(results, kind, datasets)
+        found.append((name, partial(draw, results, *of), caption, wide))
 
     for name in named:
         for kind in figure_kinds(suite, name):
-            draw = {
-                "densities": partial(densities, results, name, style),
-                "samples": partial(samples, results, name, style),
-                "cost": partial(cost, results, [name], style.column),
-                "curves": partial(
-                    curves, results, [(name, against) for against in _X], style.column
-                ),
-            }[kind]
-            add(f"{name}-{kind}", draw, kind, [name], wide=kind in ("densities", "samples"))
+            if kind in ("densities", "samples"):
+                draw = densities if kind == "densities" else samples
+                add(f"{name}-{kind}", kind, [name], True, draw, name, style)
+            elif kind == "cost":
+                add(f"{name}-cost", kind, [name], False, cost, [name], style.column)
+            else:
+                panels = [(name, against) for against in _X]
+                add(f"{name}-curves", kind, [name], False, curves, panels, style.column)
     if len(named) > 1:
-        add("cost", partial(cost, results, named, style.text), "cost", named, True)
-        for against in _X:
+        add("cost", "cost", named, True, cost, named, style.text)
+        for ending, against in (("step", "steps"), ("seconds", "seconds")):
             panels = [(name, against) for name in named]
-            draw = partial(curves, results, panels, style.text)
-            add(f"curves-{against}", draw, "curves", named, True)
+            add(f"curves-{ending}", "curves", named, True, curves, panels, style.text)
         planar = [name for name in named if "densities" in figure_kinds(suite, name)]
         if len(planar) > 1:
-            draw = partial(density_grid, results, planar, style.text)
-            add("densities", draw, "density grid", planar, True)
+            add("densities", "density grid", planar, True, density_grid, planar, style.text)
     if has_diagram(suite):
-        draw = partial(critical_difference, results, style)
-        add("critical-difference", draw, "critical difference", named, True)
+        add("critical-difference", "critical difference", named, True, critical_difference, style)
     return found
 
 
 def _panels(
     results: Results,
     panels: list[tuple[str, str]],
-    draw: Callable[[Axes, tuple[str, str]], None],
+    draw: Callable[[Axes, str, str], None],
     width: float,
 ) -> Figure:
     """Draw panels side by side, wrapped, with a common legend below them."""
     titles = len({dataset for dataset, _ in panels}) > 1
     columns = min(len(panels), max(1, round(width / 1.65)))
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(width, 1.0))
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis in axes[len(panels) :]:
-        axis.remove()
-    axes = axes[: len(panels)]
+    figure, axes = grid(len(panels), columns, lambda *_: (width, 1.0))
     for axis, panel in zip(axes, panels, strict=True):
-        draw(axis, panel)
+        draw(axis, *panel)
         if titles:
             axis.set_title(panel[0])
     share_labels(axes, columns)
     order = [name for name in results.suite.methods if name not in results.controls]
     lines = legend_below(figure, axes, width, order)
     each = max(0.95 * width / columns, 1.6) if columns > 1 else 0.62 * width
+    rows = -(-len(panels) // columns)
     figure.set_size_inches(width, rows * (each + 0.2 * titles) + 0.125 * lines + 0.1)
     return figure
-
-
-def legend_below(figure: Figure, axes: list[Axes], width: float, order: Sequence[str] = ()) -> int:
-    """Name every line once under all panels; return how many lines of text it took.
-
-    Labels that begin with one of ``order`` come first, in that order.
-    """
-    handles = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    if not handles:
-        return 0
-    place = {name: i for i, name in enumerate(order)}
-    last = len(place)
-    named = sorted(
-        enumerate(handles),
-        key=lambda entry: (
-            (place[entry[1].split(" (")[0]], len(entry[1]))
-            if entry[1].split(" (")[0] in place
-            else (last, entry[0])
-        ),
-    )
-    handles = {label: handles[label] for _, label in named}
-    widest = max(map(len, handles)) * _LETTER + _HANDLE
-    columns = max(1, min(len(handles), int(width / widest)))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
-    return math.ceil(len(handles) / columns)
-
-
-def _environment(suite: str, name: str, caption: str, wide: bool) -> str:
-    kind = "figure*" if wide else "figure"
-    return "\n".join(
-        [
-            rf"\begin{{{kind}}}",
-            r"\centering",
-            rf"\includegraphics{{{name}.pdf}}",
-            rf"\caption{{{escape(caption)}}}",
-            rf"\label{{fig:{suite}-{name}}}",
-            rf"\end{{{kind}}}",
-            "",
-        ]
-    )

@@ -2,14 +2,17 @@
 
 import math
 import textwrap
+from functools import cached_property
 
 import numpy as np
+import seaborn as sns  # noqa: F401 - registers its colour maps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from ebm_bench.report.figures.panels import grid
 from ebm_bench.report.figures.style import DENSITY, GRAY, SCREEN, SMALL, Style
 from ebm_bench.report.results import Results, Row
 from ebm_bench.report.wording import number, quantity
@@ -19,49 +22,95 @@ PAPER_PANELS = 7
 TILES = 6  # images along each side of a panel
 
 
-def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
-    """Draw learned densities in two dimensions, on one colour scale.
-
-    Controls come first, the best of them, which is the truth where it is known, before all;
-    then the models in the order of their rank.
+class Pictures:
+    """Pictures that the runs on a dataset left; each run's are read once.
 
     Parameters
     ----------
     results : Results
-        Whose pictures are drawn.
+        Results of a suite.
     dataset : str
-        Of the suite.
-    style : Style
-        Which gives the width.
+        Name of the dataset.
+
+    Attributes
+    ----------
+    rows : list of Row
+        Controls first, the best of them, which is the truth if that is known, before all; then
+        the models in the order of their rank.
+    """
+
+    def __init__(self, results: Results, dataset: str) -> None:
+        self.rows = sorted(results.rows(dataset), key=lambda row: not row.control)
+        methods = dict.fromkeys(row.method for row in self.rows)
+        self._stored = {method: results.pictures(dataset, method) for method in methods}
+
+    def of(self, row: Row, kind: str) -> np.ndarray | None:
+        """Take the density or the samples of a model; None without any finite value."""
+        array = self._stored[row.method].get(f"{row.model}.{kind}")
+        return array if array is not None and np.isfinite(array).any() else None
+
+    def all(self, kind: str) -> dict[str, np.ndarray]:
+        """Take all densities or samples that there are, by label of the row."""
+        found = ((row.label, self.of(row, kind)) for row in self.rows)
+        return {label: array for label, array in found if array is not None}
+
+    def box(self, row: Row) -> tuple[float, float, float, float]:
+        """Take the limits of a density: left, right, bottom, top."""
+        left, right, bottom, top = map(float, self._stored[row.method]["box"])
+        return left, right, bottom, top
+
+    @cached_property
+    def top(self) -> float:
+        """Density at which colour scales end: the highest of the first row that has one."""
+        found = self.all("density")
+        return float(np.nanmax(next(iter(found.values())))) if found else 1.0
+
+    @property
+    def data(self) -> np.ndarray | None:
+        """Samples of the data."""
+        return next((p["data.samples"] for p in self._stored.values() if "data.samples" in p), None)
+
+    def __bool__(self) -> bool:
+        """Whether any run left pictures."""
+        return any(self._stored.values())
+
+
+def tiled(images: np.ndarray) -> np.ndarray:
+    """Lay out images of shape (n, C, H, W) as a square, with gaps: (H', W', 3) or (H', W')."""
+    side = min(TILES, math.isqrt(len(images)))
+    framed = np.pad(images[: side**2], [(0, 0), (0, 0), (0, 1), (0, 1)], constant_values=255)
+    rows = framed.reshape(side, side, *framed.shape[1:]).transpose(0, 3, 1, 4, 2)
+    whole = np.ascontiguousarray(rows.reshape(rows.shape[0] * rows.shape[1], -1, rows.shape[4]))
+    return whole if whole.shape[2] == 3 else whole[..., 0]
+
+
+def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
+    """Draw learned densities in two dimensions, on one colour scale.
 
     Returns
     -------
     Figure
-        A panel for each model; where there is no density, the panel says so. A line of text
-        where there is none at all.
+        A panel for each model, in the order of `Pictures`; a panel without a density states
+        so. A line of text if there is no density at all.
     """
-    rows = _controls_first(results, dataset)
-    drawn = [_picture(results, dataset, row, "density") for row in rows]
-    if all(density is None for density in drawn):
+    pictures = Pictures(results, dataset)
+    if not pictures.all("density"):
         return _nothing("densities")
-    top = next((float(np.nanmax(d)) for d in drawn if d is not None), 1.0)
-    figure, axes = _panels(len(rows), style)
+    figure, axes = _panels(len(pictures.rows), style)
     _label_the_rim(axes)
-    image = None
-    for axis, row, density in zip(axes, rows, drawn, strict=True):
+    for axis, row in zip(axes, pictures.rows, strict=True):
         axis.set_title(_title(results, dataset, row, style))
         axis.grid(False)
+        density = pictures.of(row, "density")
         if density is None:
-            _say(axis, "no density")
-            continue
-        box = [float(edge) for edge in results.pictures(dataset, row.method)["box"]]
-        image = _show(axis, density, box, top)
+            _state(axis, "no density")
+        else:
+            image = _show(axis, density, pictures, row)
     figure.supxlabel("$x_1$", fontsize="medium")
     figure.supylabel("$x_2$", fontsize="medium")
-    if image is not None:
-        bar = figure.colorbar(image, ax=axes, extend="max", shrink=0.8, aspect=30, pad=0.01)
-        bar.set_label("density" if style.paper else "density, one scale for all panels")
-        bar.outline.set_visible(False)
+    bar = figure.colorbar(image, ax=axes, extend="max", shrink=0.8, aspect=30, pad=0.01)
+    bar.set_label("density" if style.paper else "density, one scale for all panels")
+    bar.outline.set_visible(False)
     return figure
 
 
@@ -71,17 +120,17 @@ def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
     Parameters
     ----------
     results : Results
-        Whose pictures are drawn.
+        Results of a suite.
     datasets : list of str
-        In two dimensions, a line for each, with a colour scale of its own that ends at the
-        highest density of the best control, which is the truth where it is known.
+        Datasets in two dimensions. Each has a row of panels with a colour scale of its own,
+        which ends at the highest density of the best control (the truth if that is known).
     width : float
-        Of the figure, in inches.
+        Width of the figure in inches.
     """
     order = list(results.suite.methods)
-    lines = {name: _controls_first(results, name) for name in datasets}
+    lines = {name: Pictures(results, name) for name in datasets}
     places: dict[str, tuple] = {}
-    for row in (row for rows in lines.values() for row in rows):
+    for row in (row for pictures in lines.values() for row in pictures.rows):
         # Controls as on the first dataset, where the truth is best; methods as in the suite.
         place = len(places) if row.control else order.index(row.method)
         places.setdefault(row.label, (not row.control, place, row.model != "energy"))
@@ -90,20 +139,18 @@ def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
     height = width / (len(names) + 1) * len(datasets) + 0.55
     figure = Figure(figsize=(width, height), layout=tight)
     axes = figure.subplots(len(datasets), len(names), squeeze=False)
-    for line, (dataset, rows) in zip(axes, lines.items(), strict=True):
-        drawn = {row.label: _picture(results, dataset, row, "density") for row in rows}
-        top = next((float(np.nanmax(d)) for d in drawn.values() if d is not None), 1.0)
-        of = {row.label: row for row in rows}
+    for line, (dataset, pictures) in zip(axes, lines.items(), strict=True):
+        rows = {row.label: row for row in pictures.rows}
         for axis, name in zip(line, names, strict=True):
             axis.set(xticks=[], yticks=[], aspect="equal")
             axis.spines[:].set_visible(False)
             axis.grid(False)
-            if drawn.get(name) is None:
+            density = pictures.of(rows[name], "density") if name in rows else None
+            if density is None:
                 axis.set(xlim=(-1, 1), ylim=(-1, 1))
                 axis.plot(0, 0, "x", color=GRAY)
-                continue
-            box = [float(x) for x in results.pictures(dataset, of[name].method)["box"]]
-            _show(axis, drawn[name], box, top)
+            else:
+                _show(axis, density, pictures, rows[name])
         line[0].set_ylabel(dataset.replace("_", "\n"), rotation=0, ha="right", va="center",
                            fontsize=SMALL)  # fmt: skip
     for axis, name in zip(axes[0], names, strict=True):
@@ -117,107 +164,88 @@ def samples(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     Returns
     -------
     Figure
-        A panel of data, then one for each model; a line of text where there are no pictures.
+        A panel of data, then one for each model; a line of text if there are no pictures.
     """
-    rows = _controls_first(results, dataset)
-    stored = [results.pictures(dataset, row.method) for row in rows]
-    data = next((p["data.samples"] for p in stored if "data.samples" in p), None)
-    if not any(stored):
+    pictures = Pictures(results, dataset)
+    if not pictures:
         return _nothing("samples")
-    figure, axes = _panels(1 + len(rows), style)
-    _tile(axes[0], data, "data", "no data")
-    for axis, row in zip(axes[1:], rows, strict=True):
-        images = _picture(results, dataset, row, "samples")
-        _tile(axis, images, _title(results, dataset, row, style), "no samples")
+    figure, axes = _panels(1 + len(pictures.rows), style)
+    _show_tiles(axes[0], pictures.data, "data", "no data")
+    for axis, row in zip(axes[1:], pictures.rows, strict=True):
+        title = _title(results, dataset, row, style)
+        _show_tiles(axis, pictures.of(row, "samples"), title, "no samples")
     return figure
 
 
-def _controls_first(results: Results, dataset: str) -> list[Row]:
-    return sorted(results.rows(dataset), key=lambda row: not row.control)
-
-
-def _picture(results: Results, dataset: str, row: Row, kind: str) -> np.ndarray | None:
-    """Load a picture of a model; None where there is none, or nothing finite on it."""
-    array = results.pictures(dataset, row.method).get(f"{row.model}.{kind}")
-    return array if array is not None and np.isfinite(array).any() else None
-
-
 def _title(results: Results, dataset: str, row: Row, style: Style) -> str:
-    metric = results.suite.datasets[dataset].rank_by
-    name = f"control: {row.label}" if row.control and not style.paper else row.label
-    found = results.estimate(dataset, row, metric)
-    bound = "≥ " if found.converged < 1 and quantity(metric).lower_bound else ""
+    metric = quantity(results.suite.datasets[dataset].rank_by)
+    found = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
+    converged = not found.converged < 1
+    value = ("≥ " if not converged and metric.lower_bound else "") + number(found.mean)
     if style.paper:
-        sign = "†" if row.status != "ok" or found.converged < 1 else ""
-        return f"{textwrap.shorten(name, 20, placeholder='…')}{sign}\n{bound}{number(found.mean)}"
+        sign = "†" if row.status != "ok" or not converged else ""
+        return f"{textwrap.shorten(row.label, 20, placeholder='…')}{sign}\n{value}"
+    name = f"control: {row.label}" if row.control else row.label
     lines = [textwrap.shorten(name, 30, placeholder="…")]
-    if np.isfinite(found.mean):
-        lines.append(f"{quantity(metric).label} {bound}{number(found.mean)}")
-    lines += ["not converged"] if found.converged < 1 else []
+    lines += [f"{metric.label} {value}"] if np.isfinite(found.mean) else []
+    lines += [] if converged else ["not converged"]
     lines += textwrap.wrap(row.status, 24) if row.status != "ok" else []
     return "\n".join(lines)
 
 
-def _show(axis: Axes, density: np.ndarray, box: list[float], top: float) -> AxesImage:
-    return axis.imshow(density, extent=box, origin="lower", vmin=0, vmax=top, cmap=DENSITY,
-                       interpolation_stage="data")  # fmt: skip
+def _show(axis: Axes, density: np.ndarray, pictures: Pictures, row: Row) -> AxesImage:
+    return axis.imshow(density, extent=pictures.box(row), origin="lower", vmin=0,
+                       vmax=pictures.top, cmap=DENSITY, interpolation_stage="data")  # fmt: skip
+
+
+def _show_tiles(axis: Axes, images: np.ndarray | None, title: str, reason: str) -> None:
+    """Draw images of shape (n, C, H, W) as a square of tiles, or the reason for having none."""
+    axis.set(title=title)
+    axis.spines[:].set_visible(False)
+    if images is None:
+        _state(axis, reason)
+    else:
+        axis.imshow(tiled(images), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
 def _panels(n: int, style: Style) -> tuple[Figure, list[Axes]]:
-    """Make so many square panels, wrapped, without ticks."""
-    columns = min(n, PAPER_PANELS if style.paper else PANELS)
-    rows = math.ceil(n / columns)
-    size = (1.85 * columns + 0.7, 2.15 * rows + 0.3)
+    """Make n square panels without ticks, wrapped."""
+
+    def size(columns: int, rows: int) -> tuple[float, float]:
+        if style.text is None:
+            return 1.85 * columns + 0.7, 2.15 * rows + 0.3
+        return style.text, (style.text / columns + 0.2) * rows
+
+    most = PANELS
     if style.paper:
-        columns = math.ceil(n / rows)  # no line is nearly empty
-        size = (style.text, (style.text / columns + 0.2) * rows)
+        most = math.ceil(n / math.ceil(n / PAPER_PANELS))  # no row is nearly empty
+    figure, axes = grid(n, most, size)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04) if style.paper else "constrained"
-    figure = Figure(figsize=size, layout=layout)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis in axes[n:]:
-        axis.remove()
-    for axis in axes[:n]:
+    figure.set_layout_engine(layout)
+    for axis in axes:
         axis.set(aspect="equal", xticks=[], yticks=[])
-    return figure, axes[:n]
+    return figure, axes
 
 
 def _label_the_rim(axes: list[Axes]) -> None:
     """Give ticks to the panels without a neighbour on the left or below: all show one box."""
-    for axis in axes:
-        place = axis.get_subplotspec()
-        below = (place.rowspan.start + 1, place.colspan.start)
-        taken = {(a.get_subplotspec().rowspan.start, a.get_subplotspec().colspan.start)
-                 for a in axes}  # fmt: skip
-        if below not in taken:
+    columns = axes[0].get_gridspec().ncols
+    for i, axis in enumerate(axes):
+        if i + columns >= len(axes):
             axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        if place.is_first_col():
+        if i % columns == 0:
             axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
-def _tile(axis: Axes, images: np.ndarray | None, title: str, reason: str) -> None:
-    """Draw images of shape (n, C, H, W) as a square of tiles."""
-    axis.set(title=title, xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-    if images is None:
-        _say(axis, reason)
-        return
-    side = min(TILES, math.isqrt(len(images)))
-    images = np.pad(images, [(0, 0), (0, 0), (0, 1), (0, 1)], constant_values=255)  # gaps
-    rows = [np.concatenate(images[i * side : (i + 1) * side], axis=2) for i in range(side)]
-    tiled = np.concatenate(rows, axis=1).transpose(1, 2, 0)
-    axis.imshow(tiled if tiled.shape[2] == 3 else tiled[..., 0], cmap="gray", vmin=0, vmax=255,
-                interpolation="nearest")  # fmt: skip
-
-
 def _nothing(kind: str) -> Figure:
-    """Say that no run has pictures, as where there are records alone."""
+    """State that no run has pictures, which is so if only records were kept."""
     figure = Figure(figsize=(7.5, 0.6))
     figure.text(0.5, 0.5, f"no {kind}: these records came without pictures", ha="center",
                 va="center", color=GRAY)  # fmt: skip
     return figure
 
 
-def _say(axis: Axes, text: str) -> None:
-    """Say why a panel is empty."""
+def _state(axis: Axes, text: str) -> None:
+    """State why a panel is empty."""
     axis.text(0.5, 0.5, textwrap.fill(text, 18), transform=axis.transAxes, ha="center",
               va="center", color=GRAY)  # fmt: skip

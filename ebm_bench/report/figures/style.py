@@ -168,6 +168,12 @@ def look(suite: Suite, row: Row) -> Look:
     return variant(step, turn, hollow)
 
 
+def legend_of(row: Row, notes: bool) -> str:
+    """Name a model in a legend, and on request how its training ended."""
+    name = f"control: {row.label}" if row.control else row.label
+    return f"{name}: {row.status}" if notes and row.status != "ok" else name
+
+
 def variant(step: int, turn: int, hollow: bool = False) -> Look:
     """Choose one of `COLOURS` colours, with the marker and the dashes of the ``turn``-th use."""
     palette = sns.color_palette("colorblind")

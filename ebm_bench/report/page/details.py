@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ebm_bench import registry
-from ebm_bench.report.budgets import curves_of
+from ebm_bench.records import Run
+from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.page.views import family_of, finite
 from ebm_bench.report.results import Results, label
 from ebm_bench.report.statistics.replicates import FAILED
@@ -29,7 +30,7 @@ def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any
     dict of str to dict
         By name; ``places`` tells each dataset where the method runs.
     """
-    suite, curves, found = results.suite, curves_of(results), {}
+    suite, found = results.suite, {}
     for name, spec in suite.methods.items():
         entry = registry.describe("objectives", spec.objective)
         sections = entry.sections
@@ -42,7 +43,7 @@ def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any
             "prose": [" ".join(part.split()) for part in sections[""].split("\n\n")[1:]],
             "references": " ".join(sections.get("References", "").split()),
             "places": {
-                dataset: _place(results, curves, dataset, name, suite_path)
+                dataset: _place(results, dataset, name, suite_path)
                 for dataset in suite.datasets_of(name)
             },
         }
@@ -61,9 +62,7 @@ def replicates(results: Results) -> dict[str, dict[str, dict[str, list]]]:
     return found
 
 
-def _place(
-    results: Results, curves: dict, dataset: str, name: str, suite_path: str | Path
-) -> dict[str, Any]:
+def _place(results: Results, dataset: str, name: str, suite_path: str | Path) -> dict[str, Any]:
     suite, run = results.suite, results.runs.get((dataset, name))
     spec, energy = suite.methods[name], suite.energy_of(dataset, name)
     common = f"--suite {shlex.quote(str(suite_path))} --dataset {dataset} --method {name}"
@@ -89,7 +88,7 @@ def _place(
         f"operations a step, {cost.peak_memory_bytes / 2**20:.0f} MiB at most, "
         f"{number(cost.setup_seconds)} s to set up, {number(cost.train_seconds)} s to train",
         "outcomes": [[o.replicate, o.status.replace("_", " "), o.step] for o in run.outcomes],
-        "curve": _curve(run, curves[dataset, name]),
+        "curve": _curve(run, results.curves[dataset, name]),
         "apart": results.timed_apart(dataset, name),
         "provenance": [
             ["Trained", f"{origin.date} on {origin.device}, {origin.machine}, "
@@ -148,24 +147,14 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
     return " ".join(told)
 
 
-def _curve(run: Any, table: Any) -> dict[str, list]:
-    """Lay a learning curve out by replicate; what failed has no value after its last step."""
-    points = table.drop_duplicates("step")
-    last = {o.replicate: o.step for o in run.outcomes if o.status in FAILED}
-    steps = points["step"].tolist()
-    at = {step: i for i, step in enumerate(steps)}
-    values: dict[int, list] = {o.replicate: [None] * len(steps) for o in run.outcomes}
-    for replicate, step, value in zip(
-        table["replicate"].tolist(), table["step"].tolist(), table["value"].tolist(), strict=True
-    ):
-        if step <= last.get(replicate, step) and replicate in values:
-            values[replicate][at[step]] = finite(value)
+def _curve(run: Run, curve: LearningCurve) -> dict[str, list]:
+    """Lay out a learning curve for the page; a value that is missing or not finite is None."""
     return {
-        "steps": steps,
-        "seconds": [finite(x) for x in points["seconds"]],
-        "evaluations": points["energy_evaluations"].tolist(),
-        "values": list(values.values()),
-        "failed": [i for i, replicate in enumerate(values) if replicate in last],
+        "steps": curve.steps.tolist(),
+        "seconds": curve.seconds.tolist(),
+        "evaluations": curve.evaluations.tolist(),
+        "values": [[finite(value) for value in own] for own in curve.values.tolist()],
+        "failed": [i for i, outcome in enumerate(run.outcomes) if outcome.status in FAILED],
     }
 
 

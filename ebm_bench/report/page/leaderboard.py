@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from ebm_bench import registry
 from ebm_bench.report.figures.style import look
-from ebm_bench.report.figures.thumbnails import thumbnails
 from ebm_bench.report.files import diagram_path, figure_kinds, figure_path, has_diagram
 from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
+from ebm_bench.report.page.thumbnails import thumbnails
 from ebm_bench.report.page.views import BUDGETS, CONTROL, family_of, lay_out, ranking_metrics
 from ebm_bench.report.results import Results
 from ebm_bench.report.statistics import replicates as statistics

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ebm_bench.report.figures.figures import save_as, share_labels
+from ebm_bench.report.figures.panels import share_labels
+from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, SCREEN, Look, Style, variant
 from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, figure_path, paper_path
 from ebm_bench.studies.estimation.suite import EstimationSuite
@@ -48,7 +49,7 @@ def write(
             else [figure_path(folder, "error", along, ending) for ending in FIGURE_ENDINGS]
         )
         with mpl.rc_context(style.rc):
-            written += save_as(draw(suite, summary, style), paths)
+            written += save(draw(suite, summary, style), paths)
     return written
 
 

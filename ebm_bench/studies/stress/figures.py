@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ebm_bench.report.figures.figures import save_as
+from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
 from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, paper_path
 from ebm_bench.report.wording import quantity
@@ -48,14 +48,14 @@ def write(
     if not venue:
         with mpl.rc_context(_RC):
             paths = [results / "figures" / f"stress.{ending}" for ending in FIGURE_ENDINGS]
-            return save_as(figure(stress, found), paths)
+            return save(figure(stress, found), paths)
     style, written = paper(venue), []
     with mpl.rc_context(style.rc):
         drawn = {"stress": figure(stress, found, style, style.text)}
         for name, one in found.items():
             drawn[f"stress-{name}"] = figure(stress, {name: one}, style, style.column)
         for name, one in drawn.items():
-            written += save_as(one, [paper_path(results, name, e) for e in PAPER_ENDINGS])
+            written += save(one, [paper_path(results, name, e) for e in PAPER_ENDINGS])
     return written
 
 

@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ebm_bench.report.figures import axes, figures, pictures, style
+from ebm_bench.report.figures import axes, pictures, saving, style
+from ebm_bench.report.figures.cost import _pareto, cost
+from ebm_bench.report.figures.curves import curves
+from ebm_bench.report.figures.pictures import densities, samples
 
 
 def legend(figure):
@@ -16,7 +19,7 @@ def titles(figure):
 
 
 def test_densities_have_a_panel_for_each_model_on_one_scale(results):
-    figure = figures.densities(results, "plane")
+    figure = densities(results, "plane")
     assert [t.split("\n")[0] for t in titles(figure)] == [
         "control: truth", "control: gaussian_fit",
         *(row.label for row in results.rows("plane") if not row.control),
@@ -33,22 +36,22 @@ def test_a_density_is_drawn_the_right_way_up(results, folder):
     density = np.zeros((256, 256), np.float32)
     density[255, 0] = 1.0  # y at its largest, x at its smallest
     np.savez(path, **{"energy.density": density, "box": np.array([-4, 4, -2, 2])})
-    figure = figures.densities(results, "plane")
+    figure = densities(results, "plane")
     axis = next(a for a in figure.axes if a.get_title().startswith("winner"))
     assert axis.images[0].origin == "lower"
     assert axis.images[0].get_extent() == [-4, 4, -2, 2]
 
 
 def test_divergence_is_noted_in_the_panel(results):
-    shown = [t.replace("\n", " ") for t in titles(figures.densities(results, "plane"))]
+    shown = [t.replace("\n", " ") for t in titles(densities(results, "plane"))]
     assert any("unlucky" in t and "2 of 6 diverged at step 120" in t for t in shown)
 
 
 def test_what_did_not_converge_is_noted_in_figures(add_part):
     results = add_part("plane", "winner", "kl", "converged", lambda r: 0.0)
-    noted = [t for t in titles(figures.densities(results, "plane")) if "not converged" in t]
+    noted = [t for t in titles(densities(results, "plane")) if "not converged" in t]
     assert [t.split("\n")[0] for t in noted] == ["winner"]
-    assert "winner, not converged" in legend(figures.cost(results, "plane"))
+    assert "winner, not converged" in legend(cost(results, "plane"))
 
 
 def test_an_interval_below_zero_keeps_the_axis_logarithmic(change):
@@ -59,11 +62,11 @@ def test_an_interval_below_zero_keeps_the_axis_logarithmic(change):
     results = change("plane", "winner", "evaluation.json", scatter)
     row = next(r for r in results.rows("plane") if r.method == "winner")
     assert results.estimate("plane", row, "kl").low < 0
-    assert figures.cost(results, "plane").axes[0].get_yscale() == "log"
+    assert cost(results, "plane").axes[0].get_yscale() == "log"
 
 
 def test_samples_stand_beside_data(results):
-    figure = figures.samples(results, "pixels")
+    figure = samples(results, "pixels")
     assert titles(figure)[0] == "data"
     assert len([axis for axis in figure.axes if axis.images]) == 8
     side = pictures.TILES * (16 + 1)  # pixels and a gap
@@ -74,14 +77,14 @@ def test_samples_stand_beside_data(results):
 def test_a_missing_picture_keeps_its_panel(results, folder, kind):
     dataset = {"densities": "plane", "samples": "pixels"}[kind]
     (folder / "runs" / dataset / "winner" / "pictures.npz").unlink()
-    figure = getattr(figures, kind)(results, dataset)
+    figure = getattr(pictures, kind)(results, dataset)
     axis = next(a for a in figure.axes if a.get_title().startswith("winner"))
     assert not axis.images
     assert axis.texts[0].get_text().startswith("no ")
 
 
 def test_cost_shows_every_model_with_units(results):
-    figure = figures.cost(results, "plane")
+    figure = cost(results, "plane")
     (axis,) = figure.axes
     assert axis.get_xscale() == "log"
     assert axis.get_xlabel().endswith("[s]")
@@ -94,12 +97,12 @@ def test_cost_shows_every_model_with_units(results):
 
 def test_pareto_front_keeps_what_no_cheaper_model_beats():
     points = [(1.0, 5.0), (2.0, 6.0), (3.0, 1.0), (3.0, 2.0), (9.0, 0.5)]
-    assert figures._pareto(points, higher_is_better=False) == [(1, 5), (3, 1), (9, 0.5)]
-    assert figures._pareto(points, higher_is_better=True) == [(1, 5), (2, 6)]
+    assert _pareto(points, higher_is_better=False) == [(1, 5), (3, 1), (9, 0.5)]
+    assert _pareto(points, higher_is_better=True) == [(1, 5), (2, 6)]
 
 
 def test_curves_stand_against_steps_and_seconds(results):
-    figure = figures.curves(results, "pixels")
+    figure = curves(results, "pixels")
     steps, seconds = figure.axes
     assert steps.get_xlabel() == "optimiser steps"
     assert seconds.get_xlabel().endswith("[s]")
@@ -112,23 +115,21 @@ def test_curves_stand_against_steps_and_seconds(results):
 
 
 def test_curves_of_a_failed_replicate_end_with_it(results):
-    row = next(r for r in results.rows("plane") if r.method == "unlucky")
-    curve = figures._curve(results, "plane", row)
-    late = curve[curve["step"] > 120]
-    assert late.loc[late["replicate"].isin([1, 4]), "value"].isna().all()
-    assert late.loc[~late["replicate"].isin([1, 4]), "value"].notna().all()
+    curve = results.curves["plane", "unlucky"]
+    late = np.isnan(curve.values[:, curve.steps > 120])
+    assert late.any()
+    assert late.all(axis=1).tolist() == [False, True, False, False, True, False]
+    assert not late[[0, 2, 3, 5]].any()
 
 
 def test_figures_of_a_suite_without_any_run(results, folder):
-    empty = type(results)(
-        results.suite, folder / "nowhere", {}, results.values.iloc[:0], results.curves.iloc[:0]
-    )
+    empty = type(results)(results.suite, folder / "nowhere", {}, results.values.iloc[:0], {})
     for dataset in ("plane", "pixels"):
-        for kind in (figures.cost, figures.curves):
+        for kind in (cost, curves):
             figure = kind(empty, dataset)
             figure.draw_without_rendering()
             assert "winner: not run" in legend(figure)
-    for figure in (figures.densities(empty, "plane"), figures.samples(empty, "pixels")):
+    for figure in (densities(empty, "plane"), samples(empty, "pixels")):
         assert "without pictures" in figure.texts[0].get_text()
 
 
@@ -163,15 +164,15 @@ def test_axis_without_values():
     assert axis.get_ylim() == (0.0, 1.0)
 
 
-def test_saving_leaves_both_formats_and_the_same_bytes(tmp_path):
+def test_saving_leaves_all_formats_and_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         with mpl.rc_context(style.RC):
             figure = Figure(figsize=(1, 1))
             figure.add_subplot().plot([1, 2])
-            for kind in ("png", "pdf"):
-                figures.save(figure, tmp_path / f"{name}.{kind}")
+            saving.save(figure, [tmp_path / f"{name}.{kind}" for kind in ("png", "pdf", "svg")])
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+    for kind in ("png", "pdf", "svg"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
     assert not list(tmp_path.glob("*.tmp"))
 
 
@@ -180,6 +181,6 @@ def test_records_without_pictures_say_so_in_their_place(results, folder, kind):
     dataset = {"densities": "plane", "samples": "pixels"}[kind]
     for path in folder.glob(f"runs/{dataset}/*/pictures.npz"):
         path.unlink()
-    figure = getattr(figures, kind)(results, dataset)
+    figure = getattr(pictures, kind)(results, dataset)
     assert not figure.axes
     assert figure.texts[0].get_text().startswith(f"no {kind}")

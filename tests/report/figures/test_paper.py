@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from ebm_bench import report
 from ebm_bench.errors import InputError
 from ebm_bench.report import files
-from ebm_bench.report.figures import figures, paper, pictures, style
+from ebm_bench.report.figures import cost, paper, pictures, style
 from ebm_bench.report.tables import captions
 
 
@@ -101,8 +101,8 @@ def test_legends_name_each_model_once_in_the_order_of_the_suite(results):
 
 
 def test_a_point_beyond_the_axis_stands_on_its_rim(results, monkeypatch):
-    monkeypatch.setattr(figures, "fit_axis", lambda axis, *_, **__: axis.set_ylim(0.01, 0.1))
-    lines = figures.cost(results, "plane").axes[0].lines
+    monkeypatch.setattr(cost, "fit_axis", lambda axis, *_, **__: axis.set_ylim(0.01, 0.1))
+    lines = cost.cost(results, "plane").axes[0].lines
     rim = [line for line in lines if list(line.get_ydata()) == [1.0]]
     assert {line.get_marker() for line in rim} == {style.variant(2, 0).marker}  # slow_100
     assert {line.get_markerfacecolor() for line in rim} == {"white"}

@@ -12,9 +12,7 @@ import pytest
 from PIL import Image
 
 from ebm_bench.errors import InputError
-from ebm_bench.report import loading
-from ebm_bench.report.figures import thumbnails
-from ebm_bench.report.page import details, embedding
+from ebm_bench.report.page import details, embedding, thumbnails
 from ebm_bench.report.results import COLUMNS, Results
 from ebm_bench.suites.suite import load
 
@@ -85,8 +83,8 @@ def test_small_samples_are_tiles_in_order(results, folder):
 
 def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     suite = load(ROOT / "benchmarks" / "toy.yaml")
-    empty = pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=loading.CURVE)
-    told = details.methods(Results(suite, tmp_path, {}, *empty), "toy.yaml")
+    empty = Results(suite, tmp_path, {}, pd.DataFrame(columns=COLUMNS), {})
+    told = details.methods(empty, "toy.yaml")
     (where, found), *_ = suite.tuned.datasets.items()
     best = found.methods["ssm"].best
     place = told["ssm"]["places"][found.serves[0]]

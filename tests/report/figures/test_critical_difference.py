@@ -5,7 +5,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from ebm_bench.report.figures import diagram, style
+from ebm_bench.report.figures import critical_difference, style
 from ebm_bench.report.statistics import friedman
 
 NAMES = ["winner", "equal", "slow_100", "unlucky"]
@@ -18,7 +18,9 @@ def draw(losses):
         for i, row in enumerate(losses)
     }
     with mpl.rc_context(style.RC):
-        figure = diagram.draw(friedman.over_datasets(rankings), dict.fromkeys(NAMES, "C0"))
+        figure = critical_difference.draw(
+            friedman.over_datasets(rankings), dict.fromkeys(NAMES, "C0")
+        )
         figure.savefig(io.BytesIO(), format="png")
     return figure
 
@@ -56,7 +58,7 @@ def test_two_datasets_are_said_to_be_too_few():
 
 
 def test_methods_have_the_colours_of_the_other_figures(results):
-    figure = diagram.critical_difference(results)
+    figure = critical_difference.critical_difference(results)
     marked = {text.get_text().split()[0]: text for text in figure.axes[0].texts}
     assert "winner" in marked or "equal" in marked
     found = {tuple(line.get_color()) for line in figure.axes[0].lines if line.get_linewidth() < 3}
@@ -69,6 +71,6 @@ def test_nothing_to_compare_yet_is_said(results):
     made_up.__dict__["rankings"] = {
         name: found.iloc[:2] for name, found in results.rankings.items()
     }
-    figure = diagram.critical_difference(made_up)
+    figure = critical_difference.critical_difference(made_up)
     assert not figure.axes
     assert "nothing to compare yet" in figure.texts[0].get_text()

@@ -1,0 +1,57 @@
+"""Saving figures in several formats."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from ebm_bench.utils.files import replacing
+
+Job = tuple[Callable[[], Figure], list[Path]]
+_CANVASES = {"png": FigureCanvasAgg, "pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
+# Without a date, the same figure is the same file.
+_METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def save(figure: Figure, paths: list[Path]) -> list[Path]:
+    """Save a figure in the formats that the endings of the paths name; return the paths.
+
+    `Figure.savefig` would draw the figure twice for each format, once only to lay it out. Here
+    it is laid out once, while it is drawn for the first format.
+    """
+    for path in paths:
+        kind = path.suffix[1:]
+        figure.dpi = mpl.rcParams["savefig.dpi"]  # vector formats change it
+        with replacing(path) as temporary:
+            canvas = _CANVASES[kind](figure)
+            getattr(canvas, f"print_{kind}")(temporary, metadata=_METADATA[kind])
+        figure.set_layout_engine("none")
+    return paths
+
+
+def save_all(jobs: list[Job], rc: dict[str, Any]) -> list[Path]:
+    """Draw and save figures in parallel.
+
+    Parameters
+    ----------
+    jobs : list of (draw, paths)
+        Function that draws a figure, and where the figure is saved.
+    rc : dict
+        Settings of matplotlib for all figures.
+    """
+    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+        return [path for paths in pool.map(partial(_draw_and_save, rc), jobs) for path in paths]
+
+
+def _draw_and_save(rc: dict[str, Any], job: Job) -> list[Path]:
+    draw, paths = job
+    with mpl.rc_context(rc):
+        return save(draw(), paths)

@@ -1,0 +1,69 @@
+"""Learning curves of runs as arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ebm_bench.records import Run
+from ebm_bench.report.statistics.replicates import FAILED
+
+
+def _empty() -> np.ndarray:
+    return np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurve:
+    """Learning curve of a run, measured at the same n steps in each of R replicates.
+
+    Attributes
+    ----------
+    steps, seconds, evaluations : ndarray of shape (n,)
+        Optimiser steps so far, and the seconds and energy evaluations that they took.
+    values : ndarray of shape (R, n)
+        Metric of each replicate, in the order of the run's outcomes. NaN where it was not
+        measured, and after the step at which the replicate failed.
+    """
+
+    steps: np.ndarray = field(default_factory=_empty)
+    seconds: np.ndarray = field(default_factory=_empty)
+    evaluations: np.ndarray = field(default_factory=_empty)
+    values: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @property
+    def finite(self) -> np.ndarray:
+        """Values, with NaN for what is not finite."""
+        return np.where(np.isfinite(self.values), self.values, np.nan)
+
+
+EMPTY = LearningCurve()
+
+
+def collect(
+    runs: Mapping[tuple[str, str], Run], table: pd.DataFrame
+) -> dict[tuple[str, str], LearningCurve]:
+    """Build the learning curve of each run.
+
+    Parameters
+    ----------
+    runs : dict of (dataset, method) to Run
+        Runs of a suite.
+    table : DataFrame
+        Collected curves, with the columns ``dataset``, ``method`` and those of a `CurvePoint`.
+    """
+    found = dict(iter(table.groupby(["dataset", "method"], sort=False)))
+    return {key: _curve(run, found[key]) if key in found else EMPTY for key, run in runs.items()}
+
+
+def _curve(run: Run, table: pd.DataFrame) -> LearningCurve:
+    points = table.drop_duplicates("step").sort_values("step")
+    steps = points["step"].to_numpy()
+    measured = table.pivot(index="replicate", columns="step", values="value")
+    values = measured.reindex([o.replicate for o in run.outcomes]).to_numpy(float)
+    for own, outcome in zip(values, run.outcomes, strict=True):
+        if outcome.status in FAILED:
+            own[steps > outcome.step] = np.nan
+    seconds, evaluations = points["seconds"], points["energy_evaluations"]
+    return LearningCurve(steps, seconds.to_numpy(float), evaluations.to_numpy(), values)
