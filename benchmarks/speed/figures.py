@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.speed import results
 from benchmarks.speed.results import Record, RowRecord
+from ebm_bench.report.figures.panels import grid, handles_of
+from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, RC
-from ebm_bench.utils.files import replacing
 
 ENDINGS = ("png", "pdf")
 KINDS = ("cost", "memory")
@@ -26,13 +27,7 @@ def write(record: Record, folder: Path) -> list[Path]:
     paths = []
     for kind, draw in zip(KINDS, (cost, memory), strict=True):
         with mpl.rc_context(RC):
-            figure = draw(record)
-            for ending in ENDINGS:
-                paths.append(folder / f"{kind}.{ending}")
-                # Without a date in it, the same figure is the same file.
-                undated = {"CreationDate": None} if ending == "pdf" else {}
-                with replacing(paths[-1]) as temporary:
-                    figure.savefig(temporary, format=ending, metadata=undated)
+            paths += save(draw(record), [folder / f"{kind}.{ending}" for ending in ENDINGS])
     return paths
 
 
@@ -69,8 +64,7 @@ def _panels(
     record: Record, label: str, value: Callable[[RowRecord, str], float | None]
 ) -> tuple[Figure, dict[str, Axes]]:
     titles = list(dict.fromkeys(row.curve for row in record.rows if row.curve))
-    figure = Figure(figsize=(2.0 + 2.4 * len(titles), 4.0))
-    axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+    figure, axes = grid(len(titles), len(titles), lambda n, _: (2.0 + 2.4 * n, 4.0), sharey=True)
     palette = sns.color_palette("colorblind")
     for title, axis in zip(titles, axes, strict=True):
         for colour, (name, marker) in zip(palette, _MARKERS.items(), strict=False):
@@ -98,10 +92,7 @@ def _curve(record: Record, title: str) -> list[RowRecord]:
 
 def _legend(figure: Figure, panels: dict[str, Axes]) -> None:
     """Name every line once, under all panels."""
-    handles = {}
-    for axis in panels.values():
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+    handles = handles_of(panels.values())
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=2 * len(panels)
     )

@@ -1,7 +1,7 @@
-"""From collected records to tables, figures and the leaderboard page.
+"""Tables, figures and the leaderboard page from collected records.
 
-Nothing here imports torch, and nothing heavy is imported before `build` is called: the
-workflow asks for `outputs` each time it starts.
+Nothing here imports torch. Nothing heavy is imported before `build` is called, because the
+workflow calls `outputs` each time it starts.
 """
 
 from pathlib import Path
@@ -16,26 +16,26 @@ __all__ = ["build", "build_paper", "first_lines", "outputs"]
 def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Path]:
     """Make the tables, the figures and the page of a suite.
 
-    Runs and evaluations that are missing are shown as such.
+    Missing runs and evaluations are shown as missing.
 
     Parameters
     ----------
     suite : Suite
-        What was to be compared.
+        Suite to report on.
     suite_path : path
-        Its file, for the commands that the page shows.
+        File of the suite, for the commands that the page shows.
     results : path
-        Folder of the suite's results, with ``records``; pictures are taken from ``runs``.
+        Folder of the suite's results, with ``records``; pictures are read from ``runs``.
 
     Returns
     -------
     list of Path
-        Everything that was written, which is what `outputs` announces.
+        All files written, as listed by `outputs`.
 
     Raises
     ------
     InputError
-        Where the records have not been collected or a file cannot be written.
+        If the records have not been collected or a file cannot be written.
     """
     from ebm_bench.report import budgets, loading
     from ebm_bench.report.figures import screen
@@ -59,18 +59,18 @@ def build_paper(suite: Suite, results: str | Path, venue: str) -> list[Path]:
     suite, results
         As for `build`.
     venue : str
-        Whose columns give the widths, one of `style.VENUES`.
+        Venue whose columns give the widths, one of `style.VENUES`.
 
     Returns
     -------
     list of Path
-        The figures and the LaTeX that includes them, as `files.paper_outputs` announces, after
-        the tables of `outputs`.
+        The tables of `outputs`, then the figures and the LaTeX that includes them, as listed by
+        `files.paper_outputs`.
 
     Raises
     ------
     InputError
-        As `build`, and where the venue is not known.
+        As for `build`, and if the venue is unknown.
     """
     from ebm_bench.report import budgets, loading
     from ebm_bench.report.figures import paper, style
@@ -95,7 +95,7 @@ def first_lines(results: str | Path) -> str:
     Raises
     ------
     InputError
-        Where the report has not been made.
+        If the report has not been made.
     """
     path = Path(results) / "tables" / "overall.txt"
     try:

@@ -60,10 +60,11 @@ def collect(
 def _curve(run: Run, table: pd.DataFrame) -> LearningCurve:
     points = table.drop_duplicates("step").sort_values("step")
     steps = points["step"].to_numpy()
-    measured = table.pivot(index="replicate", columns="step", values="value")
+    measured = table.drop_duplicates(["replicate", "step"]).pivot(
+        index="replicate", columns="step", values="value"
+    )
     values = measured.reindex([o.replicate for o in run.outcomes]).to_numpy(float)
-    for own, outcome in zip(values, run.outcomes, strict=True):
-        if outcome.status in FAILED:
-            own[steps > outcome.step] = np.nan
+    last = np.array([o.step if o.status in FAILED else np.inf for o in run.outcomes])
+    values = np.where(steps > last[:, None], np.nan, values)
     seconds, evaluations = points["seconds"], points["energy_evaluations"]
     return LearningCurve(steps, seconds.to_numpy(float), evaluations.to_numpy(), values)

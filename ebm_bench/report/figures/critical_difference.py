@@ -1,4 +1,4 @@
-"""The critical-difference diagram: which methods differ over all datasets of a suite."""
+"""Critical-difference diagram: which methods differ over all datasets of a suite."""
 
 import textwrap
 from typing import Any
@@ -17,16 +17,16 @@ _WIDTH = 8.0
 
 
 def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
-    """Draw the average ranks, and a bar over those that are not told apart.
+    """Draw the average ranks, and a bar over those that do not differ significantly.
 
     Returns
     -------
     Figure
-        One panel; without one where there is nothing to compare yet, which it says.
+        One panel, or a line of text if there is nothing to compare yet.
 
     References
     ----------
-    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
+    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006).
     """
     found = results.omnibus
     if found is None:
@@ -39,7 +39,7 @@ def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
 
 
 def draw(found: Omnibus, colours: dict[str, Any], style: Style = SCREEN) -> Figure:
-    """Draw a comparison, each model in the colour that its label has."""
+    """Draw a comparison, with the colour of each model by its label."""
     names = [label(*key) for key in found.ranks.index]
     pairs = found.pairs.loc[found.ranks.index, found.ranks.index]
     height = 0.6 + 0.08 * len(names) if style.paper else 2.2 + 0.17 * len(names)
@@ -69,10 +69,13 @@ def draw(found: Omnibus, colours: dict[str, Any], style: Style = SCREEN) -> Figu
         )
     for text in drawn["labels"]:
         text.set_color("black")  # some of the colours are too pale to read
+    for (bar,) in drawn["crossbars"]:
+        bar.set_xdata(sorted(bar.get_xdata()))  # they come in an order that changes between runs
     if style.paper:
         return figure
     figure.suptitle(
-        f"Average rank on {found.datasets} datasets, 1 is best; bars join what is not told apart",
+        f"Average rank on {found.datasets} datasets, 1 is best; "
+        "bars join methods that do not differ significantly",
         fontsize=9,
     )
     figure.supxlabel(textwrap.fill(verdict(found), 115), fontsize=8)

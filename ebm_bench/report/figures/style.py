@@ -1,4 +1,4 @@
-"""One look for all figures: the same method has the same colour and marker everywhere."""
+"""Style of all figures: a method has the same colour and marker in each."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,13 +33,13 @@ RC = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
     "lines.markersize": 5,
-    # As outlines of TrueType, which every publisher takes; Type 3 is refused by some.
+    # TrueType, which every publisher accepts; some refuse Type 3.
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
-    # Without a salt of its own, a figure would differ from run to run.
+    # With a random salt, a figure would differ from run to run.
     "svg.hashsalt": "ebm-bench",
 }
-# Times, which the venues set: drawn at the size at which it is printed, nothing under 6 points.
+# Times, as the venues use; drawn at the size at which it is printed, no type below 6 points.
 _PAPER = {
     **RC,
     "figure.constrained_layout.w_pad": 0.02,
@@ -75,8 +75,8 @@ _PAPER = {
 }
 SMALL = 6.5  # points: the smallest type on a figure for a paper
 
-# Widths in inches: of a column, and of the text. Where a page has one column, the first is that
-# of two figures side by side, .2 inches apart.
+# Widths of a column and of the text in inches. If pages have one column, the first is the width
+# of each of two figures side by side, .2 inches apart.
 _WIDTHS = {
     "icml": (3.25, 6.75),  # icml2025.sty: \textwidth 6.75in, \columnsep 0.25in
     "aistats": (3.25, 6.75),  # aistats2025.sty: \textwidth 6.75in, \columnsep 0.25in
@@ -90,13 +90,13 @@ NARROWEST = min(text for _, text in _WIDTHS.values())
 
 @dataclass(frozen=True)
 class Style:
-    """How figures are drawn: on the screen, or for a paper at the width of its columns.
+    """Style of figures on the screen, or in a paper at the width of its columns.
 
     Attributes
     ----------
     column, text : float or None
-        Widths in inches of a figure with one panel and of one with several; None on the screen,
-        where a figure is as wide as it needs, with titles and a legend beside it.
+        Widths in inches of figures with one panel and with several. None on the screen, where a
+        figure is as wide as it needs to be, with titles and a legend beside it.
     rc : dict
         Settings of matplotlib.
     """
@@ -107,7 +107,7 @@ class Style:
 
     @property
     def paper(self) -> bool:
-        """Whether a caption says what a title would, and the width is given."""
+        """Whether the figure has a given width, and a caption instead of a title."""
         return self.text is not None
 
 
@@ -115,12 +115,12 @@ SCREEN = Style()
 
 
 def paper(venue: str) -> Style:
-    """Take the style for a venue.
+    """Return the style for a venue.
 
     Raises
     ------
     InputError
-        Where the venue is not one of `VENUES`.
+        If the venue is not one of `VENUES`.
     """
     if venue not in _WIDTHS:
         raise unknown("venue", venue, VENUES)
@@ -138,7 +138,7 @@ class Look:
 
     @property
     def line(self) -> dict:
-        """Arguments of a line with markers."""
+        """Keyword arguments for a line with markers."""
         face = "white" if self.hollow else self.colour
         return {
             "color": self.colour,
@@ -149,16 +149,17 @@ class Look:
 
     @property
     def point(self) -> dict:
-        """Arguments of markers without a line."""
+        """Keyword arguments for markers without a line."""
         return {**self.line, "linestyle": ""}
 
 
 def look(suite: Suite, row: Row) -> Look:
     """Choose the look of a row by the place of its method in the suite.
 
-    Eight colours that colour-blind readers can tell apart, without the palette's gray, which
-    is for controls, and its yellow, which is pale on white. Markers and dashes differ between
-    neighbours and from round to round, so that all can be told apart without colour.
+    There are eight colours that colour-blind readers can distinguish: seaborn's palette without
+    its gray, which is for controls, and its yellow, which is pale on white. Markers and dashes
+    differ between neighbours and each time a colour is used again, so that all rows can be
+    distinguished without colour.
     """
     methods = [name for name, spec in suite.methods.items() if spec.control == row.control]
     place, hollow = methods.index(row.method), row.model != "energy"
@@ -175,7 +176,7 @@ def legend_of(row: Row, notes: bool) -> str:
 
 
 def variant(step: int, turn: int, hollow: bool = False) -> Look:
-    """Choose one of `COLOURS` colours, with the marker and the dashes of the ``turn``-th use."""
+    """Choose one of `COLOURS` colours, with the marker and dashes of its ``turn``-th use."""
     palette = sns.color_palette("colorblind")
     colour = [*palette[:7], palette[9]][step % COLOURS]
     marker = _MARKERS[(step + COLOURS * turn) % len(_MARKERS)]

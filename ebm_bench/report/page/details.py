@@ -1,4 +1,4 @@
-"""What the page tells of a single method: its formula, settings, curves, values and commands."""
+"""What the page shows of a single method: formula, settings, curves, values and commands."""
 
 import json
 import shlex
@@ -16,19 +16,19 @@ from ebm_bench.suites.tuning import Chosen, TunedDataset
 
 
 def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any]]:
-    """Tell each method of a suite.
+    """Describe each method of a suite.
 
     Parameters
     ----------
     results : Results
-        At the end of training.
+        Results at the end of training.
     suite_path : path
-        Of the suite's file, for the commands that reproduce a run.
+        File of the suite, for the commands that reproduce a run.
 
     Returns
     -------
     dict of str to dict
-        By name; ``places`` tells each dataset where the method runs.
+        Descriptions by name; ``places`` has an entry for each dataset of the method.
     """
     suite, found = results.suite, {}
     for name, spec in suite.methods.items():
@@ -68,13 +68,13 @@ def _place(results: Results, dataset: str, name: str, suite_path: str | Path) ->
     common = f"--suite {shlex.quote(str(suite_path))} --dataset {dataset} --method {name}"
     trains = registry.describe("objectives", spec.objective).trains
     rate = suite.budget_of(dataset, name).learning_rate
-    told = [
+    settings = [
         ["energy", f"{energy.name} {_plain(energy.settings)}".strip(), "suite"],
         *([["learning rate", f"{rate:g}", _origin_of_rate(results, dataset, name)]] * trains),
         *_settings(results, dataset, name),
     ]
     place = {
-        "settings": told,
+        "settings": settings,
         "tuned": _tuned(results, dataset, name) if trains else "",
         "command": f"ebm-bench train {common} --out my-runs\n"
         f"ebm-bench evaluate {common} --out my-runs",
@@ -101,7 +101,7 @@ def _place(results: Results, dataset: str, name: str, suite_path: str | Path) ->
 
 
 def _settings(results: Results, dataset: str, name: str) -> list[list[str]]:
-    """List settings with their values and who set them."""
+    """List settings with their values, and whether suite, tuning or default set them."""
     suite = results.suite
     own, stated = suite.settings_of(dataset, name), suite.stated_settings(dataset, name)
     entry = registry.describe("objectives", suite.methods[name].objective)
@@ -125,15 +125,15 @@ def _origin_of_rate(results: Results, dataset: str, name: str) -> str:
 
 
 def _tuned(results: Results, dataset: str, name: str) -> str:
-    """Tell where settings were tuned, and how closely it was decided."""
+    """Describe where settings were tuned, and by how much the best were better than the next."""
     found, tuned = _chosen(results, dataset, name), results.suite.tuned
     if found is None or tuned is None:
-        return "Not tuned: what the suite says, and defaults."
+        return "Not tuned: values of the suite, and defaults."
     where, on, chosen = found
     if chosen.best is None:
         return f"Tuned on {where}, where all {chosen.trials} trials failed: the suite's own values."
     by = quantity(on.criterion).label
-    told = [
+    sentences = [
         f"Tuned on {where}{'' if where == dataset else ', which stands for this dataset'}: "
         f"the best of {chosen.trials} trials of {tuned.steps} steps and {tuned.replicates} "
         f"replicates by {by} of validation data ({number(chosen.best.score)}).",
@@ -141,10 +141,10 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
     if chosen.runner_up:
         values = _plain({"learning rate": chosen.runner_up.learning_rate}
                         | chosen.runner_up.settings)  # fmt: skip
-        told.append(f"Next: {values} ({number(chosen.runner_up.score)}).")
+        sentences.append(f"Next: {values} ({number(chosen.runner_up.score)}).")
     if chosen.failed:
-        told.append(f"{chosen.failed} failed.")
-    return " ".join(told)
+        sentences.append(f"{chosen.failed} failed.")
+    return " ".join(sentences)
 
 
 def _curve(run: Run, curve: LearningCurve) -> dict[str, list]:

@@ -1,4 +1,4 @@
-"""Putting files into the page: packed, and pictures small enough for it."""
+"""Embedding of files in the page: compressed, with pictures small enough for it."""
 
 import base64
 import gzip
@@ -14,7 +14,7 @@ from PIL import Image
 
 from ebm_bench.errors import InputError
 
-# Files of packages that the page runs on: tables that sort, and plots that can be explored.
+# Files of packages that the page uses: sortable tables and interactive plots.
 LIBRARIES = {
     "tables": ("itables", "html/dt_bundle.js"),
     "tables-style": ("itables", "html/dt_bundle.css"),
@@ -24,7 +24,7 @@ _PICTURE = re.compile(r"data:image/png;base64,([^\"]+)")
 
 
 def pack(content: str | bytes) -> str:
-    """Compress a file with gzip, and write it so that it may stand in any script element."""
+    """Compress a file with gzip and encode it in base64, which any script element may hold."""
     data = content.encode() if isinstance(content, str) else content
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
@@ -40,7 +40,7 @@ def library(name: str) -> str:
     Raises
     ------
     InputError
-        Where the package is not installed whole.
+        If the package lacks the file.
     """
     package, file = LIBRARIES[name]
     found = importlib.util.find_spec(package)
@@ -52,7 +52,7 @@ def library(name: str) -> str:
 
 
 def lighten(svg: str) -> str:
-    """Replace the pictures inside an SVG by JPEG of high quality, a quarter as large."""
+    """Replace the pictures inside an SVG by JPEG of high quality, which is a quarter as large."""
     return _PICTURE.sub(lambda found: _as_jpeg(found[1]), svg)
 
 
@@ -62,7 +62,7 @@ def _as_jpeg(encoded: str) -> str:
 
 
 def uri(pixels: np.ndarray, kind: str, **settings: Any) -> str:
-    """Write pixels of shape (H, W, 3) or (H, W) as a picture that stands in an address."""
+    """Encode pixels of shape (H, W, 3) or (H, W) as a data address."""
     written = io.BytesIO()
     Image.fromarray(pixels).save(written, kind, **settings)
     return f"data:image/{kind};base64,{base64.b64encode(written.getvalue()).decode()}"

@@ -1,11 +1,13 @@
-"""The leaderboard: one page that needs nothing beside itself."""
+"""The leaderboard page: one file that needs no other."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from matplotlib.colors import to_hex
 
 from ebm_bench import registry
 from ebm_bench.report.figures.style import look
@@ -14,16 +16,16 @@ from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
 from ebm_bench.report.page.views import BUDGETS, CONTROL, family_of, lay_out, ranking_metrics
-from ebm_bench.report.results import Results
+from ebm_bench.report.results import Results, Row
 from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES
 from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 from ebm_bench.utils.files import replacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# In the order in which they read: each uses what stands before it.
+# In this order: each script uses those before it.
 _SCRIPTS = ("base.js", "files.js", "plots.js", "tables.js", "method.js", "compare.js", "page.js")
-_PLOTS = ("cost", "curves")  # figures that are small as vectors
+_PICTURES = ("-densities", "-samples")  # figures that are large as PDF
 _CAPTIONS = {
     "densities": "Densities of one replicate, controls first, on one colour scale.",
     "samples": "Samples of one replicate beside data.",
@@ -31,7 +33,7 @@ _CAPTIONS = {
     "curves": "Learning curves against steps and against time. Line: median over replicates; "
     "band: their range; cross: a replicate diverged.",
     "critical-difference": "Average ranks by the criterion of each dataset at the end of "
-    "training; bars join what is not told apart.",
+    "training; bars join methods that do not differ significantly.",
 }
 
 
@@ -41,16 +43,16 @@ def write(shown: list[Results], suite_path: str | Path, folder: Path) -> Path:
     Parameters
     ----------
     shown : list of Results
-        As `budgets.at_all` gives them.
+        Views of the results from `budgets.at_all`.
     suite_path : path
-        Of the suite's file, for the commands that reproduce a run.
+        File of the suite, for the commands that reproduce a run.
     folder : Path
-        Of the suite's results.
+        Folder of the suite's results.
 
     Returns
     -------
     Path
-        Of the page.
+        The file written.
     """
     path = folder / "leaderboard.html"
     with replacing(path) as temporary:
@@ -103,7 +105,7 @@ def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
 def content(
     results: Results, suite_path: str | Path, found: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """Put together what the page shows, apart from pictures and files."""
+    """Collect what the page shows, apart from pictures and files."""
     suite = results.suite
     rows = {row.label: row for name in suite.datasets for row in results.rows(name)}
     shown = dict.fromkeys(
@@ -117,14 +119,14 @@ def content(
         "ranking": ranking_metrics(results),
         "metrics": {
             metric: {
-                "label": told.label,
-                "unit": told.unit,
-                "arrow": told.arrow,
-                "higher": told.higher_is_better,
-                "meaning": told.meaning,
+                "label": about.label,
+                "unit": about.unit,
+                "arrow": about.arrow,
+                "higher": about.higher_is_better,
+                "meaning": about.meaning,
             }
             for metric in dict.fromkeys([*shown, *(s.curve for s in suite.datasets.values())])
-            for told in [quantity(metric)]
+            for about in [quantity(metric)]
         },
         "datasets": {name: _dataset(results, name) for name in suite.datasets},
         "methods": details.methods(results, suite_path),
@@ -139,29 +141,27 @@ def content(
 
 
 def figures(results: Results, folder: Path) -> dict[str, dict[str, str]]:
-    """Read the figures that have been drawn, by dataset and kind, as SVG and some as PDF.
+    """Read the figures that have been drawn, as SVG and, if they are plots, as PDF.
 
-    Pictures are lightened, and their PDF is left out: together they would be larger than all
-    the rest. The page makes one from the SVG.
+    Pictures are compressed and their PDF is left out, which would be larger than all the rest
+    of the page; the page makes one from the SVG.
     """
-    found: dict[str, dict[str, str]] = {}
-    for dataset in results.suite.datasets:
-        for kind in figure_kinds(results.suite, dataset):
-            svg = figure_path(folder, dataset, kind, "svg").read_text()
-            found[f"{dataset}-{kind}"] = {"svg": pack(lighten(svg))}
-            if kind in _PLOTS:
-                data = figure_path(folder, dataset, kind, "pdf").read_bytes()
-                found[f"{dataset}-{kind}"]["pdf"] = pack(data)
+    path_of = {
+        f"{dataset}-{kind}": partial(figure_path, folder, dataset, kind)
+        for dataset in results.suite.datasets
+        for kind in figure_kinds(results.suite, dataset)
+    }
     if has_diagram(results.suite):
-        found["critical-difference"] = {
-            "svg": pack(diagram_path(folder, "svg").read_text()),
-            "pdf": pack(diagram_path(folder, "pdf").read_bytes()),
-        }
+        path_of["critical-difference"] = partial(diagram_path, folder)
+    found = {name: {"svg": pack(lighten(of("svg").read_text()))} for name, of in path_of.items()}
+    for name, of in path_of.items():
+        if not name.endswith(_PICTURES):
+            found[name]["pdf"] = pack(of("pdf").read_bytes())
     return found
 
 
 def _dataset(results: Results, dataset: str) -> dict[str, Any]:
-    """Tell a dataset, and how methods were trained and measured on it."""
+    """Describe a dataset, and how methods were trained and evaluated on it."""
     spec = results.suite.datasets[dataset]
     several = "s" if spec.replicates > 1 else ""
     return {
@@ -178,7 +178,7 @@ def _dataset(results: Results, dataset: str) -> dict[str, Any]:
 
 
 def _sampling(results: Results, dataset: str) -> str:
-    """Tell how samples of the models of a dataset are drawn."""
+    """Describe how samples of the models of a dataset are drawn."""
     spec = results.suite.datasets[dataset].sampler
     settings = registry.describe("samplers", spec.name).validate(spec.settings)
     told = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
@@ -190,17 +190,14 @@ def _sampling(results: Results, dataset: str) -> str:
     )
 
 
-def _look(results: Results, row: Any) -> dict[str, Any]:
-    """Choose colour and marker, the same as in the figures."""
+def _look(results: Results, row: Row) -> dict[str, Any]:
+    """Take the colour and marker that the model has in figures."""
     style = look(results.suite, row)
-    colour = style.colour
-    if not isinstance(colour, str):
-        colour = "#" + "".join(f"{round(255 * part):02x}" for part in colour)
-    return {"colour": "#737373" if row.control else colour, "marker": style.marker}
+    return {"colour": to_hex(style.colour), "marker": style.marker}
 
 
 def _provenance(results: Results) -> dict[str, str]:
-    """Unite where the runs come from; usually each field has one value."""
+    """Combine the provenance of all runs; usually each field has one value."""
     found = [run.provenance for run in results.runs.values()]
     united = {
         "Version": {p.version for p in found},

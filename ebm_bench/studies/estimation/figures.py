@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ebm_bench.report.figures.panels import share_labels
+from ebm_bench.report.figures.panels import grid, share_labels
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, SCREEN, Look, Style, variant
 from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, figure_path, paper_path
@@ -27,18 +27,18 @@ def write(
     Parameters
     ----------
     suite : EstimationSuite
-        What is compared.
+        Suite of the study.
     summary : DataFrame
-        As `report.estimation.summarise` gives it.
+        Summary of its results, from `ebm_bench.studies.estimation.report.summarise`.
     folder : Path
-        Of the suite's results.
+        Folder of its results.
     style : Style
-        For a paper, the figures go to the folder ``paper``.
+        Style of a paper, whose figures go to the folder ``paper``, or of the screen.
 
     Returns
     -------
     list of Path
-        In the order of `estimation_outputs`.
+        The files written, in the order of `estimation_outputs`.
     """
     written = []
     for along, draw in (("size", against_size), ("ratio", against_ratio)):
@@ -70,7 +70,7 @@ def against_size(suite: EstimationSuite, summary: pd.DataFrame, style: Style = S
 
 
 def against_ratio(suite: EstimationSuite, summary: pd.DataFrame, style: Style = SCREEN) -> Figure:
-    """Draw the error against the ratio, a panel for each model; methods without one as levels."""
+    """Draw the error against the ratio, a panel for each model; level lines have no ratio."""
     figure, panels = _panels(suite, style)
     shown = [m for m, spec in suite.methods.items() if spec.varies or spec.reference]
     for model, axis in panels.items():
@@ -90,17 +90,13 @@ def against_ratio(suite: EstimationSuite, summary: pd.DataFrame, style: Style = 
 
 
 def _panels(suite: EstimationSuite, style: Style) -> tuple[Figure, dict[str, Axes]]:
-    columns = min(COLUMNS, len(suite.models))
-    rows = -(-len(suite.models) // columns)
-    figure = Figure(
-        figsize=(style.text, 0.8 * style.text / COLUMNS * rows + 0.5)
-        if style.paper
-        else (3.6 * columns + 1.6, 2.9 * rows + 0.6)
-    )
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axis in axes[len(suite.models) :]:
-        axis.remove()
-    return figure, dict(zip(suite.models, axes, strict=False))
+    def size(columns: int, rows: int) -> tuple[float, float]:
+        if style.text is None:
+            return 3.6 * columns + 1.6, 2.9 * rows + 0.6
+        return style.text, 0.8 * style.text / COLUMNS * rows + 0.5
+
+    figure, axes = grid(len(suite.models), COLUMNS, size)
+    return figure, dict(zip(suite.models, axes, strict=True))
 
 
 def _looks(suite: EstimationSuite) -> dict[str, Look]:
@@ -112,7 +108,7 @@ def _rows(summary: pd.DataFrame, model: str, method: str) -> pd.DataFrame:
 
 
 def _curve(axis: Axes, own: pd.DataFrame, along: str, look: Look) -> None:
-    """Draw median and band as far as they are finite, theory, and a mark on top where not."""
+    """Draw median, band and theory; a mark at the top shows a median that is not finite."""
     style = {**look.line, "linestyle": "-"}
     finite = own[own["median"] < float("inf")]
     banded = own[own["high"] < float("inf")]
@@ -148,8 +144,6 @@ def _finish(
             else "no estimate for half\nof the data sets",
         ),
     ]  # fmt: skip
-    if style.paper:
-        figure.legend(handles=handles, loc="outside lower center", ncols=5)
-    else:
-        figure.legend(handles=handles, loc="outside right center")
+    place = "outside lower center" if style.paper else "outside right center"
+    figure.legend(handles=handles, loc=place, ncols=5 if style.paper else 1)
     return figure

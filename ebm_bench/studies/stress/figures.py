@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ebm_bench.report.figures.panels import grid
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
 from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, paper_path
@@ -65,44 +66,42 @@ def figure(
     style: Style = SCREEN,
     width: float | None = None,
 ) -> Figure:
-    """Draw a panel for each failure mode, a line for each method, and what theory says.
+    """Draw a panel for each failure mode, with a line for each method and for each theory.
 
     Parameters
     ----------
     stress : Stress
-        What was to be run.
+        The suite of stress tests.
     found : dict of str to DataFrame
-        As `summary` gives it, for each panel that is to be drawn.
+        Summary of each panel to draw.
     style : Style
-        Whether there is a title.
+        Style of the screen, with a title, or of a paper.
     width : float, optional
-        In inches; by default as wide as panels need.
+        Width of the figure in inches; by default as wide as the panels need.
     """
     names = list(found)
-    rows = -(-len(names) // COLUMNS)
     columns = min(COLUMNS, len(names))
-    each = width / columns if width else 4.6
-    height = 4.1
+    panel = (4.6, 4.1)
     if width:
-        # Under a panel stands its legend, in one column where panels are narrow.
+        # The legend stands below its panel, in one column if panels are narrow.
         lines = max(len(stress.panels[n].methods) + len(stress.panels[n].theory) for n in names)
-        height = 0.72 * each + 0.55 + 0.115 * (lines if columns > 1 else -(-lines // 2))
-    drawn = Figure(figsize=(each * columns, height * rows))
-    axes = drawn.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(names) :]:
-        axis.set_axis_off()
+        legend = 0.115 * (lines if columns > 1 else -(-lines // 2))
+        panel = (width / columns, 0.72 * width / columns + 0.55 + legend)
+    drawn, axes = grid(
+        len(names), COLUMNS, lambda columns, rows: (panel[0] * columns, panel[1] * rows)
+    )
     objectives = list(
         dict.fromkeys(
             method["objective"]
-            for panel in stress.panels.values()
-            for method in panel.methods.values()
+            for one in stress.panels.values()
+            for method in one.methods.values()
             if not method.get("control")
         )
     )
-    for axis, name in zip(axes, names, strict=False):
+    for axis, name in zip(axes, names, strict=True):
         _draw(axis, stress.panels[name], found[name], objectives, style)
     if style.paper:
-        for axis in axes[: len(names)] if columns > 1 else ():
+        for axis in axes if columns > 1 else ():
             axis.set_title(textwrap.fill(axis.get_title(), LETTERS))
             axis.set_xlabel(textwrap.fill(axis.get_xlabel(), LETTERS))
             axis.get_legend().set_ncols(1)
@@ -176,7 +175,7 @@ def _draw_method(
 
 
 def _look(panel: Panel, method: str, model: str, objectives: list[str]) -> Look:
-    """Give an objective the same colour in every panel; its variants differ in the rest."""
+    """Give an objective one colour in all panels; its variants differ in marker and dashes."""
     spec = panel.methods[method]
     if spec.get("control"):
         return Look(GRAY, "", "-", False)
@@ -185,7 +184,7 @@ def _look(panel: Panel, method: str, model: str, objectives: list[str]) -> Look:
 
 
 def _between(panel: Panel) -> np.ndarray:
-    """Values of the knob for the line of a theory: those measured, and more between."""
+    """Values of the knob at which theory is drawn: those measured, and more between them."""
     ends = panel.knob.values[0], panel.knob.values[-1]
     spaced = np.geomspace if panel.knob.scale == "log" else np.linspace
     return np.union1d(panel.knob.values, spaced(*ends, 81))
