@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ebm_bench.records import Outcome, Run
+from ebm_bench.records import Outcome, Run, Status
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.results import COLUMNS, Limit, Results
@@ -106,7 +106,7 @@ def _counts(run: Run, curve: LearningCurve, unit: str) -> bool:
 
 def _stopped(
     run: Run, curve: LearningCurve, unit: str, budget: float
-) -> tuple[Run, list[tuple[int, str, float]]]:
+) -> tuple[Run, list[tuple[int, Status, float]]]:
     """Stop a run at a budget: its record, and (replicate, status, value) of each replicate.
 
     The cost of a step is the same throughout, so cost is linear in the number of steps.

@@ -46,8 +46,8 @@ def fit_axis(
     near = [v for v in levels if low - (high - low) <= v <= high + (high - low)]
     low, high = min([low, *near]), max([high, *near])
     margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
-    limits = np.array([low - margin, high + margin])
-    axis.set_ylim(10**limits if logarithmic else limits)
+    low, high = low - margin, high + margin
+    axis.set_ylim((10**low, 10**high) if logarithmic else (low, high))
     if logarithmic:
         axis.set_yscale("log")
         _plain_ticks(axis.yaxis)

@@ -66,9 +66,9 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
                 axis.errorbar(row.seconds, mean, bar, fmt="none", ecolor=style.colour, capsize=2)
             axis.plot(row.seconds, mean, label=note, zorder=3, **style.point)
             if outside:
-                edge = {"transform": axis.get_xaxis_transform(), "clip_on": False}
-                axis.plot(row.seconds, float("above" in outside), zorder=3,
-                          **{**style.point, "markerfacecolor": "white"}, **edge)  # fmt: skip
+                hollow = {**style.point, "markerfacecolor": "white"}
+                axis.plot(row.seconds, float("above" in outside), zorder=3, clip_on=False,
+                          transform=axis.get_xaxis_transform(), **hollow)  # fmt: skip
         elif not row.control:
             if notes and row.apart:
                 note += f", timed on {row.machine}"

@@ -100,7 +100,7 @@ def _draw_curve(
     end = whereabouts(axis, measured.iloc[-1]) if len(measured) else ", not finite"
     axis.plot(x, middle, label=name + end * notes, **line)
     axis.fill_between(x, over.min(), over.max(), color=line["color"], alpha=0.15, linewidth=0)
-    failed = [outcome.status in FAILED for outcome in row.run.outcomes]
+    failed = [outcome.status in FAILED for outcome in row.run.outcomes] if row.run else []
     last = [(x[known[-1]], own[known[-1]]) for own in values[failed]
             if len(known := np.flatnonzero(np.isfinite(own)))]  # fmt: skip
     size = 2 * mpl.rcParams["lines.markersize"]

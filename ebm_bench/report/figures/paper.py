@@ -89,9 +89,11 @@ def _figures(results: Results, style: Style) -> list[tuple[str, Callable[[], Fig
     """List name, drawing, caption and whether it is as wide as the text; see `paper_names`."""
     suite = results.suite
     named = list(suite.datasets)
-    found = []
+    found: list[tuple[str, Callable[[], Figure], str, bool]] = []
 
-    def add(name: str, kind: str, datasets: list[str], wide: bool, draw: Callable, *of: object):
+    def add(
+        name: str, kind: str, datasets: list[str], wide: bool, draw: Callable, *of: object
+    ) -> None:
         caption = captions.figure_caption(results, kind, datasets)
         found.append((name, partial(draw, results, *of), caption, wide))
 

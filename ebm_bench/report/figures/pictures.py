@@ -96,8 +96,8 @@ def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     pictures = Pictures(results, dataset)
     if not pictures.all("density"):
         return _nothing("densities")
-    figure, axes = _panels(len(pictures.rows), style)
-    _label_the_rim(axes)
+    figure, axes, columns = _panels(len(pictures.rows), style)
+    _label_the_rim(axes, columns)
     for axis, row in zip(axes, pictures.rows, strict=True):
         axis.set_title(_title(results, dataset, row, style))
         axis.grid(False)
@@ -169,7 +169,7 @@ def samples(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     pictures = Pictures(results, dataset)
     if not pictures:
         return _nothing("samples")
-    figure, axes = _panels(1 + len(pictures.rows), style)
+    figure, axes, _ = _panels(1 + len(pictures.rows), style)
     _show_tiles(axes[0], pictures.data, "data", "no data")
     for axis, row in zip(axes[1:], pictures.rows, strict=True):
         title = _title(results, dataset, row, style)
@@ -208,8 +208,8 @@ def _show_tiles(axis: Axes, images: np.ndarray | None, title: str, reason: str) 
         axis.imshow(tiled(images), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
-def _panels(n: int, style: Style) -> tuple[Figure, list[Axes]]:
-    """Make n square panels without ticks, wrapped."""
+def _panels(n: int, style: Style) -> tuple[Figure, list[Axes], int]:
+    """Make n square panels without ticks, wrapped; return also how many stand side by side."""
 
     def size(columns: int, rows: int) -> tuple[float, float]:
         if style.text is None:
@@ -220,16 +220,15 @@ def _panels(n: int, style: Style) -> tuple[Figure, list[Axes]]:
     if style.paper:
         most = math.ceil(n / math.ceil(n / PAPER_PANELS))  # no row is nearly empty
     figure, axes = grid(n, most, size)
-    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04) if style.paper else "constrained"
-    figure.set_layout_engine(layout)
+    if style.paper:
+        figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04))
     for axis in axes:
         axis.set(aspect="equal", xticks=[], yticks=[])
-    return figure, axes
+    return figure, axes, min(n, most)
 
 
-def _label_the_rim(axes: list[Axes]) -> None:
+def _label_the_rim(axes: list[Axes], columns: int) -> None:
     """Give ticks to the panels without a neighbour on the left or below: all show one box."""
-    columns = axes[0].get_gridspec().ncols
     for i, axis in enumerate(axes):
         if i + columns >= len(axes):
             axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))

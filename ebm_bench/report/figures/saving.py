@@ -37,7 +37,7 @@ def save(figure: Figure, paths: list[Path]) -> list[Path]:
     return paths
 
 
-def save_all(jobs: list[Job], rc: dict[str, Any]) -> list[Path]:
+def save_all(jobs: list[Job], rc: dict[Any, Any]) -> list[Path]:
     """Draw and save figures in parallel.
 
     Parameters
@@ -51,7 +51,7 @@ def save_all(jobs: list[Job], rc: dict[str, Any]) -> list[Path]:
         return [path for paths in pool.map(partial(_draw_and_save, rc), jobs) for path in paths]
 
 
-def _draw_and_save(rc: dict[str, Any], job: Job) -> list[Path]:
+def _draw_and_save(rc: dict[Any, Any], job: Job) -> list[Path]:
     draw, paths = job
     with mpl.rc_context(rc):
         return save(draw(), paths)

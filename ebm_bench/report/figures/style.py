@@ -15,7 +15,7 @@ COLOURS = 8
 _MARKERS = "osD^vPX*<>pdh8"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 
-RC = {
+RC: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.06,
     "figure.dpi": 100,
@@ -103,7 +103,7 @@ class Style:
 
     column: float | None = None
     text: float | None = None
-    rc: dict[str, Any] = field(default_factory=lambda: RC, hash=False)
+    rc: dict[Any, Any] = field(default_factory=lambda: RC, hash=False)
 
     @property
     def paper(self) -> bool:
@@ -137,7 +137,7 @@ class Look:
     hollow: bool
 
     @property
-    def line(self) -> dict:
+    def line(self) -> dict[str, Any]:
         """Keyword arguments for a line with markers."""
         face = "white" if self.hollow else self.colour
         return {
@@ -148,7 +148,7 @@ class Look:
         }
 
     @property
-    def point(self) -> dict:
+    def point(self) -> dict[str, Any]:
         """Keyword arguments for markers without a line."""
         return {**self.line, "linestyle": ""}
 

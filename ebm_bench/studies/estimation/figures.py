@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -134,7 +135,9 @@ def _finish(
     for axis in axes[::COLUMNS]:
         axis.set_ylabel("squared error ‖θ̂ − θ‖²")
     looks = _looks(suite)
-    handles = [Line2D([], [], label=m, **{**looks[m].line, "linestyle": "-"}) for m in methods]
+    handles: list[Artist] = [
+        Line2D([], [], label=m, **{**looks[m].line, "linestyle": "-"}) for m in methods
+    ]
     handles += [
         Line2D([], [], color=GRAY, linestyle=":", label="theory, median"),
         Patch(color=GRAY, alpha=0.2, label=".1 to .9 quantile"),
@@ -144,6 +147,8 @@ def _finish(
             else "no estimate for half\nof the data sets",
         ),
     ]  # fmt: skip
-    place = "outside lower center" if style.paper else "outside right center"
-    figure.legend(handles=handles, loc=place, ncols=5 if style.paper else 1)
+    if style.paper:
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    else:
+        figure.legend(handles=handles, loc="outside right center")
     return figure

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ebm_bench.report.figures.panels import grid
@@ -104,7 +105,8 @@ def figure(
         for axis in axes if columns > 1 else ():
             axis.set_title(textwrap.fill(axis.get_title(), LETTERS))
             axis.set_xlabel(textwrap.fill(axis.get_xlabel(), LETTERS))
-            axis.get_legend().set_ncols(1)
+            for below in axis.findobj(Legend):
+                below.set_ncols(1)
         return drawn
     drawn.suptitle(
         f"{stress.title}\nmarkers: mean over replicates, bars: its 95 % interval\n"
@@ -144,7 +146,7 @@ def _draw(
         knob = _between(panel)
         y = np.array([theory.CURVES[curve.curve](value, **curve.settings) for value in knob])
         knob, y = knob[np.isfinite(y)], y[np.isfinite(y)]
-        on, colour = (right, GRAY) if curve.axis == "right" else (axis, "black")
+        on, colour = (right, GRAY) if right and curve.axis == "right" else (axis, "black")
         on.plot(knob, y, color=colour, linestyle=dashes, linewidth=1.1, label=f"theory: {label}")
     handles, labels = axis.get_legend_handles_labels()
     if right:
