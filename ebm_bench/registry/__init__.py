@@ -62,7 +62,7 @@ def load(path: str | Path) -> list[Entry]:
     Raises
     ------
     InputError
-        Naming the file, the line and what is wrong there; also where a name is taken.
+        Names the file, the line and the problem; also if a name is taken.
     """
     path = Path(path).resolve()
     found = source.of_plugin(path)
@@ -94,7 +94,7 @@ def entries(family: str) -> Any:
     Raises
     ------
     InputError
-        Where two classes have one name.
+        If two classes have the same name.
     """
     return _entries(family)
 
@@ -162,7 +162,7 @@ def create(family: str, name: str, /, **arguments: Any) -> Any:
     Raises
     ------
     InputError
-        Where the name, a setting or a value is not valid, or a plugin cannot be imported.
+        If the name, a setting or a value is not valid, or a plugin cannot be imported.
     """
     entry = describe(family, name)
     cls = getattr(imported(entry), entry.class_name)
@@ -224,7 +224,7 @@ def imported(entry: Entry) -> ModuleType:
     Raises
     ------
     InputError
-        Naming the line of a plugin that cannot be imported.
+        Names the line of a plugin that cannot be imported.
     """
     if entry.module and entry.module.startswith("ebm_bench."):
         return importlib.import_module(entry.module)
@@ -236,8 +236,8 @@ def imported(entry: Entry) -> ModuleType:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
                  if f.filename == str(entry.path)]  # fmt: skip
         place = f"{entry.path}:{lines[-1]}" if lines else str(entry.path)
-        told = f"{type(error).__name__}: {error}"
-        raise InputError(f"{place}: cannot be imported: {told}") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise InputError(f"{place}: cannot be imported: {cause}") from error
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -1,7 +1,7 @@
 """What a source file declares: its registered classes, read without importing anything.
 
 The files of the package and those of users (plugins) are read alike. A plugin may hold classes
-of several families, so that the family is told from the class from which each derives.
+of several families; the family of a class follows from its base classes.
 """
 
 import ast

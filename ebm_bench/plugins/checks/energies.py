@@ -10,13 +10,7 @@ from ebm_bench import datasets, energies
 from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.streams import Streams
 
 VECTOR, IMAGE = (2,), (1, 8, 8)

@@ -8,14 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ebm_bench import datasets, energies, metrics, objectives, registry, samplers
+from ebm_bench.energies.base import Energy
 from ebm_bench.metrics.base import Metric
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.registry import MetricEntry
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
@@ -107,7 +102,7 @@ class Case(Named):
         ]
 
 
-def _model(energy: nn.Module, dataset, replicates: Sequence[int]) -> Model:
+def _model(energy: Energy, dataset, replicates: Sequence[int]) -> Model:
     learned = torch.zeros(len(replicates))
     objective = objectives.create("denoising_score_matching")
     sampler = samplers.create("langevin")

@@ -6,13 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench import energies, samplers
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.streams import Streams
 
 _CHAINS = 20_000
