@@ -1,4 +1,4 @@
-"""Commands for plugins: write a template, and compare a method with a suite."""
+"""Commands for plugins: write a template, and rank a method beside a suite."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from ebm_bench import registry
 from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, start_work
 from ebm_bench.errors import InputError
-from ebm_bench.plugins import compare, templates
+from ebm_bench.plugins import ranking, templates
 
 
 @app.command()
@@ -49,27 +49,27 @@ def run_plugin(
     the suite's methods too, a suite is written instead, with an estimate of its cost.
     """
     entries = registry.load(plugin)
-    path = compare.find_suite(given)
+    path = ranking.find_suite(given)
     names = [name.strip() for name in datasets.split(",") if name.strip()]
-    if not any(entry.family in compare.RUN for entry in entries):
+    if not any(entry.family in ranking.RUN for entry in entries):
         if settings or out:
             raise InputError(
                 f"{plugin} adds no method to run, so --settings and --out have no effect: remove "
                 "them, and put settings into the suite that this command writes"
             )
-        file, cost = compare.offer(plugin, path, names, reference)
+        file, cost = ranking.offer(plugin, path, names, reference)
         typer.echo(f"{plugin} adds no method, so the reference records do not apply: {cost}.")
         typer.echo(f"The suite for it is {file}; review it, then\n  make run SUITE={file}")
         return
-    chosen = compare.read_settings(settings or [])
-    prepared = compare.prepare(plugin, path, names, chosen, reference, out)
+    chosen = ranking.read_settings(settings or [])
+    prepared = ranking.prepare(plugin, path, names, chosen, reference, out)
     start_work(threads)
     from ebm_bench import report
     from ebm_bench.utils import devices
 
     with devices.claim(device) as claimed:
-        compare.run(prepared, claimed)
-    typer.echo("\n".join(compare.ranks(prepared)))
+        ranking.run(prepared, claimed)
+    typer.echo("\n".join(ranking.ranks(prepared)))
     if prepared.suite.tuned:
         typer.echo("The other methods are tuned; yours has the suite's learning rate.")
     view = report.outputs(prepared.suite, prepared.out)

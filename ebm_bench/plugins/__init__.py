@@ -1,1 +1,1 @@
-"""Users' own classes: templates, checks, and comparison with a reference."""
+"""Users' own classes: templates, checks, and ranking beside reference records."""

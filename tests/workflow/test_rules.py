@@ -136,7 +136,7 @@ def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
         ("report/tables/tables.py", {"report", "all"}),
         ("report/page/templates/page.css", {"report", "all"}),
         ("cli/runs.py", set()),
-        ("plugins/compare.py", set()),
+        ("plugins/ranking.py", set()),
         ("runs/tuning.py", set()),
         ("runs/processes.py", set()),
     ],

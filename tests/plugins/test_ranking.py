@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from ebm_bench import cli, registry
 from ebm_bench.errors import InputError
-from ebm_bench.plugins import compare, templates
+from ebm_bench.plugins import ranking, templates
 from ebm_bench.records import collection, fingerprint
 from ebm_bench.runs import evaluation, training
 from ebm_bench.suites import suite
@@ -93,8 +93,8 @@ def test_a_method_stands_beside_the_reference(place, reference):
 
 def test_a_noise_runs_as_noise_contrastive_estimation(place, reference):
     path = templates.write("noise", "wide")
-    prepared = compare.prepare(
-        path, compare.find_suite("small"), ["eight_gaussians"], {"spread": 2}, reference
+    prepared = ranking.prepare(
+        path, ranking.find_suite("small"), ["eight_gaussians"], {"spread": 2}, reference
     )
     assert prepared.methods == ["nce-wide-2"]
     method = prepared.suite.methods["nce-wide-2"]
@@ -203,4 +203,4 @@ def test_a_method_that_the_suite_has_is_refused(place, reference):
     content = {**SMALL, "methods": {"mine": {"objective": "untrained"}}}
     (place / "own.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=r"own\.yaml: already has a method 'mine'"):
-        compare.prepare(path, compare.find_suite("own.yaml"), [], {}, reference)
+        ranking.prepare(path, ranking.find_suite("own.yaml"), [], {}, reference)
