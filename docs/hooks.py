@@ -17,7 +17,7 @@ from ebm_bench import registry
 from ebm_bench.report.figures.axes import fit_axis
 from ebm_bench.report.figures.style import GRAY, RC
 from ebm_bench.report.results import label
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.intervals import summarise
 from ebm_bench.report.wording import quantity
 from ebm_bench.suites import suite
 
@@ -182,9 +182,7 @@ def figure(name: str) -> bytes | None:
             drawn.subplots(1, len(planar), squeeze=False)[0], planar, strict=True
         ):
             metric = chosen.datasets[dataset].rank_by
-            found = statistics.summarise(
-                values[(values["dataset"] == dataset) & (values["metric"] == metric)]
-            )
+            found = summarise(values[(values["dataset"] == dataset) & (values["metric"] == metric)])
             found = found[np.isfinite(found["mean"])].sort_values("mean")
             higher = bool(quantity(metric).higher_is_better)
             fit_axis(axis, found["mean"], higher)

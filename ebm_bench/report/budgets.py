@@ -15,7 +15,7 @@ from ebm_bench.records import Outcome, Run, Status
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.results import COLUMNS, Limit, Results
-from ebm_bench.report.statistics.replicates import FAILED
+from ebm_bench.report.statistics.intervals import FAILED
 from ebm_bench.report.wording import amount
 
 

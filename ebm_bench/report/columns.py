@@ -148,7 +148,7 @@ class Interval(Value):
 
 @dataclass(frozen=True)
 class Estimate(Value):
-    """A metric summarised over replicates, see `statistics.summarise`; empty if not measured.
+    """A metric summarised over replicates, see `intervals.summarise`; empty if not measured.
 
     Attributes
     ----------
@@ -213,7 +213,7 @@ class Replicates(Value):
 
 @dataclass(frozen=True)
 class Difference(Value):
-    """The difference of a model from the reference of its table, see `statistics.compare`.
+    """The difference of a model from the reference of its table, see `pairwise.compare`.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import Run
-from ebm_bench.report.statistics.replicates import FAILED
+from ebm_bench.report.statistics.intervals import FAILED
 
 
 def _empty() -> np.ndarray:

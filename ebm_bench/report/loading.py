@@ -10,7 +10,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.records import CurvePoint, collection
 from ebm_bench.report import learning_curves
 from ebm_bench.report.results import COLUMNS, KEYS, Results
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.intervals import FAILED
 from ebm_bench.suites.suite import Suite
 
 CURVE = ["dataset", "method", *CurvePoint.model_fields]
@@ -66,9 +66,9 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
         dict(zip(COLUMNS, (*key, outcome.status, np.nan, np.nan), strict=True))
         for (dataset, method), run in runs.items()
         if (dataset, method) in evaluated
-        or all(outcome.status in statistics.FAILED for outcome in run.outcomes)
+        or all(outcome.status in FAILED for outcome in run.outcomes)
         for outcome in run.outcomes
-        if outcome.status in statistics.FAILED
+        if outcome.status in FAILED
         for metric in filter(_always_applies, suite.datasets[dataset].metrics)
         if (key := (dataset, method, "energy", metric, outcome.replicate)) not in there
     ]

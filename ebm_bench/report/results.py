@@ -11,8 +11,8 @@ import pandas as pd
 from ebm_bench.records import Run
 from ebm_bench.report.columns import Difference, Estimate, Number, Rank
 from ebm_bench.report.learning_curves import LearningCurve
-from ebm_bench.report.statistics import replicates as statistics
-from ebm_bench.report.statistics.friedman import Omnibus, over_datasets
+from ebm_bench.report.statistics import friedman, pairwise
+from ebm_bench.report.statistics.intervals import ROW, summarise
 from ebm_bench.report.wording import ending, quantity
 from ebm_bench.suites.suite import Suite
 
@@ -140,14 +140,14 @@ class Results:
 
     @cached_property
     def rankings(self) -> dict[str, pd.DataFrame]:
-        """See `statistics.rank`, for each dataset by its own criterion."""
+        """See `pairwise.rank`, for each dataset by its own criterion."""
         return {name: self._rank(name, spec.rank_by) for name, spec in self.suite.datasets.items()}
 
     @cached_property
     def comparisons(self) -> dict[str, pd.DataFrame]:
-        """See `statistics.compare`, for each dataset by its own criterion."""
+        """See `pairwise.compare`, for each dataset by its own criterion."""
         return {
-            name: statistics.compare(*self._measured_by(name, spec.rank_by))
+            name: pairwise.compare(*self._measured_by(name, spec.rank_by))
             for name, spec in self.suite.datasets.items()
         }
 
@@ -171,13 +171,13 @@ class Results:
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """See `statistics.overall`."""
-        return statistics.overall(self.rankings)
+        """See `friedman.overall`."""
+        return friedman.overall(self.rankings)
 
     @cached_property
-    def omnibus(self) -> Omnibus | None:
-        """See `over_datasets`."""
-        return over_datasets(self.rankings)
+    def omnibus(self) -> friedman.Omnibus | None:
+        """See `friedman.over_datasets`."""
+        return friedman.over_datasets(self.rankings)
 
     @property
     def controls(self) -> list[str]:
@@ -278,11 +278,11 @@ class Results:
     def best(self, dataset: str, metric: str) -> set[tuple[str, str]]:
         """List the models, as (method, model), that are among the best in a metric."""
         ranked = self._rank(dataset, metric)
-        return set(ranked.loc[ranked["best"], statistics.ROW].itertuples(index=False, name=None))
+        return set(ranked.loc[ranked["best"], ROW].itertuples(index=False, name=None))
 
     def _rank(self, dataset: str, metric: str) -> pd.DataFrame:
         if (dataset, metric) not in self._ranked:
-            self._ranked[dataset, metric] = statistics.rank(*self._measured_by(dataset, metric))
+            self._ranked[dataset, metric] = pairwise.rank(*self._measured_by(dataset, metric))
         return self._ranked[dataset, metric]
 
     @cached_property
@@ -316,7 +316,7 @@ class Results:
     def _differences(self) -> dict[tuple[str, str, str], Difference]:
         found = {}
         for dataset, ranking in self.rankings.items():
-            references = ranking.loc[ranking["reference"], statistics.ROW].values.tolist()
+            references = ranking.loc[ranking["reference"], ROW].values.tolist()
             for pair in self.comparisons[dataset].to_dict("records"):
                 one, other = (
                     (pair["method"], pair["model"]),
@@ -366,9 +366,9 @@ def estimates(values: pd.DataFrame) -> dict[tuple[str, str, str, str], Estimate]
     Parameters
     ----------
     values : DataFrame
-        As for `statistics.summarise`.
+        As for `summarise`.
     """
-    summaries = statistics.summarise(values).set_index(KEYS).to_dict("index")
+    summaries = summarise(values).set_index(KEYS).to_dict("index")
     found = {}
     for (*row, metric), summary in summaries.items():
         part = (*row, f"{metric.partition('.')[0]}.{CONVERGED}")

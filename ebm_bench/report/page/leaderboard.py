@@ -17,7 +17,8 @@ from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, p
 from ebm_bench.report.page.thumbnails import thumbnails
 from ebm_bench.report.page.views import BUDGETS, CONTROL, family_of, lay_out, ranking_metrics
 from ebm_bench.report.results import Results, Row
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.intervals import INTERVAL, caution
+from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES
 from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 from ebm_bench.utils.files import replacing
@@ -89,10 +90,10 @@ def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
         families=list(dict.fromkeys(family_of(results, name) for name in suite.methods)),
         metrics=[(quantity(metric), explanation(metric)) for metric in sorted(measured)],
         cautions=[
-            *sorted({statistics.caution(s.replicates) for s in suite.datasets.values()} - {""}),
-            statistics.COMPARISONS,
+            *sorted({caution(s.replicates) for s in suite.datasets.values()} - {""}),
+            COMPARISONS,
         ],
-        interval=statistics.INTERVAL,
+        interval=INTERVAL,
         marks=MARKS,
         order=ORDER,
         provenance=_provenance(results),
@@ -135,7 +136,7 @@ def content(
             name: {"method": row.method, "control": row.control, **_look(results, row)}
             for name, row in rows.items()
         },
-        "texts": {"ties": TIES, "order": ORDER, "interval": statistics.INTERVAL},
+        "texts": {"ties": TIES, "order": ORDER, "interval": INTERVAL},
         "captions": _CAPTIONS,
     }
 

@@ -7,7 +7,7 @@ from ebm_bench import registry
 from ebm_bench.report.columns import Difference, Estimate, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results, Row, label
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.intervals import FAILED, ROW
 from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import certainty, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
@@ -79,7 +79,7 @@ def state(row: Row) -> str:
         replicate ran out of time, which is measured as it is, and ``ok`` otherwise.
     """
     outcomes = row.run.outcomes if row.run else []
-    if any(outcome.status in statistics.FAILED for outcome in outcomes):
+    if any(outcome.status in FAILED for outcome in outcomes):
         return "failed"
     if not outcomes or row.status != ending(outcomes):
         return "missing"
@@ -199,6 +199,6 @@ def _overall(view: Results) -> dict[str, Any]:
         "datasets": names,
         "rows": rows,
         "alike": [label(*key) for key in shaded],
-        "sure": certainty(found, tuple(view.overall.loc[0, statistics.ROW])) if rows else "",
+        "sure": certainty(found, tuple(view.overall.loc[0, ROW])) if rows else "",
         "verdict": verdict(found) if found else "",
     }

@@ -13,7 +13,7 @@ import pandas as pd
 import scikit_posthocs
 from scipy import stats
 
-from ebm_bench.report.statistics.replicates import ALPHA, ROW
+from ebm_bench.report.statistics.intervals import ALPHA, ROW
 
 MODELS = 3  # fewer are no case for Friedman's test
 
@@ -72,7 +72,7 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
     Parameters
     ----------
     rankings : dict of str to DataFrame
-        What `statistics.rank` gave for each dataset.
+        Result of `pairwise.rank` for each dataset.
 
     Returns
     -------
@@ -103,6 +103,33 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
         pairs=pairs if p < ALPHA else pairs * 0 + 1,
         left_out=list(table.index.difference(places.index)),
     )
+
+
+def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Unite the rankings of several datasets.
+
+    Parameters
+    ----------
+    rankings : dict of str to DataFrame
+        Result of `pairwise.rank` for each dataset.
+
+    Returns
+    -------
+    DataFrame
+        Columns method, model, the rank on each dataset (missing where there is none),
+        ``datasets`` (on how many it is ranked) and ``average_rank`` over those, where models
+        that tie on a dataset share the average of their places. Ordered by the number of
+        datasets and then by average rank, so that missing ones never help.
+    """
+    ranks, places = (
+        pd.concat(
+            {name: of(found.set_index(ROW)) for name, found in rankings.items()}, axis=1
+        ).reindex(columns=list(rankings))
+        for of in (lambda found: found["rank"], lambda found: found["mean_rank"].rank())
+    )
+    united = ranks.assign(datasets=ranks.notna().sum(axis=1), average_rank=places.mean(axis=1))
+    order = ["datasets", "average_rank"]
+    return united.sort_values(order, ascending=[False, True]).reset_index()
 
 
 @cache

@@ -1,8 +1,10 @@
 """Captions of tables and figures: how they were made and how to read them."""
 
 from ebm_bench.report.results import Results, label
-from ebm_bench.report.statistics import replicates as statistics
 from ebm_bench.report.statistics.friedman import Omnibus
+from ebm_bench.report.statistics.intervals import ALPHA, INTERVAL
+from ebm_bench.report.statistics.intervals import caution as few_replicates
+from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.wording import WORDS, amount, probability, quantity
 
 TIES = (
@@ -33,12 +35,12 @@ def caption(results: Results, dataset: str) -> str:
         TIES,
         "Difference: of that metric, mean over the replicates that both have, less the best that "
         f"has all. {PAIRED}",
-        f"In brackets: {statistics.INTERVAL}; n: replicates with a finite value. {MARKS}",
+        f"In brackets: {INTERVAL}; n: replicates with a finite value. {MARKS}",
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate.",
         _machines(results, dataset),
-        statistics.caution(spec.replicates),
-        statistics.COMPARISONS,
+        few_replicates(spec.replicates),
+        COMPARISONS,
     )
 
 
@@ -124,7 +126,7 @@ def pairs_caption(results: Results, dataset: str) -> str:
         f"{dataset}: each two models, the one ranked better first, compared by "
         f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
         "Difference: of the first less the other, mean over the n replicates in which both are "
-        f"finite, and in brackets the {statistics.INTERVAL}.",
+        f"finite, and in brackets the {INTERVAL}.",
         PAIRED,
         "≈: not told apart at a corrected level of 5 %.",
     )
@@ -175,14 +177,10 @@ def verdict(found: Omnibus) -> str:
     p = probability(found.p, "p")
     sentences = [
         f"Friedman: χ² = {found.statistic:.2f}, {p}: "
-        + (
-            "not all methods are alike."
-            if found.p < statistics.ALPHA
-            else "no difference is found."
-        ),
+        + ("not all methods are alike." if found.p < ALPHA else "no difference is found."),
         f"Nemenyi: critical difference {found.critical_difference:.2f} at 5 % for all pairs.",
     ]
-    if found.decides and not (found.pairs < statistics.ALPHA).any(axis=None):
+    if found.decides and not (found.pairs < ALPHA).any(axis=None):
         sentences.append("No two methods are told apart.")
     if not found.decides:
         sentences.append(

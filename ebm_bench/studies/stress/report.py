@@ -8,7 +8,7 @@ import pandas as pd
 from ebm_bench.errors import InputError
 from ebm_bench.report.columns import Column, Estimate, Table
 from ebm_bench.report.results import estimates, label
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics.intervals import INTERVAL
 from ebm_bench.report.tables import formats
 from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import figures
@@ -109,7 +109,7 @@ def _caption(stress: Stress, name: str) -> str:
     panel = stress.panels[name]
     return (
         f"{panel.title}: {quantity(panel.metric).axis}, against {panel.knob.label}. "
-        f"{statistics.INTERVAL[0].upper()}{statistics.INTERVAL[1:]}; n: replicates with a finite "
+        f"{INTERVAL[0].upper()}{INTERVAL[1:]}; n: replicates with a finite "
         f"value at each column; Failed: of all columns together. Suite {stress.name}, version "
         f"{stress.version}."
     )

@@ -15,7 +15,7 @@ from ebm_bench import report
 from ebm_bench.errors import InputError
 from ebm_bench.report import budgets, loading
 from ebm_bench.report.page import leaderboard
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics import pairwise
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -189,7 +189,7 @@ def test_page_says_how_to_read_it(page, content):
     text = " ".join(page.text)
     assert "sliced score matching minimise that very score" in text
     assert "More of it, over two lines." in text
-    assert statistics.COMPARISONS in text
+    assert pairwise.COMPARISONS in text
     assert "Student t below 30" in text
     assert "missing dataset never helps" in text
     assert content["metrics"]["kl"]["meaning"] == "The kl & its <first> line."

@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from factories.replicates import table
 
-from ebm_bench.report.statistics import friedman
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics import friedman, pairwise
 from ebm_bench.report.tables import captions
 
 # Area under the ROC curve of C4.5 without and with a tuned minimal number of examples in a
@@ -135,8 +135,8 @@ def test_too_few_to_compare():
 def told(losses):
     """Who leads the overall table of made-up places, and what is said of how sure that is."""
     ranked = rankings(losses)
-    united = statistics.overall({n: r.assign(rank=r["mean_rank"]) for n, r in ranked.items()})
-    leader = tuple(united.loc[0, statistics.ROW])
+    united = friedman.overall({n: r.assign(rank=r["mean_rank"]) for n, r in ranked.items()})
+    leader = tuple(united.loc[0, friedman.ROW])
     return leader[0], captions.certainty(friedman.over_datasets(ranked), leader)
 
 
@@ -165,3 +165,23 @@ def test_a_leader_of_methods_that_are_all_compared_is_told_apart_or_not():
     assert told(np.ones((8, 3)))[1] == "Not told apart from it: b, c."
     assert "too few datasets" in told(apart[:2])[1]
     assert "too few methods" in told(apart[:, :2])[1]
+
+
+def test_overall_gives_ties_the_average_of_their_places():
+    values = table(a=[1.0, 2.0], b=[1.0, 2.0], c=[3.0, 4.0])
+    found = friedman.overall({"d": pairwise.rank(values, False)}).set_index("method")
+    assert found["d"].to_dict() == {"a": 1, "b": 1, "c": 3}
+    assert found["average_rank"].to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
+
+
+def test_overall_never_rewards_a_missing_dataset():
+    found = friedman.overall(
+        {
+            "first": pairwise.rank(table(a=[1.0], b=[2.0]), False),
+            "second": pairwise.rank(table(a=[2.0], b=[1.0], c=[0.0]), False),
+        }
+    ).set_index("method")
+    assert found["average_rank"].to_dict() == {"c": 1.0, "b": 2.0, "a": 2.0}
+    assert found["datasets"].to_dict() == {"a": 2, "b": 2, "c": 1}
+    assert found.index[-1] == "c"
+    assert np.isnan(found.loc["c", "first"])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from factories.latex import balanced, bold
 
-from ebm_bench.report.statistics import replicates as statistics
+from ebm_bench.report.statistics import intervals, pairwise
 from ebm_bench.report.tables import captions, formats, tables
 from ebm_bench.report.tables.formats import frame
 
@@ -214,7 +214,7 @@ def test_caption_states_replicates_budget_criterion_and_interval(results):
     text = captions.caption(results, "plane")
     for part in ("6 replicates", "1000 steps of 256 points", "60 s", "Ranked by KL", "Student t"):
         assert part in text
-    assert statistics.COMPARISONS in text
+    assert pairwise.COMPARISONS in text
 
 
 def test_overall_caption_states_criteria_and_order(results):
@@ -231,4 +231,4 @@ def test_few_replicates_are_warned_of(results):
         update={"datasets": {"plane": spec.model_copy(update={"replicates": 3})}}
     )
     object.__setattr__(results, "suite", few)
-    assert statistics.caution(3) in captions.caption(results, "plane")
+    assert intervals.caution(3) in captions.caption(results, "plane")

