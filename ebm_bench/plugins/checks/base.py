@@ -37,9 +37,13 @@ class Named:
         return [cls(name)]
 
     @property
-    def entry(self) -> Entry:
-        """Description of the class."""
+    def entry(self) -> Any:
+        """Description of the class, an `Entry` of its family."""
         return registry.describe(self.family, self.name)
+
+    def create(self, **arguments: Any) -> Any:
+        """Create an instance with the settings, and further arguments."""
+        return registry.create(self.family, self.name, **{**self.settings, **arguments})
 
     @property
     def context(self) -> str:
@@ -49,10 +53,6 @@ class Named:
     def notes(self) -> list[str]:
         """Report measurements that have no right or wrong result."""
         return []
-
-
-def _always(case: Any) -> bool:
-    return True
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Check:
     run: Callable[[Any], None]
     expected: str
     cause: str
-    applies: Callable[[Any], bool] = _always
+    applies: Callable[[Any], bool] = lambda case: True
     needed: bool = False
 
     @property
@@ -109,11 +109,9 @@ class Verdict:
     raised: bool = False
 
 
-def check(
-    expected: str, cause: str, applies: Callable[[Any], bool] = _always, needed: bool = False
-):
-    """Turn a function into a check; see `Check`."""
-    return lambda run: Check(run, expected, cause, applies, needed)
+def check(expected: str, cause: str, *options: Any, **named: Any) -> Callable[[Callable], Check]:
+    """Turn a function into a check; arguments as for `Check`."""
+    return lambda run: Check(run, expected, cause, *options, **named)
 
 
 def expect(holds: Any, found: str) -> None:

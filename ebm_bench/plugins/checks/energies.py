@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ebm_bench import datasets, energies
+from ebm_bench import datasets
 from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
@@ -43,13 +43,8 @@ class Case(Named):
     def make(self, replicates=3, dtype=torch.float64, **settings) -> Energy:
         """Create the energy, fitted to data of mean 1 and standard deviation 2."""
         streams = Streams(seed=1, replicates=replicates)
-        energy = energies.create(
-            self.name,
-            event_shape=self.shape,
-            replicates=streams.replicates,
-            streams=streams,
-            **{**self.settings, **settings},
-        )
+        shapes = {"event_shape": self.shape, "replicates": streams.replicates}
+        energy = self.create(**shapes, streams=streams, **settings)
         energy.attach(datasets.create("eight_gaussians"))
         energy.to(dtype)
         energy.fit(1.0 + 2.0 * Streams(2, replicates).normal(200, *self.shape, dtype=dtype))

@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ebm_bench import datasets, energies, metrics, objectives, registry, samplers
+from ebm_bench import datasets, energies, objectives, registry, samplers
 from ebm_bench.energies.base import Energy
-from ebm_bench.metrics.base import Metric
 from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
-from ebm_bench.registry import MetricEntry
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
 
@@ -35,20 +32,10 @@ class Pixels:
         return -both.sum((-3, -2, -1))
 
 
-@dataclass(frozen=True, eq=False)
 class Case(Named):
     """A metric with its settings."""
 
     family = "metrics"
-
-    @property
-    def entry(self) -> MetricEntry:
-        """Description of the class."""
-        return registry.describe("metrics", self.name)
-
-    def create(self) -> Metric:
-        """Create the metric."""
-        return metrics.create(self.name, **self.settings)
 
     def dataset(self):
         """Find data that offer what it asks for."""
@@ -60,9 +47,8 @@ class Case(Named):
             for entry in registry.packaged("datasets")
             if asked <= {*entry.knows} and entry.kind == "toy"
         ]
-        chosen = "eight_gaussians" if "eight_gaussians" in fitting else (fitting or [None])[0]
-        expect(chosen, f"no dataset knows all of {', '.join(sorted(asked))}")
-        return datasets.create(chosen)
+        expect(fitting, f"no dataset knows all of {', '.join(sorted(asked))}")
+        return datasets.create(max(fitting, key="eight_gaussians".__eq__))
 
     def model(self, replicates: Sequence[int]) -> Model:
         """Make a network's model of such data, of other weights in each replicate."""

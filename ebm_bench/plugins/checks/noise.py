@@ -1,12 +1,10 @@
 """What every noise keeps: a density that integrates to one, and samples that are from it."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ebm_bench import noise
 from ebm_bench.noise.base import Noise
 from ebm_bench.plugins.checks.base import (
     Named,
@@ -31,16 +29,14 @@ def gaussian_data(streams: Streams, n: int = POINTS) -> Tensor:
     return torch.stack([3 + (1 + index) * z[..., 0], 0.5 * second - index], dim=2)
 
 
-@dataclass(frozen=True, eq=False)
 class Case(Named):
     """A noise with its settings."""
 
     family = "noise"
 
-    def create(self, shape: tuple[int, ...] = VECTOR, replicates: int = R) -> Noise:
-        """Make it, not fitted."""
-        shapes = {"event_shape": shape, "replicates": replicates}
-        return noise.create(self.name, **shapes, **self.settings)
+    def make(self, shape: tuple[int, ...] = VECTOR, replicates: int = R) -> Noise:
+        """Create the noise, not fitted."""
+        return self.create(event_shape=shape, replicates=replicates)
 
     @cached_property
     def fitted(self) -> Noise:
@@ -51,14 +47,14 @@ class Case(Named):
     def of_images(self) -> Noise:
         """The noise of two replicates, fitted to images in float32."""
         streams = Streams(1, 2)
-        distribution = self.create(IMAGE, 2)
+        distribution = self.make(IMAGE, 2)
         distribution.fit(0.5 + 0.1 * streams.normal(100, *IMAGE), streams)
         return distribution
 
     def fit(self, replicates: list[int]) -> Noise:
         """Fit it for some replicates."""
         streams = Streams(1, replicates)
-        distribution = self.create(replicates=len(replicates)).double()
+        distribution = self.make(replicates=len(replicates)).double()
         distribution.fit(gaussian_data(streams), streams.child("fit"))
         return distribution
 
@@ -156,7 +152,7 @@ def state_round_trip(case: Case) -> None:
     """Load the state into another instance."""
     for distribution, dtype in ((case.fitted, torch.float64), (case.of_images, torch.float32)):
         replicates = distribution.replicates
-        other = case.create(distribution.event_shape, replicates).to(dtype)
+        other = case.make(distribution.event_shape, replicates).to(dtype)
         other.load_state_dict(distribution.state_dict())
         x = distribution.sample(20, Streams(7, replicates))
         expect(torch.equal(other.log_prob(x), distribution.log_prob(x)), "log-densities differ")
@@ -170,7 +166,7 @@ def state_round_trip(case: Case) -> None:
 )
 def nothing_is_left_to_train(case: Case) -> None:
     """Before and after the fit."""
-    for distribution in (case.create(), case.fitted):
+    for distribution in (case.make(), case.fitted):
         trained = [name for name, p in distribution.named_parameters() if p.requires_grad]
         expect(not trained, f"{', '.join(trained)} would be trained")
 
@@ -194,7 +190,7 @@ def differentiable_in_the_points(case: Case) -> None:
 @draws_from_streams
 def global_generator_is_left_alone(case: Case) -> None:
     """Fit a distribution, sample and evaluate it."""
-    distribution = case.create(replicates=1)
+    distribution = case.make(replicates=1)
     distribution.fit(gaussian_data(Streams(1, 1)).float(), Streams(1, 1))
     distribution.log_prob(distribution.sample(5, Streams(1, 1)))
 

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args, get_origin
 from unittest import mock
 
 import torch
+from scipy.optimize import bisect
 from torch import Tensor, nn
 
-from ebm_bench import energies, noise, objectives, registry, samplers
+from ebm_bench import energies, noise, registry, samplers
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
-from ebm_bench.objectives.base import Objective
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.plugins.checks.base import (
     Named,
@@ -57,10 +57,6 @@ class Case(Named):
         """List the cases: the defaults, and variants of them."""
         return [cls(name, settings) for settings in variants(name)]
 
-    def create(self) -> Objective:
-        """Create the objective."""
-        return objectives.create(self.name, **self.settings)
-
     @cached_property
     def requires(self) -> tuple[str, ...]:
         """What it asks of energies."""
@@ -89,14 +85,8 @@ class Case(Named):
         """
         if not trains(self):
             return []
-        low, high = math.log(0.2), math.log(5.0)
-        for _ in range(10):
-            middle = (low + high) / 2
-            if self.slope(math.exp(middle)).sum() > 0:
-                high = middle
-            else:
-                low = middle
-        found = math.exp((low + high) / 2)
+        # Between the precisions of `points_towards_the_truth`, where the slopes have other signs.
+        found = bisect(lambda a: self.slope(a).sum().item(), 0.4, 2.5, xtol=2e-3)
         return [
             f"for a Gaussian of precision 1 it finds {found:.2f}{self.context}; this is 1 up to "
             "sampling error unless the method aims at something else, such as a smoothed density"

@@ -1,11 +1,9 @@
 """What every sampler keeps: its start, replicates, units, and the density it samples."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from ebm_bench import energies, samplers
+from ebm_bench import energies
 from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.streams import Streams
 
@@ -14,15 +12,10 @@ _CHAINS = 20_000
 TOLERANCE = 4 * (2 / _CHAINS) ** 0.5
 
 
-@dataclass(frozen=True, eq=False)
 class Case(Named):
     """A sampler with its settings."""
 
     family = "samplers"
-
-    def create(self):
-        """Make it."""
-        return samplers.create(self.name, **self.settings)
 
 
 def start(replicates, chains: int, *shape: int, dtype=torch.float32) -> Tensor:
