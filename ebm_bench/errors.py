@@ -1,7 +1,7 @@
 """User-facing errors."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -32,3 +32,29 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return InputError(f"unknown {kind} '{name}'.{hint} Valid: {', '.join(choices)}")
+
+
+def choose(
+    kind: str, given: Iterable[str] | None, choices: Collection[str], where: object
+) -> list[str]:
+    """Check names that were given, and drop repetitions; all choices if none was given.
+
+    Parameters
+    ----------
+    kind, choices
+        As for `unknown`.
+    given : iterable of str, optional
+        Names that were given.
+    where : str or Path
+        File or folder that has the choices.
+
+    Raises
+    ------
+    InputError
+        If a name is not among the choices.
+    """
+    given = list(given or choices)
+    for name in given:
+        if name not in choices:
+            raise InputError(f"{where}: {unknown(kind, name, choices)}")
+    return list(dict.fromkeys(given))

@@ -1,6 +1,6 @@
 """Commands for the stages of a suite: data, training, evaluation, tuning."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ from ebm_bench.cli.options import (
     app,
     start_work,
 )
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, choose
 from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
 
@@ -110,12 +110,11 @@ def tune(
         raise InputError(f"{path}: has no section 'tuning' with the candidates and the datasets")
     if method and not dataset:
         raise InputError("--method needs --dataset: values are written for all methods together")
-    if dataset and dataset not in chosen.tuning.datasets:
-        raise InputError(f"{path}: {unknown('dataset of tuning', dataset, chosen.tuning.datasets)}")
+    given = [dataset] if dataset else None
     pairs = [
         (name, each)
-        for name in ([dataset] if dataset else chosen.tuning.datasets)
-        for each in _methods(path, chosen, name, method)
+        for name in choose("dataset of tuning", given, chosen.tuning.datasets, path)
+        for each in choose(f"method of {name}", method, chosen.methods_of(name), path)
         if chosen.search_of(name, each)
     ]
     if not pairs:
@@ -150,9 +149,9 @@ def _carry_out(
 ) -> None:
     """Carry out stages of the runs of a dataset, as far as they are not done."""
     chosen = suite.load(path)
-    if dataset not in chosen.datasets:
-        raise InputError(f"{path}: {unknown('dataset of this suite', dataset, chosen.datasets)}")
-    names = tasks.longest_first(chosen, dataset, _methods(path, chosen, dataset, methods))
+    choose("dataset of this suite", [dataset], chosen.datasets, path)
+    given = choose(f"method of {dataset}", methods, chosen.methods_of(dataset), path)
+    names = tasks.longest_first(chosen, dataset, given)
     start_work(threads)
     _check_device(device)
     runs = [tasks.RunTask(chosen, dataset, name, out, device=device, **stages) for name in names]
@@ -194,13 +193,3 @@ def _plugins(path: Path, chosen: suite.Suite) -> list[Path]:
 
 def _is_image(dataset: str) -> bool:
     return registry.describe("datasets", dataset).kind == "image"
-
-
-def _methods(
-    path: Path, chosen: suite.Suite, dataset: str, methods: Iterable[str] | None
-) -> list[str]:
-    offered = chosen.methods_of(dataset)
-    for name in methods or []:
-        if name not in offered:
-            raise InputError(f"{path}: {unknown(f'method of {dataset}', name, offered)}")
-    return list(dict.fromkeys(methods or offered))

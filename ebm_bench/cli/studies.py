@@ -16,7 +16,7 @@ from ebm_bench.cli.options import (
     app,
     start_work,
 )
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import choose
 from ebm_bench.report import files as report_files
 from ebm_bench.studies.estimation import suite as estimation_suite
 
@@ -35,17 +35,12 @@ def estimate(
     is still 0.
     """
     chosen = estimation_suite.load(path)
-    for kind, names, given in (
-        ("model", chosen.models, [model]),
-        ("method", chosen.methods, method or []),
-    ):
-        for name in given:
-            if name not in names:
-                raise InputError(f"{path}: {unknown(f'{kind} of this suite', name, names)}")
+    choose("model of this suite", [model], chosen.models, path)
+    methods = choose("method of this suite", method, chosen.methods, path)
     start_work(threads)
     from ebm_bench.studies.estimation import jobs
 
-    jobs.run(chosen, model, list(dict.fromkeys(method or chosen.methods)), out)
+    jobs.run(chosen, model, methods, out)
 
 
 @app.command()
@@ -78,10 +73,7 @@ def run_stress(
     from ebm_bench.studies.stress import suite as stress
 
     loaded = stress.load(path)
-    for name in panel or []:
-        if name not in loaded.panels:
-            raise InputError(f"{path}: {unknown('panel', name, loaded.panels)}")
-    chosen = list(dict.fromkeys(panel or loaded.panels))
+    chosen = choose("panel", panel, loaded.panels, path)
     for name in chosen:  # before anything is run
         loaded.expand(name, str(path))
     start_work(threads)

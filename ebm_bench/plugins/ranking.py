@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ebm_bench import registry
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, choose, unknown
 from ebm_bench.registry import DatasetEntry, Entry
 from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
@@ -136,7 +136,7 @@ def prepare(
     """
     entries = [entry for entry in registry.load(plugin) if entry.family in RUN]
     loaded = suite.load(suite_path)
-    chosen = _chosen(loaded, suite_path, datasets)
+    chosen = choose("dataset of this suite", datasets, loaded.datasets, suite_path)
     if settings and len(entries) != 1:
         raise InputError(f"--settings apply to one class, and {plugin} has {len(entries)}")
     methods = dict(_method(entry, settings) for entry in entries)
@@ -225,7 +225,7 @@ def offer(
     """
     entries = registry.load(plugin)
     loaded = suite.load(suite_path)
-    chosen = _chosen(loaded, suite_path, datasets)
+    chosen = choose("dataset of this suite", datasets, loaded.datasets, suite_path)
     path = Path(f"{plugin.stem}-{loaded.name}.yaml")
     if path.exists():
         raise InputError(f"{path}: already exists; run it, or remove it to write it again")
@@ -265,13 +265,6 @@ def _of_datasets(tuned: Tuned, datasets: Sequence[str]) -> dict[str, Any]:
         if served:
             kept[served[0]] = {**spec, "serves": served[1:]}
     return {**content, "datasets": kept}
-
-
-def _chosen(loaded: Suite, path: Path, datasets: Sequence[str]) -> list[str]:
-    for name in datasets:
-        if name not in loaded.datasets:
-            raise InputError(f"{path}: {unknown('dataset of this suite', name, loaded.datasets)}")
-    return list(dict.fromkeys(datasets or loaded.datasets))
 
 
 def _method(entry: Entry, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

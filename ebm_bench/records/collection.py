@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import Cost, CurvePoint, Evaluation, Outcome, Provenance, Run, Value, read
@@ -25,7 +25,10 @@ TABLES = ("runs", "values", "curves")
 SUITE = "suite.yaml"  # next to the tables, with included files merged in
 KEY = ["suite", "dataset", "method"]  # of a run
 ABOUT = ["suite", "suite_version", "dataset", "dataset_version", "method", "objective", "control"]
-_FLAT = {"cost": Cost, "provenance": Provenance}  # a column for each of their fields
+_FLAT: dict[str, type[BaseModel]] = {
+    "cost": Cost,
+    "provenance": Provenance,
+}  # a column for each of their fields
 _NESTED = ("settings", "energy", "budget", "outcomes")  # JSON
 _PLAIN = [name for name in Run.model_fields if name not in (*_NESTED, *_FLAT, "curve")]
 COLUMNS = {
@@ -144,7 +147,7 @@ def collect(folders: Iterable[str | Path]) -> Tables:
     runs, values, curves = (pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in TABLES)
     # A column without numbers would have the type object.
     tables = Tables(runs, values.astype({"value": float, "standard_error": float}), curves)
-    refuse_mixed(tables)
+    refuse_mixed(tables.runs, tables.values)
     return tables
 
 
@@ -186,25 +189,34 @@ def kept_suite(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files if file.exists()}
 
 
-def refuse_mixed(tables: Tables) -> None:
+def refuse_mixed(runs: pd.DataFrame, values: pd.DataFrame, place: str = "method") -> None:
     """Refuse tables with several versions of a suite, dataset or metric.
+
+    Parameters
+    ----------
+    runs, values : DataFrame
+        Tables as in `Tables`.
+    place : str
+        Column that shows where a version was found.
 
     Raises
     ------
     InputError
-        Names the versions and the methods of each.
+        Names the versions and the places of each.
     """
-    for table, version, key in (
-        (tables.runs, "suite_version", "suite"),
-        (tables.runs, "dataset_version", "dataset"),
-        (tables.values, "metric_version", "metric"),
-    ):
-        mixed = table.groupby(key)[version].nunique()
-        for name in mixed[mixed > 1].index:
-            found = table[table[key] == name].groupby(version)["method"].unique()
-            listed = "; ".join(f"version {v}: {', '.join(m)}" for v, m in found.items())
+    refuse_different(runs, "suite", "version", place)
+    refuse_different(runs, "dataset", "version", place)
+    refuse_different(values, "metric", "version", place)
+
+
+def refuse_different(table: pd.DataFrame, key: str, fact: str, place: str) -> None:
+    """Raise an `InputError` if rows of the same suite, dataset or metric differ in a fact."""
+    for name, own in table.groupby(key):
+        found = own.groupby(f"{key}_{fact}")[place].unique()
+        if len(found) > 1:
+            listed = "; ".join(f"{fact} {value}: {', '.join(p)}" for value, p in found.items())
             raise InputError(
-                f"records mix versions of {key} '{name}' ({listed}). "
+                f"records mix {fact}s of {key} '{name}' ({listed}). "
                 "Run the older ones again, or report them separately"
             )
 
@@ -222,12 +234,12 @@ def _row(run: Run) -> dict[str, Any]:
 def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
     """Convert a row and the points of a curve to a run."""
     try:
-        return Run(
+        content = {
             **{name: row[name] for name in _PLAIN},
             **{name: json.loads(row[name]) for name in _NESTED},
             **{part: {n: row[n] for n in kind.model_fields} for part, kind in _FLAT.items()},
-            curve=curve,
-        )
+        }
+        return Run.model_validate({**content, "curve": curve})
     except (ValidationError, ValueError, TypeError) as error:
         name = " ".join(str(row[part]) for part in KEY)
         raise InputError(f"runs.parquet: {name}: not a Run record: {error}") from None

@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +19,10 @@ TOLERANCE = 1e-2  # relative; rounding moves single samples, which changes metri
 PICTURES = "pictures.npz"
 _SHOWN = 10  # most disagreements in one message
 _DEFINITION = ("objective", "settings", "energy", "budget", "seed", "control")
-_VALUE = ["model", "metric", "replicate"]
-_POINT = ["metric", "replicate", "step"]
+_NUMBERS = {
+    "values": "replicate {replicate}, {metric} of {model}",
+    "curves": "replicate {replicate}, {metric} at step {step}",
+}
 
 Key = tuple[str, str, str]  # suite, dataset, method
 
@@ -46,7 +48,11 @@ class Source:
     def __post_init__(self):
         self.runs = self.tables.records()
         if len(self.runs) < len(self.tables.runs):
-            raise InputError(f"{self.folder / 'runs.parquet'}: contains a run twice")
+            raise InputError(f"{self.file('runs')}: contains a run twice")
+
+    def file(self, table: str) -> str:
+        """Path of a table."""
+        return str(self.folder / f"{table}.parquet")
 
     def pictures(self, key: Key) -> Path:
         """Path of the pictures of a run, which need not exist."""
@@ -159,52 +165,43 @@ def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
 
 def _records_of(path: Path) -> Path:
     """Find the folder of records that a path refers to."""
-    if path.is_file() and path.name in {f"{name}.parquet" for name in TABLES}:
+    tables = [f"{name}.parquet" for name in TABLES]
+    if path.is_file() and path.name in tables:
         return path.parent
     for folder in (path / "records", path):
-        if any((folder / f"{name}.parquet").exists() for name in TABLES):
+        if any((folder / table).exists() for table in tables):
             return folder
-    tables = ", ".join(f"{name}.parquet" for name in TABLES)
     raise InputError(
         f"{path}: not a results folder, a folder of records or one of its tables "
-        f"({tables}). `ebm-bench collect` writes them"
+        f"({', '.join(tables)}). `ebm-bench collect` writes them"
     )
 
 
 def _refuse_mixed(sources: list[Source]) -> None:
     """Refuse records that differ in facts that they must share."""
-    seen: dict[str, tuple[str, Path]] = {}
-    for source in sources:
-        for what, value, table in _facts(source):
-            first, where = seen.setdefault(what, (value, source.folder / table))
-            if value != first:
-                raise InputError(
-                    f"records mix {what}: {first} in {where}, {value} in "
-                    f"{source.folder / table}; nothing was merged. Run the older ones again, or "
-                    "report them separately"
-                )
-
-
-def _facts(source: Source) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, value, table) of facts that all records must share."""
-    for run in source.runs.values():
-        yield "suites", run.suite, "runs.parquet"
-        yield f"versions of suite '{run.suite}'", str(run.suite_version), "runs.parquet"
-        yield f"versions of dataset '{run.dataset}'", str(run.dataset_version), "runs.parquet"
-        # Only the learning rate may differ between methods.
-        shared = {key: value for key, value in run.budget.items() if key != "learning_rate"}
-        given = json.dumps({**shared, "seed": run.seed}, sort_keys=True)
-        yield f"budgets of dataset '{run.dataset}'", given, "runs.parquet"
-    metrics = source.tables.values[["metric", "metric_version"]].drop_duplicates()
-    for metric, version in metrics.itertuples(index=False, name=None):
-        yield f"versions of metric '{metric}'", str(version), "values.parquet"
+    runs, values = (
+        pd.concat([getattr(s.tables, name).assign(file=s.file(name)) for s in sources])
+        for name in ("runs", "values")
+    )
+    suites = runs.groupby("suite", sort=False)["file"].first()
+    if len(suites) > 1:
+        listed = ", ".join(f"{name} in {file}" for name, file in suites.items())
+        raise InputError(f"records mix suites: {listed}; nothing was merged")
+    collection.refuse_mixed(runs, values, "file")
+    # Only the learning rate may differ between methods.
+    shared = [
+        json.dumps({**run.budget, "learning_rate": None, "seed": run.seed}, sort_keys=True)
+        for source in sources
+        for run in source.runs.values()
+    ]
+    collection.refuse_different(runs.assign(dataset_budget=shared), "dataset", "budget", "file")
 
 
 def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[list[str], Source]:
     """List disagreements of two records of a run, and choose the more complete one."""
 
     def disagreement(table: str, what: str, first: object, second: object) -> str:
-        files = [source.folder / f"{table}.parquet" for source in (one, other)]
+        files = one.file(table), other.file(table)
         return f"{' '.join(key)}, {what}: {first} in {files[0]}, {second} in {files[1]}"
 
     first, second = one.runs[key], other.runs[key]
@@ -215,50 +212,42 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
     ]
     if problems:
         return problems, one
-    ended = [{o.replicate: o.status for o in run.outcomes} for run in (first, second)]
+    mine, others = _results(one, key), _results(other, key)
     problems = [
-        disagreement("runs", f"replicate {replicate}", ended[0][replicate], ended[1][replicate])
-        for replicate in ended[0].keys() & ended[1].keys()
-        if ended[0][replicate] != ended[1][replicate]
+        disagreement(*at, mine[at], others[at])
+        for at in mine.keys() & others.keys()
+        if not agree(mine[at], others[at], tolerance)
     ]
-    has = [set(ended[0]), set(ended[1])]
-    for table, index in (("values", _VALUE), ("curves", _POINT)):
-        found = [_numbers(source, table, key, index) for source in (one, other)]
-        problems += [
-            disagreement(table, _named(index, at), found[0][at], found[1][at])
-            for at in found[0].keys() & found[1].keys()
-            if not agree(found[0][at], found[1][at], tolerance)
-        ]
-        has = [own | numbers.keys() for own, numbers in zip(has, found, strict=True)]
-    if has[1] <= has[0] or problems:
+    if others.keys() <= mine.keys() or problems:
         return sorted(problems), one
-    if has[0] <= has[1]:
+    if mine.keys() <= others.keys():
         return [], other
-    only = [min(map(str, mine - others)) for mine, others in (has, reversed(has))]
+    only = [min(keys)[1] for keys in (mine.keys() - others.keys(), others.keys() - mine.keys())]
     return [disagreement("values", "neither has all of the other", *only)], one
 
 
-def agree(one: float, other: float, tolerance: float) -> bool:
-    """Compare two values with a relative tolerance; missing values are equal."""
+def agree(one: float | str, other: float | str, tolerance: float) -> bool:
+    """Compare values: words exactly, numbers by a relative tolerance; missing ones are equal."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
     return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
 
 
-def _numbers(source: Source, table: str, key: Key, index: list[str]) -> dict[tuple, float]:
-    """Read the values of a run, or the points of its curve, by index."""
-    rows: pd.DataFrame = getattr(source.tables, table)
-    own = rows[(rows[KEY] == list(key)).all(axis=1)]
-    found = dict(zip(own[index].itertuples(index=False, name=None), own["value"], strict=True))
-    if len(found) < len(own):
-        raise InputError(f"{source.folder / table}.parquet: {' '.join(key)} has rows twice")
+def _results(source: Source, key: Key) -> dict[tuple[str, str], float | str]:
+    """Read the statuses, values and curve of a run, by table and name."""
+    found: dict[tuple[str, str], float | str] = {
+        ("runs", f"replicate {o.replicate}"): o.status for o in source.runs[key].outcomes
+    }
+    for table, name in _NUMBERS.items():
+        rows: pd.DataFrame = getattr(source.tables, table)
+        own = rows[(rows[KEY] == list(key)).all(axis=1)].to_dict("records")
+        numbers = {(table, name.format_map(row)): row["value"] for row in own}
+        if len(numbers) < len(own):
+            raise InputError(f"{source.file(table)}: {' '.join(key)} has rows twice")
+        found |= numbers
     return found
-
-
-def _named(index: list[str], at: tuple) -> str:
-    named = dict(zip(index, at, strict=True))
-    model = f" of {named['model']}" if "model" in named else f" at step {named['step']}"
-    return f"replicate {named['replicate']}, {named['metric']}{model}"
 
 
 def _unite(sources: list[Source], taken: dict[Key, Source]) -> Tables:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from ebm_bench import records
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, choose
 from ebm_bench.records import Run, collection, fingerprint
 from ebm_bench.records.collection import Tables
 from ebm_bench.records.merging import agree
@@ -117,20 +117,11 @@ def load(
             "that you may do on this machine"
         )
     loaded, tables = suite.load(path), collection.load(folder / "records")
-    collection.refuse_mixed(tables)
+    collection.refuse_mixed(tables.runs, tables.values)
     runs = {key[1:]: run for key, run in tables.records().items()}
-    for kind, given, known in (
-        ("dataset", datasets, {dataset for dataset, _ in runs}),
-        ("method", methods, {method for _, method in runs}),
-    ):
-        for name in given:
-            if name not in known:
-                raise InputError(f"{folder}: {unknown(f'{kind} of this submission', name, known)}")
-    chosen = {
-        (dataset, method): run
-        for (dataset, method), run in runs.items()
-        if dataset in (datasets or (dataset,)) and method in (methods or (method,))
-    }
+    datasets = choose("dataset of this submission", datasets, {d for d, _ in runs}, folder)
+    methods = choose("method of this submission", methods, {m for _, m in runs}, folder)
+    chosen = {key: run for key, run in runs.items() if key[0] in datasets and key[1] in methods}
     if not chosen:
         raise InputError(f"{folder}: has no such run, of a method and a dataset that were named")
     submission = Submission(folder, loaded, tables, chosen)
@@ -223,17 +214,9 @@ def table(checks: Iterable[Check]) -> pd.DataFrame:
 def summary(checks: list[Check]) -> str:
     """Say of each run how many numbers hold, and list those that do not."""
     numbers = table(checks)
-    rows = [
-        {
-            "Dataset": dataset,
-            "Method": method,
-            "How": how,
-            "Numbers": len(own),
-            "Hold": int(own["holds"].sum()),
-        }
-        for (dataset, method, how), own in numbers.groupby(["dataset", "method", "how"], sort=False)
-    ]
-    shown = pd.DataFrame(rows).to_markdown(index=False, tablefmt="simple")
+    runs = numbers.groupby(["dataset", "method", "how"], sort=False)["holds"]
+    counts = runs.agg(numbers="size", hold="sum").reset_index()
+    shown = counts.rename(columns=str.capitalize).to_markdown(index=False, tablefmt="simple")
     broken = numbers[~numbers["holds"].astype(bool)].drop(columns="holds")
     if broken.empty:
         return f"{shown}\n\nAll {len(numbers)} numbers hold."

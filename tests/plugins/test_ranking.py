@@ -157,7 +157,7 @@ def test_options_of_a_run_say_nothing_where_none_is_made(place, reference):
     for option in (["--settings", "a=1"], ["--out", "there"]):
         done = run("--plugin", "mine.py", "--suite", "small", *option)
         assert done.exit_code == 2
-        assert "leave them out" in done.output
+        assert "have no effect: remove them" in done.output
     assert not (place / "mine-small.yaml").exists()
 
 
