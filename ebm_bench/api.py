@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
@@ -34,27 +34,27 @@ def fit(
     dataset, objective, energy : str
         Registered names; ``ebm-bench list`` shows them.
     settings, energy_settings, dataset_settings : dict, optional
-        Of the objective, the energy and the dataset.
+        Settings of the objective, the energy and the dataset.
     replicates : int
-        Models trained side by side, each from its own seed.
+        Number of models trained side by side, each from its own seed.
     steps, batch_size : int
-        Optimiser steps, and data points a step.
+        Number of optimiser steps, and of data points in each.
     learning_rate : float
-        Of Adam.
+        Learning rate of Adam.
     seed : int
-        From which every random stream is derived.
+        Seed of all random streams.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``, ...
 
     Returns
     -------
     Fit
-        The trained models, and what can be asked of them.
+        The trained models, with methods to measure and sample them.
 
     Raises
     ------
     InputError
-        Where a name or a value is not valid.
+        If a name or a value is not valid.
 
     Examples
     --------
@@ -95,35 +95,35 @@ def fit(
 
 
 class Fit:
-    """A trained run.
+    """Trained models of one method on one dataset.
 
     Attributes
     ----------
     energy : Energy
         Maps (R, B, *event_shape) to energies (R, B).
     dataset : Dataset
-        What it was trained on.
+        Training data.
     log_z : Tensor of shape (R,) or None
         The log-normaliser that is known or was learned.
     byproducts : dict of str to Energy
-        Other models that training left.
+        Further models that training produced.
     record : ebm_bench.records.Run
         Settings, outcomes of the replicates, cost, learning curve and provenance.
     """
 
     def __init__(self, parts: assembly.Parts, run: records.Run):
-        self._parts = parts
         self.record = run
-        self.energy: nn.Module = parts.energy
+        self.energy = parts.energy
         self.dataset = parts.dataset
-        self.byproducts: dict[str, nn.Module] = parts.objective.byproducts
+        self.byproducts = parts.objective.byproducts
+        self._objective = parts.objective
         self._model = parts.model("evaluation")
 
     @property
     def log_z(self) -> Tensor | None:
         """The log-normaliser that is known or was learned, shape (R,)."""
         known = self.energy.log_z
-        log_z = self._parts.objective.log_z if known is None else known
+        log_z = self._objective.log_z if known is None else known
         return None if log_z is None else log_z.detach()
 
     def evaluate(self, names: Sequence[str]) -> dict[str, dict[str, Tensor]]:

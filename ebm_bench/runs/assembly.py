@@ -10,12 +10,15 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
 
 from ebm_bench import datasets, energies, objectives, records, samplers
+from ebm_bench.datasets.base import Dataset
+from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
+from ebm_bench.objectives.base import Objective
 from ebm_bench.records import fingerprint
 from ebm_bench.runs.model import Model
+from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams
 from ebm_bench.suites.base import Budget
 from ebm_bench.suites.suite import Suite
@@ -25,10 +28,10 @@ from ebm_bench.suites.suite import Suite
 class Parts:
     """A run put together from its suite: what training changes and evaluation measures."""
 
-    dataset: object
-    energy: nn.Module
-    objective: nn.Module
-    sampler: object
+    dataset: Dataset
+    energy: Energy
+    objective: Objective
+    sampler: Sampler
     streams: Streams
     budget: Budget
     outcomes: list[records.Outcome]

@@ -32,6 +32,8 @@ class MyOwn(Noise):
     def build(self) -> None:
         """Create buffers in their final shapes, so that a checkpoint holds them."""
         shape = (self.replicates, 1, *self.event_shape)
+        self.location: Tensor
+        self.scale: Tensor
         self.register_buffer("location", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebm_bench.derivatives.base import Energy
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams
@@ -31,7 +32,7 @@ class MyOwn(Sampler):
     step_size: Annotated[float, Gt(0)] = 0.5
 
     @torch.no_grad()
-    def run(self, energy: nn.Module, x: Tensor, streams: Streams) -> Tensor:
+    def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
         # energy.scale is that of the data, so that one step size serves every dataset. For the
         # gradient of the energy there is ebm_bench.samplers.base.gradient.
