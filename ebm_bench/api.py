@@ -89,7 +89,7 @@ def fit(
         },
         "fit()",
     )
-    with devices.claim(device) as claimed:
+    with devices.acquire(device) as claimed:
         parts, run = training.train_method(checked, dataset, objective, claimed)
     return Fit(parts, run)
 

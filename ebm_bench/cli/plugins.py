@@ -67,7 +67,7 @@ def run_plugin(
     from ebm_bench import report
     from ebm_bench.utils import devices
 
-    with devices.claim(device) as claimed:
+    with devices.acquire(device) as claimed:
         ranking.run(prepared, claimed)
     typer.echo("\n".join(ranking.ranks(prepared)))
     if prepared.suite.tuned:

@@ -102,7 +102,7 @@ def verify(
     from ebm_bench.utils import devices
 
     submission = verification.load(folder, dataset or (), method or (), run_plugin)
-    with devices.claim(device) as claimed:
+    with devices.acquire(device) as claimed:
         checks = verification.verify(submission, claimed, tolerance, replicate)
     if out:
         with replacing(out) as temporary:

@@ -80,7 +80,7 @@ def run_stress(
     from ebm_bench.studies.stress.run import run
     from ebm_bench.utils import devices
 
-    with devices.claim(device) as claimed:
+    with devices.acquire(device) as claimed:
         for name in chosen:
             run(loaded, name, out, claimed)
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture as Estimator
 from torch import Tensor
 
 from ebm_bench.errors import InputError
@@ -103,6 +101,10 @@ class GaussianMixture(Noise):
 
     def _fit_one(self, u: Tensor, seed: int) -> list[Tensor]:
         """Weights (K,), means (K, D) and factors of the covariances of one replicate."""
+        # Imported here: it takes as long as torch, and no other noise needs it.
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Estimator
+
         estimator = Estimator(
             self.components,
             covariance_type="full" if self.full else "diag",

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
@@ -95,6 +95,6 @@ class Objective(Component):
         return None
 
     @property
-    def byproducts(self) -> dict[str, nn.Module]:
+    def byproducts(self) -> dict[str, Energy]:
         """Further models that training produces, as energies by name."""
         return {}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.energies.flow import Flow
@@ -49,7 +49,7 @@ class FlowContrastive(NoiseClassifier):
         self.distribution.requires_grad_(True)
 
     @property
-    def byproducts(self) -> dict[str, nn.Module]:
+    def byproducts(self) -> dict[str, Energy]:
         """The flow, as an energy whose normaliser is known."""
         flow = self.distribution.flow
         energy = Flow(

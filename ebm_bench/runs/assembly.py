@@ -1,8 +1,4 @@
-"""A run put together from its suite, and put together again from its folder.
-
-What training changes and evaluation measures: energy, objective, data, sampler and random
-streams.
-"""
+"""The parts of a run, made from its suite or restored from its folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +22,7 @@ from ebm_bench.suites.suite import Suite
 
 @dataclass
 class Parts:
-    """A run put together from its suite: what training changes and evaluation measures."""
+    """Everything that training changes and evaluation measures."""
 
     dataset: Dataset
     energy: Energy
@@ -51,14 +47,14 @@ class Parts:
             getattr(self, part).load_state_dict(own)
 
     def model(self, purpose: str, cells: int = 256) -> Model:
-        """Show metrics the energy, with random numbers for one purpose."""
+        """Wrap the energy for metrics, with random numbers for one purpose."""
         streams, objective = self.streams.child(purpose), self.objective
         return Model(
             self.energy, self.dataset, self.sampler, streams, objective.log_z, objective, cells
         )
 
     def models(self, purpose: str) -> dict[str, Model]:
-        """Show metrics the energy and the by-products of training, frozen, by name."""
+        """Wrap the energy and the by-products of training, all frozen, for metrics."""
         streams = self.streams.child(purpose)
         # By-products were trained beside the energy, and not with the objective's loss.
         others = {

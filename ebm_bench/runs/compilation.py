@@ -1,28 +1,32 @@
 """Compiled training steps: loss and gradient of an objective as one compiled function.
 
-Compilation takes seconds to a minute and pays only in long trainings; see `pays`.
+Compilation takes seconds to a minute, so that it saves time only in long trainings; see
+`should_compile`.
 """
 
 import itertools
 import shutil
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ebm_bench.energies.base import Energy
+from ebm_bench.objectives.base import Objective
 from ebm_bench.runs.cost import FlopCounter
 from ebm_bench.streams import Recording, Replay, Streams
 
 # Steps from which a compilation is cheaper than the steps it speeds up. Measured on networks of
 # the size that toys have, where a step saves a millisecond or two; a GPU saves launches.
-PAYS_FROM = {"cpu": 20_000, "cuda": 2_000}
+COMPILED_FROM = {"cpu": 20_000, "cuda": 2_000}
 _COUNT = itertools.count()
 
 
-def pays(objective: nn.Module, steps: int, device: torch.device) -> bool:
-    """Tell whether to compile, from what is known before the training.
+def should_compile(objective: Objective, steps: int, device: torch.device) -> bool:
+    """Decide before the training whether its steps are compiled.
 
     Parameters
     ----------
@@ -33,7 +37,7 @@ def pays(objective: nn.Module, steps: int, device: torch.device) -> bool:
     device : torch.device
         Where it runs. A CPU needs a C++ compiler.
     """
-    if objective.samples_model or steps < PAYS_FROM[device.type]:
+    if objective.samples_model or steps < COMPILED_FROM[device.type]:
         return False
     return device.type == "cuda" or shutil.which("g++") is not None
 
@@ -66,7 +70,7 @@ class CompiledLoss:
     flops : int
         Floating-point operations of one call.
     seconds : float
-        That the compilation took.
+        Wall-clock time of the compilation.
 
     Raises
     ------
@@ -76,8 +80,8 @@ class CompiledLoss:
 
     def __init__(
         self,
-        objective: nn.Module,
-        energy: nn.Module,
+        objective: Objective,
+        energy: Energy,
         streams: Streams,
         x: Tensor,
         parameters: Sequence[nn.Parameter],
@@ -95,7 +99,9 @@ class CompiledLoss:
         self.flops, self.evaluations = counter.total, energy.evaluations - counted
         energy.evaluations = counted
         self._draws = trial.on(streams)
-        options = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+        options: dict[str, str | int | bool | Callable[..., Any]] = {
+            "guard_filter_fn": torch.compiler.skip_all_guards_unsafe
+        }
         if x.device.type == "cuda":
             options["triton.cudagraphs"] = True
         # Shapes, dtypes and modules stay what they are, so that nothing needs to be guarded:
@@ -106,12 +112,12 @@ class CompiledLoss:
         self._call(x, trial.draws)
         self.seconds = time.perf_counter() - started
 
-    def __call__(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    def __call__(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Differentiate the loss of a batch.
 
         Returns
         -------
-        gradients : list of Tensor
+        gradients : tuple of Tensor
             In the order of the parameters.
         loss : Tensor of shape (R,)
         """
@@ -125,15 +131,15 @@ class CompiledLoss:
         return loss.sum(), loss
 
     @torch.no_grad()
-    def _call(self, x: Tensor, draws: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _call(self, x: Tensor, draws: list[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
         gradients, loss = self._function(self._values, x, draws)
-        return list(gradients.values()), loss
+        return tuple(gradients.values()), loss
 
 
 class _Loss(nn.Module):
     """An objective and its energy as one module, so that both get their parameters as values."""
 
-    def __init__(self, objective: nn.Module, energy: nn.Module, mixed: bool):
+    def __init__(self, objective: Objective, energy: Energy, mixed: bool):
         super().__init__()
         self.objective, self.energy, self.mixed = objective, energy, mixed
 

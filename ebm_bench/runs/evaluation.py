@@ -79,7 +79,7 @@ def evaluate(
             )
     pictures = _pictures(models, measured.index(True)) if any(measured) else {}
     with replacing(Path(folder, "pictures.npz")) as temporary, temporary.open("wb") as out:
-        np.savez_compressed(out, **pictures)
+        np.savez_compressed(out, allow_pickle=True, **pictures)
     evaluation = records.Evaluation(
         suite=suite.name,
         suite_version=suite.version,
@@ -103,19 +103,19 @@ def _values(
     measured: list[bool],
 ) -> list[records.Value]:
     """Turn what a metric says of a model into records, one per part and replicate."""
-    result = {part: tensor.tolist() for part, tensor in result.items()}
-    errors = result.pop("standard_error", None)
+    numbers = {part: tensor.tolist() for part, tensor in result.items()}
+    errors = numbers.pop("standard_error", None)
     return [
         records.Value(
             model=model,
             replicate=outcome.replicate,
             metric=metric.name if part == "value" else f"{metric.name}.{part}",
             metric_version=metric.version,
-            value=numbers[r] if measured[r] else None,
+            value=of_part[r] if measured[r] else None,
             standard_error=errors[r] if errors and part == "value" and measured[r] else None,
             split=metric.split,
         )
-        for part, numbers in result.items()
+        for part, of_part in numbers.items()
         for r, outcome in enumerate(outcomes)
     ]
 

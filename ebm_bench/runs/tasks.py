@@ -37,7 +37,7 @@ class RunTask:
     trains, evaluates : bool
         Stages to be carried out.
     device : str
-        Name of the device, as for `devices.claim`.
+        Name of the device, as for `devices.acquire`.
     trained_with, evaluated_with : str
         Digests of the settings and the code when the task was made.
     """
@@ -104,7 +104,7 @@ class RunTask:
         # The process may have imported what the files contained before.
         if self._digests() != (self.trained_with, self.evaluated_with):
             raise InputError(f"{self.label}: its code was edited meanwhile; start again")
-        with devices.claim(self.device) as device:
+        with devices.acquire(self.device) as device:
             if self.trains and self._trained() is None:
                 out = self.out / KEPT
                 training.train(self.suite, self.dataset, [self.method], out, device)

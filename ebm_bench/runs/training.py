@@ -89,8 +89,8 @@ def train_method(
             log.info("%s: fitting to data", label)
             trainer.setup()
         with track(label, trainer.total) as update:
-            while trainer.goes_on():
-                trainer.advance()
+            while trainer.should_continue():
+                trainer.take_step()
                 if trainer.is_due(checkpoint):
                     trainer.save(checkpoint)
                 update(trainer.step, f"{trainer.seconds:.0f} s")
@@ -107,7 +107,7 @@ def train_method(
 
 
 class _Trainer:
-    """The state of one training, and what can be done with it."""
+    """The state of one training."""
 
     def __init__(self, suite: Suite, dataset: str, method: str, device: str):
         self.parts = assemble(suite, dataset, method, device)
@@ -116,7 +116,7 @@ class _Trainer:
         self.fingerprint = fingerprint.of_training(suite, dataset, method)
         budget = self.parts.budget
         self.total = budget.steps if self.parts.objective.trains else 0
-        self.status = "ok"
+        self.status: records.Status = "ok"
         self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
         self.flops, self.peak = 0.0, 0
         self.curve: list[dict] = []
@@ -129,6 +129,11 @@ class _Trainer:
         self.optimiser: Optimiser | None = None
         self.compiled: CompiledLoss | None = None
         self.look_every = 50 if self.device.startswith("cuda") else 1
+
+    @property
+    def _optimiser(self) -> Optimiser:
+        assert self.optimiser is not None  # where there are steps to take
+        return self.optimiser
 
     @property
     def seconds(self) -> float:
@@ -150,27 +155,27 @@ class _Trainer:
         self.setup_seconds = time.perf_counter() - started
         self._measure()
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Whether another step is to be taken."""
         if self.step >= self.total:
             return False
         # Seldom on a GPU, where asking waits for all that is under way.
-        if self.step % self.look_every == 0 and not self.optimiser.alive.any():
+        if self.step % self.look_every == 0 and not self._optimiser.alive.any():
             return False
         if self.seconds > self.parts.budget.seconds:
             self.status = "timeout"
             return False
         return True
 
-    def advance(self) -> None:
+    def take_step(self) -> None:
         """Take a step, and measure where the curve has a point."""
         started = time.perf_counter()
         if self.step == 0 and self.compiled is None:
             with cost.FlopCounter() as counter:
-                self._take_step()
+                self._update()
             self.flops = float(counter.total)
         else:
-            self._take_step()
+            self._update()
         self.step += 1
         if self.step in self.due:
             self._synchronise()
@@ -179,7 +184,7 @@ class _Trainer:
             self._measure()
 
     def finish(self) -> None:
-        """Measure the end, where it was not yet."""
+        """Measure the last step, unless the curve has it."""
         if self.optimiser and not any(point["step"] == self.step for point in self.curve):
             self._measure()
 
@@ -243,7 +248,7 @@ class _Trainer:
         return True
 
     def record(self, suite: Suite, dataset: str, method: str, device: str) -> records.Run:
-        """Put the record together."""
+        """Make the record."""
         parts, spec = self.parts, suite.methods[method]
         return records.Run(
             suite=suite.name,
@@ -276,10 +281,10 @@ class _Trainer:
         if self.total == 0:
             return
         parts = self.parts
-        # What the objective owns plays beside the energy: each part is clipped by itself.
-        players = [list(part.parameters()) for part in (parts.energy, *parts.objective.children())]
+        # The gradients of the energy and of each part of the objective are clipped separately.
+        groups = [list(part.parameters()) for part in (parts.energy, *parts.objective.children())]
         self.optimiser = Optimiser(
-            [[p for p in player if p.requires_grad] for player in players],
+            [[p for p in group if p.requires_grad] for group in groups],
             parts.energy.replicates,
             parts.budget.learning_rate,
             parts.budget.gradient_clip,
@@ -287,10 +292,12 @@ class _Trainer:
         )
 
     def _compile(self) -> None:
-        """Compile the step where the suite asks for it, or leaves it open and it pays."""
+        """Compile the step if the suite asks for it, or leaves it open and it saves time."""
         parts, chosen, device = self.parts, self.spec.compute, self.parts.streams.device
         wanted = chosen in ("compiled", "mixed") and not parts.objective.samples_model
-        automatic = chosen == "auto" and compilation.pays(parts.objective, self.total, device)
+        automatic = chosen == "auto" and compilation.should_compile(
+            parts.objective, self.total, device
+        )
         if self.total == 0 or not (wanted or automatic):
             return
         x = parts.dataset.sample(parts.budget.batch_size, parts.streams.child("trial"))
@@ -300,7 +307,7 @@ class _Trainer:
                 parts.energy,
                 self.streams["objective"],
                 x,
-                self.optimiser.parameters,
+                self._optimiser.parameters,
                 mixed=chosen == "mixed",
             )
         except RuntimeError as error:
@@ -311,16 +318,16 @@ class _Trainer:
         self.flops = float(self.compiled.flops)
         log.info("compiled in %.1f s", self.compiled.seconds)
 
-    def _take_step(self) -> None:
+    def _update(self) -> None:
         parts = self.parts
         x = parts.dataset.sample(parts.budget.batch_size, self.streams["data"])
         if self.compiled is not None:
             gradients, loss = self.compiled(x)
             parts.energy.evaluations += self.compiled.evaluations
-            self.optimiser.update(gradients, torch.isfinite(loss), self.step)
+            self._optimiser.update(gradients, torch.isfinite(loss), self.step)
             return
         loss = parts.objective.loss(parts.energy, x, self.streams["objective"])
-        self.optimiser.step(loss, self.step)
+        self._optimiser.step(loss, self.step)
 
     def _measure(self) -> None:
         """Add a point to the curve of every replicate, with the counters held."""

@@ -14,11 +14,22 @@ from ebm_bench.records.fingerprint import digest, tuning_files
 from ebm_bench.runs import assembly, training
 from ebm_bench.streams import hashed
 from ebm_bench.suites.suite import Suite
-from ebm_bench.suites.tuning import TRIAL_CURVE, Chosen, Scored, Tuned, TunedDataset, Values
+from ebm_bench.suites.tuning import (
+    TRIAL_CURVE,
+    Chosen,
+    Scored,
+    Tuned,
+    TunedDataset,
+    Tuning,
+    Values,
+)
 from ebm_bench.utils import devices
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
+
+
+TrialStatus = Literal["ok", "diverged", "out_of_memory", "not_finite", "not_converged"]
 
 
 class Trial(BaseModel):
@@ -38,7 +49,7 @@ class Trial(BaseModel):
     """
 
     values: Values
-    status: Literal["ok", "diverged", "out_of_memory", "not_finite", "not_converged"]
+    status: TrialStatus
     score: float | None
     seconds: float
     provenance: records.Provenance
@@ -67,13 +78,13 @@ def tune(suite: Suite, dataset: str, method: str, out: str | Path, device: str =
     out : path
         Folder of trials.
     device : str
-        Name of the device, as for `devices.claim`.
+        Name of the device, as for `devices.acquire`.
     """
     files = _files(suite, dataset, method, out)
     trials = []
     for number, (path, values) in enumerate(files.items(), 1):
         if not path.exists():
-            with devices.claim(device) as claimed:
+            with devices.acquire(device) as claimed:
                 trial = run_trial(suite, dataset, method, values, claimed)
             records.write(trial, path)
             _report(trial, f"{dataset} {method}: trial {number} of {len(files)}")
@@ -106,7 +117,7 @@ def trial_suite(suite: Suite, dataset: str, method: str, values: Values) -> Suit
     values : Values
         To be tried.
     """
-    data, tuning = suite.datasets[dataset], suite.tuning
+    data, tuning = suite.datasets[dataset], _section(suite)
     budget = {"steps": tuning.steps, "learning_rate": values.learning_rate}
     data = data.model_copy(
         update={
@@ -122,6 +133,11 @@ def trial_suite(suite: Suite, dataset: str, method: str, values: Values) -> Suit
     return suite.model_copy(
         update={"seed": seed_of(suite), "datasets": {dataset: data}, "methods": {method: spec}}
     )
+
+
+def _section(suite: Suite) -> Tuning:
+    assert suite.tuning is not None  # the command refuses suites without it
+    return suite.tuning
 
 
 def seed_of(suite: Suite) -> int:
@@ -142,8 +158,9 @@ def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: s
     started = time.perf_counter()
     described = trial_suite(suite, dataset, method, values)
     parts, _ = training.train_method(described, dataset, method, device)
-    statuses = [o.status for o in parts.outcomes if o.status in ("diverged", "out_of_memory")]
-    status, score = (statuses[0], None) if statuses else _score(suite, dataset, parts)
+    status, score = _failure(parts.outcomes), None
+    if status == "ok":
+        status, score = _score(suite, dataset, parts)
     return Trial(
         values=values,
         status=status,
@@ -153,7 +170,15 @@ def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: s
     )
 
 
-def _score(suite: Suite, dataset: str, parts: assembly.Parts) -> tuple[str, float | None]:
+def _failure(outcomes: list[records.Outcome]) -> TrialStatus:
+    """Find the first status of a replicate that cannot be measured."""
+    for outcome in outcomes:
+        if outcome.status == "diverged" or outcome.status == "out_of_memory":
+            return outcome.status
+    return "ok"
+
+
+def _score(suite: Suite, dataset: str, parts: assembly.Parts) -> tuple[TrialStatus, float | None]:
     """Measure a trained model on validation data: a status, and a score where it is ok."""
     parts.energy.eval().requires_grad_(False)
     model = parts.model("validation")
@@ -176,15 +201,14 @@ def choose(trials: list[Trial]) -> Chosen:
     trials : list of Trial
         Of one method on one dataset. Of equal scores, the first is chosen.
     """
-    scored = sorted((t for t in trials if t.score is not None), key=lambda trial: trial.score)
-    best = [
+    scored = [
         Scored(**trial.values.model_dump(), score=float(f"{trial.score:.6g}"))
-        for trial in scored[:2]
+        for trial in trials
+        if trial.score is not None
     ]
-    best += [None] * (2 - len(best))
-    return Chosen(
-        best=best[0], runner_up=best[1], trials=len(trials), failed=len(trials) - len(scored)
-    )
+    best, runner_up, *_ = [*sorted(scored, key=lambda one: one.score), None, None]
+    failed = len(trials) - len(scored)
+    return Chosen(best=best, runner_up=runner_up, trials=len(trials), failed=failed)
 
 
 def gather(suite: Suite, found: list[Trials]) -> Tuned:
@@ -198,7 +222,7 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
         Of every method on every dataset that it is tuned on.
     """
     datasets = {}
-    for dataset, serves in suite.tuning.datasets.items():
+    for dataset, serves in _section(suite).datasets.items():
         criterion = suite.criterion_of(dataset)
         datasets[dataset] = TunedDataset(
             criterion=criterion.name,
@@ -215,7 +239,7 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
         commit=sorted({source.commit + "+" * source.dirty for source in sources}),
         seed=seed_of(suite),
         datasets=datasets,
-        **suite.tuning.model_dump(exclude={"datasets"}),
+        **_section(suite).model_dump(exclude={"datasets"}),
     )
 
 

@@ -23,7 +23,7 @@ from ebm_bench.suites.compatibility import (
     fail,
     objective_parts,
 )
-from ebm_bench.suites.tuning import Tuned, Tuning, Values, deal
+from ebm_bench.suites.tuning import Tuned, Tuning, Values, latin_hypercube
 from ebm_bench.utils import yaml_files
 
 
@@ -162,8 +162,10 @@ class Suite(Head):
             "learning_rate": self.tuning.learning_rates,
             **{name: values for name, values in declared.items() if name not in stated},
         }
-        dealt = deal(space, self.tuning.trials, f"{self.seed} {dataset}")
-        return [Values(learning_rate=one.pop("learning_rate"), settings=one) for one in dealt]
+        combinations = latin_hypercube(space, self.tuning.trials, f"{self.seed} {dataset}")
+        return [
+            Values(learning_rate=one.pop("learning_rate"), settings=one) for one in combinations
+        ]
 
     def tuning_jobs(self) -> dict[str, list[str]]:
         """Map each dataset of tuning to the methods that are tuned on it."""

@@ -144,7 +144,9 @@ class Tuned(Strict):
         return None
 
 
-def deal(space: Mapping[str, Sequence[Any]], trials: int, seed: str) -> list[dict[str, Any]]:
+def latin_hypercube(
+    space: Mapping[str, Sequence[Any]], trials: int, seed: str
+) -> list[dict[str, Any]]:
     """Draw combinations of values: a Latin hypercube.
 
     Each value of each setting is drawn as often as any other, or once more, so that a method

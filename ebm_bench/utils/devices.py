@@ -47,7 +47,7 @@ def release_memory() -> None:
 
 
 def resolve(name: str) -> str:
-    """Turn the name of a device into what torch calls it, without claiming it.
+    """Turn the name of a device into torch's name for it, without acquiring it.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def resolve(name: str) -> str:
     Raises
     ------
     InputError
-        Naming what this machine has.
+        Names the devices of this machine.
     """
     gpus = _gpus()
     valid = ["auto", "cpu", *(["cuda", *gpus] if gpus else [])]
@@ -69,10 +69,10 @@ def resolve(name: str) -> str:
 
 
 @contextmanager
-def claim(name: str) -> Iterator[str]:
+def acquire(name: str) -> Iterator[str]:
     """Hold a device while it is in use; with ``"auto"`` and ``"cuda"`` wait for a free GPU.
 
-    A GPU named by its number is taken as it is, and so is the CPU. A claim ends with its
+    A GPU named by its number is not locked, and neither is the CPU. A lock ends with its
     process, however that ends.
 
     Parameters
@@ -83,7 +83,7 @@ def claim(name: str) -> Iterator[str]:
     Yields
     ------
     str
-        What torch calls the device.
+        Torch's name of the device.
     """
     prepare_process()
     device, gpus = resolve(name), _gpus()
@@ -111,7 +111,7 @@ def _wait_for_one(gpus: dict[str, str]) -> tuple[str, FileLock]:
     # The temporary folder belongs to one machine, as its devices do; a home may be shared.
     folder = Path(tempfile.gettempdir(), f"ebm-bench-{os.getuid()}")
     folder.mkdir(exist_ok=True)
-    told = False
+    announced = False
     while True:
         for device, identity in gpus.items():
             lock = FileLock(folder / f"{identity}.lock")
@@ -120,7 +120,7 @@ def _wait_for_one(gpus: dict[str, str]) -> tuple[str, FileLock]:
             except Timeout:
                 continue
             return device, lock
-        if not told:
+        if not announced:
             log.info("waiting for a free GPU")
-            told = True
+            announced = True
         time.sleep(0.5)

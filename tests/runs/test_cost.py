@@ -32,7 +32,7 @@ def test_peak_memory_sees_an_allocation():
 def test_nothing_is_imported_in_the_first_step_after_warming_up():
     code = """
 import sys, torch
-from ebm_bench import cost
+from ebm_bench.runs import cost
 cost.warm_up("cpu")
 before = set(sys.modules)
 x = torch.ones(2, 2, requires_grad=True)

@@ -112,7 +112,7 @@ def test_methods_see_the_same_data(monkeypatch):
         trainer.parts.dataset.sample = keep
         trainer.setup()
         for _ in range(3):
-            trainer.advance()
+            trainer.take_step()
         seen[method] = [x for x in drawn if x.shape[1] == 16]
     for a, b in zip(*seen.values(), strict=True):
         assert torch.equal(a, b)

@@ -9,7 +9,7 @@ import yaml
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
-from ebm_bench.suites.tuning import deal
+from ebm_bench.suites.tuning import latin_hypercube
 
 TOY = {
     "energy": {"name": "mlp"},
@@ -94,19 +94,21 @@ def test_what_objectives_search_are_valid_settings_with_the_default_among_them(n
 
 def test_every_value_is_dealt_as_often_as_any_other():
     space = {"rate": [1, 2, 3, 4, 5, 6], "sigma": ["a", "b", "c"], "sign": [True, False]}
-    dealt = deal(space, 6, "seed")
+    combinations = latin_hypercube(space, 6, "seed")
     for name, values in space.items():
-        assert Counter(one[name] for one in dealt) == dict.fromkeys(values, 6 / len(values))
-    counts = Counter(one["sigma"] for one in deal(space, 5, "seed")).values()
+        assert Counter(one[name] for one in combinations) == dict.fromkeys(values, 6 / len(values))
+    counts = Counter(one["sigma"] for one in latin_hypercube(space, 5, "seed")).values()
     assert sorted(counts) == [1, 2, 2]
 
 
 def test_the_deal_depends_on_its_seed_and_on_nothing_else():
     space = {"rate": [1, 2, 3, 4, 5, 6], "sigma": ["a", "b", "c"]}
-    assert deal(space, 4, "seed") == deal(space, 4, "seed")
-    assert len({json.dumps(deal(space, 4, f"seed {i}")) for i in range(20)}) > 10
-    alone = deal({"rate": space["rate"]}, 4, "seed")
-    assert [one["rate"] for one in alone] == [one["rate"] for one in deal(space, 4, "seed")]
+    assert latin_hypercube(space, 4, "seed") == latin_hypercube(space, 4, "seed")
+    assert len({json.dumps(latin_hypercube(space, 4, f"seed {i}")) for i in range(20)}) > 10
+    alone = latin_hypercube({"rate": space["rate"]}, 4, "seed")
+    assert [one["rate"] for one in alone] == [
+        one["rate"] for one in latin_hypercube(space, 4, "seed")
+    ]
 
 
 def test_every_method_has_the_same_number_of_trials_and_learning_rates():

@@ -27,7 +27,7 @@ def no_gpus(monkeypatch):
 
 def test_without_a_gpu(no_gpus):
     assert devices.resolve("auto") == devices.resolve("cpu") == "cpu"
-    with devices.claim("auto") as device:
+    with devices.acquire("auto") as device:
         assert device == "cpu"
 
 
@@ -35,7 +35,7 @@ def test_without_a_gpu(no_gpus):
 def test_an_unknown_device_names_the_valid_ones(name, no_gpus):
     with pytest.raises(InputError, match=f"unknown device '{name}'. Valid on this machine: auto,"):
         devices.resolve(name)
-    with pytest.raises(InputError), devices.claim(name):
+    with pytest.raises(InputError), devices.acquire(name):
         pass
 
 
@@ -46,24 +46,24 @@ def test_with_gpus(gpus):
         devices.resolve("cuda:2")
 
 
-def test_claims_take_different_gpus_and_give_them_back(gpus):
-    with devices.claim("auto") as first, devices.claim("cuda") as second:
+def test_each_process_takes_different_gpus_and_give_them_back(gpus):
+    with devices.acquire("auto") as first, devices.acquire("cuda") as second:
         assert {first, second} == set(gpus)
-    with devices.claim("auto") as again:
+    with devices.acquire("auto") as again:
         assert again == "cuda:0"
 
 
-def test_a_claim_waits_for_a_free_gpu(gpus, caplog):
+def test_acquiring_waits_for_a_free_gpu(gpus, caplog):
     caplog.set_level(logging.INFO, logger="ebm_bench")
     taken, release, got = threading.Event(), threading.Event(), []
 
     def hold():
-        with devices.claim("auto"), devices.claim("auto"):
+        with devices.acquire("auto"), devices.acquire("auto"):
             taken.set()
             release.wait(10)
 
     def wait():
-        with devices.claim("auto") as device:
+        with devices.acquire("auto") as device:
             got.append(device)
 
     threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
@@ -83,29 +83,29 @@ def test_a_user_without_a_name(gpus, monkeypatch, tmp_path):
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
-    with devices.claim("auto") as device:
+    with devices.acquire("auto") as device:
         assert device == "cuda:0"
     assert (tmp_path / "ebm-bench-54321").is_dir()
 
 
-def test_a_claim_ends_with_its_process(gpus, tmp_path):
+def test_a_lock_ends_with_its_process(gpus, tmp_path):
     code = (
-        "import os, signal, tempfile; from ebm_bench import devices\n"
+        "import os, signal, tempfile; from ebm_bench.utils import devices\n"
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
         f"devices._gpus = lambda: {gpus}\n"
-        "claims = [devices.claim('auto'), devices.claim('auto')]\n"
+        "claims = [devices.acquire('auto'), devices.acquire('auto')]\n"
         "print([c.__enter__() for c in claims]); os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert killed.returncode == -9
-    with devices.claim("auto") as device:
+    with devices.acquire("auto") as device:
         assert device == "cuda:0"
 
 
 def test_a_numbered_gpu_and_the_cpu_are_taken_as_they_are(gpus):
-    with devices.claim("cuda:0") as first, devices.claim("cuda:0") as second:
+    with devices.acquire("cuda:0") as first, devices.acquire("cuda:0") as second:
         assert first == second == "cuda:0"
-    with devices.claim("cpu") as device:
+    with devices.acquire("cpu") as device:
         assert device == "cpu"
 
 
@@ -117,7 +117,7 @@ def test_this_machine():
 
 def test_a_prepared_process_flushes_denormal_numbers():
     code = (
-        "import torch; from ebm_bench import devices; devices.prepare_process();"
+        "import torch; from ebm_bench.utils import devices; devices.prepare_process();"
         "assert (torch.tensor([1e-39]) * 0.5).item() == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -127,7 +127,7 @@ def test_a_prepared_process_flushes_denormal_numbers():
 def test_a_prepared_process_keeps_freed_memory_until_it_is_released():
     code = """
 import torch
-from ebm_bench import devices
+from ebm_bench.utils import devices
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 devices.prepare_process()

@@ -28,7 +28,7 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
     out : path
         Folder of all panels. The runs of this one go to ``out/panel/value/dataset/method``.
     device : str
-        Name of the device, as for `devices.claim`.
+        Name of the device, as for `devices.acquire`.
 
     Returns
     -------
