@@ -7,7 +7,7 @@ derivative of a derivative; any other energy through `ebm_bench.derivatives.auto
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.derivatives import autograd, frozen, sweeps
+from ebm_bench.derivatives import autograd, for_samplers, sweeps
 from ebm_bench.derivatives.base import Network
 
 
@@ -28,7 +28,7 @@ def gradient(energy: nn.Module, x: Tensor) -> Tensor:
         in chunks and detached, which is faster and takes less memory.
     """
     if not torch.is_grad_enabled():
-        return frozen.gradient(energy, x)
+        return for_samplers.gradient(energy, x)
     if sweeps.supports(energy):
         energy.count(x.shape[1])
         u = (x - energy.location) / energy.scale

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.derivatives.frozen import chunks, join
+from ebm_bench.derivatives.for_samplers import chunks, join
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.derivatives.base import Energy
-from ebm_bench.derivatives.frozen import half_square, value_and_grad
+from ebm_bench.derivatives.for_samplers import half_square, value_and_grad
 from ebm_bench.streams import Streams
 
 

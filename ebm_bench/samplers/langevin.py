@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.derivatives.base import Energy
-from ebm_bench.derivatives.frozen import rescale, unscale, value_and_grad
+from ebm_bench.derivatives.for_samplers import rescale, unscale, value_and_grad
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams

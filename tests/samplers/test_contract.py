@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ebm_bench import energies, samplers
-from ebm_bench.derivatives.frozen import gradient, half_square, rescale, value_and_grad
+from ebm_bench.derivatives.for_samplers import gradient, half_square, rescale, value_and_grad
 from ebm_bench.energies.base import Energy
 from ebm_bench.plugins.checks.samplers import CHECKS, TOLERANCE, Case, start
 from ebm_bench.samplers.hamiltonian import init, leapfrog

@@ -125,7 +125,7 @@ def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
         ("objectives/noise_contrastive.py", RUNS | END),
         ("noise/gaussian.py", RUNS | END),
         ("samplers/langevin.py", RUNS | END),
-        ("derivatives/frozen.py", RUNS | END),
+        ("derivatives/for_samplers.py", RUNS | END),
         ("metrics/grid.py", RUNS | END),
         ("optim/adam.py", RUNS | END),
         ("metrics/denoising_error.py", RUNS | END),

@@ -62,7 +62,7 @@ def replicates_do_not_mix(case: Case) -> None:
 @check(
     "steps are measured in the energy's scale: chains of a stretched density are stretched",
     "A step size in units of the data: multiply it by energy.scale, or work in units of the base "
-    "measure (rescale and unscale of ebm_bench.derivatives.frozen)",
+    "measure (rescale and unscale of ebm_bench.derivatives.for_samplers)",
 )
 def steps_are_measured_in_the_scale(case: Case) -> None:
     """Coordinate by coordinate."""
