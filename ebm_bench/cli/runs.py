@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,7 +70,7 @@ def train(
     runs out of memory or time, is a result: its record states it, and the exit code is 0.
     Other failures do not stop the remaining methods; they are listed at the end.
     """
-    _carry_out(path, dataset, method, jobs, threads, out, device, evaluates=evaluate)
+    _carry_out(path, dataset, method, jobs, threads, out=out, device=device, evaluates=evaluate)
 
 
 @app.command()
@@ -84,7 +84,7 @@ def evaluate(
     threads: ThreadsOption = 1,
 ) -> None:
     """Evaluate trained methods of a suite on one of its datasets."""
-    _carry_out(path, dataset, method, jobs, threads, out, device, trains=False)
+    _carry_out(path, dataset, method, jobs, threads, out=out, device=device, trains=False)
 
 
 @app.command()
@@ -143,18 +143,18 @@ def _carry_out(
     methods: list[str] | None,
     jobs: int,
     threads: int,
-    out: Path,
+    *,
     device: str,
-    **stages: bool,
+    **options: Any,
 ) -> None:
-    """Carry out stages of the runs of a dataset, as far as they are not done."""
+    """Carry out the unfinished runs of a dataset; options as for `RunTask`."""
     chosen = suite.load(path)
     choose("dataset of this suite", [dataset], chosen.datasets, path)
     given = choose(f"method of {dataset}", methods, chosen.methods_of(dataset), path)
     names = tasks.longest_first(chosen, dataset, given)
     start_work(threads)
     _check_device(device)
-    runs = [tasks.RunTask(chosen, dataset, name, out, device=device, **stages) for name in names]
+    runs = [tasks.RunTask(chosen, dataset, name, device=device, **options) for name in names]
     finished = [run for run in runs if run.is_done()]
     for run in finished:
         run.link()

@@ -227,8 +227,8 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
 
 
 def agree(one: float | str, other: float | str, tolerance: float) -> bool:
-    """Compare values: words exactly, numbers by a relative tolerance; missing ones are equal."""
-    if isinstance(one, str) or isinstance(other, str):
+    """Compare two values: floats with a relative tolerance, others exactly; NaN equals NaN."""
+    if not isinstance(one, float) or not isinstance(other, float):
         return one == other
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)

@@ -1,8 +1,8 @@
-"""Whether the numbers of a submission hold: measured again, and one replicate trained again.
+"""Verification of a submission: measure its weights again, train one replicate again.
 
 A submission is a results folder: its ``records`` with the suite in it, and of each run
-``runs/DATASET/METHOD/weights.safetensors``. It comes from others: nothing in it is executed
-but a plugin, and that only on demand.
+``runs/DATASET/METHOD/weights.safetensors``. It comes from others: of its
+content only plugins are executed, and these only on demand.
 """
 
 import logging
@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ebm_bench import records
 from ebm_bench.errors import InputError, choose
-from ebm_bench.records import Run, collection, fingerprint
+from ebm_bench.records import Outcome, Run, collection, fingerprint
 from ebm_bench.records.collection import Tables
 from ebm_bench.records.merging import agree
 from ebm_bench.runs import evaluation, training
@@ -33,22 +34,23 @@ WEIGHTS = "weights.safetensors"
 MEASURED, RETRAINED = "measured again", "trained again"
 
 Place = tuple[str, str]  # dataset, method
+Results = dict[tuple[int, str], float | str]  # by replicate and name
 
 
 @dataclass(frozen=True)
 class Check:
-    """A number of a submission beside what was found here.
+    """A submitted number beside the one found here.
 
     Attributes
     ----------
     how : str
         `MEASURED` or `RETRAINED`.
     what : str
-        ``kl_divergence of energy``, ``curve at step 10``, ``status``.
+        Name of the number: ``kl_divergence of energy``, ``curve at step 10``, ``status``.
     submitted, found : float or str
-        NaN where a replicate has no value.
+        Values; NaN if a replicate has none.
     holds : bool
-        Whether they are the same, to the tolerance.
+        Whether they are equal up to the tolerance.
     """
 
     dataset: str
@@ -63,24 +65,34 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """What was handed in.
+    """A submission, or some runs of it.
 
     Attributes
     ----------
     folder : Path
-        With ``records`` and ``runs``.
+        Folder with ``records`` and ``runs``.
     suite : Suite
-        What was to be run.
+        Suite that describes the runs.
     tables : Tables
-        The numbers.
+        Submitted records.
     runs : dict of (dataset, method) to Run
-        Those that are to be verified.
+        Runs to verify.
     """
 
     folder: Path
     suite: Suite
     tables: Tables
     runs: dict[Place, Run]
+
+    def values(self, run: Run) -> Iterable[Any]:
+        """Rows of the submitted values of a run."""
+        rows = self.tables.values
+        own = (rows["dataset"] == run.dataset) & (rows["method"] == run.method)
+        return rows[own].itertuples()
+
+    def weights(self, place: Place) -> Path:
+        """Path of the weights of a run."""
+        return self.folder.joinpath("runs", *place, WEIGHTS)
 
 
 def load(
@@ -94,17 +106,17 @@ def load(
     Parameters
     ----------
     folder : path
-        Of the submission.
+        Folder of the submission.
     datasets, methods : collection of str
-        Of which runs; all where none is named.
+        Datasets and methods whose runs are verified; all if none is named.
     run_plugin : bool
         Whether plugins that came with it may be executed.
 
     Raises
     ------
     InputError
-        Where a file is missing or is not what it should be, where a plugin would be executed
-        without leave, where names are unknown, or records are not those of the suite.
+        If a file is missing or not valid, a plugin would have to be executed without
+        permission, a name is unknown, or records do not match the suite.
     """
     folder = Path(folder)
     path = folder / "records" / collection.SUITE
@@ -135,25 +147,25 @@ def verify(
 ) -> list[Check]:
     """Measure all chosen runs again, and train one replicate of one of them again.
 
-    The same seeds give the same numbers, to rounding. What is trained again is the run whose
-    training took least time, and its first replicate that did not fail: see `to_retrain`.
+    The same seeds give the same numbers, to rounding. Of the run with the shortest training, the
+    first replicate that did not fail is trained again: see `to_retrain`.
 
     Parameters
     ----------
     submission : Submission
-        What `load` gave.
+        Submission, as loaded by `load`.
     device : str
-        As torch calls it.
+        Name of the device in torch.
     tolerance : float
-        Relative difference up to which numbers are the same.
+        Largest relative difference of equal numbers.
     replicate : int, optional
-        To be trained again, in place of the first that did not fail.
+        Replicate to train again; by default the first that did not fail.
 
     Raises
     ------
     InputError
-        Where runs were made on another kind of device, whose random numbers are others; where
-        weights cannot be loaded; where there is no such replicate.
+        If runs were made on another kind of device, which draws other random numbers; if
+        weights cannot be loaded; if there is no such replicate.
     """
     for (dataset, method), run in submission.runs.items():
         made = run.provenance.device.partition(":")[0]
@@ -177,12 +189,12 @@ def verify(
                 submission, dataset, method, chosen, device, tolerance, Path(scratch)
             )
         else:
-            log.info("nothing of this is trained again: no chosen run took a step and ended well")
+            log.info("nothing is trained again: no chosen run took a step and ended well")
     return checks
 
 
 def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, int] | None:
-    """Choose what is trained again; None where no chosen run was trained."""
+    """Choose a run and a replicate to train again; None if no chosen run was trained."""
     for wanted in ("ok", "diverged"):
         trained = {
             place: run
@@ -207,12 +219,12 @@ def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, in
 
 
 def table(checks: Iterable[Check]) -> pd.DataFrame:
-    """Lay checks out as a table."""
+    """Convert checks to a table."""
     return pd.DataFrame([vars(check) for check in checks], columns=list(Check.__annotations__))
 
 
 def summary(checks: list[Check]) -> str:
-    """Say of each run how many numbers hold, and list those that do not."""
+    """Count the numbers of each run that hold, and list those that do not."""
     numbers = table(checks)
     runs = numbers.groupby(["dataset", "method", "how"], sort=False)["holds"]
     counts = runs.agg(numbers="size", hold="sum").reset_index()
@@ -245,7 +257,7 @@ def _check_described(submission: Submission, dataset: str, method: str, run: Run
                 f"{folder}: {name} of {method} on {dataset} is {recorded} in runs.parquet and "
                 f"{said} in {collection.SUITE}"
             )
-    weights = submission.folder / "runs" / dataset / method / WEIGHTS
+    weights = submission.weights((dataset, method))
     if not weights.is_file():
         raise InputError(f"{weights}: is missing, and nothing can be measured without")
 
@@ -255,18 +267,18 @@ def _measure(
 ) -> list[Check]:
     """Measure submitted weights."""
     described, run = submission.suite, submission.runs[dataset, method]
-    here = fingerprint.of_training(described, dataset, method)
-    if run.fingerprint != here:
+    current = fingerprint.of_training(described, dataset, method)
+    if run.fingerprint != current:
         log.info(
             "%s on %s was trained by other code (%s) than this", method, dataset,
             run.provenance.commit,
         )  # fmt: skip
     folder = scratch / "submitted" / dataset / method
     folder.mkdir(parents=True)
-    weights = submission.folder / "runs" / dataset / method / WEIGHTS
+    weights = submission.weights((dataset, method))
     os.symlink(weights.resolve(), folder / WEIGHTS)
     # The code that measures is this one, whichever trained.
-    records.write(run.model_copy(update={"fingerprint": here}), folder / "run.json")
+    records.write(run.model_copy(update={"fingerprint": current}), folder / "run.json")
     try:
         found = evaluation.evaluate(described, dataset, method, folder, device)
     except InputError as error:  # of the file that was handed in, which nobody here can mend
@@ -274,7 +286,8 @@ def _measure(
         raise InputError(told.replace("; train again", "")) from None
     shutil.rmtree(folder)
     replicates = [outcome.replicate for outcome in run.outcomes]
-    return _beside(submission, run, found, MEASURED, replicates, tolerance)
+    submitted, here = _values(submission.values(run), replicates), _values(found.values, replicates)
+    return _compare(run, MEASURED, submitted, here, tolerance)
 
 
 def _retrain(
@@ -298,54 +311,48 @@ def _retrain(
     folder = out / dataset / method
     trained: Run = records.read(Run, folder / "run.json")
     found = evaluation.evaluate(smaller, dataset, method, folder, device)
+    last = next(o for o in run.outcomes if o.replicate == replicate)
+    submitted, here = (_course(record, last) for record in (run, trained))
+    submitted |= _values(submission.values(run), [replicate])
+    here |= _values(found.values, [replicate])
+    return _compare(run, RETRAINED, submitted, here, tolerance)
 
-    def check(what: str, submitted: float | str, here: float | str, holds: bool) -> Check:
-        return Check(dataset, method, RETRAINED, replicate, what, submitted, here, holds)
 
-    (ended, ended_here) = (
-        next(o for o in record.outcomes if o.replicate == replicate) for record in (run, trained)
-    )
-    checks = [check("status", ended.status, ended_here.status, ended.status == ended_here.status)]
-    points, points_here = (
-        {p.step: p.value for p in record.curve if p.replicate == replicate}
-        for record in (run, trained)
-    )
+def _course(run: Run, last: Outcome) -> Results:
+    """Read the course of the training of a replicate, up to its submitted outcome."""
+    replicate, alive = last.replicate, last.status == "ok"
+    status = next(o.status for o in run.outcomes if o.replicate == replicate)
+    course: Results = {(replicate, "status"): status}
     # What has diverged is carried along as long as others train, which here may be none.
-    alive = ended.status == "ok"
-    steps = sorted(points.keys() | points_here.keys())
-    for step in steps if alive else [step for step in steps if step <= ended.step]:
-        values = points.get(step, math.nan), points_here.get(step, math.nan)
-        same = step in points and step in points_here and agree(*values, tolerance)
-        checks.append(check(f"curve at step {step}", *values, same))
+    until = math.inf if alive else last.step
+    for point in run.curve:
+        if point.replicate == replicate and point.step <= until:
+            course[replicate, f"curve at step {point.step}"] = point.value
     if alive:
-        spent, spent_here = run.cost.energy_evaluations, trained.cost.energy_evaluations
-        checks.append(check("energy evaluations", spent, spent_here, spent == spent_here))
-    return checks + _beside(submission, run, found, RETRAINED, [replicate], tolerance)
+        course[replicate, "energy evaluations"] = run.cost.energy_evaluations
+    return course
 
 
-def _beside(
-    submission: Submission,
-    run: Run,
-    found: records.Evaluation,
-    how: str,
-    replicates: list[int],
-    tolerance: float,
-) -> list[Check]:
-    """Set submitted values beside those found here; one that is on one side alone fails."""
-    rows = submission.tables.values
-    own = rows[(rows["dataset"] == run.dataset) & (rows["method"] == run.method)]
-    index = ["metric", "model", "replicate"]
-    submitted = dict(zip(own[index].itertuples(index=False, name=None), own["value"], strict=True))
-    here = {
-        (v.metric, v.model, v.replicate): math.nan if v.value is None else v.value
-        for v in found.values
+def _values(rows: Iterable[Any], replicates: Collection[int]) -> Results:
+    """Read the values of some replicates from rows of a table or of an evaluation."""
+    return {
+        (row.replicate, f"{row.metric} of {row.model}"): math.nan
+        if row.value is None
+        else row.value
+        for row in rows
+        if row.replicate in replicates
     }
+
+
+def _compare(
+    run: Run, how: str, submitted: Results, here: Results, tolerance: float
+) -> list[Check]:
+    """Compare results; one that is on one side alone does not hold."""
+    nan = math.nan
     return [
         Check(
-            run.dataset, run.method, how, key[2], f"{key[0]} of {key[1]}",
-            submitted.get(key, math.nan), here.get(key, math.nan),
+            run.dataset, run.method, how, *key, submitted.get(key, nan), here.get(key, nan),
             key in submitted and key in here and agree(submitted[key], here[key], tolerance),
         )
         for key in dict.fromkeys([*submitted, *here])
-        if key[2] in replicates
     ]  # fmt: skip
