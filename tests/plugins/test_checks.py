@@ -49,6 +49,8 @@ BROKEN = [
     ("metric", 'label = "covariance error"', "", {"has_a_label"}),
     ("sampler", "here - there", "there - here",
      {"stays_in_the_density", "moves_towards_the_density"}),
+    ("sampler", "streams.normal_like(x)", "torch.randn_like(x)",
+     {"global_generator_is_left_alone"}),
     ("sampler", "energy.scale * ", "", {"steps_are_measured_in_the_scale"}),
 ]  # fmt: skip
 

@@ -1,6 +1,5 @@
 """Checks of registered classes, and how their failures are reported."""
 
-import functools
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -129,24 +128,6 @@ def expect_close(found: Tensor, expected: Tensor, words: str, **tolerances: Any)
         raise AssertionError(f"{words} ({'; '.join(lines)})") from None
 
 
-def draws_from_streams(run: Callable[[Any], object]) -> Check:
-    """Turn a function that uses a class into a check of where random numbers come from."""
-
-    @functools.wraps(run)
-    def compare(case: Any) -> None:
-        before = _generators()
-        run(case)
-        moved = [library for library, state in _generators().items() if state != before[library]]
-        expect(not moved, f"the global generator of {' and '.join(moved)} was used")
-
-    return Check(
-        compare,
-        "random numbers come from the streams that are passed in, none from global generators",
-        "torch.randn, x.normal_() or numpy.random: use streams.normal, streams.uniform or, to seed "
-        "a library, streams.integers",
-    )
-
-
 def _generators() -> dict[str, tuple]:
     """States of global generators."""
     state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
@@ -164,6 +145,19 @@ def _generators() -> dict[str, tuple]:
 def says_what_it_is(case) -> None:
     """Look for a summary."""
     expect(case.entry.summary.endswith("."), f"the first line is '{case.entry.summary}'")
+
+
+@check(
+    "random numbers come from the streams that are passed in, none from global generators",
+    "torch.randn, x.normal_() or numpy.random: use streams.normal, streams.uniform or, to seed "
+    "a library, streams.integers",
+)
+def global_generator_is_left_alone(case) -> None:
+    """Compare states of the generators before and after a use of the class."""
+    before = _generators()
+    case.use()
+    moved = [library for library, state in _generators().items() if state != before[library]]
+    expect(not moved, f"the global generator of {' and '.join(moved)} was used")
 
 
 def verify(checks: Sequence[Check], cases: Sequence[Any]) -> list[Verdict]:
@@ -203,5 +197,6 @@ def _place(error: Exception, entry: Entry) -> str:
 
 
 def checks_of(module: dict[str, Any]) -> list[Check]:
-    """List the checks that a module defines, in order, after those of all families."""
-    return [says_what_it_is, *(each for each in module.values() if isinstance(each, Check))]
+    """List the checks that a module defines, in order, between those of all families."""
+    own = (each for each in module.values() if isinstance(each, Check))
+    return [says_what_it_is, *own, global_generator_is_left_alone]

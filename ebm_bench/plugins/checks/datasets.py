@@ -9,14 +9,7 @@ import torch
 from scipy.stats import multivariate_t
 from torch import Tensor
 
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    draws_from_streams,
-    expect,
-    expect_close,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.streams import Streams
 
 N = 40_000
@@ -32,6 +25,10 @@ class Case(Named):
     def dataset(self) -> Any:
         """The dataset."""
         return self.create()
+
+    def use(self) -> None:
+        """Create a dataset and sample it."""
+        self.create().sample(5, Streams(0))
 
     @cached_property
     def draws(self) -> Tensor:
@@ -84,10 +81,7 @@ def misplaced(case: Case, x: Tensor) -> float:
     return ((chi_square - len(expected)) / math.sqrt(2 * len(expected))).item()
 
 
-@check(
-    "a citation",
-    "citation = '...' is missing in the class",
-)
+@check("a citation", "citation = '...' is missing in the class")
 def metadata(case: Case) -> None:
     """Look for a citation."""
     expect(case.entry.citation, "no citation")
@@ -132,12 +126,6 @@ def replicates_do_not_mix(case: Case) -> None:
     expect(not torch.equal(together[0], together[1]), "two replicates have the same points")
 
 
-@draws_from_streams
-def global_generator_is_left_alone(case: Case) -> None:
-    """Make a dataset and sample it."""
-    case.create().sample(5, Streams(0))
-
-
 @check(
     "a density that integrates to one over the box",
     "The log-normaliser, or a box that leaves mass outside",
@@ -149,11 +137,7 @@ def integrates_to_one(case: Case) -> None:
     expect(abs(mass - 1) < 3e-6, f"the integral is {mass:.8f}")
 
 
-@check(
-    "a density that integrates to one",
-    "The log-normaliser",
-    _in_space,
-)
+@check("a density that integrates to one", "The log-normaliser", _in_space)
 def integrates_to_one_in_space(case: Case) -> None:
     """By importance sampling from a distribution of heavier tails, Student's of 5 degrees."""
     (d,), n = case.dataset.event_shape, 200_000

@@ -50,6 +50,11 @@ class Case(Named):
         energy.fit(1.0 + 2.0 * Streams(2, replicates).normal(200, *self.shape, dtype=dtype))
         return energy
 
+    def use(self) -> None:
+        """Create the energy, fit and evaluate it."""
+        energy = self.make()
+        energy(points(energy))
+
 
 def points(energy: Energy, n: int = 5, seed: int = 4) -> Tensor:
     """Draw points at which to evaluate an energy."""

@@ -71,6 +71,10 @@ class Case(Named):
         """Measure a model."""
         return self.create()(model, model.dataset, model.streams)
 
+    def use(self) -> None:
+        """Measure a network."""
+        self.measure(self.model([0]))
+
     def notes(self) -> list[str]:
         """Compare the truth with a Gaussian that has the moments of the data.
 
@@ -162,10 +166,7 @@ def measures_controls(case: Case) -> None:
         expect(shape == (2,), f"of {name}, the value has the shape {tuple(shape)} where R is 2")
 
 
-@check(
-    "a label for axes and table heads",
-    "label = '...' is missing in the class",
-)
+@check("a label for axes and table heads", "label = '...' is missing in the class")
 def has_a_label(case: Case) -> None:
     """Look for a label."""
     expect(case.entry.label, "no label")

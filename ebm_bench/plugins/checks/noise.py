@@ -6,14 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.noise.base import Noise
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    draws_from_streams,
-    expect,
-    expect_close,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.streams import Streams
 
 R, POINTS = 3, 400
@@ -57,6 +50,10 @@ class Case(Named):
         distribution = self.make(replicates=len(replicates)).double()
         distribution.fit(gaussian_data(streams), streams.child("fit"))
         return distribution
+
+    def use(self) -> None:
+        """Fit a distribution, sample and evaluate it."""
+        self.fit([0]).sample_with_log_prob(5, Streams(1, 1))
 
 
 def grid(cells: int = 400) -> tuple[Tensor, Tensor]:
@@ -185,14 +182,6 @@ def differentiable_in_the_points(case: Case) -> None:
         return
     (gradient,) = torch.autograd.grad(log_prob.sum(), x)
     expect(gradient.isfinite().all(), "a gradient that is not finite")
-
-
-@draws_from_streams
-def global_generator_is_left_alone(case: Case) -> None:
-    """Fit a distribution, sample and evaluate it."""
-    distribution = case.make(replicates=1)
-    distribution.fit(gaussian_data(Streams(1, 1)).float(), Streams(1, 1))
-    distribution.log_prob(distribution.sample(5, Streams(1, 1)))
 
 
 @check(

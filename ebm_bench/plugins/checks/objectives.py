@@ -16,14 +16,7 @@ from ebm_bench import energies, noise, registry, samplers
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.optim.adam import Optimiser
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    draws_from_streams,
-    expect,
-    expect_close,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
 from ebm_bench.streams import Streams
 
 # Energies whose derivatives are computed by plain operations, and by automatic differentiation.
@@ -77,6 +70,12 @@ class Case(Named):
         objective = self.create()
         objective.setup(energy, data, streams.child("fit"))
         return objective, data, streams.child("objective")
+
+    def use(self) -> None:
+        """Set an objective up and compute its loss."""
+        energy = self.energy(2)
+        objective, data, streams = self.prepare(energy, 2, n=64)
+        objective.loss(energy, data, streams)
 
     def notes(self) -> list[str]:
         """Report where training a Gaussian on standard normal data would come to rest.
@@ -227,14 +226,6 @@ def _compare_gradients(case: Case, path: str) -> None:
         words = f"the derivative by the weights of the {part}, of energy {path}"
         expect_close(along, sign * expected, words, rtol=1e-6, atol=1e-7)
         expect(along != 0, f"the loss does not depend on the weights of the {part}")
-
-
-@draws_from_streams
-def global_generator_is_left_alone(case: Case) -> None:
-    """Set an objective up and compute its loss."""
-    energy = case.energy(2)
-    objective, data, streams = case.prepare(energy, 2, n=64)
-    objective.loss(energy, data, streams)
 
 
 @check(

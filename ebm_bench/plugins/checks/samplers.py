@@ -17,6 +17,11 @@ class Case(Named):
 
     family = "samplers"
 
+    def use(self) -> None:
+        """Run chains."""
+        energy = energies.create("quadratic", event_shape=(2,))
+        self.create().run(energy, start(1, 5, 2), Streams(0))
+
 
 def start(replicates, chains: int, *shape: int, dtype=torch.float32) -> Tensor:
     """Draw points to start from."""
