@@ -24,9 +24,9 @@ def test_a_skeleton_passes_its_own_check(kind, tmp_path):
     ("kind", "name", "said"),
     [
         ("objectve", "mine", r"unknown kind of plugin 'objectve'\. Did you mean 'objective'"),
-        ("objective", "My-Method", "'My-Method' is no name for a plugin"),
-        ("objective", "my_2nd", "'my_2nd' is no name for a plugin"),
-        ("noise", "gaussian", "there is a noise 'gaussian' already"),
+        ("objective", "My-Method", "'My-Method' is not a valid name for a plugin"),
+        ("objective", "my_2nd", "'my_2nd' is not a valid name for a plugin"),
+        ("noise", "gaussian", "noise 'gaussian' exists already"),
     ],
 )
 def test_a_bad_name_is_refused(kind, name, said, tmp_path):
