@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ebm_bench.report.wording import MISSING, count, decimals_of, number, probability
+from ebm_bench.report.wording import MISSING, decimals_of, number, probability
 
 
 @dataclass(frozen=True)
@@ -81,28 +81,6 @@ class Number(Value):
             return cell_of(None, notation)
         unit = notation.text(self.unit and f" {self.unit}")
         return Cell(notation.number(self.x, self.decimals) + unit, note=notation.text(self.note))
-
-
-@dataclass(frozen=True)
-class Count(Value):
-    """A large count."""
-
-    x: int
-
-    def cell(self, notation: Notation) -> Cell:
-        """Write ``1.2 M``."""
-        return Cell(notation.text(count(self.x)))
-
-
-@dataclass(frozen=True)
-class Probability(Value):
-    """A p value; NaN where there is none."""
-
-    p: float
-
-    def cell(self, notation: Notation) -> Cell:
-        """Write ``0.02`` or ``< 0.001``."""
-        return Cell(notation.text(probability(self.p)))
 
 
 @dataclass(frozen=True)

@@ -27,37 +27,27 @@ def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
         Under ``tables``, ``figures`` and ``page``.
     """
     results = Path(results)
-    tables = [
-        table_path(results, name, ending) for name in table_names(suite) for ending in TABLE_ENDINGS
-    ]
-    figures = [
-        figure_path(results, dataset, kind, ending)
-        for dataset in suite.datasets
-        for kind in figure_kinds(suite, dataset)
-        for ending in FIGURE_ENDINGS
-    ]
-    if has_diagram(suite):
-        figures += [diagram_path(results, ending) for ending in FIGURE_ENDINGS]
+    tables = [path for name in table_names(suite) for path in table_paths(results, name)]
     return {
         "tables": [*tables, macros_path(results), results / "tables" / "overall.txt"],
-        "figures": figures,
+        "figures": [path for name in figure_names(suite) for path in figure_paths(results, name)],
         "page": [results / "leaderboard.html"],
     }
 
 
 def paper_outputs(suite: Suite, results: str | Path) -> list[Path]:
     """List the figures for a paper, and the LaTeX that includes them."""
-    results = Path(results)
-    figures = [paper_path(results, name, e) for name in paper_names(suite) for e in PAPER_ENDINGS]
-    return [*figures, paper_path(results, "figures", "tex")]
+    names, folder = figure_names(suite, paper=True), Path(results)
+    figures = [path for name in names for path in figure_paths(folder, name, paper=True)]
+    return [*figures, folder / "paper" / "figures.tex"]
 
 
-def paper_names(suite: Suite) -> list[str]:
-    """List the figures for a paper: of each dataset, then over all of them."""
+def figure_names(suite: Suite, paper: bool = False) -> list[str]:
+    """List the figures of a report or for a paper: of each dataset, then over all of them."""
     names = [f"{name}-{kind}" for name in suite.datasets for kind in figure_kinds(suite, name)]
-    if len(suite.datasets) > 1:
+    if paper and len(suite.datasets) > 1:
         names += ["cost", "curves-step", "curves-seconds"]
-    if sum("densities" in figure_kinds(suite, name) for name in suite.datasets) > 1:
+    if paper and sum("densities" in figure_kinds(suite, name) for name in suite.datasets) > 1:
         names.append("densities")
     return [*names, *(["critical-difference"] if has_diagram(suite) else [])]
 
@@ -72,8 +62,7 @@ def table_names(suite: Suite) -> list[str]:
 def stress_outputs(results: str | Path) -> list[Path]:
     """List the files that the report on stress tests writes: figures, then tables."""
     results = Path(results)
-    figures = [results / "figures" / f"stress.{ending}" for ending in FIGURE_ENDINGS]
-    return [*figures, *(table_path(results, "stress", ending) for ending in TABLE_ENDINGS)]
+    return [*figure_paths(results, "stress"), *table_paths(results, "stress")]
 
 
 def estimation_outputs(results: str | Path) -> dict[str, list[Path]]:
@@ -92,19 +81,15 @@ def estimation_outputs(results: str | Path) -> dict[str, list[Path]]:
     results = Path(results)
     along = ("size", "ratio")
     return {
-        "tables": [
-            results / "tables" / f"variance-{a}.{end}" for a in along for end in TABLE_ENDINGS
-        ],
-        "figures": [
-            results / "figures" / f"error-{a}.{end}" for a in along for end in FIGURE_ENDINGS
-        ],
+        "tables": [path for a in along for path in table_paths(results, f"variance-{a}")],
+        "figures": [path for a in along for path in figure_paths(results, f"error-{a}")],
         "claims": [results / "claims.md"],
     }
 
 
-def table_path(results: Path, name: str, ending: str) -> Path:
-    """Name the file of a table; see `table_names`."""
-    return results / "tables" / f"{name}.{ending}"
+def table_paths(results: Path, name: str) -> list[Path]:
+    """Name the files of a table, one for each of `TABLE_ENDINGS`; see `table_names`."""
+    return [results / "tables" / f"{name}.{ending}" for ending in TABLE_ENDINGS]
 
 
 def macros_path(results: Path) -> Path:
@@ -112,19 +97,10 @@ def macros_path(results: Path) -> Path:
     return results / "tables" / "macros.tex"
 
 
-def paper_path(results: Path, name: str, ending: str) -> Path:
-    """Name the file of a figure for a paper; see `paper_names`."""
-    return results / "paper" / f"{name}.{ending}"
-
-
-def figure_path(results: Path, dataset: str, kind: str, ending: str) -> Path:
-    """Name the file of a figure."""
-    return results / "figures" / f"{dataset}-{kind}.{ending}"
-
-
-def diagram_path(results: Path, ending: str) -> Path:
-    """Name the file of the diagram over all datasets."""
-    return results / "figures" / f"critical-difference.{ending}"
+def figure_paths(results: Path, name: str, paper: bool = False) -> list[Path]:
+    """Name the files of a figure, one for each format; see `figure_names`."""
+    folder, endings = ("paper", PAPER_ENDINGS) if paper else ("figures", FIGURE_ENDINGS)
+    return [results / folder / f"{name}.{ending}" for ending in endings]
 
 
 def has_diagram(suite: Suite) -> bool:

@@ -1,17 +1,13 @@
 """Learning curves of runs as arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ebm_bench.records import Run
 from ebm_bench.report.statistics.intervals import FAILED
-
-
-def _empty() -> np.ndarray:
-    return np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +23,10 @@ class LearningCurve:
         measured, and after the step at which the replicate failed.
     """
 
-    steps: np.ndarray = field(default_factory=_empty)
-    seconds: np.ndarray = field(default_factory=_empty)
-    evaluations: np.ndarray = field(default_factory=_empty)
-    values: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    steps: np.ndarray
+    seconds: np.ndarray
+    evaluations: np.ndarray
+    values: np.ndarray
 
     @property
     def finite(self) -> np.ndarray:
@@ -38,7 +34,7 @@ class LearningCurve:
         return np.where(np.isfinite(self.values), self.values, np.nan)
 
 
-EMPTY = LearningCurve()
+EMPTY = LearningCurve(*np.empty((3, 0)), np.empty((0, 0)))
 
 
 def collect(

@@ -13,7 +13,7 @@ from ebm_bench.report.columns import Difference, Estimate, Number, Rank
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.statistics import friedman, pairwise
 from ebm_bench.report.statistics.intervals import ROW, summarise
-from ebm_bench.report.wording import ending, quantity
+from ebm_bench.report.wording import count, ending, quantity
 from ebm_bench.suites.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
@@ -96,6 +96,11 @@ class Row:
     def steps(self) -> int | None:
         """Optimiser steps of the replicate that took most; None if not run."""
         return max(outcome.step for outcome in self.run.outcomes) if self.run else None
+
+    @property
+    def evaluations(self) -> str | None:
+        """Number of energy evaluations of a replicate; None if not run."""
+        return count(self.run.cost.energy_evaluations) if self.run else None
 
     @property
     def place(self) -> Rank:
@@ -186,8 +191,6 @@ class Results:
 
     def rows(self, dataset: str) -> list[Row]:
         """List the rows of a dataset: ranked, then not ranked, then controls, best first."""
-        if dataset not in self._rows:
-            self._rows[dataset] = self._find_rows(dataset)
         return self._rows[dataset]
 
     def ranked_by(self, metric: str) -> "Results":
@@ -213,7 +216,7 @@ class Results:
 
     @cached_property
     def _rows(self) -> dict[str, list[Row]]:
-        return {}
+        return {dataset: self._find_rows(dataset) for dataset in self.suite.datasets}
 
     def _find_rows(self, dataset: str) -> list[Row]:
         found = self.rankings[dataset].to_dict("records")

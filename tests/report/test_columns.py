@@ -5,7 +5,6 @@ import math
 import pytest
 
 from ebm_bench.report.columns import (
-    Count,
     Difference,
     Estimate,
     Interval,
@@ -29,7 +28,6 @@ NAN = math.nan
         (Number(61.0, note="M2"), "61.0 (M2)", "61.0 (M2)"),
         (Number(4, 2, "MB"), "4.00 MB", "4.00 MB"),
         (Number(None, unit="MB"), "–", "–"),
-        (Count(76_800), "76.8 k", "76.8 k"),
         (Rank(2, tied=True), "2 ≈", "2"),
         (Rank(None), "–", "–"),
         (Replicates(4, 6), "4", "4 of 6"),

@@ -18,11 +18,10 @@ from ebm_bench.report.figures.panels import grid, legend_below, share_labels
 from ebm_bench.report.figures.pictures import densities, density_grid, samples
 from ebm_bench.report.figures.saving import save_all
 from ebm_bench.report.figures.style import Style
-from ebm_bench.report.files import PAPER_ENDINGS, figure_kinds, has_diagram, paper_path
+from ebm_bench.report.files import figure_kinds, figure_paths, has_diagram
 from ebm_bench.report.results import Results
 from ebm_bench.report.tables import captions
-from ebm_bench.report.tables.formats import escape
-from ebm_bench.utils.files import replacing
+from ebm_bench.report.tables.formats import escape, save
 
 _TIME = "training time [s]"
 _X = {"steps": "optimiser steps", "seconds": _TIME}
@@ -54,15 +53,13 @@ def write(results: Results, folder: Path, style: Style) -> list[Path]:
     """
     jobs, parts = [], []
     for name, draw, caption, wide in _figures(results, style):
-        jobs.append((draw, [paper_path(folder, name, ending) for ending in PAPER_ENDINGS]))
+        jobs.append((draw, figure_paths(folder, name, paper=True)))
         kind = "figure*" if wide else "figure"
         about = {"kind": kind, "name": name, "suite": results.suite.name}
         parts.append(_ENVIRONMENT % {**about, "caption": escape(caption)})
     written = save_all(jobs, style.rc)
-    path = paper_path(folder, "figures", "tex")
-    with replacing(path) as temporary:
-        temporary.write_text("% needs \\usepackage{graphicx}\n\n" + "\n".join(parts))
-    return [*written, path]
+    text = "% needs \\usepackage{graphicx}\n\n" + "\n".join(parts)
+    return [*written, save(text, folder / "paper" / "figures.tex")]
 
 
 def curves(results: Results, panels: list[tuple[str, str]], width: float) -> Figure:
@@ -86,7 +83,7 @@ def cost(results: Results, datasets: list[str], width: float) -> Figure:
 
 
 def _figures(results: Results, style: Style) -> list[tuple[str, Callable[[], Figure], str, bool]]:
-    """List name, drawing, caption and whether it is as wide as the text; see `paper_names`."""
+    """List name, drawing, caption and whether it is as wide as the text; see `figure_names`."""
     suite = results.suite
     named = list(suite.datasets)
     found: list[tuple[str, Callable[[], Figure], str, bool]] = []

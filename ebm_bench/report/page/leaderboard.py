@@ -1,7 +1,6 @@
 """The leaderboard page: one file that needs no other."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from ebm_bench import registry
 from ebm_bench.report.figures.style import look
-from ebm_bench.report.files import diagram_path, figure_kinds, figure_path, has_diagram
+from ebm_bench.report.files import figure_kinds, figure_names, figure_paths
 from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
@@ -20,8 +19,8 @@ from ebm_bench.report.results import Results, Row
 from ebm_bench.report.statistics.intervals import INTERVAL, caution
 from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES
+from ebm_bench.report.tables.formats import save
 from ebm_bench.report.wording import MISSING, explanation, plain, quantity
-from ebm_bench.utils.files import replacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # In this order: each script uses those before it.
@@ -55,10 +54,7 @@ def write(shown: list[Results], suite_path: str | Path, folder: Path) -> Path:
     Path
         The file written.
     """
-    path = folder / "leaderboard.html"
-    with replacing(path) as temporary:
-        temporary.write_text(page(shown, suite_path, folder))
-    return path
+    return save(page(shown, suite_path, folder), folder / "leaderboard.html")
 
 
 def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
@@ -147,17 +143,12 @@ def figures(results: Results, folder: Path) -> dict[str, dict[str, str]]:
     Pictures are compressed and their PDF is left out, which would be larger than all the rest
     of the page; the page makes one from the SVG.
     """
-    path_of = {
-        f"{dataset}-{kind}": partial(figure_path, folder, dataset, kind)
-        for dataset in results.suite.datasets
-        for kind in figure_kinds(results.suite, dataset)
-    }
-    if has_diagram(results.suite):
-        path_of["critical-difference"] = partial(diagram_path, folder)
-    found = {name: {"svg": pack(lighten(of("svg").read_text()))} for name, of in path_of.items()}
-    for name, of in path_of.items():
+    found = {}
+    for name in figure_names(results.suite):
+        paths = {path.suffix: path for path in figure_paths(folder, name)}
+        found[name] = {"svg": pack(lighten(paths[".svg"].read_text()))}
         if not name.endswith(_PICTURES):
-            found[name]["pdf"] = pack(of("pdf").read_bytes())
+            found[name]["pdf"] = pack(paths[".pdf"].read_bytes())
     return found
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 from pylatexenc.latexencode import UnicodeToLatexEncoder
 
 from ebm_bench.report.columns import Cell, Notation, Table, cell_of
-from ebm_bench.report.files import table_path
 from ebm_bench.report.wording import digits
 from ebm_bench.utils.files import replacing
 
@@ -23,7 +22,7 @@ _ENCODER = UnicodeToLatexEncoder(unknown_char_policy="unihex")
 
 def write(texts: dict[str, str], results: Path, name: str) -> list[Path]:
     """Write a table to its files in a folder of results, given its text by file ending."""
-    return [save(text, table_path(results, name, ending)) for ending, text in texts.items()]
+    return [save(text, results / "tables" / f"{name}.{ending}") for ending, text in texts.items()]
 
 
 def save(text: str, path: Path) -> Path:

@@ -9,17 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ebm_bench.report.columns import (
-    Difference,
-    Estimate,
-    Interval,
-    Probability,
-    Value,
-    cell_of,
-)
+from ebm_bench.report.columns import Difference, Estimate, Interval, Value, cell_of
 from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.tables.formats import LATEX, escape, latex_number
-from ebm_bench.report.wording import count
+from ebm_bench.report.wording import probability
 
 _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
 _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "EqualEvaluations"}
@@ -106,7 +99,7 @@ def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
     yield [suite.name, "Datasets"], str(len(suite.datasets))
     yield [suite.name, "Methods"], str(sum(not m.control for m in suite.methods.values()))
     if tests := results.omnibus:
-        yield [suite.name, "FriedmanP"], _written(Probability(tests.p))
+        yield [suite.name, "FriedmanP"], escape(probability(tests.p))
         yield [suite.name, "CriticalDifference"], latex_number(tests.critical_difference, 2)
 
 
@@ -117,15 +110,15 @@ def _training(
     main = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
     yield [*place, "N", row.label], str(main.n)
     yield [*place, "Failed", row.label], str(main.failed)
-    if row.run:
+    if row.evaluations:
         yield [*place, "Steps", row.label], str(row.steps)
         yield [*place, "Seconds", row.label], _written(row.training)
-        yield [*place, "Evaluations", row.label], count(row.run.cost.energy_evaluations)
+        yield [*place, "Evaluations", row.label], row.evaluations
     difference = results.difference(dataset, row)
     if difference and np.isfinite(difference.mean):
         name = [*place, "Difference", row.label]
         yield from _summary(name, difference)
-        yield [*name, "P"], _written(Probability(difference.p))
+        yield [*name, "P"], escape(probability(difference.p))
 
 
 def _summary(name: list[str], found: Estimate | Difference) -> Iterator[tuple[list[str], str]]:

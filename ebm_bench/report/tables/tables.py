@@ -9,21 +9,19 @@ import pandas as pd
 
 from ebm_bench.report.columns import (
     Column,
-    Count,
     Difference,
     Interval,
     Number,
-    Probability,
     Rank,
     Replicates,
     Table,
     Value,
 )
-from ebm_bench.report.files import macros_path, table_path
+from ebm_bench.report.files import macros_path
 from ebm_bench.report.results import Results, Row, label
 from ebm_bench.report.tables import formats, macros
 from ebm_bench.report.tables.captions import caption, overall_caption, pairs_caption, paper_caption
-from ebm_bench.report.wording import quantity
+from ebm_bench.report.wording import probability, quantity
 
 CONTROL = "control"
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
@@ -54,7 +52,7 @@ def write(views: list[Results], folder: Path) -> list[Path]:
         written += formats.write(formats.texts(pairs_table(results, name)), folder, f"{name}-pairs")
     written.append(formats.save(macros.render(views), macros_path(folder)))
     terminal = formats.plain(overall_table(results))
-    return [*written, formats.save(terminal, table_path(folder, "overall", "txt"))]
+    return [*written, formats.save(terminal, folder / "tables" / "overall.txt")]
 
 
 def dataset_texts(results: Results, dataset: str) -> dict[str, str]:
@@ -91,18 +89,13 @@ def cost_columns() -> list[Column]:
     return [
         Column("steps", "Steps", lambda row: row.steps),
         Column("seconds", "Training [s]", lambda row: row.training),
-        Column("evaluations", "Energy evaluations", evaluations),
+        Column("evaluations", "Energy evaluations", lambda row: row.evaluations),
     ]
 
 
 def place(row: Row) -> Rank | str:
     """Give the rank of a row."""
     return CONTROL if row.control else row.place
-
-
-def evaluations(row: Row) -> Count | None:
-    """Give the number of energy evaluations of a replicate; None if not run."""
-    return Count(row.run.cost.energy_evaluations) if row.run else None
 
 
 def difference(results: Results, dataset: str, row: Row) -> Value | str | None:
@@ -201,15 +194,15 @@ def overall_table(results: Results) -> Table:
 def _rank_column(results: Results, dataset: str) -> Column:
     rows = {(row.method, row.model): row for row in results.rows(dataset)}
 
-    def rank(ranked: dict[str, Any]) -> Rank | None:
-        row = rows.get((ranked["method"], ranked["model"]))
-        return row.place if row else None
+    def row_of(ranked: dict[str, Any]) -> Row | None:
+        return rows.get((ranked["method"], ranked["model"]))
 
-    def best(ranked: dict[str, Any]) -> bool:
-        row = rows.get((ranked["method"], ranked["model"]))
-        return row is not None and row.best
-
-    return Column(dataset, dataset, rank, best)
+    return Column(
+        dataset,
+        dataset,
+        lambda ranked: (row := row_of(ranked)) and row.place,
+        lambda ranked: (row := row_of(ranked)) is not None and row.best,
+    )
 
 
 def pairs_table(results: Results, dataset: str) -> Table:
@@ -220,8 +213,8 @@ def pairs_table(results: Results, dataset: str) -> Table:
         Column("other", "Other", lambda pair: label(pair["other_method"], pair["other_model"])),
         Column("difference", head, lambda p: Interval(p["difference"], p["low"], p["high"])),
         Column("n", "n", lambda pair: pair["n"]),
-        Column("p", "p", lambda pair: Probability(pair["p"])),
-        Column("p_corrected", "p, corrected", lambda pair: Probability(pair["p_corrected"])),
+        Column("p", "p", lambda pair: probability(pair["p"])),
+        Column("p_corrected", "p, corrected", lambda pair: probability(pair["p_corrected"])),
         Column("better", "", lambda pair: "better" if pair["better"] else "≈"),
     ]
     exact = results.comparisons[dataset]

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from ebm_bench.report.figures.panels import grid, share_labels
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, SCREEN, Look, Style, variant
-from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, figure_path, paper_path
+from ebm_bench.report.files import figure_paths
 from ebm_bench.studies.estimation.suite import EstimationSuite
 
 COLUMNS = 3
@@ -43,12 +43,7 @@ def write(
     """
     written = []
     for along, draw in (("size", against_size), ("ratio", against_ratio)):
-        name = f"error-{along}"
-        paths = (
-            [paper_path(folder, name, ending) for ending in PAPER_ENDINGS]
-            if style.paper
-            else [figure_path(folder, "error", along, ending) for ending in FIGURE_ENDINGS]
-        )
+        paths = figure_paths(folder, f"error-{along}", style.paper)
         with mpl.rc_context(style.rc):
             written += save(draw(suite, summary, style), paths)
     return written

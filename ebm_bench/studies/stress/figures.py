@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ebm_bench.report.figures.panels import grid
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
-from ebm_bench.report.files import FIGURE_ENDINGS, PAPER_ENDINGS, paper_path
+from ebm_bench.report.files import figure_paths
 from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import theory
 from ebm_bench.studies.stress.suite import Panel, Stress
@@ -49,15 +49,14 @@ def write(
     """
     if not venue:
         with mpl.rc_context(_RC):
-            paths = [results / "figures" / f"stress.{ending}" for ending in FIGURE_ENDINGS]
-            return save(figure(stress, found), paths)
+            return save(figure(stress, found), figure_paths(results, "stress"))
     style, written = paper(venue), []
     with mpl.rc_context(style.rc):
         drawn = {"stress": figure(stress, found, style, style.text)}
         for name, one in found.items():
             drawn[f"stress-{name}"] = figure(stress, {name: one}, style, style.column)
         for name, one in drawn.items():
-            written += save(one, [paper_path(results, name, e) for e in PAPER_ENDINGS])
+            written += save(one, figure_paths(results, name, paper=True))
     return written
 
 

@@ -43,7 +43,7 @@ def test_every_announced_figure_is_written_and_included(results, suite, folder):
     assert files.macros_path(folder) in written
     text = (folder / "paper" / "figures.tex").read_text()
     included = re.findall(r"\\includegraphics\{(.*?)\.pdf\}", text)
-    assert included == files.paper_names(suite)
+    assert included == files.figure_names(suite, paper=True)
     assert text.isascii()
     for path in figures_:
         if path.suffix == ".pdf":
