@@ -34,7 +34,8 @@ class LearningCurve:
         return np.where(np.isfinite(self.values), self.values, np.nan)
 
 
-EMPTY = LearningCurve(*np.empty((3, 0)), np.empty((0, 0)))
+_NONE = np.empty(0)
+EMPTY = LearningCurve(_NONE, _NONE, _NONE, np.empty((0, 0)))
 
 
 def collect(

@@ -19,6 +19,7 @@ from ebm_bench.suites.suite import Suite
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
 _UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
+CONTROL = "control"
 CONVERGED = "converged"  # part of a metric: 1 or 0, whether the value of a replicate converged
 
 
@@ -103,9 +104,9 @@ class Row:
         return count(self.run.cost.energy_evaluations) if self.run else None
 
     @property
-    def place(self) -> Rank:
-        """The rank, and whether it is shared with the best."""
-        return Rank(self.rank, self.tied)
+    def place(self) -> Rank | str:
+        """The rank, and whether it is shared with the best; `CONTROL` for controls."""
+        return CONTROL if self.control else Rank(self.rank, self.tied)
 
 
 @dataclass(frozen=True)
@@ -195,13 +196,12 @@ class Results:
 
     def ranked_by(self, metric: str) -> "Results":
         """View the datasets that have a metric as if it ranked them; the same view each time."""
-        if metric not in self._ranked_by:
-            self._ranked_by[metric] = self._rank_by(metric)
         return self._ranked_by[metric]
 
     @cached_property
     def _ranked_by(self) -> dict[str, "Results"]:
-        return {}
+        metrics = {metric for spec in self.suite.datasets.values() for metric in spec.metrics}
+        return {metric: self._rank_by(metric) for metric in metrics}
 
     def _rank_by(self, metric: str) -> "Results":
         datasets = {

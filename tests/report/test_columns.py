@@ -14,6 +14,7 @@ from ebm_bench.report.columns import (
     Replicates,
     cell_of,
 )
+from ebm_bench.report.wording import count
 
 PAPER = Notation(paper=True)
 NAN = math.nan
@@ -28,6 +29,7 @@ NAN = math.nan
         (Number(61.0, note="M2"), "61.0 (M2)", "61.0 (M2)"),
         (Number(4, 2, "MB"), "4.00 MB", "4.00 MB"),
         (Number(None, unit="MB"), "–", "–"),
+        (count(76_800), "76.8 k", "76.8 k"),
         (Rank(2, tied=True), "2 ≈", "2"),
         (Rank(None), "–", "–"),
         (Replicates(4, 6), "4", "4 of 6"),

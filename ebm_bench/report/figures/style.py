@@ -39,6 +39,13 @@ RC: dict[Any, Any] = {
     # With a random salt, a figure would differ from run to run.
     "svg.hashsalt": "ebm-bench",
 }
+_TICKS = {
+    "labelsize": 7,
+    "major.pad": 2,
+    "major.size": 2.5,
+    "minor.size": 1.5,
+    "major.width": 0.6,
+}
 # Times, as the venues use; drawn at the size at which it is printed, no type below 6 points.
 _PAPER = {
     **RC,
@@ -53,16 +60,7 @@ _PAPER = {
     "axes.titlepad": 3,
     "axes.labelpad": 2,
     "axes.linewidth": 0.6,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "xtick.major.pad": 2,
-    "ytick.major.pad": 2,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()},
     "grid.linewidth": 0.4,
     "legend.fontsize": 7,
     "legend.handlelength": 2.2,

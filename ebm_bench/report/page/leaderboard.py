@@ -14,8 +14,8 @@ from ebm_bench.report.files import figure_kinds, figure_names, figure_paths
 from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
-from ebm_bench.report.page.views import BUDGETS, CONTROL, family_of, lay_out, ranking_metrics
-from ebm_bench.report.results import Results, Row
+from ebm_bench.report.page.views import BUDGETS, family_of, lay_out, ranking_metrics
+from ebm_bench.report.results import CONTROL, Results, Row
 from ebm_bench.report.statistics.intervals import INTERVAL, caution
 from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES

@@ -6,13 +6,12 @@ from typing import Any
 from ebm_bench import registry
 from ebm_bench.report.columns import Difference, Estimate, cell_of
 from ebm_bench.report.files import UNITS
-from ebm_bench.report.results import Results, Row, label
+from ebm_bench.report.results import CONTROL, Results, Row, label
 from ebm_bench.report.statistics.intervals import FAILED, ROW
 from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import certainty, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
-CONTROL = tables.CONTROL
 END = "end"  # of training; the other budgets are `UNITS`
 BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in UNITS}}
 
@@ -150,7 +149,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
         "rows": [
             {
                 "label": row.label,
-                "place": str(tables.place(row)),
+                "place": str(row.place),
                 "rank": finite(row.mean_rank),
                 "best": row.best,
                 "difference": _difference(view, dataset, row),

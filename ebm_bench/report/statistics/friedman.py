@@ -20,23 +20,23 @@ MODELS = 3  # fewer are no case for Friedman's test
 
 @dataclass(frozen=True, eq=False)
 class Omnibus:
-    """A comparison over datasets.
+    """Friedman's and Nemenyi's tests over several datasets.
 
     Attributes
     ----------
     ranks : Series
         Average rank of each model, by (method, model), best first.
     datasets : int
-        How many blocks there are.
+        Number of datasets, the blocks of the test.
     statistic, p : float
-        Of Friedman's test, with its correction for ties.
+        Statistic and p value of Friedman's test, corrected for ties.
     critical_difference : float
-        Of average ranks, at a level of 5 % for all pairs together.
+        Smallest significant difference of two average ranks, at 5 % for all pairs together.
     pairs : DataFrame
         p values of each two models by Nemenyi's test, all one where Friedman's test finds no
         difference.
     left_out : list of (method, model)
-        Ranked on some of the datasets only.
+        Models that are ranked on some of the datasets only.
     """
 
     ranks: pd.Series
@@ -49,14 +49,14 @@ class Omnibus:
 
     @property
     def decides(self) -> bool:
-        """Whether there are datasets enough to tell any two models apart.
+        """Whether there are enough datasets for any difference to be significant.
 
-        If not, then not even a model that is first everywhere from one that is last.
+        If not, not even that of a model that is first everywhere from one that is last.
         """
         return self.critical_difference <= len(self.ranks) - 1
 
     def alike(self) -> list[tuple[str, str]]:
-        """List what is not told apart from the best of ``ranks``, which comes first."""
+        """List the best of ``ranks``, then those that do not differ significantly from it."""
         best = self.ranks.index[0]
         others = self.ranks.index[1:]
         return [best, *(key for key in others if self.pairs.loc[best, key] >= ALPHA)]
@@ -134,7 +134,7 @@ def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 @cache
 def critical_difference(models: int, datasets: int) -> float:
-    """By how much two average ranks must differ to be told apart by Nemenyi's test."""
+    """Smallest difference of two average ranks that is significant in Nemenyi's test."""
     quantile = stats.studentized_range.ppf(1 - ALPHA, models, np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(models * (models + 1) / (6 * datasets)))
 

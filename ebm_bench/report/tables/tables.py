@@ -12,7 +12,6 @@ from ebm_bench.report.columns import (
     Difference,
     Interval,
     Number,
-    Rank,
     Replicates,
     Table,
     Value,
@@ -23,7 +22,6 @@ from ebm_bench.report.tables import formats, macros
 from ebm_bench.report.tables.captions import caption, overall_caption, pairs_caption, paper_caption
 from ebm_bench.report.wording import probability, quantity
 
-CONTROL = "control"
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
 _NOT_FOR_PAPERS = ("rank", "difference", "failed", "steps")
 
@@ -66,7 +64,7 @@ def dataset_table(results: Results, dataset: str) -> Table:
     metrics = by_criterion(results, dataset)
     main = partial(results.estimate, dataset, metric=metrics[0])
     columns = [
-        Column("rank", "Rank", place),
+        Column("rank", "Rank", lambda row: row.place),
         Column("method", "Method", lambda row: row.label),
         *(_metric_column(results, dataset, metric) for metric in metrics),
         Column("difference", "Difference to the best", partial(difference, results, dataset)),
@@ -91,11 +89,6 @@ def cost_columns() -> list[Column]:
         Column("seconds", "Training [s]", lambda row: row.training),
         Column("evaluations", "Energy evaluations", lambda row: row.evaluations),
     ]
-
-
-def place(row: Row) -> Rank | str:
-    """Give the rank of a row."""
-    return CONTROL if row.control else row.place
 
 
 def difference(results: Results, dataset: str, row: Row) -> Value | str | None:

@@ -149,23 +149,12 @@ class _Model:
         groups = self.estimates.groupby(["method", "size", "ratio"], sort=False)
         return {key: group["error"].to_numpy(float) for key, group in groups}
 
-    def over(
-        self,
-        method: str,
-        other: str,
-        sizes: list[int],
-        ratio: int | None = None,
-        other_ratio: int | None = None,
-    ) -> _Comparison:
-        """Compare two methods, at the default ratios where no others are given.
+    def over(self, sizes: list[int], *compared: tuple[str, int]) -> _Comparison:
+        """Compare two methods, each at a ratio, over sizes of the data.
 
         All objectives see the same data sets, which are resampled together.
         """
-        used = [
-            (name, given or self.suite.ratio_of(name))
-            for name, given in ((method, ratio), (other, other_ratio))
-        ]
-        keys = [[(name, size, nu) for size in sizes] for name, nu in used]
+        keys = [[(method, size, ratio) for size in sizes] for method, ratio in compared]
         first, second = (np.stack([self._errors[key] for key in own]) for own in keys)
         known = self.summary.set_index(["method", "size", "ratio"])["theory_median"]
         draws = self._draws(first.shape[1])
@@ -173,6 +162,9 @@ class _Model:
         theory = _mean_ratio(*(known.loc[own].to_numpy()[:, None] for own in keys))
         measured = _mean_ratio(first, second)
         return _Comparison(float(measured), float(low), float(high), float(theory))
+
+    def _default(self, method: str) -> tuple[str, int]:
+        return method, self.suite.ratio_of(method)
 
     @staticmethod
     def _draws(count: int) -> np.ndarray:
@@ -225,10 +217,10 @@ class _Model:
         """Compare with the reference at the smallest and the largest ratio."""
         own = self.summary[self.summary["method"] == method]
         ratios = sorted(own[own["size"] == self.suite.size]["ratio"])
-        first, last = (
-            self.over(method, reference, [self.suite.size], nu) for nu in (ratios[0], ratios[-1])
-        )
-        falls = self.over(method, method, [self.suite.size], ratios[-1], ratios[0])
+        sizes, known = [self.suite.size], self._default(reference)
+        lowest, highest = (method, ratios[0]), (method, ratios[-1])
+        first, last = self.over(sizes, lowest, known), self.over(sizes, highest, known)
+        falls = self.over(sizes, highest, lowest)
         decided = (last.within(most=NEAR), falls.within(most=1.0))
         verdict = next((kind for kind in (NO, OPEN) if kind in decided), YES)
         return Verdict(
@@ -244,7 +236,7 @@ class _Model:
 
     def better(self, method: str, other: str) -> Verdict:
         """Compare two methods over all large sizes."""
-        found = self.over(method, other, self.large(method))
+        found = self.over(self.large(method), self._default(method), self._default(other))
         dimension = self.suite.models[self.name].dataset.settings.get("dimension")
         published = "; the published case" if dimension == PUBLISHED else ""
         return Verdict(
@@ -259,7 +251,7 @@ class _Model:
 
     def tenfold(self, method: str, other: str) -> Verdict:
         """Average the ratio of two methods' errors over sizes, where theory allows the gain."""
-        found = self.over(method, other, self.large(method))
+        found = self.over(self.large(method), self._default(method), self._default(other))
         low, high = TENFOLD
         return Verdict(
             f"{other} is about ten times better than {method} on the ring",

@@ -114,12 +114,8 @@ def _curve(axis: Axes, own: pd.DataFrame, along: str, look: Look) -> None:
     )
     axis.plot(own[along], own["theory_median"], color=look.colour, linestyle=":", linewidth=1.2)
     lost = own[own["median"] == float("inf")]
-    axis.plot(
-        lost[along],
-        [0.97] * len(lost),
-        transform=axis.get_xaxis_transform(),
-        **{**look.point, "markerfacecolor": "white"},
-    )
+    hollow = {**look.point, "markerfacecolor": "white"}
+    axis.plot(lost[along], [0.97] * len(lost), transform=axis.get_xaxis_transform(), **hollow)
 
 
 def _finish(

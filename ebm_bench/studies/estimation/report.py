@@ -114,7 +114,7 @@ def summarise(estimates: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
         error = group["error"].to_numpy()
         failed = int((~np.isfinite(error)).sum())
         # Not interpolated: between a number and infinity there is nothing.
-        low, median, high = np.quantile(error, [0.1, 0.5, 0.9], method="inverted_cdf")
+        levels = np.quantile(error, [0.1, 0.5, 0.9], method="inverted_cdf")
         expected = known.loc[key]
         size = key[2]
         variance, ends = np.inf, (np.inf, np.inf)
@@ -125,9 +125,7 @@ def summarise(estimates: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 **dict(zip(keys, key, strict=True)),
-                "low": low,
-                "median": median,
-                "high": high,
+                **dict(zip(("low", "median", "high"), levels, strict=True)),
                 "n": len(error),
                 "failed": failed,
                 "variance": variance,

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ebm_bench.report.figures.panels import grid
+from ebm_bench.report.figures.panels import grid, handles_of
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
 from ebm_bench.report.files import figure_paths
+from ebm_bench.report.results import label
 from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import theory
 from ebm_bench.studies.stress.suite import Panel, Stress
@@ -119,42 +120,36 @@ def _draw(
     axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str], style: Style
 ) -> None:
     told = quantity(panel.metric)
-    axis.set(title=panel.title, xlabel=panel.knob.label)
-    axis.set_ylabel(told.head if style.paper else told.axis)
-    axis.set_xscale(panel.knob.scale)
-    axis.set_yscale(panel.scale)
+    axis.set(title=panel.title, xlabel=panel.knob.label, xscale=panel.knob.scale)
+    axis.set(ylabel=told.head if style.paper else told.axis, yscale=panel.scale)
     axis.xaxis.set_major_locator(FixedLocator(panel.knob.values))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if style.paper and len(panel.knob.values) > 4:
         axis.tick_params(axis="x", labelrotation=45)
     for (method, model), own in rows.groupby(["method", "model"], sort=False):
-        label = method if model == "energy" else f"{method} ({model})"
-        _draw_method(axis, own, _look(panel, method, model, objectives), label, panel.floor)
+        look = _look(panel, method, model, objectives)
+        _draw_method(axis, own, look, label(method, model), panel.floor)
     if panel.floor is not None:
         axis.set_ylim(bottom=panel.floor / 1.5)
     right = None
     if any(curve.axis == "right" for curve in panel.theory.values()):
         right = axis.twinx()
-        right.set_yscale("log")
-        right.set_ylabel("theory (gray)", color=GRAY)
+        right.set(yscale="log", ylabel="theory (gray)")
+        right.yaxis.label.set_color(GRAY)
         right.tick_params(axis="y", colors=GRAY)
         right.spines["right"].set_visible(True)
         right.grid(visible=False)
-    for (label, curve), dashes in zip(panel.theory.items(), cycle(_THEORY), strict=False):
+    for (name, curve), dashes in zip(panel.theory.items(), cycle(_THEORY), strict=False):
         knob = _between(panel)
         y = np.array([theory.CURVES[curve.curve](value, **curve.settings) for value in knob])
         knob, y = knob[np.isfinite(y)], y[np.isfinite(y)]
         on, colour = (right, GRAY) if right and curve.axis == "right" else (axis, "black")
-        on.plot(knob, y, color=colour, linestyle=dashes, linewidth=1.1, label=f"theory: {label}")
-    handles, labels = axis.get_legend_handles_labels()
-    if right:
-        more = right.get_legend_handles_labels()
-        handles, labels = handles + more[0], labels + more[1]
+        on.plot(knob, y, color=colour, linestyle=dashes, linewidth=1.1, label=f"theory: {name}")
+    handles = handles_of([axis, right] if right else [axis])
     below, size = (-0.26, SMALL) if style.paper else (-0.16, None)
-    axis.legend(
-        handles, labels, loc="upper center", bbox_to_anchor=(0.5, below), ncols=2, fontsize=size
-    )
+    axis.legend(handles.values(), handles.keys(), loc="upper center", ncols=2, fontsize=size,
+                bbox_to_anchor=(0.5, below))  # fmt: skip
 
 
 def _draw_method(
