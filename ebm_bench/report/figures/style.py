@@ -83,7 +83,6 @@ _WIDTHS = {
     "jmlr": (2.9, 6.0),  # jmlr2e.sty: \textwidth 6.0in
 }
 VENUES = tuple(_WIDTHS)
-NARROWEST = min(text for _, text in _WIDTHS.values())
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class _Job:
                 update(done + 1, f"ν = {ratio}")
         rows = []
         for size, ratio in grid:
-            low, median, high = found[ratio].errors(size, LEVELS)
+            errors = found[ratio].errors(size, LEVELS)
             rows.append(
                 records.Theory(
                     size=size,
@@ -138,9 +138,7 @@ class _Job:
                     error=found[ratio].error,
                     bias=found[ratio].bias.norm().item(),
                     bias_error=found[ratio].bias_error,
-                    low=low,
-                    median=median,
-                    high=high,
+                    **dict(zip(("low", "median", "high"), errors, strict=True)),
                 )
             )
         return rows

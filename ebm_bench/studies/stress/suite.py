@@ -99,7 +99,8 @@ class Panel(Strict):
 
     @model_validator(mode="after")
     def _check_knob(self) -> "Panel":
-        if not _is_open([self.datasets, self.methods]):
+        parts = [self.datasets, self.methods]
+        if _filled(parts, 0) == parts:
             raise ValueError(f"the knob has no effect: no setting is '{OPEN}'")
         return self
 
@@ -173,14 +174,6 @@ def load(path: str | Path) -> Stress:
         One line for each problem: file, key, what is wrong and what is valid.
     """
     return yaml_files.validate(Stress, base.read(path, "stress"), str(path))
-
-
-def _is_open(node: Any) -> bool:
-    if isinstance(node, dict):
-        return any(map(_is_open, node.values()))
-    if isinstance(node, list):
-        return any(map(_is_open, node))
-    return node == OPEN
 
 
 def _filled(node: Any, value: float) -> Any:
