@@ -125,7 +125,15 @@ def tune(
     from ebm_bench.runs import tuning
 
     remaining = {
-        f"{name} {each}": partial(tuning.tune, chosen, name, each, out, device)
+        f"{name} {each}": partial(
+            tuning.tune,
+            chosen,
+            name,
+            each,
+            out,
+            device,
+            list(tuning.trial_files(chosen, name, each, out)),
+        )
         for name, each in pairs
         if not tuning.is_tuned(chosen, name, each, out)
     }
@@ -155,9 +163,10 @@ def _carry_out(
     start_work(threads)
     _check_device(device)
     runs = [tasks.RunTask(chosen, dataset, name, device=device, **options) for name in names]
+    for run in runs:
+        run.link()
     finished = [run for run in runs if run.is_done()]
     for run in finished:
-        run.link()
         typer.echo(f"{run.label}: done before")
     remaining = {run.label: run for run in runs if run not in finished}
     _run_all(remaining, jobs, _plugins(path, chosen))

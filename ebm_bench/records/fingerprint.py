@@ -8,7 +8,6 @@ starts.
 
 import ast
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -47,7 +46,7 @@ def closure(*entries: Path) -> list[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _imported(path, _stamp(path))
+            waiting += _imported(path)
     return sorted(found)
 
 
@@ -72,7 +71,8 @@ def files(parts: Iterable[tuple[str, Named]], *modules: str) -> list[Path]:
         entries.append(entry.path)
         settings = entry.validate(part.settings)
         named = entry.files if isinstance(entry, DatasetEntry) else ()
-        data += [file for setting in named for file in _expanded(Path(settings[setting]))]
+        given = [Path(settings[setting]) for setting in named if settings[setting] is not None]
+        data += [file for path in given for file in _expanded(path)]
     return sorted({*closure(*entries), *data})
 
 
@@ -108,6 +108,9 @@ def of_evaluation(suite: Suite, dataset: str, method: str) -> str:
 def digest(settings: str, paths: Iterable[Path]) -> str:
     """Digest settings and files: the same in every checkout and every folder.
 
+    A process reads each file once, as it imports each module once: a result that took hours has
+    the digest of the code that computed it, whatever was edited meanwhile.
+
     Parameters
     ----------
     settings : str
@@ -122,35 +125,46 @@ def digest(settings: str, paths: Iterable[Path]) -> str:
     """
     total = hashlib.sha256(settings.encode())
     for name, path in sorted((_name(path), path) for path in set(paths)):
-        total.update(f"\n{name} {_content(path, _stamp(path))}".encode())
+        total.update(f"\n{name} {_content(path)}".encode())
     return total.hexdigest()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Time and size of a file, by which a cached reading of it is valid."""
-    try:
-        told = os.stat(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return told.st_mtime_ns, told.st_size
+def forget() -> None:
+    """Read files anew from now on."""
+    for cached in (_content, _imported, _packages, _name):
+        cached.cache_clear()
 
 
 @cache
-def _content(path: Path, stamp: tuple[int, int]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _content(path: Path) -> str:
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 @cache
 def _name(path: Path) -> str:
-    """Name a file relative to the folder in which its package lies."""
-    top = _packages(path)[0].parent if _packages(path) else path
+    """Name a file relative to the folder in which its package or the folder of data lies."""
+    top = _packages(path)[0].parent if _packages(path) else _folders.get(path, path)
     return path.relative_to(top.parent).as_posix()
+
+
+# Folders that settings of datasets name, by the files in them.
+_folders: dict[Path, Path] = {}
 
 
 def _expanded(path: Path) -> list[Path]:
     """List the files of a folder; a file stands for itself."""
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file())
+    _folders.update(dict.fromkeys(found, path))
+    return found
 
 
 @cache
@@ -165,10 +179,22 @@ def _packages(path: Path) -> list[Path]:
 
 
 @cache
-def _imported(path: Path, stamp: tuple[int, int]) -> list[Path]:
-    """List the files that a file imports directly."""
-    tree = ast.parse(path.read_bytes(), str(path))
-    return [file for node in _imports(tree) for file in _files_of(node, path)]
+def _imported(path: Path) -> list[Path]:
+    """List the files that a file imports directly, or whose classes it creates by name."""
+    tree = ast.parse(_read(path), str(path))
+    imported = [file for node in _imports(tree) for file in _files_of(node, path)]
+    return [*imported, *_created(tree)]
+
+
+def _created(tree: ast.AST) -> Iterator[Path]:
+    """Find the files of classes that are created by a literal name: ``noise.create("flow")``."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=family), attr="create"),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if family in registry.FAMILIES and name in registry.entries(family):
+                yield registry.describe(family, name).path
 
 
 def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:

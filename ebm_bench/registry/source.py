@@ -127,6 +127,9 @@ class _Source:
         for setting, (_, default) in entry.settings.items():
             if default is ...:
                 raise self.problem(node, f"setting '{setting}' of {node.name} has no default")
+            if setting in declared(entry.family) - {"noise"}:
+                raise self.problem(node, f"{setting} of {node.name} describes the class: write "
+                                   f"{setting}: ClassVar or no annotation")  # fmt: skip
         try:
             entry.validate({})
         except InputError as error:
@@ -176,7 +179,9 @@ class _Source:
         contract = _packaged(_ROOT / family / "base.py")
         settings: dict[str, tuple[Any, Any]] = {}
         attributes: dict[str, _Attribute] = {}
-        for source, cls in [(contract, contract.classes[BASES[family]]), *self.lineage(node)]:
+        base = contract, contract.classes[BASES[family]]
+        # Each class once, in the reverse of Python's order of method resolution.
+        for source, cls in dict.fromkeys([base, *self.lineage(node)]):
             if source is not contract:
                 settings.update(source.settings(cls))
             attributes.update(source.attributes(cls, declared(family)))

@@ -57,9 +57,10 @@ def run_all(
     Parameters
     ----------
     tasks : mapping of str to callable
-        By label. With several jobs, they must be picklable.
+        By label. If there are several, they must be picklable.
     jobs : int
-        Number of tasks at once. With one, all run in this process.
+        Number of tasks at once. Several tasks run in processes of their own even if not at
+        once, so that one that is killed does not end the others; a single one runs in this.
     plugins : sequence of Path
         Plugin files to load in each process.
 
@@ -68,7 +69,7 @@ def run_all(
     Ended
         Each task when it ends. Errors have been printed.
     """
-    if jobs > 1 and len(tasks) > 1:
+    if len(tasks) > 1:
         yield from _run_processes(tasks, jobs, plugins)
         return
     for label, task in tasks.items():

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import safetensors
+
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
@@ -134,11 +136,22 @@ class RunTask:
     def _find(self, files: tuple[str, ...], key: str, digest: str) -> Path | None:
         """Folder that has all files, of which the first is a record with a digest."""
         for folder in (self.kept, self.folder):
-            if all((folder / name).exists() for name in files):
+            if all(_is_whole(folder / name) for name in files):
                 with suppress(ValueError):  # not JSON
                     if json.loads((folder / files[0]).read_text()).get(key) == digest:
                         return folder
         return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there, and weights are not truncated."""
+    if path.suffix != ".safetensors":
+        return path.exists()
+    try:
+        with safetensors.safe_open(path, "numpy"):
+            return True
+    except (OSError, safetensors.SafetensorError):
+        return False
 
 
 def longest_first(suite: Suite, dataset: str, methods: Iterable[str]) -> list[str]:

@@ -53,6 +53,9 @@ def train(
         folder = Path(out, dataset, method)
         checkpoint = folder / "checkpoint.pt"
         parts, run = train_method(suite, dataset, method, device, checkpoint)
+        # An older record must not vouch for these weights, nor an evaluation.
+        for name in ("run.json", "evaluation.json"):
+            (folder / name).unlink(missing_ok=True)
         with replacing(folder / "weights.safetensors") as temporary:
             state = {key: value.contiguous() for key, value in parts.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))

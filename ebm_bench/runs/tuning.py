@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from ebm_bench import metrics, records
+from ebm_bench.errors import InputError
 from ebm_bench.records import provenance
 from ebm_bench.records.fingerprint import digest, tuning_files
 from ebm_bench.runs import assembly, training
@@ -63,7 +64,14 @@ class Trials(BaseModel):
     trials: list[Trial]
 
 
-def tune(suite: Suite, dataset: str, method: str, out: str | Path, device: str = "cpu") -> Trials:
+def tune(
+    suite: Suite,
+    dataset: str,
+    method: str,
+    out: str | Path,
+    device: str = "cpu",
+    expected: list[Path] | None = None,
+) -> Trials:
     """Run all trials of a method on a dataset.
 
     Writes ``out/dataset/method.json``, and each trial to ``out/.trials`` when it has ended:
@@ -79,8 +87,17 @@ def tune(suite: Suite, dataset: str, method: str, out: str | Path, device: str =
         Folder of trials.
     device : str
         Name of the device, as for `devices.acquire`.
+    expected : list of Path, optional
+        Files of the trials by the code that this process has imported.
+
+    Raises
+    ------
+    InputError
+        If code was edited since then.
     """
-    files = _files(suite, dataset, method, out)
+    files = trial_files(suite, dataset, method, out)
+    if expected is not None and list(files) != expected:
+        raise InputError(f"{dataset} {method}: code was edited meanwhile; start again")
     trials = []
     for number, (path, values) in enumerate(files.items(), 1):
         if not path.exists():
@@ -96,10 +113,10 @@ def tune(suite: Suite, dataset: str, method: str, out: str | Path, device: str =
 
 def is_tuned(suite: Suite, dataset: str, method: str, out: str | Path) -> bool:
     """Whether `tune` has no trial left to run."""
-    return all(path.exists() for path in _files(suite, dataset, method, out))
+    return all(path.exists() for path in trial_files(suite, dataset, method, out))
 
 
-def _files(suite: Suite, dataset: str, method: str, out: str | Path) -> dict[Path, Values]:
+def trial_files(suite: Suite, dataset: str, method: str, out: str | Path) -> dict[Path, Values]:
     """Map the file of each trial to its values."""
     return {
         Path(out, ".trials", f"{_digest(suite, dataset, method, values)}.json"): values

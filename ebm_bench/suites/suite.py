@@ -177,11 +177,15 @@ class Suite(Head):
 
     def training_slice(self, dataset: str, method: str) -> str:
         """Everything that a training depends on, as canonical JSON."""
-        data = self.datasets[dataset].model_dump(exclude={"metrics", "rank_by", "sampler"})
+        chosen = self.datasets[dataset]
+        # The curve's metric may draw samples of the model, if it does not sum over a grid.
+        samples = "grid" not in registry.describe("metrics", chosen.curve).requires
+        unused = {"metrics", "rank_by", *(() if samples else ("sampler",))}
+        data = chosen.model_dump(exclude=unused)
         spec = self.methods[method].model_dump(exclude={"datasets", "control", "overrides"})
         spec["settings"] = self.settings_of(dataset, method)
         data["budget"] = self.budget_of(dataset, method).model_dump()
-        curve = self.datasets[dataset].metrics.get(self.datasets[dataset].curve, {})
+        curve = chosen.metrics.get(chosen.curve, {})
         return json.dumps(
             {
                 "suite": [self.name, self.version, self.seed],

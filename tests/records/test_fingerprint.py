@@ -19,6 +19,7 @@ from ebm_bench.records import fingerprint
 from ebm_bench.studies.estimation import suite as estimation
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import suite
+from ebm_bench.suites.base import Named
 
 PACKAGE = Path(ebm_bench.__file__).parent
 ROOT = PACKAGE.parent
@@ -167,7 +168,7 @@ def test_editing_a_file_changes_the_digests_that_depend_on_it(name, monkeypatch)
         with monkeypatch.context() as patched:
             patched.setattr(
                 fingerprint, "_content",
-                lambda path, stamp, file=file: "edited" if path == file else content(path, stamp),
+                lambda path, file=file: "edited" if path == file else content(path),
             )  # fmt: skip
             assert (fingerprint.digest("", files) != before) == (file in files), file
 
@@ -283,19 +284,23 @@ def test_replaced_data_of_users_are_trained_on_again(tmp_path, monkeypatch):
     loaded = suite.check({**content, "datasets": {"mine": data}, "methods": {"cd": method}}, "mine")
     assert {*paths} < {*fingerprint.training_files(loaded, "mine", "cd")}
 
-    seen = {fingerprint.of_training(loaded, "mine", "cd")}
+    def digest():
+        fingerprint.forget()
+        return fingerprint.of_training(loaded, "mine", "cd")
+
+    seen = {digest()}
     for path in paths:
         path.write_text("replaced")
-        seen.add(fingerprint.of_training(loaded, "mine", "cd"))
+        seen.add(digest())
     Path("pictures/c.png").touch()
-    seen.add(fingerprint.of_training(loaded, "mine", "cd"))
+    seen.add(digest())
     assert len(seen) == 5
 
     Path("other.npy").write_text("replaced")
-    assert fingerprint.of_training(loaded, "mine", "cd") in seen
+    assert digest() in seen
     Path("points.npy").unlink()
     with pytest.raises(InputError, match=r"points\.npy: cannot be read"):
-        fingerprint.of_training(loaded, "mine", "cd")
+        digest()
 
 
 def test_an_edited_file_is_read_again(package):
@@ -303,6 +308,7 @@ def test_an_edited_file_is_read_again(package):
     assert names(folder, "entry.py") == ["entry.py"]
     before = fingerprint.digest("", [folder / "entry.py"])
     package(entry="from outer import helper")
+    fingerprint.forget()
     assert names(folder, "entry.py") == ["entry.py", "helper.py"]
     assert fingerprint.digest("", [folder / "entry.py"]) != before
 
@@ -320,3 +326,60 @@ def test_importing_it_leaves_torch_alone():
     told = "import sys, ebm_bench.records.fingerprint; sys.exit('torch' in sys.modules)"
     assert importlib.util.find_spec("torch")
     subprocess.run([sys.executable, "-c", told], check=True, cwd=ROOT)
+
+
+@pytest.fixture(autouse=True)
+def read_anew():
+    fingerprint.forget()
+    yield
+    fingerprint.forget()
+
+
+def test_a_process_keeps_the_digest_of_the_code_that_it_has_read(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("x = 1")
+    before = fingerprint.digest("", fingerprint.closure(file))
+    file.write_text("x = 2")
+    assert fingerprint.digest("", fingerprint.closure(file)) == before
+    fingerprint.forget()
+    assert fingerprint.digest("", fingerprint.closure(file)) != before
+
+
+def test_a_class_that_a_plugin_creates_by_its_name_counts(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from ebm_bench import noise\nq = noise.create('gaussian_mixture')\n")
+    assert PACKAGE / "noise/gaussian_mixture.py" in fingerprint.closure(file)
+
+
+PICTURES = """
+from dataclasses import dataclass
+from typing import ClassVar
+from ebm_bench.datasets.base import Dataset
+from ebm_bench.registry import register
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Pictures(Dataset):
+    \"\"\"Pictures of a folder.\"\"\"
+
+    files: ClassVar[tuple[str, ...]] = ("folder",)
+    folder: str | None = None
+"""
+
+
+def test_a_file_of_a_folder_counts_with_its_place(tmp_path, no_plugins):
+    (tmp_path / "mine.py").write_text(PICTURES)
+    registry.load(tmp_path / "mine.py")
+    picture = tmp_path / "pictures/train/a.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_text("a")
+
+    def digest(folder):
+        part = Named(name="pictures", settings={"folder": folder})
+        return fingerprint.digest("", fingerprint.files([("datasets", part)]))
+
+    before = digest(str(tmp_path / "pictures"))
+    picture.rename(tmp_path / "pictures/a.png")
+    fingerprint.forget()
+    assert digest(str(tmp_path / "pictures")) != before
+    assert digest(None)  # no folder is chosen

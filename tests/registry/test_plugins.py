@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from ebm_bench import noise, objectives, registry
+from ebm_bench import metrics, noise, objectives, registry
 from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
 from ebm_bench.streams import Streams
@@ -322,3 +322,33 @@ def test_a_loss_of_a_plugin_is_computed(write):
               for name in ("doubled", "denoising_score_matching")]  # fmt: skip
     torch.testing.assert_close(values[0], 2 * values[1])
     assert metadata.entry_points(group=registry.GROUP).names == set()
+
+
+SHARED = '''
+class Flat(Metric):
+    pass
+
+
+class Rising(Metric):
+    higher_is_better = True
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Both(Flat, Rising):
+    """Derives from two classes, of which the second states an attribute."""
+
+    def __call__(self, model, dataset, streams):
+        return {"value": torch.ones(streams.replicates)}
+'''
+
+
+def test_attributes_are_inherited_in_the_order_of_python(write):
+    registry.load(write(HEAD + SHARED))
+    assert registry.describe("metrics", "both").higher_is_better is True
+    assert metrics.create("both").higher_is_better is True
+
+
+def test_an_attribute_that_is_written_as_a_setting_is_refused(write):
+    with pytest.raises(InputError, match="version of Ones describes the class: write version: C"):
+        registry.load(write(HEAD + METRIC.replace('label = "ones"', "version: int = 2")))

@@ -82,6 +82,16 @@ def test_a_run_without_its_record_or_weights_is_repeated(lost, make_task, comput
     assert computed[0] == "train"
 
 
+def test_a_run_with_truncated_weights_is_repeated(make_task, computed):
+    task = make_task()
+    task()
+    weights = task.kept / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])  # the link in the other folder too
+    computed.clear()
+    make_task()()
+    assert computed[0] == "train"
+
+
 def test_other_metrics_train_nothing(make_task, computed):
     make_task()()
     computed.clear()

@@ -40,6 +40,7 @@ for model, method in JOBS:
             model=model,
             method=method,
             slice=ESTIMATION.slice(model, method),
+            code=fingerprint.digest("", ESTIMATION.files(model, method)),
             out=subpath(output[0], ancestor=3),
         message:
             f"estimate the parameters of {model} by {method}"

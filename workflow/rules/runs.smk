@@ -34,6 +34,8 @@ for dataset, methods in SUITE.jobs().items():
             ),
         params:
             dataset=dataset,
+            # Times of files can be older than outputs: moved and unpacked files keep theirs.
+            code=fingerprint.digest("", sources),
             slices=[SUITE.training_slice(dataset, method) for method in methods]
             + [SUITE.evaluation_slice(dataset)],
             out=subpath(output[0], ancestor=3),

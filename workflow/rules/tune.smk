@@ -67,6 +67,7 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
             ),
         params:
             dataset=dataset,
+            code=fingerprint.digest("", sources),
             criterion=criterion.model_dump_json(),
             searches=[
                 [UNTUNED.training_slice(dataset, method)]

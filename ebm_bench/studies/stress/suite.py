@@ -5,7 +5,6 @@ becomes an ordinary suite, which is trained, evaluated and recorded like any oth
 the top imports torch: the workflow reads the panels each time it starts.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,11 +113,6 @@ class Panel(Strict):
         """Name of the metric that the panel shows."""
         return self.datasets[self.dataset]["rank_by"]
 
-    def runs(self) -> str:
-        """Everything that the panel's runs depend on, as JSON; the rest is for showing."""
-        varied = {"values": self.knob.values, "datasets": self.datasets, "methods": self.methods}
-        return json.dumps(varied, sort_keys=True)
-
 
 class Stress(Head):
     """A suite of stress tests: panels."""
@@ -147,6 +141,18 @@ class Stress(Head):
             )
             for value in spec.knob.values
         }
+
+    def slices(self, panel: str) -> list[str]:
+        """List everything but files that the runs of a panel depend on, as JSON."""
+        return [
+            each
+            for point in self.expand(panel).values()
+            for method in point.methods
+            for each in (
+                point.training_slice(*point.datasets, method),
+                point.evaluation_slice(*point.datasets),
+            )
+        ]
 
     def files(self, panel: str) -> list[Path]:
         """List the files on which a panel depends."""
