@@ -40,7 +40,7 @@ def cost(record: Record) -> Figure:
     figure, panels = _panels(record, "cost of a step [plain steps]", results.plain_steps)
     for title, axis in panels.items():
         for name, dashes in _BOUNDS.items():
-            points = _points(record, title, lambda row, name=name: results.bound(row, name))
+            points = _points(record, title, name, results.bound)
             if points:
                 label = f"{name}: its matrix products at the machine's peak"
                 axis.plot(*zip(*points, strict=True), color=GRAY, linestyle=dashes, label=label)
@@ -68,7 +68,7 @@ def _panels(
     palette = sns.color_palette("colorblind")
     for title, axis in zip(titles, axes, strict=True):
         for colour, (name, marker) in zip(palette, _MARKERS.items(), strict=False):
-            points = _points(record, title, lambda row, name=name: value(row, name))
+            points = _points(record, title, name, value)
             if points:
                 axis.plot(*zip(*points, strict=True), color=colour, marker=marker, label=name)
         axis.set(xscale="log", yscale="log", title=title, xlabel="dimension of a point")
@@ -80,9 +80,9 @@ def _panels(
 
 
 def _points(
-    record: Record, title: str, value: Callable[[RowRecord], float | None]
+    record: Record, title: str, name: str, value: Callable[[RowRecord, str], float | None]
 ) -> list[tuple[int, float]]:
-    found = [(row.dimension, value(row)) for row in _curve(record, title)]
+    found = [(row.dimension, value(row, name)) for row in _curve(record, title)]
     return [(dimension, y) for dimension, y in found if y is not None]
 
 

@@ -166,12 +166,12 @@ class _Line:
             if self.target.at_most is not None:
                 return Interval(1 / median, 1 / high, 1 / low, after=" of its time")
             return Interval(median, low, high, after=" ×")
-        found = results.reached(self.row, self.target)
-        if found is None:
+        reached = results.reached(self.row, self.target)
+        if reached is None:
             return None
         if self.target.against:
-            return Number(found, unit="× less memory")
-        return Number(found / _MB, unit="MB")
+            return Number(reached, unit="× less memory")
+        return Number(reached / _MB, unit="MB")
 
     @property
     def wanted(self) -> str | None:

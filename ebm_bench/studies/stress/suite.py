@@ -147,10 +147,11 @@ class Stress(Head):
         return [
             each
             for point in self.expand(panel).values()
+            for dataset in point.datasets
             for method in point.methods
             for each in (
-                point.training_slice(*point.datasets, method),
-                point.evaluation_slice(*point.datasets),
+                point.training_slice(dataset, method),
+                point.evaluation_slice(dataset),
             )
         ]
 
