@@ -183,8 +183,7 @@ def _run_all(remaining: Mapping[str, processes.Task], jobs: int, plugins: Sequen
         if ended.exit_code:
             failed[ended.label] = ended.exit_code
     if failed:
-        if len(remaining) > 1:
-            typer.echo(f"ebm-bench: failed: {', '.join(failed)}", err=True)
+        typer.echo(f"ebm-bench: failed: {', '.join(failed)}", err=True)
         raise typer.Exit(2 if set(failed.values()) == {2} else 1)
 
 

@@ -269,7 +269,7 @@ class Mine(Dataset):
 '''
 
 
-def test_replaced_data_of_users_are_trained_on_again(tmp_path, monkeypatch):
+def test_replaced_data_of_users_are_trained_on_again(tmp_path, monkeypatch, no_plugins):
     monkeypatch.chdir(tmp_path)
     Path("plugin.py").write_text(DATASET)
     Path("pictures/inner").mkdir(parents=True)

@@ -100,7 +100,7 @@ def test_the_method_stands_beside_the_reference(place):
 
 def test_the_suite_with_the_plugin_has_a_leaderboard(place):
     shown = said(place, "ebm-bench check mine.yaml")
-    assert "3 runs" in shown
+    assert "4 runs" in shown
     assert "ed-0.3" in shown.partition("Average rank")[2]
 
 
