@@ -52,7 +52,7 @@ SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the sui
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Dataset of the suite.")]
 MethodsOption = Annotated[
     list[str] | None,
-    typer.Option("--method", help="Method of the suite; repeatable. [default: all]"),
+    typer.Option("--method", help="Method of the suite; repeatable. Default: all."),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the runs.")]
 DeviceOption = Annotated[

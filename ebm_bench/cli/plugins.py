@@ -27,17 +27,17 @@ def run_plugin(
     plugin: Annotated[Path, typer.Option(help="Python file that registers the method.")],
     given: Annotated[str, typer.Option("--suite", help="YAML file or name of a suite.")],
     datasets: Annotated[
-        str, typer.Option(help="Datasets of the suite, separated by commas. [default: all]")
+        str, typer.Option(help="Datasets of the suite, separated by commas. Default: all.")
     ] = "",
     settings: Annotated[
         list[str] | None, typer.Option(help="Setting of the method, as key=value; repeatable.")
     ] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(help="Records of the suite's own methods. [default: results/reference/SUITE]"),
+        typer.Option(help="Records of the suite's own methods. Default: results/reference/SUITE."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Results folder. [default: results/PLUGIN/SUITE]")
+        Path | None, typer.Option(help="Results folder. Default: results/PLUGIN/SUITE.")
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,

@@ -73,14 +73,14 @@ def verify(
         Path, typer.Argument(metavar="SUBMISSION", help="Results folder with records and weights.")
     ],
     dataset: Annotated[
-        list[str] | None, typer.Option(help="Dataset to verify; repeatable. [default: all]")
+        list[str] | None, typer.Option(help="Dataset to verify; repeatable. Default: all.")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Method to verify; repeatable. [default: all]")
+        list[str] | None, typer.Option(help="Method to verify; repeatable. Default: all.")
     ] = None,
     replicate: Annotated[
         int | None,
-        typer.Option(min=0, help="Replicate to train again. [default: the first that succeeded]"),
+        typer.Option(min=0, help="Replicate to train again. Default: the first that succeeded."),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference of equal numbers.")

@@ -64,7 +64,7 @@ def run_stress(
     path: SuiteOption,
     out: OutOption,
     panel: Annotated[
-        list[str] | None, typer.Option(help="Failure mode; repeatable. [default: all]")
+        list[str] | None, typer.Option(help="Failure mode; repeatable. Default: all.")
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
