@@ -95,7 +95,8 @@ class RunTask:
         for files, done in ((TRAINED, self._trained()), (EVALUATED, self._evaluated())):
             for name in files:
                 if done is None:
-                    (self.folder / name).unlink(missing_ok=True)
+                    if (self.folder / name).exists():
+                        (self.folder / name).unlink()
                 else:
                     link(done / name, (self.folder if done == self.kept else self.kept) / name)
 

@@ -162,7 +162,8 @@ def test_interruption_says_that_it_can_be_resumed(suite_file, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", interrupted)
-    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--out", tmp_path)
+    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--method", "gaussian",
+                 "--out", tmp_path)  # fmt: skip
     assert result.exit_code == 130
     assert "resumes" in result.stderr
 
@@ -179,15 +180,16 @@ def test_threads_are_set_before_torch_is_imported(suite_file, tmp_path):
 
 def test_an_unwritable_folder(suite_file):
     out = "/proc/ebm-bench"  # closed to root too
-    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--out", out)
+    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--method", "gaussian",
+                 "--out", out)  # fmt: skip
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
 
 
 def test_a_file_in_place_of_the_folder(suite_file, tmp_path):
     (tmp_path / "out").write_text("")
-    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--out",
-                 tmp_path / "out" / "runs")  # fmt: skip
+    result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--method", "gaussian",
+                 "--out", tmp_path / "out" / "runs")  # fmt: skip
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
 

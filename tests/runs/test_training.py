@@ -59,15 +59,15 @@ def test_an_energy_without_parameters_is_refused():
 def test_resumed_equals_uninterrupted(method, tmp_path, monkeypatch):
     whole, record = run(method)
     checkpoint = tmp_path / "checkpoint.pt"
-    advance = training._Trainer.advance
+    take_step = training._Trainer.take_step
 
     def stop_at_seven(self):
         if self.step == 7:
             raise KeyboardInterrupt
-        advance(self)
+        take_step(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training._Trainer, "advance", stop_at_seven)
+        patched.setattr(training._Trainer, "take_step", stop_at_seven)
         with pytest.raises(KeyboardInterrupt):
             run(method, checkpoint)
     assert checkpoint.exists()
