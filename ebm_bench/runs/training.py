@@ -55,7 +55,8 @@ def train(
         parts, run = train_method(suite, dataset, method, device, checkpoint)
         # An older record must not vouch for these weights, nor an evaluation.
         for name in ("run.json", "evaluation.json"):
-            (folder / name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                (folder / name).unlink()
         with replacing(folder / "weights.safetensors") as temporary:
             state = {key: value.contiguous() for key, value in parts.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))
