@@ -34,8 +34,10 @@ class BitsPerDim(Likelihood):
     """
 
     points: Annotated[int, Ge(2)] = 1_000
+    chains: Annotated[int, Ge(2)] = 16  # a gradient costs far more than for vectors
+    levels: Annotated[int, Ge(1)] = 300
 
-    version = 1
+    version = 2
     requires = ("pixels",)
     unit = ""
     label = "bits/dim"

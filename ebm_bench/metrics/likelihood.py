@@ -25,8 +25,8 @@ class Likelihood(Metric):
     """
 
     points: Annotated[int, Ge(2)] = 10_000
-    chains: Annotated[int, Ge(2)] = 16
-    levels: Annotated[int, Ge(1)] = 300
+    chains: Annotated[int, Ge(2)] = 128
+    levels: Annotated[int, Ge(1)] = 1000
 
     unit = "nats"
 

@@ -24,10 +24,10 @@ class LogZError(Metric):
         Chains and levels of annealed importance sampling, where it is the reference.
     """
 
-    chains: Annotated[int, Ge(2)] = 16
-    levels: Annotated[int, Ge(1)] = 300
+    chains: Annotated[int, Ge(2)] = 128
+    levels: Annotated[int, Ge(1)] = 1000
 
-    version = 1
+    version = 2
     requires = ("learned_log_z",)
     unit = "nats"
     label = "log Z error"

@@ -78,7 +78,7 @@ class Model:
         """The log-normaliser by the best way there is, shape (R,) in float64."""
         return self.normaliser().log_z
 
-    def normaliser(self, chains: int = 16, levels: int = 300) -> LogZ:
+    def normaliser(self, chains: int = 128, levels: int = 1000) -> LogZ:
         """Find the log-normaliser: known, by the grid, or by annealed importance sampling.
 
         Parameters
@@ -101,7 +101,8 @@ class Model:
             details = {"converged": grid.converged.double()}
             return LogZ(grid.log_z, torch.zeros_like(grid.log_z), details)
         streams = self.streams.child("log_z")
-        return annealed_importance_sampling(self.energy, streams, chains, levels)
+        data = self.dataset.sample(chains, streams.child("data"), split="train")
+        return annealed_importance_sampling(self.energy, streams, chains, levels, data)
 
     def samples(self, n: int) -> Tensor:
         """Draw from each replicate's model.

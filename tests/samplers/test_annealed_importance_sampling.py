@@ -6,7 +6,10 @@ import torch
 
 from ebm_bench import datasets, energies
 from ebm_bench.energies.base import Energy
-from ebm_bench.samplers.annealed_importance_sampling import annealed_importance_sampling
+from ebm_bench.samplers.annealed_importance_sampling import (
+    acceptance_ratio,
+    annealed_importance_sampling,
+)
 from ebm_bench.streams import Streams
 
 
@@ -120,3 +123,47 @@ def test_a_replicate_alone_equals_itself_among_others():
         for r in ([0, 1, 2], [2])
     )
     torch.testing.assert_close(alone.log_z, among.log_z[2:])
+
+
+def test_bennett_is_exact_for_gaussian_work():
+    """Log-weights N(c − s²/2, s²) forward have N(c + s²/2, s²) backward, whose ratio is c."""
+    z = Streams(0, 2).child("z").normal(2, 100_000, dtype=torch.float64)
+    forward, backward = 3 - 0.5 + z[:, 0], 3 + 0.5 + z[:, 1]
+    found = acceptance_ratio(forward, backward[:, :50_000])
+    torch.testing.assert_close(found, torch.full((2,), 3.0).double(), atol=0.02, rtol=0)
+    broken = acceptance_ratio(forward[:1], torch.full((1, 3), torch.nan))
+    assert broken.isnan().all()
+
+
+def test_chains_from_exact_data_agree_however_few_the_levels():
+    """Only if the way back reverses each transition do both directions have one ratio."""
+    energy = Bowl(event_shape=(1,), replicates=2, mean=0.7, sd=0.6)
+    data = 0.7 + 0.6 * Streams(1, 2).normal(40_000, 1)
+    found = annealed_importance_sampling(energy, Streams(0, 2), 40_000, levels=3, data=data)
+    assert (found.standard_error < 0.01).all()
+    assert (found.details["missing"].abs() < 0.02).all()
+    assert (found.details["converged"] == 1).all()
+
+
+def test_data_tell_of_a_mode_that_no_chain_finds():
+    energy = Hidden(event_shape=(2,), replicates=4)
+    data = 0.3 * Streams(1, 4).normal(400, 2)
+    data[:, :200] += 4.0
+    alone = annealed_importance_sampling(energy, Streams(0, 4), 64, 100)
+    told = annealed_importance_sampling(energy, Streams(0, 4), 64, 100, data)
+    assert (alone.details["converged"] == 1).any()  # for want of anything to tell
+    torch.testing.assert_close(told.log_z, alone.log_z)
+    assert (told.details["converged"] == 0).all()
+    assert (told.details["missing"] > 0.4).all()
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Hidden(Energy):
+    """Half of the mass in the middle, half where the base measure has almost none."""
+
+    def build(self, streams):
+        pass
+
+    def forward(self, x):
+        squares = [((x - at) / 0.3).square().sum(2) for at in (0.0, 4.0)]
+        return -torch.stack([-0.5 * square for square in squares]).logsumexp(0)
