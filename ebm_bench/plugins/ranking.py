@@ -269,12 +269,12 @@ def _of_datasets(tuned: Tuned, datasets: Sequence[str]) -> dict[str, Any]:
 
 def _method(entry: Entry, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Make the name and the specification of the method of an objective or a noise."""
-    entry.validate(settings)
-    values = "-".join(str(value) for value in settings.values())
+    settings = entry.normalise(settings)
+    values = "-".join(str(value).removesuffix(".0") for value in settings.values())
     name = re.sub(r"[^A-Za-z0-9._-]", "", f"{entry.name}-{values}".rstrip("-"))
     if entry.family == "objectives":
-        return name, {"objective": entry.name, "settings": dict(settings)}
-    given = {"noise": entry.name, **({"noise_settings": dict(settings)} if settings else {})}
+        return name, {"objective": entry.name, "settings": settings}
+    given = {"noise": entry.name, **({"noise_settings": settings} if settings else {})}
     return f"nce-{name}", {"objective": "noise_contrastive", "settings": given}
 
 

@@ -5,14 +5,18 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import Run, collection
 from ebm_bench.records.collection import COLUMNS, KEY, TABLES, Tables
+from ebm_bench.suites.base import Named
+from ebm_bench.suites.compatibility import check_named, check_objective
 from ebm_bench.utils.files import replacing
 
 TOLERANCE = 1e-2  # relative; rounding moves single samples, which changes metrics by as much
@@ -205,10 +209,11 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
         return f"{' '.join(key)}, {what}: {first} in {files[0]}, {second} in {files[1]}"
 
     first, second = one.runs[key], other.runs[key]
+    normal = _definition(first), _definition(second)
     problems = [
         disagreement("runs", field, getattr(first, field), getattr(second, field))
         for field in _DEFINITION
-        if getattr(first, field) != getattr(second, field)
+        if normal[0][field] != normal[1][field]
     ]
     if problems:
         return problems, one
@@ -224,6 +229,17 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
         return [], other
     only = [min(keys)[1] for keys in (mine.keys() - others.keys(), others.keys() - mine.keys())]
     return [disagreement("values", "neither has all of the other", *only)], one
+
+
+def _definition(run: Run) -> dict[str, Any]:
+    """Read what defines a run, with normalised settings: earlier versions wrote them as given."""
+    facts = run.model_dump(include=set(_DEFINITION))
+    with suppress(ValueError, InputError):  # the plugin that has them need not be loaded
+        check_objective("settings", run.objective, facts["settings"])
+        energy = Named.model_validate(facts["energy"])
+        check_named("energy", "energies", energy.name, energy.settings)
+        facts["energy"] = energy.model_dump()
+    return facts
 
 
 def agree(one: float | str, other: float | str, tolerance: float) -> bool:

@@ -81,13 +81,36 @@ class Entry:
                     raise InputError(f"unknown setting of {self.name} '{key}': it has no settings")
                 raise unknown(f"setting of {self.name}", key, self.settings)
         try:
-            return self.model(**settings).model_dump()
+            return self.model(**_plain(settings)).model_dump()
         except pydantic.ValidationError as error:
             problems = (
                 f"{self.name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
                 for e in error.errors()
             )
             raise InputError("; ".join(problems)) from None
+
+    def normalise(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Check settings and write them as their annotations do, without the defaults.
+
+        Equal settings become identical: ``"2e-1"`` and ``0.2``, ``1`` and ``1.0`` for a float,
+        a tuple and a list. The result is what JSON can hold.
+
+        Raises
+        ------
+        InputError
+            As in `validate`.
+        """
+        valid = self.validate(settings)
+        return {name: _plain(valid[name]) for name in settings}
+
+
+def _plain(value: Any) -> Any:
+    """Replace NumPy's and torch's scalars and arrays by Python's, and tuples by lists."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(below) for below in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 @dataclass(frozen=True, kw_only=True)

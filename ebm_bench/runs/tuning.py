@@ -1,5 +1,6 @@
 """Tuning: the same number of trials for every method, and the file of what came out."""
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -280,7 +281,7 @@ def write(tuned: Tuned, path: str | Path) -> None:
 def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:
     """Digest what the outcome of a trial depends on."""
     trained = trial_suite(suite, dataset, method, values).training_slice(dataset, method)
-    scored = suite.criterion_of(dataset).model_dump_json()
+    scored = json.dumps(suite.criterion_of(dataset).model_dump(), sort_keys=True)
     return digest(f"{trained} {scored}", tuning_files(suite, dataset, method))
 
 

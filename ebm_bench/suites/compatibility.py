@@ -4,7 +4,7 @@ Each check raises a ValueError that names where in a suite the misfit stands. No
 imports torch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ebm_bench import registry
@@ -19,9 +19,12 @@ def fail(where: str, why: object) -> NoReturn:
 
 
 def check_named(where: str, family: str, name: str, settings: dict[str, Any]) -> None:
-    """Refuse unknown names and settings."""
+    """Refuse unknown names and settings, and normalise the settings in place.
+
+    What is recorded, hashed and compared is what stands in a suite after this.
+    """
     try:
-        registry.describe(family, name).validate(settings)
+        settings.update(registry.describe(family, name).normalise(settings))
     except InputError as error:
         fail(where, error)
 
@@ -48,11 +51,29 @@ def objective_parts(objective: str, settings: dict[str, Any]) -> list[tuple[str,
     return [*own, ("noise", Named(name=noise, settings=settings.get("noise_settings") or {}))]
 
 
-def check_objective(where: str, objective: str, settings: dict[str, Any]) -> None:
-    """Refuse unknown objectives and settings, those of the noise included."""
+def check_objective(
+    where: str, objective: str, given: dict[str, Any], others: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse unknown objectives and settings, those of the noise included, and normalise them.
+
+    Parameters
+    ----------
+    where : str
+        In the suite.
+    objective : str
+        Registered name.
+    given : dict
+        Settings, which are normalised in place.
+    others : mapping, optional
+        Further settings that these are used with, and replace.
+    """
+    settings = {**(others or {}), **given}
     check_named(where, "objectives", objective, settings)
     for family, noise in objective_parts(objective, settings)[1:]:
         check_named(f"{where}.noise_settings", family, noise.name, noise.settings)
+        if settings.get("noise_settings"):
+            settings["noise_settings"] = noise.settings
+    given.update({name: settings[name] for name in given})
 
 
 def check_offered(

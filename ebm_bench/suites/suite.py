@@ -73,9 +73,9 @@ class Suite(Head):
                 if dataset not in self.datasets:
                     fail(at, unknown("dataset of this suite", dataset, self.datasets))
             check_objective(f"{at}.settings", method.objective, method.settings)
-            for dataset in method.overrides:
-                settings = self.settings_of(dataset, name)
-                check_objective(f"{at}.overrides.{dataset}", method.objective, settings)
+            for dataset, settings in method.overrides.items():
+                others = self.settings_of(dataset, name)
+                check_objective(f"{at}.overrides.{dataset}", method.objective, settings, others)
             if method.energy:
                 check_named(f"{at}.energy", "energies", method.energy.name, method.energy.settings)
             for dataset in self.datasets_of(name):
@@ -164,7 +164,8 @@ class Suite(Head):
         }
         combinations = latin_hypercube(space, self.tuning.trials, f"{self.seed} {dataset}")
         return [
-            Values(learning_rate=one.pop("learning_rate"), settings=one) for one in combinations
+            Values(learning_rate=one.pop("learning_rate"), settings=objective.normalise(one))
+            for one in combinations
         ]
 
     def tuning_jobs(self) -> dict[str, list[str]]:
@@ -198,7 +199,9 @@ class Suite(Head):
 
     def evaluation_slice(self, dataset: str) -> str:
         """Everything that an evaluation depends on beside the trained model, as JSON."""
-        return self.datasets[dataset].model_dump_json(include={"settings", "metrics", "sampler"})
+        used = self.datasets[dataset].model_dump(include={"settings", "metrics", "sampler"})
+        # Metrics are measured in their order, and may draw from the same streams.
+        return json.dumps({**used, "metrics": [*used["metrics"].items()]}, sort_keys=True)
 
     def training_parts(
         self, dataset: str, method: str, curve: str | None = None

@@ -124,13 +124,12 @@ class EstimationSuite(Head):
         for name, method in self.methods.items():
             at = f"methods.{name}"
             varied = {method.varies: self.ratio} if method.varies else {}
-            settings = {**method.settings, **varied}
-            check_objective(at, method.objective, settings)
+            check_objective(at, method.objective, method.settings, varied)
             for model, override in method.overrides.items():
                 if model not in self.models:
                     fail(at, unknown("model of this suite", model, self.models))
-                settings = {**self.settings_of(model, name), **varied}
-                check_objective(at, method.objective, settings)
+                others = {**self.settings_of(model, name), **varied}
+                check_objective(at, method.objective, override.settings, others)
                 if override.energy:
                     given = override.energy
                     check_named(f"{at}.overrides.{model}", "energies", given.name, given.settings)
