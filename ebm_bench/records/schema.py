@@ -12,7 +12,7 @@ from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ebm_bench.errors import InputError
-from ebm_bench.suites.base import Name
+from ebm_bench.suites.names import Name
 from ebm_bench.utils.files import replacing
 
 Status = Literal["ok", "diverged", "out_of_memory", "timeout"]

@@ -72,6 +72,12 @@ def of_plugin(path: Path, module: str | None = None) -> list[Entry]:
         )
     found: dict[str, Entry] = {}
     for node in source.registered:
+        if not node.name.isascii():
+            raise source.problem(
+                node,
+                f"the class name {node.name} is not in ASCII, and folders and LaTeX macros are "
+                "called by it: rename the class",
+            )
         source.check_decorators(node)
         entry = source.entry(node, source.family(node), module)
         source.check_settings(node, entry)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.suites import names
 from ebm_bench.utils import yaml_files
 
 # Kinds of suites, with the command that runs each.
@@ -18,8 +19,6 @@ KINDS = {
     "stress": "ebm-bench stress --suite {path}",
     "estimation": "ebm-bench estimate --suite {path}",
 }
-# Names are used in paths and on the command line.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Strict(BaseModel):
@@ -50,6 +49,12 @@ class Head(Strict):
     version: Annotated[int, Ge(1)]
     title: str = ""
     seed: Annotated[int, Ge(0)] = 0
+
+    @model_validator(mode="after")
+    def _check_folder(self) -> "Head":
+        if found := names.fault_of_suite(self.name, self.kind):
+            raise ValueError(f"name: {found}")
+        return self
 
 
 def kind_of(content: Any, path: str | Path) -> str:
@@ -190,5 +195,5 @@ class MethodSpec(ObjectiveSpec):
 
     overrides: dict[str, dict[str, Any]] = {}
     energy: Named | None = None
-    datasets: list[str] | None = None
+    datasets: Annotated[list[str], Field(min_length=1)] | None = None
     control: bool = False

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.suites import base
-from ebm_bench.suites.base import Budget, DatasetSpec, Head, MethodSpec, Name, Named
+from ebm_bench.suites.base import Budget, DatasetSpec, Head, MethodSpec, Named
 from ebm_bench.suites.compatibility import (
     check_directed,
     check_fitting,
@@ -23,6 +23,7 @@ from ebm_bench.suites.compatibility import (
     fail,
     objective_parts,
 )
+from ebm_bench.suites.names import DatasetName, Distinct, Name
 from ebm_bench.suites.tuning import Tuned, Tuning, Values, latin_hypercube
 from ebm_bench.utils import yaml_files
 
@@ -45,8 +46,8 @@ class Suite(Head):
         Files whose registered classes the suite uses, relative to the suite.
     """
 
-    datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
-    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+    datasets: Annotated[dict[DatasetName, DatasetSpec], Field(min_length=1), Distinct]
+    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1), Distinct]
     tuning: Tuning | None = None
     tuned: Tuned | None = None
     plugins: tuple[str, ...] = ()

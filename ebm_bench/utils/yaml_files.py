@@ -64,12 +64,18 @@ def validate(model: type[BaseModel], content: Any, source: str) -> Any:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses duplicate keys instead of keeping the last."""
+    """A loader that refuses keys that are no texts, and duplicates instead of keeping the last."""
 
     def construct_mapping(self, node, deep=False):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.tag != "tag:yaml.org,2002:str":
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value or 'before the colon'} is read as "
+                        f"{self.construct_object(key)!r}, not as a text; quote it: '{key.value}'",
+                        problem_mark=key.start_mark,
+                    )
                 if key.value in seen:
                     raise yaml.MarkedYAMLError(
                         problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark
@@ -80,7 +86,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def _explain(problem, model: type[BaseModel]) -> str:
     *parents, last = problem["loc"] or ("",)
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     at = f"{where}: " if where else ""
     if problem["type"] == "extra_forbidden":
         for parent in parents:
@@ -91,7 +97,9 @@ def _explain(problem, model: type[BaseModel]) -> str:
         return f"{at}{problem['ctx']['error']}"
     given = problem["input"]
     shown = "" if isinstance(given, dict) else f" (given: {given!r})"
-    return f"{at}{problem['msg']}{shown}"
+    quote = problem["type"] == "string_type" and not isinstance(given, dict | list)
+    advice = "; YAML reads no, on, null, 1 and dates so: quote what is a text" if quote else ""
+    return f"{at}{problem['msg']}{shown}{advice}"
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

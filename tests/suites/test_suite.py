@@ -139,7 +139,7 @@ MOONS = ("datasets", "two_moons")
         (changed("methods", "nce", "settings", "noise", to=""), "unknown noise ''"),
         (changed("methods", "nce", "settings", "ratio", to=float("inf")), "ratio = inf"),
         (changed(*MOONS, "budget", "seconds", to=float("inf")), "budget.seconds"),
-        (renamed("methods", "nce", to="../nce {x}"), "should match pattern"),
+        (renamed("methods", "nce", to="../nce {x}"), "beginning with a letter or digit"),
         (changed("methods", "nce", "overrides", to={"mnst": {}}), "Did you mean 'mnist'?"),
         (
             changed("methods", "nce", "overrides", to={"mnist": {"ratio": 0}}),

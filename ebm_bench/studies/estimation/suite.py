@@ -14,7 +14,7 @@ from ebm_bench import registry
 from ebm_bench.errors import unknown
 from ebm_bench.records import fingerprint
 from ebm_bench.suites import base
-from ebm_bench.suites.base import Head, Name, Named, ObjectiveSpec, Strict
+from ebm_bench.suites.base import Head, Named, ObjectiveSpec, Strict
 from ebm_bench.suites.compatibility import (
     check_fitting,
     check_named,
@@ -22,6 +22,7 @@ from ebm_bench.suites.compatibility import (
     fail,
     objective_parts,
 )
+from ebm_bench.suites.names import Distinct, Name
 from ebm_bench.utils import yaml_files
 
 Counts = Annotated[list[Annotated[int, Ge(1)]], Field(min_length=1)]
@@ -104,8 +105,8 @@ class EstimationSuite(Head):
     size: Annotated[int, Ge(2)]
     ratio: Annotated[int, Ge(1)]
     theory_evaluations: Annotated[float, Gt(0)] = 3e6
-    models: Annotated[dict[Name, ModelSpec], Field(min_length=1)]
-    methods: Annotated[dict[Name, Estimator], Field(min_length=1)]
+    models: Annotated[dict[Name, ModelSpec], Field(min_length=1), Distinct]
+    methods: Annotated[dict[Name, Estimator], Field(min_length=1), Distinct]
 
     @model_validator(mode="after")
     def _check_names(self) -> "EstimationSuite":

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from ebm_bench.records import fingerprint
 from ebm_bench.studies.stress import theory
 from ebm_bench.suites import base, suite
-from ebm_bench.suites.base import Head, Name, Named, Strict
+from ebm_bench.suites.base import Head, Named, Strict
+from ebm_bench.suites.names import Distinct, Name
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 
@@ -94,7 +95,7 @@ class Panel(Strict):
     floor: float | None = None
     theory: dict[str, Curve] = Field({})
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
-    methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1), Distinct]
 
     @model_validator(mode="after")
     def _check_knob(self) -> "Panel":
@@ -117,7 +118,7 @@ class Panel(Strict):
 class Stress(Head):
     """A suite of stress tests: panels."""
 
-    panels: Annotated[dict[Name, Panel], Field(min_length=1)]
+    panels: Annotated[dict[Name, Panel], Field(min_length=1), Distinct]
 
     def expand(self, panel: str, source: str = "panels") -> dict[int | float, Suite]:
         """Make the suite of each value of a panel's knob.
