@@ -10,6 +10,9 @@ from ebm_bench.energies.base import Energy
 from ebm_bench.metrics.points import energies
 from ebm_bench.streams import Streams
 
+_PARTS = 5  # of a side of a cell in which peaks are looked for
+_UNEVEN = 0.05  # most that a resolved density's mass on a quarter of the points is off
+
 Box = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -28,7 +31,8 @@ class Grid:
     log_z : Tensor of shape (R,)
         Log-normaliser in nats, float64.
     converged : Tensor of shape (R,)
-        Whether half the box and twice the spacing give the same ``log_z``.
+        Whether half the box and twice the spacing give the same ``log_z``, and no cell with data
+        hides a peak.
     """
 
     points: Tensor
@@ -54,6 +58,22 @@ class Grid:
         return torch.where(self.log_z.isfinite().view(-1, 1, 1), x, math.nan)
 
 
+def is_resolved(log_prob: Tensor, grid: Grid) -> bool:
+    """Whether a normalised density has its mass on a grid, and on each half of rows and columns.
+
+    Parameters
+    ----------
+    log_prob : Tensor of shape (N,)
+        At the points of the grid.
+    grid : Grid
+        Square, of an even number of cells per side.
+    """
+    side = math.isqrt(len(log_prob))
+    mass = log_prob.double().exp().view(side, side) * grid.cell.double().prod()
+    quarters = mass.unflatten(1, (-1, 2)).unflatten(0, (-1, 2)).sum((0, 2)) * 4
+    return bool(((quarters - 1).abs() < _UNEVEN).all())
+
+
 def lattice(box: Box, cells: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Cut a box into ``cells × cells`` cells.
 
@@ -72,13 +92,19 @@ def lattice(box: Box, cells: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def integrate(
-    energy: Energy, box: Box, cells: int = 256, most: int = 1024, tolerance: float = 1e-3
+    energy: Energy,
+    box: Box,
+    cells: int = 256,
+    most: int = 1024,
+    tolerance: float = 1e-3,
+    data: Tensor | None = None,
 ) -> Grid:
     """Integrate ``exp(−E)`` of every replicate over the plane.
 
     Where the normaliser is known, one grid over the box is sufficient. Otherwise the first grid
     covers twice the box. The box or the resolution is doubled until ``log_z`` changes by less than
-    the tolerance, both without the outer half of the box and without every second row and column.
+    the tolerance, both without the outer half of the box and without every second row and column,
+    and until no peak hides between the points: cells with data are cut finer.
     All replicates share the largest grid that one of them needs; replicates without a finite
     integral are ignored.
 
@@ -94,6 +120,8 @@ def integrate(
         Maximum number of cells per side; ``converged`` reports whether it was sufficient.
     tolerance : float
         Tolerance in nats.
+    data : Tensor of shape (N, 2), optional
+        Points where narrow peaks are looked for.
     """
     if energy.log_z is not None:
         # The integral is not needed; the grid is used for the truth.
@@ -111,7 +139,8 @@ def integrate(
         inner = slice(cells // 4, -cells // 4)
         is_wide = (total - square[:, inner, inner].logsumexp((1, 2))).abs() < tolerance
         sparse = square[:, ::2, ::2].logsumexp((1, 2)) + math.log(4)
-        is_fine = (total - sparse).abs() < tolerance
+        hidden = 0.0 if data is None else _hidden(energy, square, total, points[0], cell, data)
+        is_fine = ((total - sparse).abs() < tolerance) & torch.as_tensor(hidden < tolerance)
         unsettled = total.isfinite() & ~(is_wide & is_fine)
         if cells >= most or not unsettled.any():
             log_z = total + cell.double().log().sum()
@@ -119,6 +148,31 @@ def integrate(
         if (unsettled & ~is_wide).any():
             widening *= 2
         cells *= 2
+
+
+def _hidden(
+    energy: Energy, square: Tensor, total: Tensor, first: Tensor, cell: Tensor, data: Tensor
+) -> Tensor:
+    """Mass of peaks between the points of a grid, relative to what the grid has, shape (R,)."""
+    cells = square.shape[1]
+    column, row = ((data.to(cell) - first) / cell).round().long().unbind(1)
+    inside = (column.clamp(0, cells - 1) == column) & (row.clamp(0, cells - 1) == row)
+    data = data.to(cell)[inside]
+    if not len(data):
+        return torch.zeros_like(total)
+    index, of_data = (row * cells + column)[inside].unique(return_inverse=True)
+    at = first + cell * torch.stack([index % cells, index // cells], 1)
+    thirds = (torch.arange(_PARTS).to(cell) + 0.5) / _PARTS - 0.5
+    inner = (at[:, None] + cell * torch.cartesian_prod(thirds, thirds)).flatten(0, 1)
+    fine = -energies(energy, inner.expand(len(square), -1, -1)).double()
+    fine = fine.unflatten(1, (len(index), -1)).logsumexp(2) - 2 * math.log(_PARTS)
+    # Where a density is resolved, the mean over a cell is never twice that at its centre.
+    coarse = square.flatten(1)[:, index] + math.log(2)
+    surplus = (fine - total[:, None]).exp() - (coarse - total[:, None]).exp()
+    # Nor is the density at a data point far above that mean, even over the smallest area here.
+    at_data = -energies(energy, data.expand(len(square), -1, -1)).double() - 2 * math.log(_PARTS)
+    peak = (at_data - total[:, None]).exp() - 2 * (fine[:, of_data] - total[:, None]).exp()
+    return surplus.clamp_min(0).sum(1) + peak.amax(1).clamp_min(0)
 
 
 def _widen(side: tuple[float, float], factor: float, cells: int) -> tuple[float, float]:

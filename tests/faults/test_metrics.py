@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ebm_bench import datasets, energies, metrics
+from ebm_bench.datasets.planar import GaussianSum
 from ebm_bench.energies.base import Energy
 from ebm_bench.runs.model import Model
 from ebm_bench.samplers.annealed_importance_sampling import annealed_importance_sampling
@@ -75,3 +76,86 @@ def test_the_truth_has_no_gap(name):
     model = Model(energy, dataset, None, Streams(0, 3))
     result = metrics.create("negative_log_likelihood", points=500)(model, dataset, Streams(0, 3))
     torch.testing.assert_close(result["gap"], torch.zeros(3).double(), rtol=0, atol=1e-5)
+
+
+@dataclass(eq=False, kw_only=True)
+class Peaks(GaussianSum):
+    """Narrow Gaussians in a wide window."""
+
+    sd: float = 0.03
+    places: tuple[tuple[float, float], ...] = ((0.513, -0.277),)
+    knows = ("log_prob", "grid", "entropy")
+
+    @property
+    def centres(self):
+        return torch.tensor(self.places, dtype=torch.float64)
+
+    @property
+    def weights(self):
+        return torch.full((len(self.places),), 1 / len(self.places), dtype=torch.float64)
+
+    def sample(self, n, streams, split="train"):
+        index = streams.integers(len(self.places), n)
+        return self.centres.float()[index] + self.sd * streams.normal(n, 2)
+
+
+def normal_model(dataset, hidden=False):
+    """A standard normal model that knows its normaliser, or has to be integrated."""
+    energy = energies.create("quadratic", event_shape=(2,), replicates=2)
+    if hidden:
+        energy = Hiding(event_shape=(2,), replicates=2)
+    return Model(energy, dataset, None, Streams(0, 2))
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Hiding(Energy):
+    def build(self, streams):
+        pass
+
+    def forward(self, x):
+        return 0.5 * x.square().sum(2)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [{"sd": sd} for sd in (0.03, 0.02, 0.01, 0.001)]
+    + [{"sd": 0.01, "places": ((-3.1, 2.2), (1.0, 1.0))}, {"sd": 0.4}],
+    ids=str,
+)
+def test_a_narrow_mode_has_the_divergence_that_it_has(settings, hidden):
+    dataset = Peaks(**settings)
+    model = normal_model(dataset, hidden)
+    result = metrics.create("kl_divergence")(model, dataset, Streams(0, 2))
+    squares = dataset.centres.square().sum(1).mean() + 2 * dataset.sd**2
+    cross = math.log(2 * math.pi) + 0.5 * squares
+    entropy = math.log(2 * math.pi * math.e * dataset.sd**2) + math.log(len(dataset.places))
+    right = (cross - entropy).expand(2)
+    torch.testing.assert_close(result["value"], right, rtol=0, atol=0.02)
+    assert (result["converged"] == 1).all()
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Spiked(Energy):
+    """A standard normal and a narrow peak of the same mass."""
+
+    sd: float = 0.01
+
+    def build(self, streams):
+        pass
+
+    def forward(self, x):
+        at = x.new_tensor([0.513, -0.277])
+        peak = -0.5 * ((x - at) / self.sd).square().sum(2) - 2 * math.log(self.sd)
+        return -torch.logaddexp(-0.5 * x.square().sum(2), peak)
+
+
+@pytest.mark.parametrize("sd", [0.03, 0.01, 0.003, 0.001, 1e-4])
+def test_a_narrow_peak_of_the_model_is_found_or_the_grid_has_not_converged(sd):
+    model = normal_model(Peaks(sd=sd))
+    model.energy = Spiked(event_shape=(2,), replicates=2, sd=sd)
+    right = torch.full((2,), math.log(4 * math.pi)).double()
+    close = (model.grid.log_z - right).abs() < 0.01
+    assert (close | ~model.grid.converged).all()
+    if sd >= 0.01:
+        assert close.all()
