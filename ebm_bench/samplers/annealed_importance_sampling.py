@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ebm_bench.derivatives.base import Energy
 from ebm_bench.derivatives.for_samplers import rescale
-from ebm_bench.samplers.hamiltonian import init, leapfrog
+from ebm_bench.samplers.leapfrog import init, leapfrog
 from ebm_bench.streams import Streams
 
 # Acceptance rate that the pilot run aims at. A rejection reverses the momentum, so chains that keep

@@ -11,7 +11,7 @@ from ebm_bench.derivatives.base import Energy
 from ebm_bench.derivatives.for_samplers import rescale, unscale
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
-from ebm_bench.samplers.hamiltonian import init, leapfrog
+from ebm_bench.samplers.leapfrog import init, leapfrog
 from ebm_bench.streams import Streams
 
 

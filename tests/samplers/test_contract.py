@@ -9,7 +9,7 @@ from ebm_bench import energies, samplers
 from ebm_bench.derivatives.for_samplers import gradient, half_square, rescale, value_and_grad
 from ebm_bench.energies.base import Energy
 from ebm_bench.plugins.checks.samplers import CHECKS, TOLERANCE, Case, start
-from ebm_bench.samplers.hamiltonian import init, leapfrog
+from ebm_bench.samplers.leapfrog import init, leapfrog
 from ebm_bench.streams import Streams
 
 

@@ -1,4 +1,4 @@
-"""Metropolis-adjusted Hamiltonian dynamics, in units of the energy's base measure."""
+"""Leapfrog trajectories with a Metropolis step, in units of the energy's base measure."""
 
 from typing import NamedTuple
 
