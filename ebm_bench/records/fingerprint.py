@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
-from ebm_bench.registry.entries import DatasetEntry
 from ebm_bench.suites.base import Named
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import TRIAL_CURVE
@@ -63,15 +62,14 @@ def files(parts: Iterable[tuple[str, Named]], *modules: str) -> list[Path]:
     Returns
     -------
     list of Path
-        Code, and the files that settings of datasets name.
+        Code, and the files that settings name.
     """
     entries, data = [_PACKAGE / module for module in modules], []
     for family, part in parts:
         entry = registry.describe(family, part.name)
         entries.append(entry.path)
         settings = entry.validate(part.settings)
-        named = entry.files if isinstance(entry, DatasetEntry) else ()
-        given = [Path(settings[setting]) for setting in named if settings[setting] is not None]
+        given = [Path(settings[name]) for name in entry.files if settings[name] is not None]
         data += [file for path in given for file in _expanded(path)]
     return sorted({*closure(*entries), *data})
 
@@ -154,7 +152,7 @@ def _name(path: Path) -> str:
     return path.relative_to(top.parent).as_posix()
 
 
-# Folders that settings of datasets name, by the files in them.
+# Folders that settings name, by the files in them.
 _folders: dict[Path, Path] = {}
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar, overload
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.registry import source
 from ebm_bench.registry.entries import (
+    FAMILIES,
     DatasetEntry,
     EnergyEntry,
     Entry,
@@ -30,7 +31,6 @@ from ebm_bench.registry.entries import (
 
 T = TypeVar("T")
 
-FAMILIES = tuple(source.BASES)
 GROUP = "ebm_bench.plugins"  # of entry points
 
 _ROOT = Path(__file__).parents[1]
@@ -145,7 +145,7 @@ def describe(family: str, name: str) -> Any:
         With the nearest valid name, where the name is unknown.
     """
     if name not in entries(family):
-        raise unknown(SINGULAR[family], name, entries(family))
+        raise unknown(FAMILIES[family].singular, name, entries(family))
     return entries(family)[name]
 
 
@@ -170,16 +170,6 @@ def create(family: str, name: str, /, **arguments: Any) -> Any:
     shared = {k: v for k, v in arguments.items() if k in inherited and k not in entry.settings}
     settings = {k: v for k, v in arguments.items() if k not in shared}
     return cls(**shared, **entry.validate(settings))
-
-
-SINGULAR = {
-    "datasets": "dataset",
-    "energies": "energy",
-    "noise": "noise",
-    "objectives": "objective",
-    "samplers": "sampler",
-    "metrics": "metric",
-}
 
 
 def _refuse_taken(entry: Entry, others: dict[str, Entry]) -> None:

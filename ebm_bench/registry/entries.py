@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import StrictBool, StrictInt
@@ -38,6 +38,8 @@ class Entry:
         Annotation and default of each setting; the default is ``...`` where there is none.
     module : str, optional
         Module to import it from. None for a plugin that is a file.
+    files : tuple of str
+        Settings that hold paths of files or folders; results depend on their content.
     """
 
     family: str
@@ -47,6 +49,7 @@ class Entry:
     docstring: str
     settings: dict[str, tuple[Any, Any]]
     module: str | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -122,7 +125,6 @@ class DatasetEntry(Entry):
     licence: str
     citation: str
     knows: tuple[Knowledge, ...]
-    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,16 +174,37 @@ class MetricEntry(Entry):
     label: str
 
 
-ENTRIES: dict[str, type[Entry]] = {
-    "datasets": DatasetEntry,
-    "energies": EnergyEntry,
-    "noise": Entry,
-    "objectives": ObjectiveEntry,
-    "samplers": Entry,
-    "metrics": MetricEntry,
+class Family(NamedTuple):
+    """A family of classes.
+
+    Attributes
+    ----------
+    singular : str
+        What one of them is called. The base class has the same name.
+    entry : type of Entry
+        Its description.
+    """
+
+    singular: str
+    entry: type[Entry]
+
+    @property
+    def base(self) -> str:
+        """Name of the class in ``base.py`` that all of them derive from."""
+        return self.singular.capitalize()
+
+    @property
+    def declared(self) -> set[str]:
+        """Class attributes that describe a class."""
+        own = {f.name for f in fields(self.entry)} - {f.name for f in fields(Entry)}
+        return own | {"files"}
+
+
+FAMILIES = {
+    "datasets": Family("dataset", DatasetEntry),
+    "energies": Family("energy", EnergyEntry),
+    "noise": Family("noise", Entry),
+    "objectives": Family("objective", ObjectiveEntry),
+    "samplers": Family("sampler", Entry),
+    "metrics": Family("metric", MetricEntry),
 }
-
-
-def declared(family: str) -> set[str]:
-    """Name the class attributes that describe a class of a family."""
-    return {f.name for f in fields(ENTRIES[family])} - {f.name for f in fields(Entry)}

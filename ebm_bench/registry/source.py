@@ -16,17 +16,7 @@ import annotated_types
 import pydantic
 
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.registry.entries import ENTRIES, Entry, declared
-
-# Families, with the class from which what belongs to them derives.
-BASES = {
-    "datasets": "Dataset",
-    "energies": "Energy",
-    "noise": "Noise",
-    "objectives": "Objective",
-    "samplers": "Sampler",
-    "metrics": "Metric",
-}
+from ebm_bench.registry.entries import FAMILIES, Entry
 
 _ROOT = Path(__file__).parents[1]
 # What the annotation of a setting may be written with.
@@ -133,7 +123,7 @@ class _Source:
         for setting, (_, default) in entry.settings.items():
             if default is ...:
                 raise self.problem(node, f"setting '{setting}' of {node.name} has no default")
-            if setting in declared(entry.family) - {"noise"}:
+            if setting in FAMILIES[entry.family].declared - {"noise"}:
                 raise self.problem(node, f"{setting} of {node.name} describes the class: write "
                                    f"{setting}: ClassVar or no annotation")  # fmt: skip
         try:
@@ -152,11 +142,11 @@ class _Source:
             if source.path.parent.parent == _ROOT:
                 return source.path.parent.name
         named = ", ".join(map(ast.unparse, node.bases)) or "nothing"
-        valid = ", ".join(f"ebm_bench.{family}.base.{base}" for family, base in BASES.items())
+        bases = [f"ebm_bench.{name}.base.{family.base}" for name, family in FAMILIES.items()]
         raise self.problem(
             node,
             f"{node.name} belongs to no family, since it derives from {named}. "
-            f"Derive it from one of {valid}",
+            f"Derive it from one of {', '.join(bases)}",
         )
 
     def lineage(self, node: ast.ClassDef) -> Iterator[tuple["_Source", ast.ClassDef]]:
@@ -167,7 +157,7 @@ class _Source:
             match name.split("."):
                 case [_] if name in self.classes and name != node.name:
                     yield from self.lineage(self.classes[name])
-                case ["ebm_bench", family, file, class_name] if family in BASES:
+                case ["ebm_bench", family, file, class_name] if family in FAMILIES:
                     path = _ROOT / family / f"{file}.py"
                     source = _packaged(path) if path.exists() else self
                     if class_name in source.classes:
@@ -185,14 +175,14 @@ class _Source:
         contract = _packaged(_ROOT / family / "base.py")
         settings: dict[str, tuple[Any, Any]] = {}
         attributes: dict[str, _Attribute] = {}
-        base = contract, contract.classes[BASES[family]]
+        base = contract, contract.classes[FAMILIES[family].base]
         # Each class once, in the reverse of Python's order of method resolution.
         for source, cls in dict.fromkeys([base, *self.lineage(node)]):
             if source is not contract:
                 settings.update(source.settings(cls))
-            attributes.update(source.attributes(cls, declared(family)))
+            attributes.update(source.attributes(cls, FAMILIES[family].declared))
         try:
-            return ENTRIES[family](
+            return FAMILIES[family].entry(
                 family=family,
                 name=snake_case(node.name),
                 path=self.path,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ebm_bench import records, registry
 from ebm_bench.records import collection
-from ebm_bench.registry.entries import ENTRIES
+from ebm_bench.registry.entries import FAMILIES
 from ebm_bench.suites.suite import Suite
 
 REPLICATES = 6
@@ -59,7 +59,7 @@ DEFAULTS = {
 
 
 def _entry(family, name, settings=None, **attributes):
-    return ENTRIES[family](
+    return FAMILIES[family].entry(
         family=family,
         name=name,
         path=Path(__file__),

@@ -15,7 +15,7 @@ def test_a_skeleton_passes_its_own_check(kind, tmp_path):
     path = templates.write(kind, "my_first_one", tmp_path)
     (examination,) = examine(path)
     assert examination.entry.name == "my_first_one"
-    assert registry.SINGULAR[examination.entry.family] == kind
+    assert registry.FAMILIES[examination.entry.family].singular == kind
     assert examination.holds, "\n".join(examination.lines)
     assert len(examination.verdicts) >= 5
 

@@ -37,7 +37,7 @@ class Examination:
         """Report, line by line."""
         kept = sum(not verdict.found for verdict in self.verdicts)
         entry = self.entry
-        report = [f"{registry.SINGULAR[entry.family]} {entry.name} ({entry.path.name})"]
+        report = [f"{registry.FAMILIES[entry.family].singular} {entry.name} ({entry.path.name})"]
         for verdict in self.verdicts:
             words = verdict.check.name.replace("_", " ")
             report.append(f"  {'FAILS' if verdict.found else 'holds'}  {words}")

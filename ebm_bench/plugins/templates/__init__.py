@@ -9,7 +9,7 @@ from ebm_bench.registry.source import snake_case
 
 _FOLDER = Path(__file__).parent
 _CLASS = "MyOwn"  # name of the class in every template
-KINDS = {kind: family for family, kind in registry.SINGULAR.items()}
+KINDS = {family.singular: name for name, family in registry.FAMILIES.items()}
 
 
 def write(kind: str, name: str, folder: str | Path = ".") -> Path:
