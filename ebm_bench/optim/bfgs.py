@@ -47,7 +47,6 @@ def minimise(
     theta: Tensor,
     inverse: Tensor | None = None,
     evaluations: int = 300,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Minimum:
     """Minimise by BFGS with backtracking, each replicate at its own pace.
 
@@ -64,8 +63,6 @@ def minimise(
         Approximate inverse Hessians to start with.
     evaluations : int
         Maximum number of evaluations.
-    progress : callable, optional
-        Called with the number of evaluations and of finished replicates.
 
     References
     ----------
@@ -87,8 +84,6 @@ def minimise(
         endless = ~still & ((steepest <= _FLAT) | (theta.abs().amax(1) > _FAR))
         codes = torch.where(codes > 0, codes, still + 2 * endless)
         working = codes == 0
-        if progress:
-            progress(done, int(count - working.sum()))
         if not working.any() or done == evaluations:
             break
         move = torch.where(working, length, 0.0).unsqueeze(1) * direction

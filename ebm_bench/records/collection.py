@@ -19,7 +19,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.records import Cost, CurvePoint, Evaluation, Outcome, Provenance, Run, Value, read
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
-from ebm_bench.utils.files import replacing
+from ebm_bench.utils.files import read_table, replacing
 
 TABLES = ("runs", "values", "curves")
 SUITE = "suite.yaml"  # next to the tables, with included files merged in
@@ -105,12 +105,7 @@ def load(folder: str | Path) -> Tables:
     tables = {}
     for name in TABLES:
         path = Path(folder, f"{name}.parquet")
-        try:
-            tables[name] = pd.read_parquet(path)
-        except FileNotFoundError:
-            raise InputError(f"{path}: does not exist; `ebm-bench collect` writes it") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
+        tables[name] = read_table(path, "`ebm-bench collect` writes it")
         missing = [column for column in COLUMNS[name] if column not in tables[name]]
         if missing:
             raise InputError(

@@ -1,11 +1,15 @@
-"""Atomic writing of files."""
+"""Reading of tables, and atomic writing of files."""
 
 import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ebm_bench.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -58,3 +62,28 @@ def link(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def read_table(path: Path, advice: str) -> "pd.DataFrame":
+    """Read a table in the Parquet format.
+
+    Parameters
+    ----------
+    path : Path
+        File of the table.
+    advice : str
+        How to get the file where it is missing or damaged.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is no valid table.
+    """
+    import pandas as pd  # takes time, which the workflow would spend whenever it starts
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist; {advice}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {advice}") from None

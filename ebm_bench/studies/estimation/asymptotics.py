@@ -20,11 +20,11 @@ from ebm_bench.optim.bfgs import hessian, minimise
 from ebm_bench.streams import Streams
 from ebm_bench.studies.estimation.estimate import CHUNK, Loss, Setting, aligned, flat_truth
 
-# Groups of points whose gradients give the J of a block, at most.
+# Largest number of groups of points whose gradients give the J of a block.
 _GROUPS = 2_000
-# Points to which what an objective owns is fitted.
+# Number of points to which the noise and normaliser of an objective are fitted.
 _FIT = 100_000
-# Points of H and of J, at least, and the blocks that they are in.
+# Least numbers of points for H and for J, and the number of blocks they are split into.
 _FOR_HESSIAN, _FOR_SLOPES, _BLOCKS = 8_000, 20_000, 10
 _STEP = 1e-6
 
@@ -120,7 +120,7 @@ def asymptote(
         return covariance, population.estimate(theta - pulls[kept].mean(0) @ inverse) - truth
 
     # The inverse of a noisy matrix is too large on average, and so is the norm of a noisy bias.
-    # The jackknife says by how much, and how noisy the whole is.
+    # The jackknife estimates by how much, and the standard error of the whole.
     whole, bias = distribution([*blocks])
     parts = [distribution([j for j in blocks if j != i]) for i in blocks]
     variances = torch.stack([covariance.trace() for covariance, _ in parts])

@@ -19,9 +19,9 @@ GUTMANN, CEYLAN = "Gutmann and Hyvärinen 2012", "Ceylan and Gutmann 2018"
 NCE, CNCE = "noise_contrastive", "conditional_noise_contrastive"
 # Below, theory for large samples is not expected to hold.
 LARGE = 500
-# Sizes that show whether a line is straight.
+# Number of sizes that show whether a line is straight.
 FEWEST = 3
-# Of the slope in a log-log plot; how near to the reference is near; about ten times.
+# Tolerance of a slope in a log-log plot; largest ratio to the reference; about ten times.
 SLOPE, NEAR, TENFOLD = 0.15, 1.1, (5.0, 20.0)
 # The dimension of the Gaussian for which CNCE was published to lose.
 PUBLISHED = 5
@@ -42,8 +42,8 @@ class Verdict:
         Numbers that decide.
     reproduced : str
         Whether they meet the criterion: ``yes``, ``no``; ``not decided``, where so many data
-        sets cannot tell; ``not testable here``, where the model cannot show what is claimed,
-        however many there are.
+        sets do not decide; ``not testable here``, where no number of data sets on this model
+        could show it.
     """
 
     claim: str
@@ -179,14 +179,14 @@ class _Model:
 
     def at(self, method: str, other: str) -> str:
         """State the settings at which two methods are compared."""
-        told = []
+        stated = []
         for name in (method, other):
             spec, settings = self.suite.methods[name], self.suite.settings_of(self.name, name)
             if spec.objective == CNCE:
                 _, default = registry.describe("objectives", CNCE).settings["epsilon"]
-                told.append(f"ε = {settings.get('epsilon', default):g}")
+                stated.append(f"ε = {settings.get('epsilon', default):g}")
         ratios = list(dict.fromkeys(self.suite.ratio_of(name) for name in (method, other)))
-        return ", ".join([*told, f"ν = {' and '.join(map(str, ratios))}"])
+        return ", ".join([*stated, f"ν = {' and '.join(map(str, ratios))}"])
 
     def linear(self, method: str, source: str) -> Verdict:
         """Fit a line to the logarithms of medians."""
@@ -267,7 +267,7 @@ class _Model:
 
 def _mean_ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Geometric mean over sizes, the first axis, of the ratio of medians over the last."""
-    # Nothing is said of infinite over infinite.
+    # Infinite over infinite is undefined.
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.exp(np.log(_medians(first) / _medians(second)).mean(0))
 

@@ -5,7 +5,6 @@ quasi-Newton method minimises. The remaining error is that of the objective, not
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,13 +173,7 @@ class Estimates:
     gradient: Tensor
 
 
-def estimate(
-    setting: Setting,
-    size: int,
-    ratio: int,
-    streams: Streams,
-    progress: Callable[[int], None] | None = None,
-) -> Estimates:
+def estimate(setting: Setting, size: int, ratio: int, streams: Streams) -> Estimates:
     """Estimate the parameters from data sets of one size, a replicate each.
 
     The minimisation of the first dataset starts at the energy's initial parameters, and that of
@@ -195,8 +188,6 @@ def estimate(
         Number of data points N, and the ratio ν.
     streams : Streams
         Source of randomness; the same for all objectives, so that they get the same data.
-    progress : callable, optional
-        Called with the number of finished datasets.
     """
     ratio = ratio if setting.ratio_setting else 1
     dataset = setting.make_dataset()
@@ -214,7 +205,7 @@ def estimate(
         inverse = inverse_where_positive(hessian(pilot, end.theta), end.inverse)
         pilot.set(end.theta)
         state = pilot.energy.state_dict()
-    parts = []
+    parts, status = [], list[str]()
     numbers = setting.points(size, ratio) * math.prod(dataset.event_shape)
     for rows in torch.arange(streams.replicates).split(max(1, CHUNK // numbers)):
         loss = _problem(setting, dataset, size, ratio, streams.select(rows.tolist()), state)
@@ -224,16 +215,10 @@ def estimate(
         values = aligned(dataset, loss.energy).detach()
         ended = torch.tensor([s == CONVERGED for s in found.status])
         errors = torch.where(ended, distances(dataset, values), torch.inf)
-        parts.append(Estimates(values, errors, found.status, found.evaluations, found.gradient))
-        if progress:
-            progress(int(rows[-1]) + 1)
-    return Estimates(
-        torch.cat([p.values for p in parts]),
-        torch.cat([p.errors for p in parts]),
-        [s for p in parts for s in p.status],
-        torch.cat([p.evaluations for p in parts]),
-        torch.cat([p.gradient for p in parts]),
-    )
+        status += found.status
+        parts.append((values, errors, found.evaluations, found.gradient))
+    values, errors, evaluations, gradient = map(torch.cat, zip(*parts, strict=True))
+    return Estimates(values, errors, status, evaluations, gradient)
 
 
 def distances(dataset: Dataset, values: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from ebm_bench.report.files import figure_paths
 from ebm_bench.studies.estimation.suite import EstimationSuite
 
 COLUMNS = 3
+LABELS = {"size": "data points N", "ratio": "ratio ν"}
 _RATIO = "ν per data point: noise samples (nce), noisy copies (cnce), directions (ssm)"
 
 
@@ -42,65 +43,63 @@ def write(
         The files written, in the order of `estimation_outputs`.
     """
     written = []
-    for along, draw in (("size", against_size), ("ratio", against_ratio)):
+    for along in LABELS:
         paths = figure_paths(folder, f"error-{along}", style.paper)
         with mpl.rc_context(style.rc):
-            written += save(draw(suite, summary, style), paths)
+            written += save(against(suite, summary, along, style), paths)
     return written
 
 
-def against_size(suite: EstimationSuite, summary: pd.DataFrame, style: Style = SCREEN) -> Figure:
-    """Draw the error against the number of data points, a panel for each model."""
-    figure, panels = _panels(suite, style)
-    for model, axis in panels.items():
-        for method, look in _looks(suite).items():
-            own = _rows(summary, model, method)
-            own = own[own["ratio"] == suite.ratio_of(method)].sort_values("size")
-            _curve(axis, own, "size", look)
-        axis.set(title=model, xlabel="data points N", xscale="log", yscale="log")
-    if not style.paper:
-        figure.suptitle(
-            f"Squared error of the parameters against the number of data points, ν = {suite.ratio}"
-        )
-    return _finish(figure, suite, list(panels.values()), list(suite.methods), style)
+def against(suite: EstimationSuite, summary: pd.DataFrame, along: str, style: Style) -> Figure:
+    """Draw the error against the size or the ratio, a panel for each model.
 
+    Parameters
+    ----------
+    suite, summary, style
+        As for `write`.
+    along : {"size", "ratio"}
+        The horizontal axis. Against the ratio, a reference without one is a level line, and
+        other methods without one are left out.
+    """
 
-def against_ratio(suite: EstimationSuite, summary: pd.DataFrame, style: Style = SCREEN) -> Figure:
-    """Draw the error against the ratio, a panel for each model; level lines have no ratio."""
-    figure, panels = _panels(suite, style)
-    shown = [m for m, spec in suite.methods.items() if spec.varies or spec.reference]
-    for model, axis in panels.items():
-        for method, look in _looks(suite).items():
-            own = _rows(summary, model, method)
-            own = own[own["size"] == suite.size].sort_values("ratio")
-            if suite.methods[method].varies:
-                _curve(axis, own, "ratio", look)
-            elif suite.methods[method].reference:
-                for level, dashes in (("median", "-"), ("theory_median", ":")):
-                    axis.axhline(own[level].iloc[0], color=look.colour, linestyle=dashes)
-        axis.set(title=model, xlabel="ratio ν", xscale="log", yscale="log")
-    if not style.paper:
-        figure.suptitle(f"Squared error of the parameters against the ratio ν, N = {suite.size}")
-        figure.supxlabel(_RATIO, fontsize=8)
-    return _finish(figure, suite, list(panels.values()), shown, style)
-
-
-def _panels(suite: EstimationSuite, style: Style) -> tuple[Figure, dict[str, Axes]]:
     def size(columns: int, rows: int) -> tuple[float, float]:
         if style.text is None:
             return 3.6 * columns + 1.6, 2.9 * rows + 0.6
         return style.text, 0.8 * style.text / COLUMNS * rows + 0.5
 
     figure, axes = grid(len(suite.models), COLUMNS, size)
-    return figure, dict(zip(suite.models, axes, strict=True))
-
-
-def _looks(suite: EstimationSuite) -> dict[str, Look]:
-    return {method: variant(place, 0) for place, method in enumerate(suite.methods)}
-
-
-def _rows(summary: pd.DataFrame, model: str, method: str) -> pd.DataFrame:
-    return summary[(summary["model"] == model) & (summary["method"] == method)]
+    looks = {method: variant(place, 0) for place, method in enumerate(suite.methods)}
+    if along == "ratio":
+        shown = {m: s for m, s in suite.methods.items() if s.varies or s.reference}
+        looks = {method: looks[method] for method in shown}
+    for model, axis in zip(suite.models, axes, strict=True):
+        for method, look in looks.items():
+            own = summary[(summary["model"] == model) & (summary["method"] == method)]
+            fixed, at = (
+                ("ratio", suite.ratio_of(method)) if along == "size" else ("size", suite.size)
+            )
+            own = own[own[fixed] == at].sort_values(along)
+            if along == "size" or suite.methods[method].varies:
+                _curve(axis, own, along, look)
+                continue
+            for level, dashes in (("median", "-"), ("theory_median", ":")):
+                axis.axhline(own[level].iloc[0], color=look.colour, linestyle=dashes)
+        axis.set(title=model, xlabel=LABELS[along], xscale="log", yscale="log")
+    for axis in axes[::COLUMNS]:
+        axis.set_ylabel("squared error ‖θ̂ − θ‖²")
+    lost = "no estimate for half{}of the data sets"
+    if style.paper:
+        share_labels(axes, COLUMNS)
+        handles = _handles(looks, lost.format(" "))
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+        return figure
+    held = f"the number of data points, ν = {suite.ratio}"
+    if along == "ratio":
+        held = f"the ratio ν, N = {suite.size}"
+        figure.supxlabel(_RATIO, fontsize=8)
+    figure.suptitle(f"Squared error of the parameters against {held}")
+    figure.legend(handles=_handles(looks, lost.format("\n")), loc="outside right center")
+    return figure
 
 
 def _curve(axis: Axes, own: pd.DataFrame, along: str, look: Look) -> None:
@@ -118,28 +117,11 @@ def _curve(axis: Axes, own: pd.DataFrame, along: str, look: Look) -> None:
     axis.plot(lost[along], [0.97] * len(lost), transform=axis.get_xaxis_transform(), **hollow)
 
 
-def _finish(
-    figure: Figure, suite: EstimationSuite, axes: list[Axes], methods: list[str], style: Style
-) -> Figure:
-    if style.paper:
-        share_labels(axes, COLUMNS)
-    for axis in axes[::COLUMNS]:
-        axis.set_ylabel("squared error ‖θ̂ − θ‖²")
-    looks = _looks(suite)
-    handles: list[Artist] = [
-        Line2D([], [], label=m, **{**looks[m].line, "linestyle": "-"}) for m in methods
-    ]
-    handles += [
+def _handles(looks: dict[str, Look], lost: str) -> list[Artist]:
+    """Make the legend: methods, theory, bands, and marks of medians that are not finite."""
+    return [
+        *(Line2D([], [], label=m, **{**look.line, "linestyle": "-"}) for m, look in looks.items()),
         Line2D([], [], color=GRAY, linestyle=":", label="theory, median"),
         Patch(color=GRAY, alpha=0.2, label=".1 to .9 quantile"),
-        Line2D(
-            [], [], color=GRAY, marker="o", markerfacecolor="white", linestyle="",
-            label="no estimate for half of the data sets" if style.paper
-            else "no estimate for half\nof the data sets",
-        ),
-    ]  # fmt: skip
-    if style.paper:
-        figure.legend(handles=handles, loc="outside lower center", ncols=5)
-    else:
-        figure.legend(handles=handles, loc="outside right center")
-    return figure
+        Line2D([], [], color=GRAY, label=lost, marker="o", markerfacecolor="white", linestyle=""),
+    ]

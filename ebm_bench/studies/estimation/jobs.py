@@ -1,8 +1,7 @@
-"""The jobs of a suite of parameter estimation: estimates on disk, with what theory says."""
+"""The jobs of a suite of parameter estimation: estimates on disk, with their asymptotic theory."""
 
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,15 +10,14 @@ from ebm_bench import records
 from ebm_bench.records import provenance
 from ebm_bench.records.fingerprint import digest
 from ebm_bench.streams import Streams
-from ebm_bench.studies.estimation.asymptotics import asymptote
+from ebm_bench.studies.estimation.asymptotics import Asymptote, asymptote
 from ebm_bench.studies.estimation.estimate import Setting, estimate
-from ebm_bench.studies.estimation.suite import EstimationSuite
+from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
 from ebm_bench.utils.files import replacing
 from ebm_bench.utils.progress import track
 
 log = logging.getLogger("ebm_bench")
 
-TABLE, RECORD = "estimates.parquet", "record.json"
 # Quantiles of squared errors: a band and its median.
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -41,7 +39,7 @@ def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path)
         if _is_done(suite, model, method, folder):
             log.info("%s %s: done already", model, method)
         else:
-            _Job(suite, model, method).run(folder)
+            _run(suite, model, method, folder)
 
 
 def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
@@ -64,84 +62,70 @@ def setting(suite: EstimationSuite, model: str, method: str) -> Setting:
     )
 
 
-@dataclass
-class _Job:
-    suite: EstimationSuite
-    model: str
-    method: str
-
-    def run(self, folder: Path) -> None:
-        before = time.perf_counter()
-        suite, name = self.suite, f"{self.model} {self.method}"
-        chosen = setting(suite, self.model, self.method)
-        streams = Streams(suite.seed, suite.data_sets, scope=(suite.name, self.model))
-        grid = suite.grid(self.model, self.method)
-        tables = []
-        with track(name, len(grid) * suite.data_sets) as update:
-            for index, (size, ratio) in enumerate(grid):
-                start, words = index * suite.data_sets, f"N = {size}, ν = {ratio}"
-
-                def progress(done: int, start: int = start, words: str = words) -> None:
-                    update(start + done, words)
-
-                found = estimate(chosen, size, ratio, streams, progress)
-                tables.append(self._table(found, size, ratio))
-        theory = self._theory(chosen, grid)
-        record = records.Estimation(
-            suite=suite.name,
-            suite_version=suite.version,
-            model=self.model,
-            method=self.method,
-            fingerprint=fingerprint(suite, self.model, self.method),
-            theory=theory,
-            seconds=time.perf_counter() - before,
-            provenance=provenance.collect("cpu"),
-        )
-        with replacing(folder / TABLE) as temporary:
-            pd.concat(tables).to_parquet(temporary, index=False)
-        records.write(record, folder / RECORD)  # last, since it marks the job as complete
-
-    def _table(self, found, size: int, ratio: int) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "model": self.model,
-                "method": self.method,
+def _run(suite: EstimationSuite, model: str, method: str, folder: Path) -> None:
+    before = time.perf_counter()
+    chosen, grid = setting(suite, model, method), suite.grid(model, method)
+    streams = Streams(suite.seed, suite.data_sets, scope=(suite.name, model))
+    tables = []
+    with track(f"{model} {method}", len(grid)) as update:
+        for done, (size, ratio) in enumerate(grid):
+            update(done, f"N = {size}, ν = {ratio}")
+            found = estimate(chosen, size, ratio, streams)
+            columns = {
+                "model": model,
+                "method": method,
                 "size": size,
                 "ratio": ratio,
-                "replicate": range(self.suite.data_sets),
+                "replicate": range(suite.data_sets),
                 "status": found.status,
                 "evaluations": found.evaluations.numpy(),
                 "gradient": found.gradient.numpy(),
                 "error": found.errors.numpy(),
                 "estimate": list(found.values.numpy()),
             }
-        )
+            tables.append(pd.DataFrame(columns))
+    record = records.Estimation(
+        suite=suite.name,
+        suite_version=suite.version,
+        model=model,
+        method=method,
+        fingerprint=fingerprint(suite, model, method),
+        theory=_theory(suite, model, method, chosen),
+        seconds=time.perf_counter() - before,
+        provenance=provenance.collect("cpu"),
+    )
+    with replacing(folder / TABLE) as temporary:
+        pd.concat(tables).to_parquet(temporary, index=False)
+    records.write(record, folder / RECORD)  # last, since it marks the job as complete
 
-    def _theory(self, chosen: Setting, grid) -> list[records.Theory]:
-        suite, found = self.suite, {}
-        biased = suite.biased(self.model, self.method)
-        streams = Streams(suite.seed, scope=(suite.name, self.model, "theory"))
-        ratios = sorted({ratio for _, ratio in grid})
-        with track(f"{self.model} {self.method}, theory", len(ratios)) as update:
-            for done, ratio in enumerate(ratios):
-                budget = suite.theory_evaluations
-                found[ratio] = asymptote(chosen, ratio, streams, budget, biased)
-                update(done + 1, f"ν = {ratio}")
-        rows = []
-        for size, ratio in grid:
-            errors = found[ratio].errors(size, LEVELS)
-            rows.append(
-                records.Theory(
-                    size=size,
-                    ratio=ratio,
-                    variance=found[ratio].variance,
-                    error=found[ratio].error,
-                    bias=found[ratio].bias.norm().item(),
-                    bias_error=found[ratio].bias_error,
-                    **dict(zip(("low", "median", "high"), errors, strict=True)),
-                )
+
+def _theory(
+    suite: EstimationSuite, model: str, method: str, chosen: Setting
+) -> list[records.Theory]:
+    streams = Streams(suite.seed, scope=(suite.name, model, "theory"))
+    budget, biased = suite.theory_evaluations, suite.biased(model, method)
+    asymptotes: dict[int, Asymptote] = {}
+    rows = []
+    for size, ratio in suite.grid(model, method):
+        if ratio not in asymptotes:
+            log.info("%s %s: theory, ν = %d", model, method, ratio)
+            asymptotes[ratio] = asymptote(chosen, ratio, streams, budget, biased)
+        found = asymptotes[ratio]
+        low, median, high = found.errors(size, LEVELS)
+        rows.append(
+            records.Theory(
+                size=size,
+                ratio=ratio,
+                variance=found.variance,
+                error=found.error,
+                bias=found.bias.norm().item(),
+                bias_error=found.bias_error,
+                low=low,
+                median=median,
+                high=high,
             )
-        return rows
+        )
+    return rows
 
 
 def _is_done(suite: EstimationSuite, model: str, method: str, folder: Path) -> bool:

@@ -14,9 +14,9 @@ from ebm_bench.report.columns import Column, Interval, Table
 from ebm_bench.report.figures.style import SCREEN, paper
 from ebm_bench.report.tables import formats
 from ebm_bench.studies.estimation import claims, figures
-from ebm_bench.studies.estimation.suite import EstimationSuite
+from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
+from ebm_bench.utils.files import read_table
 
-TABLE, RECORD = "estimates.parquet", "record.json"
 RESAMPLES = 2_000
 ALONG = {"size": "N", "ratio": "ν"}
 
@@ -76,10 +76,7 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
                     f"{folder / RECORD}: of suite {record.suite}, version {record.suite_version}; "
                     f"this is {suite.name}, version {suite.version}. Run it again"
                 )
-            try:
-                table = pd.read_parquet(folder / TABLE)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{folder / TABLE}: cannot be read ({error})") from None
+            table = read_table(folder / TABLE, "run `ebm-bench estimate` again")
             cells = table.groupby(["size", "ratio"]).size().to_dict()
             if cells != dict.fromkeys(suite.grid(model, method), suite.data_sets):
                 raise InputError(
@@ -103,7 +100,7 @@ def summarise(estimates: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
         One row each: ``low``, ``median`` and ``high``, the .1, .5 and .9 quantiles of the
         squared error; ``n`` data sets, ``failed`` of them; ``variance``, N times the sum of the
         variances of all coordinates; ``variance_ratio`` to theory with the ends of its 95 %
-        bootstrap interval, ``ratio_low`` and ``ratio_high``; and what theory says, under
+        bootstrap interval, ``ratio_low`` and ``ratio_high``; and the values of theory, under
         ``theory_…``.
     """
     keys = ["model", "method", "size", "ratio"]
@@ -210,7 +207,7 @@ def variance_table(suite: EstimationSuite, summary: pd.DataFrame, along: str) ->
 
 
 def variance_caption(suite: EstimationSuite, along: str, summary: pd.DataFrame) -> str:
-    """Say what a table of variances shows."""
+    """Describe what a table of variances shows."""
     shown = summary[_selected(suite, summary, along)]
     errors = 100 * shown["theory_error"] / shown["theory_variance"]
     own = {m: s.ratio for m, s in suite.methods.items() if s.ratio}
@@ -222,7 +219,7 @@ def variance_caption(suite: EstimationSuite, along: str, summary: pd.DataFrame) 
         "covariance. In brackets: 95 % bootstrap interval over data sets (BCa), without the noise "
         "of the theory, whose variances are means over samples (standard error: "
         f"{errors.median():.1f} % in the median, {errors.max():.1f} % at most). A data set without "
-        "a finite or converged estimate makes the variance infinite; how many is said."
+        "a finite or converged estimate makes the variance infinite, and their number is given."
     )
 
 

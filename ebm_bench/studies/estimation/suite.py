@@ -25,6 +25,8 @@ from ebm_bench.suites.compatibility import (
 from ebm_bench.suites.names import Distinct, Name
 from ebm_bench.utils import yaml_files
 
+# Files of a job.
+TABLE, RECORD = "estimates.parquet", "record.json"
 Counts = Annotated[list[Annotated[int, Ge(1)]], Field(min_length=1)]
 
 

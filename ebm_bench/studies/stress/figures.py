@@ -119,9 +119,9 @@ def figure(
 def _draw(
     axis: Axes, panel: Panel, rows: pd.DataFrame, objectives: list[str], style: Style
 ) -> None:
-    told = quantity(panel.metric)
+    measure = quantity(panel.metric)
     axis.set(title=panel.title, xlabel=panel.knob.label, xscale=panel.knob.scale)
-    axis.set(ylabel=told.head if style.paper else told.axis, yscale=panel.scale)
+    axis.set(ylabel=measure.head if style.paper else measure.axis, yscale=panel.scale)
     axis.xaxis.set_major_locator(FixedLocator(panel.knob.values))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

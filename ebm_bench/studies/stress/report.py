@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ebm_bench.errors import InputError
 from ebm_bench.report.columns import Column, Estimate, Table
 from ebm_bench.report.results import estimates, label
 from ebm_bench.report.statistics.intervals import INTERVAL
@@ -14,6 +13,7 @@ from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import figures
 from ebm_bench.studies.stress.run import VALUES
 from ebm_bench.studies.stress.suite import Stress
+from ebm_bench.utils.files import read_table
 
 
 def build(stress: Stress, results: str | Path, venue: str | None = None) -> list[Path]:
@@ -60,13 +60,7 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
         One row for each knob, method and model: those columns, ``panel`` and ``metric``, and
         the fields of `Estimate`.
     """
-    path = folder / panel / VALUES
-    if not path.exists():
-        raise InputError(f"{path}: is not there; run the panel first, `ebm-bench stress`")
-    try:
-        values = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run the panel again") from None
+    values = read_table(folder / panel / VALUES, "run the panel, `ebm-bench stress`")
     return pd.DataFrame(
         {"panel": panel, "knob": knob, "method": method, "model": model, "metric": metric}
         | found.numbers()

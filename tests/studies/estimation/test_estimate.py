@@ -113,9 +113,3 @@ def test_draws_are_frozen_and_the_gradient_is_that_of_the_value(chosen):
     torch.testing.assert_close(change / 2e-5, (slope * direction).sum(1), rtol=1e-5, atol=1e-6)
     # Mean, lower triangle and diagonal of the precision's factor, and log Z where it is learned.
     assert theta.shape[1] == 5 + (chosen.objective == "noise_contrastive")
-
-
-def test_progress_is_told():
-    told = []
-    estimate(setting("maximum_likelihood", 1), 20, 1, Streams(0, 3), told.append)
-    assert told[-1] == 3

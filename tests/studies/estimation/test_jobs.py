@@ -141,11 +141,14 @@ def test_a_damaged_table_is_told(finished, tmp_path):
     folder, suite = finished
     shutil.copytree(folder, tmp_path / "copy")
     table = tmp_path / "copy/runs/line/nce/estimates.parquet"
-    for damage in (lambda: table.write_bytes(b"x"), table.unlink):
+    for damage, said in (
+        (lambda: table.write_bytes(b"x"), "cannot be read"),
+        (table.unlink, "does not exist"),
+    ):
         damage()
         result = run("compare", "--suite", suite, "--results", tmp_path / "copy")
         assert result.exit_code == 2
-        assert f"{table}: cannot be read" in result.stderr
+        assert f"{table}: {said}" in result.stderr
 
 
 def test_a_comparison_refuses_records_of_another_version(finished, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ebm_bench.report.figures.style import SCREEN
 from ebm_bench.report.tables import formats
 from ebm_bench.studies.estimation import claims, figures, report
 from ebm_bench.studies.estimation.suite import EstimationSuite
@@ -269,10 +270,10 @@ def test_the_committed_claims_were_decided_by_these_criteria():
     assert criteria <= set(committed.read_text().splitlines())
 
 
-@pytest.mark.parametrize("draw", [figures.against_size, figures.against_ratio])
-def test_figures_have_a_panel_for_each_model(draw):
+@pytest.mark.parametrize("along", ["size", "ratio"])
+def test_figures_have_a_panel_for_each_model(along):
     summary, _ = made(published, failed=30)
-    figure = draw(SUITE, summary)
+    figure = figures.against(SUITE, summary, along, SCREEN)
     assert [axis.get_title() for axis in figure.axes] == ["line", "ring"]
     for axis in figure.axes:
         assert axis.get_xscale() == axis.get_yscale() == "log"

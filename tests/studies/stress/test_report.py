@@ -167,6 +167,6 @@ def test_tables_have_interval_number_and_failures(folder):
 def test_a_panel_that_was_not_run_is_named(folder):
     results = folder()
     (results / "panels" / "two" / VALUES).unlink()
-    with pytest.raises(InputError, match=r"is not there; run the panel first") as error:
+    with pytest.raises(InputError, match=r"does not exist; run the panel") as error:
         report.build(STRESS, results)
     assert str(error.value).count("values.parquet") == 1
