@@ -10,7 +10,7 @@ from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import unknown
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.suites import suite
-from ebm_bench.suites.base import kind_of
+from ebm_bench.suites.base import Head, kind_of
 from ebm_bench.utils import yaml_files
 
 
@@ -42,8 +42,19 @@ def check(
     """
     if path.suffix == ".py":
         _check_plugin(path)
-    else:
-        _check_suite(path)
+        return
+    checks = {
+        "leaderboard": _check_leaderboard,
+        "stress": _check_stress,
+        "estimation": _check_estimation,
+    }
+    kind = kind_of(yaml_files.read(path), path)
+    checked, rows, counts = checks[kind](path)
+    typer.echo(f"{path}: valid; {kind} suite {checked.name}, version {checked.version}")
+    width = max(map(len, rows), default=0) + 2
+    for name, words in rows.items():
+        typer.echo(f"  {name:{width}}{words}")
+    typer.echo(counts)
 
 
 def _check_plugin(path: Path) -> None:
@@ -58,47 +69,43 @@ def _check_plugin(path: Path) -> None:
         raise typer.Exit(1)
 
 
-def _check_suite(path: Path) -> None:
-    checks = {
-        "leaderboard": _check_leaderboard,
-        "stress": _check_stress,
-        "estimation": _check_estimation,
-    }
-    checks[kind_of(yaml_files.read(path), path)](path)
+# A checked suite, a few words on each of its parts, and how much there is to run.
+_Checked = tuple[Head, dict[str, str], str]
 
 
-def _check_leaderboard(path: Path) -> None:
+def _check_leaderboard(path: Path) -> _Checked:
     checked = suite.load(path)
     jobs = checked.jobs()
-    typer.echo(f"{path}: valid; suite {checked.name}, version {checked.version}")
-    width = max(map(len, jobs), default=0) + 2
-    for dataset, methods in jobs.items():
-        typer.echo(f"  {dataset:{width}}{', '.join(methods)}")
     runs = sum(map(len, jobs.values()))
-    typer.echo(f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs")
+    rows = {dataset: ", ".join(methods) for dataset, methods in jobs.items()}
+    return (
+        checked,
+        rows,
+        (f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs"),
+    )
 
 
-def _check_stress(path: Path) -> None:
+def _check_stress(path: Path) -> _Checked:
     from ebm_bench.studies.stress import suite as stress
 
     checked = stress.load(path)
-    expanded = {panel: checked.expand(panel, str(path)) for panel in checked.panels}
-    typer.echo(f"{path}: valid; stress tests {checked.name}, version {checked.version}")
-    for panel, suites in expanded.items():
-        methods = ", ".join(checked.panels[panel].methods)
-        typer.echo(f"  {panel:24}{len(suites)} values of the knob: {methods}")
-    runs = sum(len(point.methods) for suites in expanded.values() for point in suites.values())
-    typer.echo(f"{len(expanded)} panels: {runs} runs; ebm-bench stress runs them")
+    rows, runs = {}, 0
+    for name, panel in checked.panels.items():
+        values = len(checked.expand(name, str(path)))
+        rows[name] = f"{values} values of the knob: {', '.join(panel.methods)}"
+        runs += values * len(panel.methods)
+    return checked, rows, f"{len(rows)} panels: {runs} runs; ebm-bench stress runs them"
 
 
-def _check_estimation(path: Path) -> None:
+def _check_estimation(path: Path) -> _Checked:
     checked = estimation_suite.load(path)
-    typer.echo(f"{path}: valid; suite of estimation {checked.name}, version {checked.version}")
-    count = 0
-    for model in checked.models:
-        typer.echo(f"  {model:24}{', '.join(checked.methods)}")
-        count += sum(len(checked.grid(model, method)) for method in checked.methods)
-    typer.echo(
-        f"{len(checked.models)} models, {len(checked.methods)} methods: "
-        f"{count * checked.data_sets} estimates; ebm-bench estimate makes them"
+    rows = dict.fromkeys(checked.models, ", ".join(checked.methods))
+    points = [checked.grid(model, method) for model in rows for method in checked.methods]
+    return (
+        checked,
+        rows,
+        (
+            f"{len(rows)} models, {len(checked.methods)} methods: "
+            f"{sum(map(len, points)) * checked.data_sets} estimates; ebm-bench estimate makes them"
+        ),
     )

@@ -311,16 +311,11 @@ def _image_flow(channels: int, height: int, width: int) -> _Chain:
 
 def _convolutional(inputs: int, outputs: int) -> nn.Sequential:
     h = _HIDDEN_CHANNELS
-    last = _zeroed(nn.Conv2d(h, outputs, 3, padding=1))
+    last = nn.Conv2d(h, outputs, 3, padding=1)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)  # an untrained coupling is the identity
     net = nn.Sequential(
         nn.Conv2d(inputs, h, 3, padding=1), nn.SiLU(), nn.Conv2d(h, h, 1), nn.SiLU(), last
     )
     # With channels last, convolutions of so few channels take about half the time.
     return net.to(memory_format=torch.channels_last)
-
-
-def _zeroed(layer: nn.Module) -> nn.Module:
-    """Set weights and bias to zero, so that the coupling starts as the identity."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

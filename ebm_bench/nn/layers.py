@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 from ebm_bench.derivatives.base import Affine, Elementwise
 from ebm_bench.streams import Streams
@@ -140,20 +141,10 @@ class Convolution(Affine):
 
     def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
         """Differentiate ``⟨g, linear(t)⟩`` by the weight."""
-        weight = self.weight.flatten(0, 1)
-        found = torch.ops.aten.convolution_backward(
-            _stacked(g),
-            _stacked(t),
-            weight,
-            None,
-            [self.stride] * 2,
-            [self.padding] * 2,
-            [1, 1],
-            False,
-            [0, 0],
-            t.shape[0],
-            [False, True, False],
-        )[1]
+        shape = self.weight.flatten(0, 1).shape
+        found = conv2d_weight(
+            _stacked(t), shape, _stacked(g), self.stride, self.padding, groups=len(t)
+        )
         return found.view_as(self.weight)
 
     def bias_gradient(self, g: Tensor) -> Tensor:
@@ -260,11 +251,9 @@ _DERIVATIVES: dict[str, Callable[[Tensor, int], tuple[Tensor, ...]]] = {
 }
 
 
-_aten = torch.ops.aten
-
 _PULL_BACKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "silu": _aten.silu_backward,
-    "softplus": lambda g, a: _aten.softplus_backward(g, a, 1, 20),
-    "tanh": lambda g, a: _aten.tanh_backward(g, a.tanh()),
-    "gelu": _aten.gelu_backward,
+    "silu": torch.ops.aten.silu_backward,
+    "softplus": lambda g, a: torch.ops.aten.softplus_backward(g, a, 1, 20),
+    "tanh": lambda g, a: torch.ops.aten.tanh_backward(g, a.tanh()),
+    "gelu": torch.ops.aten.gelu_backward,
 }

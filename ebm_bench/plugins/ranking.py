@@ -4,6 +4,7 @@ Only the plugin's own methods are run. A dataset, energy, metric or sampler, whi
 runs of other methods too, gets a suite that names it, with an estimate of its cost.
 """
 
+import json
 import logging
 import os
 import re
@@ -202,7 +203,7 @@ def ranks(comparison: Comparison) -> list[str]:
                 + ("" if row.status == "ok" else f"; {row.status}")
             )
     if any("≈" in line for line in lines):
-        lines.append("≈: not distinguishable from the best with this number of replicates")
+        lines.append("≈: not significantly different from the best with this number of replicates")
     return lines
 
 
@@ -244,16 +245,17 @@ def offer(
     _check_and_write(content, path)
     made = suite.load(path)
     runs = sum(len(made.methods_of(name)) for name in made.datasets)
+    cost = (
+        f"all {len(made.methods)} methods must be trained with it: {runs} runs"
+        f"{_cost(made, loaded, chosen, reference)}"
+    )
     if not trained:
-        return path, (
+        cost = (
             f"all {runs} trained models must be measured again; those in results/{loaded.name} "
             "are reused, and missing ones are trained first. Its tables and page will be those of "
             f"the new suite; `make run SUITE={suite_path}` restores the others"
         )
-    return path, (
-        f"all {len(made.methods)} methods must be trained with it: {runs} runs"
-        f"{_cost(made, loaded, chosen, reference)}"
-    )
+    return path, cost
 
 
 def _of_datasets(tuned: Tuned, datasets: Sequence[str]) -> dict[str, Any]:
@@ -290,20 +292,13 @@ def _content(path: Path, folder: Path, plugin: Path) -> dict[str, Any]:
     return content
 
 
-class _Plain(yaml.SafeDumper):
-    """Writes what stands twice twice."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Give no anchors."""
-        return True
-
-
 def _check_and_write(content: dict[str, Any], path: Path) -> None:
     """Write a suite once it is known to be valid."""
     checked = {key: value for key, value in content.items() if key != "tuned"}
     suite.check(checked, str(path))
+    plain = json.loads(json.dumps(content))  # without shared parts, which YAML would write once
     with replacing(path) as temporary:
-        temporary.write_text(yaml.dump(content, Dumper=_Plain, sort_keys=False, width=100))
+        temporary.write_text(yaml.safe_dump(plain, sort_keys=False, width=100))
 
 
 def _view(comparison: Comparison) -> Suite:

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -30,20 +30,15 @@ def prepare_process() -> None:
     import torch
 
     torch.set_flush_denormal(True)
-    try:
-        libc = ctypes.CDLL(None)
+    with suppress(AttributeError, OSError):  # another C library: as it is
         for parameter, value in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            libc.mallopt(parameter, value)
-    except (AttributeError, OSError):  # another C library: as it is
-        return
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def release_memory() -> None:
     """Give freed memory back to the system, so that a peak is that of what follows."""
-    try:
+    with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):
-        return
 
 
 def resolve(name: str) -> str:

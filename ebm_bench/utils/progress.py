@@ -14,24 +14,30 @@ LINE_SECONDS = 15.0
 
 @contextmanager
 def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Show how far a stretch of work has come.
+    """Show the progress of long work.
 
     Parameters
     ----------
     label : str
-        What is done.
+        Name of the work.
     total : int
-        Its number of steps.
+        Number of its steps.
 
     Yields
     ------
     callable
-        To be called with the steps done and a few words.
+        Takes the number of finished steps and a few words.
     """
     # One bar at a time: several processes on one terminal would draw over each other.
     if sys.stderr.isatty() and multiprocessing.parent_process() is None:
-        with _bar(label, total) as update:
-            yield update
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, TextColumn
+
+        columns = *Progress.get_default_columns(), MofNCompleteColumn()
+        words = TextColumn("{task.fields[words]}")
+        with Progress(*columns, words, console=Console(stderr=True)) as bar:
+            task = bar.add_task(label, total=total, words="")
+            yield lambda done, words: bar.update(task, completed=done, words=words)
         return
     last = time.monotonic()
 
@@ -42,20 +48,3 @@ def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
             log.info("%s: %d of %d steps, %s", label, done, total, words)
 
     yield line
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total, words="")
-        yield lambda done, words: bar.update(task, completed=done, words=words)

@@ -25,7 +25,7 @@ class MyOwn(Energy):
     Parameters
     ----------
     experts : int
-        How many.
+        Number of experts.
     """
 
     # `normalised = True` if log_z is known (write the property then); `smooth = False` if there
@@ -35,10 +35,10 @@ class MyOwn(Energy):
     experts: Annotated[int, Ge(1)] = 64
 
     def build(self, streams: Streams) -> None:
-        """Create the parameters, other ones for each replicate."""
+        """Create the parameters of every replicate."""
         size = math.prod(self.event_shape)
         self.inner = Dense(size, self.experts, streams, gain=2.0, spread=1.0)
-        # The last one starts small, so that training starts at the base.
+        # The last layer starts small, so that training starts at the base.
         self.outer = Dense(self.experts, 1, streams, gain=0.01)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -22,9 +22,9 @@ class MyOwn(Sampler):
     Parameters
     ----------
     steps : int
-        Of each chain; one evaluation of the energy each.
+        Number of steps of each chain; one evaluation of the energy each.
     step_size : float
-        In units of the energy's scale.
+        Standard deviation of a step, in units of the energy's scale.
     """
 
     # Settings: an annotation, which is checked, and a literal default.
@@ -35,7 +35,7 @@ class MyOwn(Sampler):
     def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
         # energy.scale is that of the data, so that one step size serves every dataset. For the
-        # gradient of the energy there is ebm_bench.samplers.base.gradient.
+        # gradient of the energy there is ebm_bench.derivatives.gradient.
         here = energy(x)
         for _ in range(self.steps):
             proposed = x + self.step_size * energy.scale * streams.normal_like(x)

@@ -69,7 +69,7 @@ def _place(results: Results, dataset: str, name: str, suite_path: str | Path) ->
     trains = registry.describe("objectives", spec.objective).trains
     rate = suite.budget_of(dataset, name).learning_rate
     settings = [
-        ["energy", f"{energy.name} {_plain(energy.settings)}".strip(), "suite"],
+        ["energy", f"{energy.name} {plain(energy.settings)}".strip(), "suite"],
         *([["learning rate", f"{rate:g}", _origin_of_rate(results, dataset, name)]] * trains),
         *_settings(results, dataset, name),
     ]
@@ -139,7 +139,7 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
         f"replicates by {by} of validation data ({number(chosen.best.score)}).",
     ]
     if chosen.runner_up:
-        values = _plain({"learning rate": chosen.runner_up.learning_rate}
+        values = plain({"learning rate": chosen.runner_up.learning_rate}
                         | chosen.runner_up.settings)  # fmt: skip
         sentences.append(f"Next: {values} ({number(chosen.runner_up.score)}).")
     if chosen.failed:
@@ -158,5 +158,6 @@ def _curve(run: Run, curve: LearningCurve) -> dict[str, list]:
     }
 
 
-def _plain(settings: dict) -> str:
+def plain(settings: dict) -> str:
+    """Write settings in one line."""
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())

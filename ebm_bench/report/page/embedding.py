@@ -2,10 +2,10 @@
 
 import base64
 import gzip
-import importlib.util
 import io
 import json
 import re
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ def library(name: str) -> str:
         If the package lacks the file.
     """
     package, file = LIBRARIES[name]
-    found = importlib.util.find_spec(package)
-    folders = (found and found.submodule_search_locations) or []
-    paths = [Path(folder) / file for folder in folders if (Path(folder) / file).is_file()]
-    if not paths:
-        raise InputError(f"the page needs {file} of the package {package}; install it again")
-    return pack(paths[0].read_bytes())
+    try:
+        return pack(Path(str(distribution(package).locate_file(f"{package}/{file}"))).read_bytes())
+    except (PackageNotFoundError, OSError):
+        raise InputError(
+            f"the page needs {file} of the package {package}; install it again"
+        ) from None
 
 
 def lighten(svg: str) -> str:

@@ -1,6 +1,5 @@
 """The leaderboard page: one file that needs no other."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +172,8 @@ def _sampling(results: Results, dataset: str) -> str:
     """Describe how samples of the models of a dataset are drawn."""
     spec = results.suite.datasets[dataset].sampler
     settings = registry.describe("samplers", spec.name).validate(spec.settings)
-    told = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
     planar = "densities" in figure_kinds(results.suite, dataset)
-    way = "on a grid" if planar else f"by {spec.name} ({told})"
+    way = "on a grid" if planar else f"by {spec.name} ({details.plain(settings)})"
     return (
         "Samples are drawn exactly from flows, Gaussians and the truth, and "
         f"{way} from all other energies."
@@ -204,6 +202,7 @@ def _provenance(results: Results) -> dict[str, str]:
     if len(results.machines) > 1:
         united["Timed on"] = {f"{mark}: {name}" for mark, name in results.machines.items()}
     dates = sorted(p.date for p in found)
-    told = {name: ", ".join(sorted(values)) for name, values in united.items()}
-    told["Trained"] = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else MISSING
-    return told
+    return {
+        **{name: ", ".join(sorted(values)) for name, values in united.items()},
+        "Trained": " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else MISSING,
+    }

@@ -34,7 +34,7 @@ function pairTable(view, dataset, labels) {
   return simpleTable(`Paired differences on ${dataset}`,
     ["Methods", `Difference, ${head(chosen).join(" ")}`, "n", "p", "p, corrected", "Verdict"],
     pairs.map(([one, other, difference, n, p, corrected, better]) =>
-      [`${one} less ${other}`, difference, n, p, corrected, better ? `${one} is better` : "not told apart"]));
+      [`${one} less ${other}`, difference, n, p, corrected, better ? `${one} is better` : "not significantly different"]));
 }
 
 function settingsTable(dataset, labels) {
@@ -54,7 +54,7 @@ async function drawComparison(view) {
     dialogHead("comparison", `Compare ${labels.join(", ")}`, datasetChoice(names, dataset)),
     make("p", {}, `${dataset}, ${content.budgets[view.at].toLowerCase()}. Average rank over all datasets: ${averages.join(", ") || "none"}.`),
     comparedTable(view, dataset, labels),
-    make("p", { class: "soft" }, "Bold: the better mean, which need not be told apart; the differences below say what is."),
+    make("p", { class: "soft" }, "Bold: the better mean, whether or not the difference is significant; see the differences below."),
     make("h3", {}, "Paired differences"),
     make("p", { class: "soft" }, "Replicate by replicate, on the same data: mean, interval, p of the paired t test, and p corrected for all pairs of the dataset's table."),
     pairTable(view, dataset, labels),

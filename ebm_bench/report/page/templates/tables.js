@@ -43,7 +43,7 @@ function datasetColumns(view) {
   };
   const spent = (i, key) => (row) => ({ text: rowOf(row).spent[i], value: rowOf(row)[key] });
   return [
-    plain("rank", "Rank", "", "by the mean rank over replicates; ≈ not told apart from the best",
+    plain("rank", "Rank", "", "by the mean rank over replicates; ≈ not significantly different from the best",
       (row) => ({ text: row.place, value: row.rank, best: row.best })),
     measure(chosen),
     plain("difference", "Difference to the best", head(chosen)[1].replace(/[↑↓]/, "").trim(),
@@ -147,7 +147,7 @@ function drawTable(view) {
   const ordered = () => made.order().find(([i]) => i < keys.length) ?? [1, "asc"];
   const tell = () => {
     const [column, direction] = ordered();
-    // The library tells the direction of the fixed order instead.
+    // The library shows the direction of the fixed order instead.
     for (const sorted of table.querySelectorAll("[aria-sort]")) sorted.removeAttribute("aria-sort");
     made.column(column).header().setAttribute("aria-sort", direction === "asc" ? "ascending" : "descending");
   };
@@ -170,8 +170,8 @@ function lead(view) {
     const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
     const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
-    if (won) return ["Best: ", ...strong(best), ", told apart from all others.", ...warning];
-    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not told apart from it: ${best.slice(1).join(", ")}.` : ".", ...warning];
+    if (won) return ["Best: ", ...strong(best), ", significantly different from all others.", ...warning];
+    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}.` : ".", ...warning];
   }
   const { rows, sure, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
