@@ -28,6 +28,8 @@ class Metric(ABC):
         Unit of the main value, for axes and table heads (``"nats"``).
     label : str
         Short name for axes and table heads.
+    second_derivatives : bool
+        Whether it takes second derivatives of the energy.
     split : str
         Split of finite datasets on which it is computed.
     """
@@ -38,6 +40,7 @@ class Metric(ABC):
     lower_bound: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     label: ClassVar[str] = ""
+    second_derivatives: ClassVar[bool] = False
     name: ClassVar[str] = ""
 
     split: str = "test"

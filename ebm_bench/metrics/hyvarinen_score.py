@@ -43,6 +43,7 @@ class HyvarinenScore(Metric):
 
     version = 1
     label = "Hyvärinen score"
+    second_derivatives = True
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average each replicate's held-out data."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
+from ebm_bench.runs import contracts
 from ebm_bench.runs.cost import FlopCounter
 from ebm_bench.streams import Recording, Replay, Streams
 
@@ -95,6 +96,7 @@ class CompiledLoss:
         trial = Recording(streams.child("trial"))
         with FlopCounter() as counter:
             loss = objective.loss(energy, x, trial)
+            contracts.LOSS.require(objective.name, objective, loss, x)
             torch.autograd.grad(loss.sum(), list(parameters), allow_unused=True)
         self.flops, self.evaluations = counter.total, energy.evaluations - counted
         energy.evaluations = counted

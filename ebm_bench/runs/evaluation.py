@@ -12,7 +12,7 @@ from ebm_bench import metrics, records
 from ebm_bench.metrics.grid import lattice
 from ebm_bench.metrics.points import energies
 from ebm_bench.records import fingerprint, provenance
-from ebm_bench.runs import assembly, cost
+from ebm_bench.runs import assembly, contracts, cost
 from ebm_bench.runs.model import Model
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
@@ -68,6 +68,7 @@ def evaluate(
                     if not cost.is_out_of_memory(error):
                         raise
                     log.warning("%s: no memory for %s of %s", method, metric_name, name)
+            contracts.MEASURED.require(metric_name, result, len(measured))
             values += _values(metric, name, result, parts.outcomes, measured)
             log.info(
                 "%s / %s: %s of %s in %.1f s",

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from ebm_bench import metrics, records
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint, provenance
-from ebm_bench.runs import compilation, cost
+from ebm_bench.runs import compilation, contracts, cost
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
 from ebm_bench.suites.suite import Suite
@@ -58,7 +59,8 @@ def train(
             if (folder / name).exists():
                 (folder / name).unlink()
         with replacing(folder / "weights.safetensors") as temporary:
-            state = {key: value.contiguous() for key, value in parts.state_dict().items()}
+            # Copies, as weights that are tied share their memory, which the format has not.
+            state = {key: value.contiguous().clone() for key, value in parts.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))
         records.write(run, folder / "run.json")
         checkpoint.unlink(missing_ok=True)
@@ -152,12 +154,30 @@ class _Trainer:
         parts, streams = self.parts, self.parts.streams.child("fit")
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
         parts.energy.fit(data)
-        parts.objective.fit(parts.energy, data, streams)
+        started += self._look_at_plugins(data)
+        try:
+            parts.objective.fit(parts.energy, data, streams)
+        except RuntimeError:
+            contracts.require_noise(parts)
+            raise
+        contracts.require_noise(parts)
         self._optimise()
         self._compile()
         self._synchronise()
         self.setup_seconds = time.perf_counter() - started
         self._measure()
+
+    def _look_at_plugins(self, data: Tensor) -> float:
+        """Refuse parts that break their contract; returns the seconds that it took."""
+        started, objective = time.perf_counter(), self.parts.objective
+        kinds = [metrics.create(name).second_derivatives for name in self._measured_by]
+        second = (objective.trains and "smooth" in objective.requires) or any(kinds)
+        contracts.require_parts(self.parts, data, second)
+        return time.perf_counter() - started
+
+    @property
+    def _measured_by(self) -> set[str]:
+        return {self.spec.curve, *self.spec.metrics}
 
     def should_continue(self) -> bool:
         """Whether another step is to be taken."""
@@ -331,6 +351,7 @@ class _Trainer:
             self._optimiser.update(gradients, torch.isfinite(loss), self.step)
             return
         loss = parts.objective.loss(parts.energy, x, self.streams["objective"])
+        contracts.LOSS.require(parts.objective.name, parts.objective, loss, x)
         self._optimiser.step(loss, self.step)
 
     def _measure(self) -> None:
@@ -339,7 +360,9 @@ class _Trainer:
         parts, counted = self.parts, self.parts.energy.evaluations
         model = parts.model("curve", cells=128)
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
-        values = metric(model, parts.dataset, model.streams)["value"]
+        result = metric(model, parts.dataset, model.streams)
+        contracts.MEASURED.require(metric.name, result, parts.energy.replicates)
+        values = result["value"]
         parts.energy.evaluations = counted
         cost.reset_peak(self.device)
         self.curve += [

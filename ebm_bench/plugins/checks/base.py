@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ebm_bench import registry
 from ebm_bench.registry import Entry
+from ebm_bench.runs.contracts import Contract
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,17 @@ class Verdict:
 def check(expected: str, cause: str, *options: Any, **named: Any) -> Callable[[Callable], Check]:
     """Turn a function into a check; arguments as for `Check`."""
     return lambda run: Check(run, expected, cause, *options, **named)
+
+
+def kept(contract: Contract, *options: Any, **named: Any) -> Callable[[Callable], Check]:
+    """Turn a function into a check of what runs look at too; options as for `Check`."""
+    return check(contract.expected, contract.cause, *options, **named)
+
+
+def expect_kept(contract: Contract, *arguments: Any) -> None:
+    """Raise AssertionError with a description if a contract is broken."""
+    found = contract.fault(*arguments)
+    expect(not found, found)
 
 
 def expect(holds: Any, found: str) -> None:

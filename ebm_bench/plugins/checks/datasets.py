@@ -9,7 +9,16 @@ import torch
 from scipy.stats import multivariate_t
 from torch import Tensor
 
-from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    expect,
+    expect_close,
+    expect_kept,
+    kept,
+)
+from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
 N = 40_000
@@ -87,13 +96,7 @@ def metadata(case: Case) -> None:
     expect(case.entry.citation, "no citation")
 
 
-@check(
-    "points of shape (R, n, *event_shape) in float32, log-densities of shape (...), in the type "
-    "of the points",
-    "A draw without the replicate axis (streams draw it), or a sum over the wrong axis: log_prob "
-    "takes (..., *event_shape) and returns (...)",
-    needed=True,
-)
+@kept(contracts.DENSITY, needed=True)
 def shapes_and_types(case: Case) -> None:
     """Sample and evaluate."""
     x = case.dataset.sample(7, Streams(0, replicates=3))
@@ -102,16 +105,14 @@ def shapes_and_types(case: Case) -> None:
     expect(x.dtype == torch.float32, f"samples of {x.dtype}")
     if not knows("log_prob")(case):
         return
+    expect_kept(contracts.DENSITY, case.dataset, x)
     found = case.dataset.log_prob(x)
-    expect(found.shape == (3, 7), f"log_prob of shape {tuple(found.shape)}, not (3, 7)")
     expect(case.dataset.log_prob(x[0, 0]).shape == (), "log_prob of one point is no scalar")
-    expect(found.dtype == torch.float32, f"log_prob of {found.dtype} for points of float32")
     exact = case.dataset.log_prob(x.double())
     expect(exact.dtype == torch.float64, f"log_prob of {exact.dtype} for points of float64")
     expect_close(found.double(), exact, "float32 and float64 differ", rtol=1e-4, atol=1e-4)
-    if knows("score")(case):
-        expect(case.dataset.score(x).shape == x.shape, "score of another shape than its points")
-    expect(len(case.dataset.box) == x.shape[-1], "box has not one pair of bounds a coordinate")
+    if knows("grid")(case):
+        expect(len(case.dataset.box) == x.shape[-1], "box has not one pair of bounds a coordinate")
 
 
 @check(

@@ -8,7 +8,16 @@ from torch import Tensor, nn
 
 from ebm_bench import datasets, energies, objectives, registry, samplers
 from ebm_bench.energies.base import Energy
-from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    expect,
+    expect_close,
+    expect_kept,
+    kept,
+)
+from ebm_bench.runs import contracts
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
 
@@ -99,18 +108,12 @@ def _model(energy: Energy, dataset, replicates: Sequence[int]) -> Model:
     return Model(energy, dataset, sampler, Streams(5, list(replicates)), learned, objective)
 
 
-@check(
-    "a dict with 'value' in it, each quantity of shape (R,), finite and without a graph",
-    "A mean over all axes in place of mean(1), a missing detach() or torch.no_grad(), or a "
-    "number in place of a tensor",
-    needed=True,
-)
+@kept(contracts.MEASURED, needed=True)
 def one_finite_value_per_replicate(case: Case) -> None:
     """For three replicates."""
     result = case.measure(case.model([0, 1, 2]))
-    expect("value" in result, f"only {', '.join(result) or 'nothing'}")
+    expect_kept(contracts.MEASURED, result, 3)
     for part, values in result.items():
-        expect(values.shape == (3,), f"'{part}' has the shape {tuple(values.shape)} where R is 3")
         expect(values.isfinite().all(), f"'{part}' is {values.tolist()}")
         expect(not values.requires_grad, f"'{part}' carries a graph")
 

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from ebm_bench.noise.base import Noise
-from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    expect,
+    expect_close,
+    expect_kept,
+    kept,
+)
+from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
 R, POINTS = 3, 400
@@ -65,21 +74,14 @@ def grid(cells: int = 400) -> tuple[Tensor, Tensor]:
     return x, (2 * spread / cells).log().sum((1, 2))[:, None]
 
 
-@check(
-    "samples of shape (R, n, *event_shape) and log-densities of shape (R, B), finite, in the type "
-    "of the data, for vectors and for images",
-    "A buffer of a shape other than (R, 1, *event_shape), a sum over the last axis alone (use "
-    "flatten(2).sum(2)), or a draw without dtype=",
-    needed=True,
-)
+@kept(contracts.NOISE, needed=True)
 def shapes_and_types(case: Case) -> None:
     """Sample and evaluate."""
     for distribution, n in ((case.fitted, 7), (case.of_images, 5)):
         shape, replicates = distribution.event_shape, distribution.replicates
+        expect_kept(contracts.NOISE, distribution, Streams(2, replicates))
         x = distribution.sample(n, Streams(2, replicates))
         log_prob = distribution.log_prob(x)
-        expect(x.shape == (replicates, n, *shape), f"samples of shape {tuple(x.shape)}")
-        expect(log_prob.shape == (replicates, n), f"log_prob of shape {tuple(log_prob.shape)}")
         dtype = torch.float64 if shape == VECTOR else torch.float32
         expect(x.dtype == log_prob.dtype == dtype, f"{x.dtype} and {log_prob.dtype}, not {dtype}")
         expect(log_prob.isfinite().all(), "log-densities of its own samples that are not finite")

@@ -16,7 +16,16 @@ from ebm_bench import energies, noise, registry, samplers
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.optim.adam import Optimiser
-from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close
+from ebm_bench.plugins.checks.base import (
+    Named,
+    check,
+    checks_of,
+    expect,
+    expect_close,
+    expect_kept,
+    kept,
+)
+from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
 # Energies whose derivatives are computed by plain operations, and by automatic differentiation.
@@ -125,24 +134,15 @@ def gaussian_energy(precision: float, replicates: int) -> Any:
     return energy
 
 
-@check(
-    "a loss of shape (R,), finite, in the type of the data (float32 and float64)",
-    "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
-    "is missing, or a tensor made without dtype=x.dtype",
-    needed=True,
-)
+@kept(contracts.LOSS, needed=True)
 def shape_and_dtype(case: Case) -> None:
     """For three replicates."""
     for dtype in (torch.float32, torch.float64):
         energy = case.energy(3).to(dtype)
         objective, data, streams = case.prepare(energy, 3, n=64, dtype=dtype)
         loss = objective.loss(energy, data, streams)
-        expect(isinstance(loss, Tensor), f"loss() returns {type(loss).__name__}, not a tensor")
-        expect(loss.shape == (3,), f"shape {tuple(loss.shape)} where R is 3")
-        expect(loss.dtype == dtype, f"{loss.dtype} for data of {dtype}")
+        expect_kept(contracts.LOSS, objective, loss, data)
         expect(torch.isfinite(loss).all(), f"the loss {loss.tolist()}")
-        log_z = objective.log_z
-        expect(log_z is None or log_z.shape == (3,), "log_z is not of shape (3,)")
 
 
 @check(

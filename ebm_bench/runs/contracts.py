@@ -1,0 +1,299 @@
+"""What every class of a family keeps: looked at by `ebm-bench check`, and once in every run.
+
+Shapes and types are looked at in every class. What takes computing is looked at in plugins: the
+tests do so for the package.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_bench import registry
+from ebm_bench.derivatives import curvature, gradient
+from ebm_bench.energies.base import Energy
+from ebm_bench.errors import InputError
+from ebm_bench.noise.base import Noise
+from ebm_bench.streams import Streams
+
+_SEGMENTS, _COARSE, _FINE, _ROUGH = 16, 8, 64, 0.4  # see `_rough`
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A property that a run relies on.
+
+    Attributes
+    ----------
+    family : str
+        Family of the classes that have it.
+    expected : str
+        Description of the property.
+    cause : str
+        Usual cause of a failure.
+    fault : callable
+        Describes how the property fails; empty if it holds.
+    """
+
+    family: str
+    expected: str
+    cause: str
+    fault: Callable[..., str]
+
+    def require(self, name: str, *arguments: Any) -> None:
+        """Raise an `InputError` that names the class if the property does not hold."""
+        if found := self.fault(*arguments):
+            entry, kind = registry.describe(self.family, name), registry.SINGULAR[self.family]
+            raise InputError(
+                f"{kind} {entry.class_name} ({entry.path.name}): {found}. "
+                f"Expected: {self.expected}. Usual cause: {self.cause}"
+            )
+
+
+def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
+    if not isinstance(loss, Tensor):
+        return f"loss() returns {type(loss).__name__}, not a tensor"
+    if found := _misshapen(loss, x):
+        return found
+    if objective.trains and not loss.requires_grad:
+        return "the loss carries no graph"
+    log_z = objective.log_z
+    if log_z is not None and log_z.shape != loss.shape:
+        return f"log_z is not of shape ({len(x)},)"
+    return ""
+
+
+def _misshapen(values: Tensor, x: Tensor, axes: int = 1) -> str:
+    """Compare values with points: one for each replicate, or also for each point."""
+    if values.shape != x.shape[:axes]:
+        where = " and ".join(
+            f"{axis} is {n}" for axis, n in zip("RB", x.shape[:axes], strict=False)
+        )
+        return f"shape {tuple(values.shape)} where {where}"
+    if values.dtype != x.dtype:
+        return f"{values.dtype} for data of {x.dtype}"
+    if values.device != x.device:
+        return f"on {values.device} for data on {x.device}"
+    return ""
+
+
+def _measured_fault(result: Any, replicates: int) -> str:
+    if not isinstance(result, dict):
+        return f"returns {type(result).__name__}, not a dict"
+    if "value" not in result:
+        return f"only {', '.join(map(str, result)) or 'nothing'}"
+    for part, values in result.items():
+        if not isinstance(part, str):
+            return f"the name {part!r} is no text"
+        if not isinstance(values, Tensor):
+            return f"'{part}' is {type(values).__name__}, not a tensor"
+        if values.shape != (replicates,):
+            return f"'{part}' has the shape {tuple(values.shape)} where R is {replicates}"
+        if values.is_complex():
+            return f"'{part}' is complex"
+    return ""
+
+
+def _energy_fault(energy: Energy, x: Tensor) -> str:
+    values = energy(x)
+    if not isinstance(values, Tensor):
+        return f"forward() returns {type(values).__name__}, not a tensor"
+    return _misshapen(values, x, axes=2)
+
+
+def _mixed(energy: Energy, x: Tensor) -> str:
+    """Differentiate the energy of one point by all points."""
+    x = x.detach().requires_grad_()
+    values = energy(x)
+    if not values.requires_grad:
+        return "the energy does not depend on the points"
+    (slope,) = torch.autograd.grad(values[0, 0], x, materialize_grads=True)
+    size = slope.flatten(2).abs().amax(2)
+    own = size[0, 0].item()
+    size[0, 0] = 0
+    bound = 1e-4 * own
+    if (size[1:] > bound).any():
+        return "the energy depends on the points of other replicates"
+    if (size[0] > bound).any():
+        return "the energy depends on other points of the batch"
+    return ""
+
+
+def _rough(energy: Energy, x: Tensor) -> str:
+    """Compare changes of the slope along segments between points with integrated curvature.
+
+    The curvature of a piecewise linear network is zero almost everywhere, so that no number of
+    nodes makes the integral find the jumps of its slope. If the slope has no jumps, eight times
+    as many nodes have about an eighth of the error or less, up to rounding.
+    """
+    start, end = x[:, :_SEGMENTS].detach(), x[:, :_SEGMENTS].detach().roll(1, 1)
+    along = end - start
+    changes = ((gradient(energy, end) - gradient(energy, start)) * along).flatten(2).sum(2)
+    errors = [(changes - _integrated(energy, start, along, n)).abs() for n in (_COARSE, _FINE)]
+    size = along.flatten(2).square().sum(2) / energy.scale.square().mean() + changes.abs()
+    rounding = 8 * torch.finfo(x.dtype).eps * (1 + (x / energy.scale).abs().max())
+    floor = (rounding * size.nan_to_num().sum()).item()
+    coarse, fine = (error.nan_to_num().sum().item() for error in errors)
+    if fine > max(_ROUGH * coarse, floor):
+        return (
+            "the slope changes by more than its second derivative explains, which is that of the "
+            "base measure or zero almost everywhere"
+        )
+    return ""
+
+
+def _integrated(energy: Energy, start: Tensor, along: Tensor, nodes: int) -> Tensor:
+    total = torch.zeros(start.shape[:2], dtype=torch.float64, device=start.device)
+    for i in range(nodes):
+        # Irregular nodes, as kinks may lie regularly.
+        place = (i + (0.5 + 0.618034 * i) % 1) / nodes
+        x = start + place * along
+        _, second = curvature(energy, x, along.unsqueeze(1))
+        total = total + second.detach().double() / nodes
+    return total
+
+
+def _state_fault(energy: Energy) -> str:
+    saved = {key: value.clone() for key, value in energy.state_dict().items()}
+    try:
+        energy.load_state_dict(saved)
+    except RuntimeError as error:
+        return f"its state cannot be loaded ({str(error).splitlines()[-1].strip()})"
+    return ""
+
+
+def _noise_fault(noise: Noise, streams: Streams) -> str:
+    x = noise.sample(5, streams)
+    shape = (noise.replicates, 5, *noise.event_shape)
+    if x.shape != shape:
+        return f"samples of shape {tuple(x.shape)}, not {shape}"
+    found = noise.log_prob(x)
+    return f"log_prob: {why}" if (why := _misshapen(found, x, axes=2)) else ""
+
+
+def _sampler_fault(sampler: Any, energy: Energy, x: Tensor, streams: Streams) -> str:
+    start = x.clone()
+    moved = sampler.run(energy, start, streams)
+    if moved.shape != x.shape:
+        return f"shape {tuple(moved.shape)} from {tuple(x.shape)}"
+    if moved.requires_grad:
+        return "the points carry a graph"
+    return "" if torch.equal(start, x) else "the start was changed"
+
+
+def _density_fault(dataset: Any, x: Tensor) -> str:
+    if "log_prob" in dataset.knows and (why := _misshapen(dataset.log_prob(x), x, axes=2)):
+        return f"log_prob: {why}"
+    if "score" in dataset.knows and (found := dataset.score(x)).shape != x.shape:
+        return f"score of shape {tuple(found.shape)} for points of shape {tuple(x.shape)}"
+    return ""
+
+
+LOSS = Contract(
+    "objectives",
+    "a loss of shape (R,), finite, in the type of the data (float32 and float64)",
+    "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
+    "is missing, or a tensor made without dtype=x.dtype",
+    _loss_fault,
+)
+MEASURED = Contract(
+    "metrics",
+    "a dict with 'value' in it, each quantity of shape (R,), finite and without a graph",
+    "A mean over all axes in place of mean(1), a missing detach() or torch.no_grad(), or a "
+    "number in place of a tensor",
+    _measured_fault,
+)
+ENERGY = Contract(
+    "energies",
+    "energies of shape (R, B), finite, in the type of the points",
+    "The axis of a layer's output is left over (squeeze(2)), or a tensor made without dtype=",
+    _energy_fault,
+)
+ALONE = Contract(
+    "energies",
+    "the energy of a replicate depends on its own points alone, and that of a point on this point",
+    "A mean or a normalisation over all replicates or over the batch",
+    _mixed,
+)
+SMOOTH = Contract(
+    "energies",
+    "a second derivative that is not zero everywhere, where the energy is said to be smooth",
+    "A piecewise linear activation (relu): say `smooth = False`, or name the setting in `rough`",
+    _rough,
+)
+STATE = Contract(
+    "energies",
+    "a checkpoint restores the energy",
+    "A tensor that build() or fit() made and that is a plain attribute: register_buffer or "
+    "nn.Parameter",
+    _state_fault,
+)
+NOISE = Contract(
+    "noise",
+    "samples of shape (R, n, *event_shape) and log-densities of shape (R, B), finite, in the type "
+    "of the data, for vectors and for images",
+    "A buffer of a shape other than (R, 1, *event_shape), a sum over the last axis alone (use "
+    "flatten(2).sum(2)), or a draw without dtype=",
+    _noise_fault,
+)
+SAMPLER = Contract(
+    "samplers",
+    "points that have moved, of the same shape, finite and without a graph; the start is unchanged",
+    "An in-place operation on x (begin with a copy), or gradients that were taken without "
+    "detaching (ebm_bench.samplers.base.gradient does it)",
+    _sampler_fault,
+)
+DENSITY = Contract(
+    "datasets",
+    "points of shape (R, n, *event_shape) in float32, log-densities of shape (...), in the type "
+    "of the points",
+    "A draw without the replicate axis (streams draw it), or a sum over the wrong axis: log_prob "
+    "takes (..., *event_shape) and returns (...)",
+    _density_fault,
+)
+
+
+def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
+    """Look at the dataset, the energy and the sampler of a run, if they are of a plugin.
+
+    Parameters
+    ----------
+    parts : Parts
+        Parts of the run, with an energy that is fitted to data.
+    x : Tensor of shape (R, N, *event_shape)
+        Data.
+    second_derivatives : bool
+        Whether the objective or a metric takes second derivatives of the energy.
+
+    Raises
+    ------
+    InputError
+        Names the class, what was found and what is expected.
+    """
+    energy, streams = parts.energy, parts.streams.child("contracts")
+    few, evaluations = x[:, :4], energy.evaluations
+    if _is_plugin("datasets", parts.dataset):
+        DENSITY.require(parts.dataset.name, parts.dataset, few)
+    if _is_plugin("energies", energy):
+        ENERGY.require(energy.name, energy, few)
+        ALONE.require(energy.name, energy, few)
+        if second_derivatives and energy.smooth:
+            SMOOTH.require(energy.name, energy, x)
+        STATE.require(energy.name, energy)
+    if _is_plugin("samplers", parts.sampler):
+        SAMPLER.require(parts.sampler.name, parts.sampler, energy, few, streams)
+    energy.evaluations = evaluations
+
+
+def require_noise(parts: Any) -> None:
+    """Look at the noise of an objective, if it is of a plugin; as `require_parts`."""
+    for part in parts.objective.children():
+        if isinstance(part, Noise) and _is_plugin("noise", part):
+            NOISE.require(part.name, part, parts.streams.child("contracts"))
+
+
+def _is_plugin(family: str, part: Any) -> bool:
+    entry = registry.entries(family).get(part.name)
+    return entry is not None and not (entry.module or "").startswith("ebm_bench.")
