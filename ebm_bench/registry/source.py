@@ -130,6 +130,11 @@ class _Source:
             entry.validate({})
         except InputError as error:
             raise self.problem(node, f"a default does not fit its annotation: {error}") from None
+        for statement in node.body:
+            match statement:
+                case ast.FunctionDef(name="files", decorator_list=[ast.Name(id="property")]):
+                    raise self.problem(statement, f"files of {node.name} is read without running "
+                                       "the file: write a tuple of names of settings")  # fmt: skip
         for attribute in ("search", "files", "rough"):
             for name in getattr(entry, attribute, ()):
                 if name not in entry.settings:

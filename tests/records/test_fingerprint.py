@@ -367,6 +367,65 @@ class Pictures(Dataset):
 """
 
 
+READERS = """
+from dataclasses import dataclass
+from typing import ClassVar
+from ebm_bench.{family}.base import {base}
+from ebm_bench.registry import register
+
+@dataclass(eq=False, kw_only=True)
+class Common({base}):
+    {files}
+    path: str | None = None
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Reader(Common):
+    \"\"\"Reads a file.\"\"\"
+"""
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize(
+    "files", ['files = ("path",)', 'files: ClassVar[tuple[str, ...]] = ("path",)']
+)
+def test_files_of_a_class_count_in_every_family(family, files, tmp_path, no_plugins):
+    base = registry.FAMILIES[family].base
+    # A metric needs a label.
+    text = READERS.format(family=family, base=base, files=f'{files}\n    label = "it"')
+    (tmp_path / "reader.py").write_text(text)
+    registry.load(tmp_path / "reader.py")
+    data = tmp_path / "data.npy"
+
+    def digest(path):
+        fingerprint.forget()
+        part = Named(name="reader", settings={"path": path})
+        return fingerprint.digest("", fingerprint.files([(family, part)]))
+
+    data.write_text("before")
+    before = digest(str(data))
+    data.write_text("after")
+    assert len({before, digest(str(data)), digest(None)}) == 3
+    data.unlink()
+    with pytest.raises(InputError, match=r"data\.npy: cannot be read"):
+        digest(str(data))
+
+
+def test_files_of_the_noise_of_an_objective_count(tmp_path, no_plugins):
+    (tmp_path / "reader.py").write_text(
+        READERS.format(family="noise", base="Noise", files='files = ("path",)')
+    )
+    registry.load(tmp_path / "reader.py")
+    data = tmp_path / "data.npy"
+    data.write_text("before")
+    content = QUICK.model_dump(mode="json")
+    dataset = next(iter(content["datasets"]))
+    settings = {"noise": "reader", "noise_settings": {"path": str(data)}}
+    method = {"objective": "noise_contrastive", "settings": settings}
+    loaded = suite.check({**content, "methods": {"mine": method}}, "mine")
+    assert data in fingerprint.training_files(loaded, dataset, "mine")
+
+
 def test_a_file_of_a_folder_counts_with_its_place(tmp_path, no_plugins):
     (tmp_path / "mine.py").write_text(PICTURES)
     registry.load(tmp_path / "mine.py")

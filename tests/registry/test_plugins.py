@@ -183,6 +183,12 @@ def test_a_bad_file_is_told_with_its_line(text, said, write):
     assert "mine" not in noise.names()
 
 
+def test_files_that_only_the_class_itself_knows_are_refused(write):
+    method = "\n    @property\n    def files(self):\n        return (self.path,)\n"
+    with pytest.raises(InputError, match=r"mine\.py:\d+: files of Mine is read without running"):
+        registry.load(write(HEAD + NOISE + method))
+
+
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(InputError, match=r"no\.py: cannot be read"):
         registry.load(tmp_path / "no.py")
