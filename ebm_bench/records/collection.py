@@ -6,6 +6,7 @@ the run. Join on ``dataset`` and ``method`` for the rest.
 """
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from ebm_bench.records import Cost, CurvePoint, Evaluation, Outcome, Provenance,
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import read_table, replacing
+
+log = logging.getLogger("ebm_bench")
 
 TABLES = ("runs", "values", "curves")
 SUITE = "suite.yaml"  # next to the tables, with included files merged in
@@ -187,6 +190,9 @@ def kept_suite(folder: Path) -> dict[str, bytes]:
 def refuse_mixed(runs: pd.DataFrame, values: pd.DataFrame, place: str = "method") -> None:
     """Refuse tables with several versions of a suite, dataset or metric.
 
+    Several versions of torch, whose results may differ slightly, are only reported: otherwise
+    each upgrade would make all runs obsolete.
+
     Parameters
     ----------
     runs, values : DataFrame
@@ -202,6 +208,15 @@ def refuse_mixed(runs: pd.DataFrame, values: pd.DataFrame, place: str = "method"
     refuse_different(runs, "suite", "version", place)
     refuse_different(runs, "dataset", "version", place)
     refuse_different(values, "metric", "version", place)
+    minor = runs["torch"].astype(str).str.extract(r"^(\d+\.\d+)", expand=False)
+    found = runs.groupby(minor.fillna(runs["torch"]))[place].unique()
+    if len(found) > 1:
+        listed = "; ".join(f"{version}: {', '.join(places)}" for version, places in found.items())
+        log.warning(
+            "runs were trained with several versions of torch, and differences between methods may "
+            "come from these (%s). Remove the older runs to train them again",
+            listed,
+        )
 
 
 def refuse_different(table: pd.DataFrame, key: str, fact: str, place: str) -> None:

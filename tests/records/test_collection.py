@@ -53,6 +53,25 @@ def test_mixed_versions_are_refused(other, evaluation, named, tmp_path):
     assert "version 1: dsm; version 2: nce" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("versions", "listed"),
+    [
+        (("2.5.1", "2.6.0+cu124", "2.6.1"), "2.5: dsm; 2.6: nce, cd"),
+        (("2.9.0", "2.10.0", "2.9.1"), "2.10: nce; 2.9: dsm, cd"),
+        (("unknown", "2.6.0", "2.6.0"), "2.6: nce, cd; unknown: dsm"),
+        (("2.6.0", "2.6.1+cpu", "2.6.1"), None),
+    ],
+)
+def test_several_versions_of_torch_are_reported(versions, listed, tmp_path, caplog):
+    folders = []
+    for method, version in zip(("dsm", "nce", "cd"), versions, strict=True):
+        run = make_run(method)
+        provenance = run.provenance.model_copy(update={"torch": version})
+        folders.append(leave(tmp_path / method, run.model_copy(update={"provenance": provenance})))
+    assert len(collection.collect(folders).runs) == 3
+    assert [listed in message for message in caplog.messages] == ([True] if listed else [])
+
+
 def test_mixed_versions_are_refused_before_evaluation(tmp_path):
     folders = [
         leave(tmp_path / "a", make_run("dsm")),
