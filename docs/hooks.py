@@ -160,10 +160,15 @@ def plain(text: str) -> str:
     return text.replace("``", "`").replace("|", "\\|")
 
 
+def reference_values(name: str) -> Path:
+    """Find the reference values of a suite: in its records, or alone."""
+    return next((REFERENCE / name).rglob("values.parquet"), REFERENCE / name / "values.parquet")
+
+
 @cache
 def reference() -> suite.Suite:
     """Load the suite of which reference results are kept, the larger one if there are two."""
-    name = next(n for n in ("toy", "quick") if (REFERENCE / n / "values.parquet").exists())
+    name = next(n for n in ("toy", "quick") if reference_values(n).exists())
     return suite.load(ROOT / "benchmarks" / f"{name}.yaml")
 
 
@@ -174,7 +179,7 @@ def figure(name: str) -> bytes | None:
     own = [m for m, spec in chosen.methods.items() if spec.objective == name]
     if not own:
         return None
-    values = pd.read_parquet(REFERENCE / chosen.name / "values.parquet")
+    values = pd.read_parquet(reference_values(chosen.name))
     planar = [d for d, s in chosen.datasets.items() if s.rank_by == "kl_divergence"][:2]
     with mpl.rc_context(RC):
         drawn = Figure(figsize=(7.5, 3.4))
