@@ -5,8 +5,7 @@ quasi-Newton method minimises. The remaining error is that of the objective, not
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from ebm_bench.datasets.base import Dataset
 from ebm_bench.errors import InputError
 from ebm_bench.optim.bfgs import CONVERGED, hessian, inverse_where_positive, minimise
 from ebm_bench.streams import Recording, Replay, Streams
+from ebm_bench.suites.base import Named
 
 # Numbers in the points of replicates that are estimated together, so that they fit into the cache.
 CHUNK = 200_000
@@ -27,39 +27,33 @@ class Setting:
 
     Parameters
     ----------
-    dataset, energy, objective : str
-        Registered names.
-    dataset_settings, energy_settings, objective_settings : dict
-        Settings of these.
+    dataset, energy, objective : Named
+        Registered names with settings.
     ratio_setting : str, optional
         Setting of the objective that is the ratio ν: noise samples, noisy copies or directions
         per data point.
     """
 
-    dataset: str
-    energy: str
-    objective: str
-    dataset_settings: dict[str, Any] = field(default_factory=dict)
-    energy_settings: dict[str, Any] = field(default_factory=dict)
-    objective_settings: dict[str, Any] = field(default_factory=dict)
+    dataset: Named
+    energy: Named
+    objective: Named
     ratio_setting: str | None = None
 
     def make_dataset(self) -> Dataset:
         """Make the dataset."""
-        return datasets.create(self.dataset, **self.dataset_settings)
+        return datasets.create(self.dataset.name, **self.dataset.settings)
 
     def make_energy(self, dataset: Dataset, replicates: int):
         """Make the energy in float64 at its start, the same for every replicate."""
         shape = {"event_shape": dataset.event_shape, "replicates": replicates}
         streams = Streams(0, [0] * replicates, scope=("start",))
-        return energies.create(
-            self.energy, **shape, streams=streams, **self.energy_settings
-        ).double()
+        name, settings = self.energy.name, self.energy.settings
+        return energies.create(name, **shape, streams=streams, **settings).double()
 
     def make_objective(self, ratio: int):
         """Make the objective with a ratio."""
         vary = {self.ratio_setting: ratio} if self.ratio_setting else {}
-        return objectives.create(self.objective, **{**self.objective_settings, **vary})
+        return objectives.create(self.objective.name, **{**self.objective.settings, **vary})
 
     def points(self, size: int, ratio: int) -> int:
         """Count the points at which a loss of ``size`` data points evaluates the energy."""
@@ -194,8 +188,8 @@ def estimate(setting: Setting, size: int, ratio: int, streams: Streams) -> Estim
     sought, found = dataset.parameters.keys(), setting.make_energy(dataset, 1).estimate.keys()
     if sought != found:
         raise InputError(
-            f"{setting.dataset} has the parameters {', '.join(sought)}, and {setting.energy} "
-            f"{', '.join(found)}: this energy cannot estimate them"
+            f"{setting.dataset.name} has the parameters {', '.join(sought)}, and "
+            f"{setting.energy.name} {', '.join(found)}: this energy cannot estimate them"
         )
     alone = Streams(streams.seed, [0], scope=streams.scope)
     pilot = _problem(setting, dataset, size, ratio, alone)

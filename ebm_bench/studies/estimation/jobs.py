@@ -13,6 +13,7 @@ from ebm_bench.streams import Streams
 from ebm_bench.studies.estimation.asymptotics import Asymptote, asymptote
 from ebm_bench.studies.estimation.estimate import Setting, estimate
 from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
+from ebm_bench.suites.base import Named
 from ebm_bench.utils.files import replacing
 from ebm_bench.utils.progress import track
 
@@ -49,17 +50,10 @@ def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
 
 def setting(suite: EstimationSuite, model: str, method: str) -> Setting:
     """Describe what is estimated, and by which objective."""
-    energy, spec = suite.energy_of(model, method), suite.methods[method]
-    data = suite.models[model].dataset
-    return Setting(
-        data.name,
-        energy.name,
-        spec.objective,
-        data.settings,
-        energy.settings,
-        suite.settings_of(model, method),
-        spec.varies,
-    )
+    spec = suite.methods[method]
+    objective = Named(name=spec.objective, settings=suite.settings_of(model, method))
+    energy = suite.energy_of(model, method)
+    return Setting(suite.models[model].dataset, energy, objective, spec.varies)
 
 
 def _run(suite: EstimationSuite, model: str, method: str, folder: Path) -> None:

@@ -4,18 +4,18 @@ import math
 
 import pytest
 import torch
+from factories.estimation import make_setting
 
 from ebm_bench.streams import Streams
 from ebm_bench.studies.estimation import asymptotics
 from ebm_bench.studies.estimation.asymptotics import Asymptote, _Population, asymptote
-from ebm_bench.studies.estimation.estimate import Setting
 
 BUDGET = 1e6
 
 
 def gaussian(objective, varies=None, dimension=1, **settings):
     data = {"dimension": dimension}
-    return Setting("gaussian", "quadratic", objective, data, {}, settings, varies)
+    return make_setting("gaussian", "quadratic", objective, data, {}, settings, varies)
 
 
 @pytest.mark.parametrize("objective", ["maximum_likelihood", "exact_score_matching"])
@@ -66,7 +66,9 @@ def test_noise_contrastive_by_quadrature():
 
 def test_the_constant_of_the_population_is_the_normaliser():
     data = {"dimension": 5}
-    chosen = Setting("ring", "ring", "noise_contrastive", data, {}, {"noise": "gaussian"}, "ratio")
+    chosen = make_setting(
+        "ring", "ring", "noise_contrastive", data, {}, {"noise": "gaussian"}, "ratio"
+    )
     loss = _Population(chosen, 1, Streams(0)).loss(1, 5, "look")
     torch.testing.assert_close(loss.objective.log_z, loss.energy.log_z)
 
@@ -88,7 +90,7 @@ def test_the_bias_of_denoising(sigma):
 
 def test_order_and_sign_of_sources_are_no_error():
     """The variance of Laplace ICA is the same for each mixing up to its unmixing's rows."""
-    chosen = Setting(
+    chosen = make_setting(
         "laplace_ica", "ica", "maximum_likelihood", {"dimension": 2}, {"source": "hyperbolic"}
     )
     found = asymptote(chosen, 1, Streams(0), BUDGET)

@@ -2,17 +2,18 @@
 
 import pytest
 import torch
+from factories.estimation import make_setting
 
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
-from ebm_bench.studies.estimation.estimate import Setting, _problem, distances, estimate
+from ebm_bench.studies.estimation.estimate import _problem, distances, estimate
 
 GAUSSIAN = ("gaussian", "quadratic")
 SIZE, R = 60, 3
 
 
 def setting(objective, dimension=3, varies=None, **settings):
-    return Setting(*GAUSSIAN, objective, {"dimension": dimension}, {}, settings, varies)
+    return make_setting(*GAUSSIAN, objective, {"dimension": dimension}, {}, settings, varies)
 
 
 def data(chosen, streams):
@@ -65,7 +66,7 @@ def test_a_replicate_alone_is_what_it_is_among_others():
 
 
 def test_sources_are_found_up_to_order_and_sign():
-    chosen = Setting(
+    chosen = make_setting(
         "laplace_ica",
         "ica",
         "maximum_likelihood",
@@ -88,7 +89,7 @@ def test_what_has_no_estimate_keeps_its_status_and_an_infinite_error():
 
 
 def test_an_energy_with_other_parameters_is_refused():
-    chosen = Setting("ring", "quadratic", "maximum_likelihood")
+    chosen = make_setting("ring", "quadratic", "maximum_likelihood")
     with pytest.raises(InputError, match=r"ring has the parameters radius.*quadratic precision"):
         estimate(chosen, 10, 1, Streams(0, 2))
 
@@ -100,7 +101,7 @@ def test_an_energy_with_other_parameters_is_refused():
         setting("conditional_noise_contrastive", 2, "ratio"),
         setting("sliced_score_matching", 2, "projections"),
     ],
-    ids=lambda chosen: chosen.objective,
+    ids=lambda chosen: chosen.objective.name,
 )
 def test_draws_are_frozen_and_the_gradient_is_that_of_the_value(chosen):
     loss = _problem(chosen, chosen.make_dataset(), 30, 2, Streams(0, R))
@@ -112,4 +113,4 @@ def test_draws_are_frozen_and_the_gradient_is_that_of_the_value(chosen):
     change = loss(theta + 1e-5 * direction)[0] - loss(theta - 1e-5 * direction)[0]
     torch.testing.assert_close(change / 2e-5, (slope * direction).sum(1), rtol=1e-5, atol=1e-6)
     # Mean, lower triangle and diagonal of the precision's factor, and log Z where it is learned.
-    assert theta.shape[1] == 5 + (chosen.objective == "noise_contrastive")
+    assert theta.shape[1] == 5 + (chosen.objective.name == "noise_contrastive")
