@@ -45,7 +45,8 @@ class Contract:
     def require(self, name: str, *arguments: Any) -> None:
         """Raise an `InputError` that names the class if the property does not hold."""
         if found := self.fault(*arguments):
-            entry, kind = registry.describe(self.family, name), registry.SINGULAR[self.family]
+            entry = registry.describe(self.family, name)
+            kind = registry.FAMILIES[self.family].singular
             raise InputError(
                 f"{kind} {entry.class_name} ({entry.path.name}): {found}. "
                 f"Expected: {self.expected}. Usual cause: {self.cause}"
