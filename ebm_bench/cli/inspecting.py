@@ -7,7 +7,7 @@ import typer
 
 from ebm_bench import registry
 from ebm_bench.cli.options import app, start_work
-from ebm_bench.errors import unknown
+from ebm_bench.errors import InputError, unknown
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.suites import suite
 from ebm_bench.suites.base import Head, kind_of
@@ -37,8 +37,8 @@ def check(
 ) -> None:
     """Check a suite and list its runs, or check the classes of a plugin.
 
-    Plugins are checked by the contract of their family. Each failure is explained; the exit code
-    is then 1.
+    Of a suite, the data are looked at too: shape, type, values and size. Plugins are checked by
+    the contract of their family. Each failure is explained; the exit code is then 1.
     """
     if path.suffix == ".py":
         _check_plugin(path)
@@ -76,13 +76,32 @@ _Checked = tuple[Head, dict[str, str], str]
 def _check_leaderboard(path: Path) -> _Checked:
     checked = suite.load(path)
     jobs = checked.jobs()
+    told = _look_at_data(path, checked)
     runs = sum(map(len, jobs.values()))
-    rows = {dataset: ", ".join(methods) for dataset, methods in jobs.items()}
+    rows = {dataset: ", ".join(methods) + told[dataset] for dataset, methods in jobs.items()}
     return (
         checked,
         rows,
         (f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs"),
     )
+
+
+def _look_at_data(path: Path, checked: suite.Suite) -> dict[str, str]:
+    """Refuse data with which runs would not start; describe how points are made of the others."""
+    from ebm_bench.datasets import download
+    from ebm_bench.runs import assembly
+
+    told = {}
+    for name in checked.jobs():
+        if download.is_missing(name):
+            told[name] = " (data not prepared yet, so not looked at)"
+            continue
+        try:
+            space = assembly.load_data(checked, name).space
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        told[name] = f" ({space})" if space else ""
+    return told
 
 
 def _check_stress(path: Path) -> _Checked:

@@ -40,8 +40,9 @@ def prepare(
 
     if not path and not dataset:
         raise InputError("name what to prepare: --suite FILE or --dataset NAME")
-    names = [*(suite.load(path).datasets if path else ()), *(dataset or ())]
-    if path and any(_is_image(name) for name in names):
+    chosen = suite.load(path).datasets if path else {}
+    names = [*chosen, *(dataset or ())]
+    if any(name in download.ARRAYS or "ood_auroc" in d.metrics for name, d in chosen.items()):
         # Image sets are measured against each other, as data from elsewhere.
         names += filter(_is_image, registry.names("datasets"))
     for name in dict.fromkeys(names):

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ebm_bench.streams import Streams
@@ -27,7 +29,11 @@ class Dataset(ABC):
         require these.
     files : tuple of str
         Settings that hold paths of files or folders from which points are read. Their content
-        joins what a training depends on, so that replaced data are trained on again.
+        joins what a training depends on, so that replaced data are trained on again. Relative
+        paths start from the folder of the suite.
+    space : str
+        How points were made from the data of the user (scaling, splits), for records and
+        captions. Empty where points are as they are.
     """
 
     version: ClassVar[int] = 1
@@ -37,6 +43,7 @@ class Dataset(ABC):
     knows: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str] = ""
+    space = ""
 
     @property
     @abstractmethod
@@ -60,6 +67,39 @@ class Dataset(ABC):
         -------
         Tensor of shape (R, n, *event_shape)
         """
+
+    def size(self, split: str) -> int | None:
+        """Count the points of a split of finite data; None where there is no end of them."""
+        return None
+
+    def log_det(self, y: Tensor) -> Tensor:
+        """Log-determinant of the map from the data of the user to points, zero without one.
+
+        Metrics subtract it from a log-likelihood, which then is in the units of the data.
+
+        Parameters
+        ----------
+        y : Tensor of shape (..., *event_shape)
+            Points.
+
+        Returns
+        -------
+        Tensor of shape (...)
+        """
+        return y.new_zeros(y.shape[: y.ndim - len(self.event_shape)])
+
+    @cached_property
+    def box(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of each coordinate of vectors, for grids and figures.
+
+        Unless a class has its own: the range of 10,000 training points without the outer
+        thousandths, widened by a fifth of it to each side.
+        """
+        points = self.sample(10_000, Streams(0, scope=("box",)))[0].double()
+        low, high = torch.quantile(points, torch.tensor([1e-3, 1 - 1e-3]).double(), dim=0)
+        margin = (high - low) / 5
+        bounds = torch.stack([low - margin, high + margin], 1).tolist()
+        return tuple((a, b) for a, b in bounds)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats of points of shape (..., *event_shape), shape (...)."""

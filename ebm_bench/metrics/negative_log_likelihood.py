@@ -13,10 +13,12 @@ from ebm_bench.streams import Streams
 @register
 @dataclass(eq=False, kw_only=True)
 class NegativeLogLikelihood(Likelihood):
-    """Average of ``E(x) + log Z`` over held-out data.
+    """Average of ``E(x) + log Z`` over held-out data, in the units of the data.
 
-    The part ``gap`` estimates the divergence from the data: the excess over the mean of
-    ``−log p(x)`` at the same points, which scatters far less than the excess over the entropy.
+    Where points were made from data of other units, the log-determinant of that map is included.
+    The part ``gap``, for data of known entropy, estimates the divergence from the data: the excess
+    over the mean of ``−log p(x)`` at the same points, which scatters far less than the excess over
+    the entropy.
 
     Parameters
     ----------
@@ -28,14 +30,19 @@ class NegativeLogLikelihood(Likelihood):
     """
 
     version = 2
-    requires = ("entropy",)
     label = "NLL"
+
+    def offset(self, dataset, x: Tensor) -> Tensor:
+        """Log-determinant of the map from the data, with a minus, shape (R, N)."""
+        return -dataset.log_det(x)
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average over each replicate's held-out data."""
         result = super().__call__(model, dataset, streams)
-        if "log_prob" not in dataset.knows:
+        if "log_prob" in dataset.knows:
+            x = dataset.sample(self.points, streams.child("data"), split=self.split)
+            log_p = in_chunks(dataset.log_prob, x).double() + dataset.log_det(x)
+            return {**result, "gap": result["value"] + log_p.mean(1)}
+        if "entropy" in dataset.knows:
             return {**result, "gap": result["value"] - dataset.entropy()}
-        x = dataset.sample(self.points, streams.child("data"), split=self.split)
-        log_p = in_chunks(dataset.log_prob, x).double()
-        return {**result, "gap": result["value"] + log_p.mean(1)}
+        return result

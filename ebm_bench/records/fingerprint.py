@@ -68,9 +68,7 @@ def files(parts: Iterable[tuple[str, Named]], *modules: str) -> list[Path]:
     for family, part in parts:
         entry = registry.describe(family, part.name)
         entries.append(entry.path)
-        settings = entry.validate(part.settings)
-        given = [Path(settings[name]) for name in entry.files if settings[name] is not None]
-        data += [file for path in given for file in _expanded(path)]
+        data += [file for path in entry.paths(part.settings) for file in _expanded(path)]
     return sorted({*closure(*entries), *data})
 
 

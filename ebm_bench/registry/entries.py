@@ -4,6 +4,7 @@ Each declares types and valid values only. Defaults stand once, in the ``base.py
 from whose syntax tree they are read.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -105,6 +106,42 @@ class Entry:
         """
         valid = self.validate(settings)
         return {name: _plain(valid[name]) for name in settings}
+
+    def located(self, settings: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+        """Make paths absolute: those that are relative start from a folder.
+
+        Parameters
+        ----------
+        settings : mapping
+            Settings, of which those in ``files`` hold a path, a list of paths or None.
+        folder : path
+            Folder of the suite's file.
+
+        Raises
+        ------
+        InputError
+            As for `validate`, which fills in the defaults.
+        """
+        given = self.validate(settings)
+
+        def locate(value: Any) -> Any:
+            if isinstance(value, list | tuple):
+                return [locate(each) for each in value]
+            if not isinstance(value, str):
+                return value
+            return os.path.abspath(Path(folder, Path(value).expanduser()))
+
+        return {**given, **{name: locate(given[name]) for name in self.files}}
+
+    def paths(self, settings: Mapping[str, Any]) -> list[Path]:
+        """List the paths that settings hold."""
+        values = [self.validate(settings)[name] for name in self.files]
+        flat = [v for each in values for v in (each if isinstance(each, list | tuple) else [each])]
+        return [Path(value) for value in flat if value is not None]
+
+    def portable(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave paths out: data are known by their content, wherever they are."""
+        return {name: value for name, value in settings.items() if name not in self.files}
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ebm_bench import datasets, energies, objectives, records, samplers
+from ebm_bench import datasets, energies, objectives, records, registry, samplers
+from ebm_bench.datasets import inspection
 from ebm_bench.datasets.base import Dataset
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
@@ -93,7 +94,7 @@ def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
 
 
 def _assemble(suite, dataset, method, data, spec, device) -> Parts:
-    source = datasets.create(dataset, **data.settings)
+    source = load_data(suite, dataset)
     chosen = suite.energy_of(dataset, method)
     energy = energies.create(
         chosen.name,
@@ -115,6 +116,23 @@ def _assemble(suite, dataset, method, data, spec, device) -> Parts:
         budget=suite.budget_of(dataset, method),
         outcomes=[],
     )
+
+
+def load_data(suite: Suite, dataset: str) -> Dataset:
+    """Create a dataset of a suite and look at its points.
+
+    Raises
+    ------
+    InputError
+        Where there are no data, or `inspection.inspect` refuses them; names the files.
+    """
+    spec = suite.datasets[dataset]
+    described = suite.data(dataset, spec.settings)
+    source = datasets.create(dataset, **described.settings)
+    files = registry.describe("datasets", dataset).paths(described.settings)
+    where = f"dataset {dataset}" + (f" ({', '.join(map(str, files))})" if files else "")
+    inspection.inspect(source, spec.budget.batch_size, where)
+    return source
 
 
 def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device: str) -> Parts:

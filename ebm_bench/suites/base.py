@@ -4,11 +4,12 @@ Nothing here imports torch.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.suites import names
 from ebm_bench.utils import yaml_files
@@ -49,6 +50,22 @@ class Head(Strict):
     version: Annotated[int, Ge(1)]
     title: str = ""
     seed: Annotated[int, Ge(0)] = 0
+    # Folder of the file, from which relative paths start. Without a file: the working folder.
+    _folder: Path = Path()
+
+    def __eq__(self, other: object) -> bool:
+        """Compare contents, wherever the files are."""
+        return isinstance(other, type(self)) and self.__dict__ == other.__dict__
+
+    def at(self, folder: Path) -> Self:
+        """Let relative paths start from a folder; returns the suite itself."""
+        self._folder = folder
+        return self
+
+    def data(self, name: str, settings: dict[str, Any]) -> "Named":
+        """Describe a dataset, with the paths in its settings made absolute."""
+        entry = registry.describe("datasets", name)
+        return Named(name=name, settings=entry.located(settings, self._folder))
 
     @model_validator(mode="after")
     def _check_folder(self) -> "Head":

@@ -184,6 +184,7 @@ class Suite(Head):
         samples = "grid" not in registry.describe("metrics", chosen.curve).requires
         unused = {"metrics", "rank_by", *(() if samples else ("sampler",))}
         data = chosen.model_dump(exclude=unused)
+        data["settings"] = registry.describe("datasets", dataset).portable(chosen.settings)
         spec = self.methods[method].model_dump(exclude={"datasets", "control", "overrides"})
         spec["settings"] = self.settings_of(dataset, method)
         data["budget"] = self.budget_of(dataset, method).model_dump()
@@ -201,6 +202,7 @@ class Suite(Head):
     def evaluation_slice(self, dataset: str) -> str:
         """Everything that an evaluation depends on beside the trained model, as JSON."""
         used = self.datasets[dataset].model_dump(include={"settings", "metrics", "sampler"})
+        used["settings"] = registry.describe("datasets", dataset).portable(used["settings"])
         # Metrics are measured in their order, and may draw from the same streams.
         return json.dumps({**used, "metrics": [*used["metrics"].items()]}, sort_keys=True)
 
@@ -212,7 +214,7 @@ class Suite(Head):
         curve = curve or data.curve
         settings = self.settings_of(dataset, method)
         return [
-            ("datasets", Named(name=dataset, settings=data.settings)),
+            ("datasets", self.data(dataset, data.settings)),
             ("energies", self.energy_of(dataset, method)),
             ("samplers", data.sampler),
             ("metrics", Named(name=curve, settings=data.metrics.get(curve, {}))),
@@ -258,7 +260,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
             content["tuned"] = yaml_files.validate(Tuned, yaml_files.read(file), str(file))
         except InputError as error:
             raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
-    return check(content, str(path))
+    return check(content, str(path)).at(Path(path).parent)
 
 
 def tuned_file(path: str | Path, suite: Suite) -> Path:

@@ -11,7 +11,11 @@ from ebm_bench import datasets, registry
 from ebm_bench.plugins.checks.datasets import CHECKS, Case, deviation, misplaced
 from ebm_bench.streams import Streams
 
-TOYS = [name for name, entry in registry.entries("datasets").items() if entry.kind == "toy"]
+TOYS = [
+    name
+    for name, entry in registry.entries("datasets").items()
+    if entry.kind == "toy" and not entry.files
+]
 PLANAR = [name for name in TOYS if datasets.create(name).event_shape == (2,)]
 HIGHER = [name for name in TOYS if name not in PLANAR]
 

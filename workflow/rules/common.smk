@@ -21,6 +21,21 @@ try:
     for key in config.keys() - {"suite"}:
         raise unknown("configuration key", key, ["suite"])
     SUITE = suite.load(SUITE_FILE)
+    # What the runs on each dataset depend on: code, and files of data.
+    SOURCES = {
+        dataset: {
+            *fingerprint.evaluation_files(SUITE, dataset),
+            *(
+                f
+                for m in methods
+                for f in fingerprint.training_files(SUITE, dataset, m)
+            ),
+        }
+        for dataset, methods in SUITE.jobs().items()
+    }
+    DIGESTS = {
+        dataset: fingerprint.digest("", files) for dataset, files in SOURCES.items()
+    }
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

@@ -1,7 +1,9 @@
 """Fetch and verify data sets; densities need no data."""
 
 IMAGE_SETS = sorted(
-    entry.name for entry in registry.packaged("datasets") if entry.kind == "image"
+    entry.name
+    for entry in registry.packaged("datasets")
+    if entry.kind == "image" and not entry.files
 )
 STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
 

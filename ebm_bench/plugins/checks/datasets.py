@@ -9,6 +9,8 @@ import torch
 from scipy.stats import multivariate_t
 from torch import Tensor
 
+from ebm_bench.datasets.inspection import inspect
+from ebm_bench.errors import InputError
 from ebm_bench.plugins.checks.base import (
     Named,
     check,
@@ -34,6 +36,10 @@ class Case(Named):
     def dataset(self) -> Any:
         """The dataset."""
         return self.create()
+
+    def create(self, **arguments: Any) -> Any:
+        """Create the dataset; paths of its files are relative to the file of the class."""
+        return super().create(**self.entry.located(self.settings, self.entry.path.parent))
 
     def use(self) -> None:
         """Create a dataset and sample it."""
@@ -113,6 +119,19 @@ def shapes_and_types(case: Case) -> None:
     expect_close(found.double(), exact, "float32 and float64 differ", rtol=1e-4, atol=1e-4)
     if knows("grid")(case):
         expect(len(case.dataset.box) == x.shape[-1], "box has not one pair of bounds a coordinate")
+
+
+@check(
+    "points of every split that are finite and vary, as the set-up of a run asks for",
+    "The data themselves, or what the class makes of them",
+    needed=True,
+)
+def data_are_whole(case: Case) -> None:
+    """Look at them as a run does."""
+    try:
+        inspect(case.dataset)
+    except InputError as error:
+        raise AssertionError(str(error)) from None
 
 
 @check(

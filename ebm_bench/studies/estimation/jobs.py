@@ -50,10 +50,10 @@ def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
 
 def setting(suite: EstimationSuite, model: str, method: str) -> Setting:
     """Describe what is estimated, and by which objective."""
-    spec = suite.methods[method]
+    spec, stated = suite.methods[method], suite.models[model].dataset
     objective = Named(name=spec.objective, settings=suite.settings_of(model, method))
-    energy = suite.energy_of(model, method)
-    return Setting(suite.models[model].dataset, energy, objective, spec.varies)
+    energy, data = suite.energy_of(model, method), suite.data(stated.name, stated.settings)
+    return Setting(data, energy, objective, spec.varies)
 
 
 def _run(suite: EstimationSuite, model: str, method: str, folder: Path) -> None:

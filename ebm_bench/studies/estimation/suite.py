@@ -183,12 +183,14 @@ class EstimationSuite(Head):
 
     def slice(self, model: str, method: str) -> str:
         """Everything that a job depends on, as canonical JSON."""
+        data = self.models[model].dataset
+        portable = registry.describe("datasets", data.name).portable(data.settings)
         return json.dumps(
             {
                 "suite": [self.name, self.version, self.seed, self.data_sets],
                 "theory": self.theory_evaluations,
                 "grid": self.grid(model, method),
-                "dataset": [model, self.models[model].dataset.model_dump()],
+                "dataset": [model, {"name": data.name, "settings": portable}],
                 "energy": self.energy_of(model, method).model_dump(),
                 "method": [method, self.methods[method].model_dump(exclude={"overrides"})],
                 "settings": self.settings_of(model, method),
@@ -199,8 +201,9 @@ class EstimationSuite(Head):
 
     def files(self, model: str, method: str) -> list[Path]:
         """List the files on which a job depends."""
+        data = self.models[model].dataset
         parts = [
-            ("datasets", self.models[model].dataset),
+            ("datasets", self.data(data.name, data.settings)),
             ("energies", self.energy_of(model, method)),
             *objective_parts(self.methods[method].objective, self.settings_of(model, method)),
         ]
@@ -220,4 +223,6 @@ def load(path: str | Path) -> EstimationSuite:
     InputError
         One line for each problem: file, key, what is wrong and what is valid.
     """
-    return yaml_files.validate(EstimationSuite, base.read(path, "estimation"), str(path))
+    content = base.read(path, "estimation")
+    found: EstimationSuite = yaml_files.validate(EstimationSuite, content, str(path))
+    return found.at(Path(path).parent)

@@ -139,7 +139,7 @@ class Stress(Head):
                     "methods": _filled(spec.methods, value),
                 },
                 f"{source}: {panel} at {value}",
-            )
+            ).at(self._folder)
             for value in spec.knob.values
         }
 
@@ -181,7 +181,8 @@ def load(path: str | Path) -> Stress:
     InputError
         One line for each problem: file, key, what is wrong and what is valid.
     """
-    return yaml_files.validate(Stress, base.read(path, "stress"), str(path))
+    found: Stress = yaml_files.validate(Stress, base.read(path, "stress"), str(path))
+    return found.at(Path(path).parent)
 
 
 def _filled(node: Any, value: float) -> Any:
