@@ -21,7 +21,8 @@ class ContrastiveDivergence(Objective):
 
     ``mean E(x) − mean E(x⁻)``, whose gradient approaches that of the likelihood as the chains
     that end at ``x⁻`` approach the model. Plain chains start at data points in every step;
-    persistent ones continue where they stopped.
+    persistent ones continue where they stopped. The truth is a fixed point only if chains leave it
+    invariant: without an accept step those that are longer than its modes are wide do not.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ class ContrastiveDivergence(Objective):
         Langevin steps of each chain before each update.
     step_size : float
         Step size of Langevin dynamics, in units of the energy's scale.
+    adjusted : bool
+        Whether the steps are accepted by the rule of Metropolis and Hastings.
     chains : int
         Number of chains; of plain ones at most the batch size.
 
@@ -44,17 +47,18 @@ class ContrastiveDivergence(Objective):
 
     kind = "contrastive divergence"
     samples_model = True
-    search = {"step_size": (0.03, 0.1, 0.3)}  # noqa: RUF012
+    search = {"step_size": (0.01, 0.03, 0.1)}  # noqa: RUF012
 
     persistent: bool = False
     steps: Annotated[int, Ge(1)] = 10
     step_size: Annotated[float, Gt(0)] = 0.1
+    adjusted: bool = True
     chains: Annotated[int, Ge(1)] = 128
 
     def build(self, energy: Energy) -> None:
         """Create the sampler, and room for the persistent chains."""
         super().build(energy)
-        self.sampler = Langevin(steps=self.steps, step_size=self.step_size)
+        self.sampler = Langevin(steps=self.steps, step_size=self.step_size, adjusted=self.adjusted)
         self.states: Tensor
         if self.persistent:
             shape = (energy.replicates, self.chains, *energy.event_shape)

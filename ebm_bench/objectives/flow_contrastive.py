@@ -1,8 +1,10 @@
 """Flow-contrastive estimation."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
@@ -27,6 +29,9 @@ class FlowContrastive(NoiseClassifier):
     ----------
     noise_settings : dict
         Settings of the noise ``flow``, for its fit before training.
+    flow_rate : float
+        Learning rate of the flow, as a part of the energy's. A flow that is as fast as the
+        energy follows its errors out of the range of the data.
 
     References
     ----------
@@ -37,16 +42,25 @@ class FlowContrastive(NoiseClassifier):
 
     kind = "flow contrastive"
     noise = "flow"
+    search = {"flow_rate": (0.03, 0.1, 0.3)}  # noqa: RUF012
+
+    flow_rate: Annotated[float, Gt(0)] = 0.1
 
     def build(self, energy: Energy) -> None:
         """Create the flow and the learned log-normaliser."""
         super().build(energy)
-        self.distribution.requires_grad_(True)
+        self._release()
 
     def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit the flow by maximum likelihood, and initialise ``c`` at an estimate of log Z."""
         super().fit(energy, data, streams)
+        self._release()
+
+    def _release(self) -> None:
+        """Let the flow be trained, at its own rate."""
         self.distribution.requires_grad_(True)
+        for parameter in self.distribution.parameters():
+            setattr(parameter, "rate", self.flow_rate)  # noqa: B010  # no attribute of parameters
 
     @property
     def byproducts(self) -> dict[str, Energy]:

@@ -23,7 +23,8 @@ class Optimiser:
     ----------
     parameter_groups : list of list of torch.nn.Parameter
         Parameters that are clipped together. The replicates are the first axis of each, or
-        the one replicate it belongs to is its attribute ``replicate``.
+        the one replicate it belongs to is its attribute ``replicate``. An attribute ``rate``
+        multiplies the learning rate of a parameter.
     replicates : int
         Number of replicates.
     learning_rate : float
@@ -72,6 +73,12 @@ class Optimiser:
         change = torch.zeros_like(torch.cat(blocks, dim=1), requires_grad=False)
         self.first, self.second = torch.zeros_like(change), torch.zeros_like(change)
         self._change = change
+        # Left out where it is 1 throughout, as nearly always.
+        self._relative = None
+        if any(hasattr(parameter, "rate") for parameter in self.parameters):
+            ones = [torch.full_like(p, getattr(p, "rate", 1.0)) for p in self.parameters]
+            parts = [self._block(self.parameters[a:b], ones[a:b]) for a, b in self._bounds]
+            self._relative = torch.cat(parts, dim=1)
         parts = change.split(self._widths, dim=1)
         self._changes = [
             view
@@ -119,6 +126,8 @@ class Optimiser:
         self.second.mul_(BETAS[1]).addcmul_(rows, rows, value=1 - BETAS[1])
         spread = self.second.sqrt().div_(math.sqrt(1 - BETAS[1] ** (step + 1))).add_(EPSILON)
         torch.div(self.first, spread, out=self._change)
+        if self._relative is not None:
+            self._change.mul_(self._relative)
         size = self.rate(step) / (1 - BETAS[0] ** (step + 1))
         torch._foreach_add_(self._tensors, self._changes, alpha=-size)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from ebm_bench import datasets, energies, metrics
+from ebm_bench import datasets, energies, metrics, objectives
 from ebm_bench.datasets.planar import GaussianSum
 from ebm_bench.energies.base import Energy
+from ebm_bench.optim.adam import Optimiser
 from ebm_bench.runs.model import Model
 from ebm_bench.samplers.annealed_importance_sampling import annealed_importance_sampling
 from ebm_bench.streams import Streams
@@ -159,3 +160,49 @@ def test_a_narrow_peak_of_the_model_is_found_or_the_grid_has_not_converged(sd):
     assert (close | ~model.grid.converged).all()
     if sd >= 0.01:
         assert close.all()
+
+
+def histogram(x, box, cells=24):
+    """Share of points (N, 2) in each cell of a box."""
+    low, high = torch.tensor(box).unbind(1)
+    index = ((x - low) / (high - low) * cells).long().clamp(0, cells - 1)
+    counts = torch.bincount(index[:, 1] * cells + index[:, 0], minlength=cells**2)
+    return (counts + 0.5) / (counts + 0.5).sum()
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.3])
+@pytest.mark.parametrize("name", ["eight_gaussians", "grid_gaussians", "two_moons", "pinwheel"])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_chains_of_contrastive_divergence_keep_the_truth(name, step_size, persistent):
+    """Without an accept step they moved it by .09 to 1.2 nats."""
+    dataset = datasets.create(name)
+    energy = energies.create("truth", event_shape=(2,))
+    energy.attach(dataset)
+    data = dataset.sample(20_000, Streams(1))
+    energy.fit(data)
+    settings = {"step_size": step_size, "persistent": persistent, "chains": 20_000}
+    objective = objectives.create("contrastive_divergence", **settings)
+    objective.setup(energy, data, Streams(2))
+    moved = objective.states if persistent else data
+    streams = Streams(3)
+    for _ in range(2):
+        moved = objective.sampler.run(energy, moved, streams)
+    before, after = histogram(data[0], dataset.box), histogram(moved[0], dataset.box)
+    fresh = histogram(dataset.sample(20_000, Streams(4))[0], dataset.box)
+    scatter = (before * (before / fresh).log()).sum()
+    assert (before * (before / after).log()).sum() < scatter + 0.01
+
+
+def test_the_flow_of_flow_contrastive_learns_at_a_rate_of_its_own():
+    energy = energies.create("mlp", event_shape=(2,), width=8)
+    objective = objectives.create("flow_contrastive", noise_settings={"steps": 2}, flow_rate=0.1)
+    data = datasets.create("two_moons").sample(200, Streams(0))
+    objective.setup(energy, data, Streams(1))
+    flow, own = list(objective.distribution.parameters()), list(energy.parameters())
+    before = [p.detach().clone() for p in (*flow, *own)]
+    optimiser = Optimiser([flow, own], 1, 0.01, 1e9, steps=10)
+    optimiser.step(objective.loss(energy, data, Streams(2)), 0)
+    moves = [(a - b).abs().max().item() for a, b in zip(before, (*flow, *own), strict=True)]
+    # The first step of Adam is the rate, whatever the gradient.
+    assert max(moves[: len(flow)]) == pytest.approx(0.001, rel=0.05)
+    assert max(moves[len(flow) :]) == pytest.approx(0.01, rel=0.05)
