@@ -17,6 +17,7 @@ from ebm_bench.streams import Streams
 
 # Luma of red, green and blue: ITU-R BT.601.
 _LUMA = (0.299, 0.587, 0.114)
+_FAINT = 0.1
 
 
 @register
@@ -24,10 +25,12 @@ _LUMA = (0.299, 0.587, 0.114)
 class OodAuroc(Metric):
     """Area under the ROC curve of the energy as a detector of foreign images.
 
-    The chance that a foreign image has a higher energy than a held-out one. Its average, and
-    by part, against ``other`` (the other image sets, brought to size, bytes and logit space),
-    ``noise`` (uniform pixels) and ``shuffled`` (held-out images with their pixels in random
-    order).
+    The chance that a foreign image has a higher energy than a held-out one. The main value is
+    against ``other``, the other image sets, brought to size, bytes and logit space. The parts
+    are each against one more kind: ``noise`` (uniform pixels), ``shuffled`` (held-out images with
+    their pixels in random order, which no model without correlations can tell), and the harder
+    ``flipped`` (upside down), ``turned`` (a patch of half the size, turned by 180°) and ``faint``
+    (with noise of a tenth of the standard deviation of each pixel).
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ class OodAuroc(Metric):
 
     points: Annotated[int, Ge(2)] = 500
 
-    version = 1
+    version = 2
     requires = ("pixels",)
     higher_is_better = True
     label = "OOD AUROC"
@@ -55,10 +58,14 @@ class OodAuroc(Metric):
             "other": _to_logits(_others(dataset, self.points, streams.child("other")), dataset),
             "noise": _to_logits(streams.child("noise").uniform(self.points, *shape), dataset),
             "shuffled": _shuffle(known, streams.child("order")),
+            "flipped": known.flip(3),
+            "turned": _turn_patch(known),
+            "faint": known
+            + _FAINT * known.std(1, keepdim=True) * streams.child("faint").normal_like(known),
         }
         inside = energies(model.energy, known)
         parts = {k: auroc(inside, energies(model.energy, y)) for k, y in foreign.items()}
-        return {"value": torch.stack([*parts.values()]).sum(0) / len(parts), **parts}
+        return {"value": parts.pop("other"), **parts}
 
 
 def auroc(inside: Tensor, outside: Tensor) -> Tensor:
@@ -108,6 +115,16 @@ def _fit(pixels: Tensor, dataset) -> Tensor:
 def _to_logits(pixels: Tensor, dataset) -> Tensor:
     """Map dequantised pixels to the space of a dataset."""
     return torch.logit(dataset.lam + (1 - 2 * dataset.lam) * pixels)
+
+
+def _turn_patch(images: Tensor) -> Tensor:
+    """Turn the middle of each image by 180°."""
+    height, width = images.shape[3:]
+    rows = slice(height // 4, height - height // 4)
+    columns = slice(width // 4, width - width // 4)
+    turned = images.clone()
+    turned[..., rows, columns] = images[..., rows, columns].flip(3, 4)
+    return turned
 
 
 def _shuffle(images: Tensor, streams: Streams) -> Tensor:

@@ -53,12 +53,14 @@ def test_ood_auroc_of_seeing_and_blind_energies(images, monkeypatch):
         lambda dataset, n, streams: 0.98 + 0.01 * streams.uniform(n, *dataset.event_shape),
     )
     seeing = measure("ood_auroc", images())
-    assert (seeing["other"] == 1).all()
+    assert (seeing["value"] == 1).all()
     assert (seeing["noise"] > 0.99).all()
     # A Gaussian without correlations cannot see that pixels changed places.
     assert (seeing["shuffled"] - 0.5).abs().max() < 1e-3
-    mean = (seeing["other"] + seeing["noise"] + seeing["shuffled"]) / 3
-    torch.testing.assert_close(seeing["value"], mean)
+    # Nor that the image is upside down, or a part of it.
+    assert (seeing["flipped"] - 0.5).abs().max() < 1e-3
+    assert (seeing["turned"] - 0.5).abs().max() < 1e-3
+    assert ((seeing["faint"] > 0.5) & (seeing["faint"] < 0.7)).all()
     blind = measure("ood_auroc", images(slope=0.0))
     torch.testing.assert_close(blind["value"], torch.full((2,), 0.5).double())
 
@@ -96,11 +98,14 @@ def test_frechet_distance_agrees_with_the_matrix_root():
     assert frechet_distance(x, y).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("points", "converged"), [(64, 0.0), (65, 1.0)])
-def test_frechet_distance_needs_more_samples_than_features(images, monkeypatch, points, converged):
+@pytest.mark.parametrize(("points", "converged"), [(65, 0.0), (639, 0.0), (640, 1.0)])
+def test_frechet_distance_needs_far_more_samples_than_features(
+    images, monkeypatch, points, converged
+):
     monkeypatch.setattr(features, "extract", lambda pixels: pixels.flatten(2))  # 64 of them
     result = measure("frechet_distance_efficientnet", images(), points=points)
     assert result["converged"].tolist() == [converged] * 2
+    assert (result["floor"] > 0).all()
 
 
 def test_kernel_distance_scatters_about_its_expectation():

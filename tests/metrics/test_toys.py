@@ -11,6 +11,7 @@ from ebm_bench import metrics
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.metrics.grid import integrate
+from ebm_bench.metrics.sliced_wasserstein import spaced
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -139,8 +140,7 @@ def test_sliced_wasserstein_agrees_with_another_implementation(bowl):
     model = bowl(mean=0.8)
     found = measure("sliced_wasserstein", model, points=300)["value"]
     y = model.dataset.sample(300, model.streams.child("data"))
-    directions = model.streams.child("projections").normal(2, 100)
-    directions /= directions.norm(dim=1, keepdim=True)
+    directions = spaced(2, 100, model.streams.child("projections"))
     for r in range(2):
         expected = ot.sliced.sliced_wasserstein_distance(
             model.samples(300)[r], y[r], projections=directions[r]
