@@ -22,10 +22,15 @@ from ebm_bench.utils.files import replacing
 
 @app.command()
 def collect(path: SuiteOption, results: ResultsOption) -> None:
-    """Collect the records of all runs into tables, and list missing runs."""
+    """Collect the records of all runs into tables; list runs that are missing or out of date.
+
+    Runs and evaluations of other settings or other code, which the workflow would repeat, are
+    left out.
+    """
     from ebm_bench.records import collection
 
     chosen = suite.load(path)
+    suite.refuse_other_file(path, chosen, results)
     folders = {
         f"{dataset}/{method}": results / "runs" / dataset / method
         for dataset in chosen.datasets
@@ -38,8 +43,21 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
-    collection.collect(present).write(results / "records")
+    unmeasured = []
+    for name, folder in folders.items():
+        dataset, method = name.split("/")
+        reasons = collection.stale(chosen, dataset, method, folder)
+        for reason in list(reasons.values())[:1]:
+            typer.echo(f"out of date, left out: {name}: {reason}", err=True)
+        if "run.json" in reasons:
+            present.remove(folder)
+        elif reasons:
+            unmeasured.append(folder)
+    if not present:
+        raise InputError(f"{results / 'runs'}: every run of suite {chosen.name} is out of date")
+    collection.collect(present, unmeasured).write(results / "records")
     collection.keep_suite(chosen, path, results / "records")
+    suite.keep_file(path, results)
     typer.echo(f"{len(present)} of {len(folders)} runs collected in {results / 'records'}")
 
 
@@ -127,6 +145,7 @@ def report(
     from ebm_bench import report as reports
 
     chosen = suite.load(path)
+    suite.refuse_other_file(path, chosen, results)
     typer.echo("Making tables and figures; this takes a minute or two", err=True)
     if style == "paper":
         reports.build_paper(chosen, results, venue)
@@ -143,6 +162,17 @@ def show(path: SuiteOption) -> None:
 
     chosen = suite.load(path)
     results = Path("results", chosen.name).resolve()
+    suite.refuse_other_file(path, chosen, results)
+    if (results / "records/runs.parquet").exists():
+        from ebm_bench.records import collection, definition
+
+        runs = collection.load(results / "records").records()
+        described = [
+            run
+            for (name, d, m), run in runs.items()
+            if name == chosen.name and m in chosen.methods and d in chosen.datasets
+        ]
+        definition.refuse_others(chosen, described, results / "records")
     typer.echo(reports.first_lines(results))
     (page,) = reports.outputs(chosen, results)["page"]
     typer.echo(f"Leaderboard: {page}")

@@ -7,7 +7,7 @@ the run. Join on ``dataset`` and ``method`` for the rest.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ebm_bench.errors import InputError
-from ebm_bench.records import Cost, CurvePoint, Evaluation, Outcome, Provenance, Run, Value, read
+from ebm_bench.records import (
+    Cost,
+    CurvePoint,
+    Evaluation,
+    Outcome,
+    Provenance,
+    Run,
+    Value,
+    definition,
+    fingerprint,
+    read,
+)
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import read_table, replacing
@@ -117,13 +128,36 @@ def load(folder: str | Path) -> Tables:
     return Tables(**tables)
 
 
-def collect(folders: Iterable[str | Path]) -> Tables:
+def stale(suite: Suite, dataset: str, method: str, folder: Path) -> dict[str, str]:
+    """Describe why the files of a run are not those that the suite and the code lead to now.
+
+    Returns
+    -------
+    dict of str to str
+        Reason by file, of ``run.json`` and ``evaluation.json``; what is missing has none.
+    """
+    found = {}
+    if (folder / "run.json").exists():
+        run: Run = read(Run, folder / "run.json")
+        if run.fingerprint != fingerprint.of_training(suite, dataset, method):
+            reasons = definition.differences(suite, run) or ["trained by other code, on other data"]
+            found["run.json"] = "; ".join(reasons)
+    if (folder / "evaluation.json").exists():
+        evaluation: Evaluation = read(Evaluation, folder / "evaluation.json")
+        if evaluation.digest != fingerprint.of_evaluation(suite, dataset, method):
+            found["evaluation.json"] = "evaluated with other settings or by other code"
+    return found
+
+
+def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = ()) -> Tables:
     """Collect the records of runs into tidy tables.
 
     Parameters
     ----------
     folders : iterable of path
         Folders of runs, with ``run.json`` and, after evaluation, ``evaluation.json``.
+    unmeasured : collection of path
+        Those of the folders whose evaluation is left out.
 
     Raises
     ------
@@ -131,6 +165,7 @@ def collect(folders: Iterable[str | Path]) -> Tables:
         If versions of the suite, a dataset or a metric differ between records.
     """
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    left_out = set(map(Path, unmeasured))
     for folder in map(Path, folders):
         run: Run = read(Run, folder / "run.json")
         about = run.model_dump(include=set(ABOUT))
@@ -140,7 +175,7 @@ def collect(folders: Iterable[str | Path]) -> Tables:
         rows["curves"] += [{**about, **point.model_dump()} for point in run.curve]
         rows["values"] += [
             {**about, **outcomes[v.replicate], **v.model_dump(), **cost}
-            for v in _measured(run, folder / "evaluation.json")
+            for v in (_measured(run, folder / "evaluation.json") if folder not in left_out else ())
         ]
     runs, values, curves = (pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in TABLES)
     # A column without numbers would have the type object.

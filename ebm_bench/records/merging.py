@@ -5,24 +5,18 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ebm_bench.errors import InputError
-from ebm_bench.records import Run, collection
+from ebm_bench.records import Run, collection, definition
 from ebm_bench.records.collection import COLUMNS, KEY, TABLES, Tables
-from ebm_bench.suites.base import Named
-from ebm_bench.suites.compatibility import check_named, check_objective
 from ebm_bench.utils.files import replacing
 
 TOLERANCE = 1e-2  # relative; rounding moves single samples, which changes metrics by as much
 PICTURES = "pictures.npz"
-_SHOWN = 10  # most disagreements in one message
-_DEFINITION = ("objective", "settings", "energy", "budget", "seed", "control")
 _NUMBERS = {
     "values": "replicate {replicate}, {metric} of {model}",
     "curves": "replicate {replicate}, {metric} at step {step}",
@@ -161,8 +155,8 @@ def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
             problems += found
             taken[key] = fuller
     if problems:
-        more = len(problems) - _SHOWN
-        listed = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        more = len(problems) - definition.SHOWN
+        listed = [*problems[: definition.SHOWN], *([f"and {more} more"] if more > 0 else [])]
         raise InputError("records disagree; nothing was merged\n" + "\n".join(listed))
     return Merged(_unite(sources, taken), taken, repeated, list(folders))
 
@@ -209,10 +203,10 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
         return f"{' '.join(key)}, {what}: {first} in {files[0]}, {second} in {files[1]}"
 
     first, second = one.runs[key], other.runs[key]
-    normal = _definition(first), _definition(second)
+    normal = definition.of_run(first), definition.of_run(second)
     problems = [
         disagreement("runs", field, getattr(first, field), getattr(second, field))
-        for field in _DEFINITION
+        for field in definition.FACTS
         if normal[0][field] != normal[1][field]
     ]
     if problems:
@@ -229,17 +223,6 @@ def _compare(key: Key, one: Source, other: Source, tolerance: float) -> tuple[li
         return [], other
     only = [min(keys)[1] for keys in (mine.keys() - others.keys(), others.keys() - mine.keys())]
     return [disagreement("values", "neither has all of the other", *only)], one
-
-
-def _definition(run: Run) -> dict[str, Any]:
-    """Read what defines a run, with normalised settings: earlier versions wrote them as given."""
-    facts = run.model_dump(include=set(_DEFINITION))
-    with suppress(ValueError, InputError):  # the plugin that has them need not be loaded
-        check_objective("settings", run.objective, facts["settings"])
-        energy = Named.model_validate(facts["energy"])
-        check_named("energy", "energies", energy.name, energy.settings)
-        facts["energy"] = energy.model_dump()
-    return facts
 
 
 def agree(one: float | str, other: float | str, tolerance: float) -> bool:

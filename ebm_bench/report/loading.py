@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench import registry
-from ebm_bench.errors import InputError
-from ebm_bench.records import CurvePoint, collection
+from ebm_bench.records import CurvePoint, collection, definition
 from ebm_bench.report import learning_curves
 from ebm_bench.report.results import COLUMNS, KEYS, Results
 from ebm_bench.report.statistics.intervals import FAILED
@@ -29,19 +28,14 @@ def load(suite: Suite, folder: Path) -> Results:
     Raises
     ------
     InputError
-        Where the records have not been collected, or belong to another version.
+        Where the records have not been collected, or are of runs that the suite does not
+        describe: of another version, budget or setting.
     """
     tables = collection.load(folder / "records")
     expected = [(suite.name, d, m) for d in suite.datasets for m in suite.methods_of(d)]
     records = tables.records()
     runs = {key[1:]: records[key] for key in expected if key in records}
-    for run in runs.values():
-        if run.suite_version != suite.version:
-            raise InputError(
-                f"{folder / 'records'}: {run.method} on {run.dataset} is of version "
-                f"{run.suite_version} of the suite, which is at version {suite.version}. "
-                "Run it again, or report them apart"
-            )
+    definition.refuse_others(suite, runs.values(), folder / "records")
     values = _of(suite, runs, tables.values, COLUMNS)
     curves = learning_curves.collect(runs, _of(suite, runs, tables.curves, CURVE))
     return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)

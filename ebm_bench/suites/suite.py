@@ -4,6 +4,7 @@ Nothing here imports torch: the workflow reads suites each time it starts.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,9 @@ from ebm_bench.suites.compatibility import (
 from ebm_bench.suites.names import DatasetName, Distinct, Name
 from ebm_bench.suites.tuning import Tuned, Tuning, Values, latin_hypercube
 from ebm_bench.utils import yaml_files
+from ebm_bench.utils.files import replacing
+
+_FILE = ".suite"  # in a folder of results: path of the suite
 
 
 class Suite(Head):
@@ -266,6 +270,34 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
 def tuned_file(path: str | Path, suite: Suite) -> Path:
     """Return the path of the tuned values of a suite, in a folder beside its file."""
     return Path(path).parent / "tuned" / f"{suite.name}.yaml"
+
+
+def keep_file(path: str | Path, results: Path) -> None:
+    """Note beside results which suite they are of."""
+    with replacing(results / _FILE) as temporary:
+        temporary.write_text(os.path.relpath(path, results), encoding="utf-8")
+
+
+def refuse_other_file(path: str | Path, suite: Suite, results: Path) -> None:
+    """Refuse results of another suite of the same name, which would be overwritten.
+
+    A copy of the suite is none, nor is a file that has another name by now.
+
+    Raises
+    ------
+    InputError
+        Names both files.
+    """
+    note, path = results / _FILE, Path(path)
+    other = results / note.read_text(encoding="utf-8") if note.exists() else path
+    if not other.is_file() or other.samefile(path) or other.read_bytes() == path.read_bytes():
+        return
+    content = yaml_files.read(other)
+    if content.get("name") == suite.name:
+        raise InputError(
+            f"{results}: holds the results of {other.resolve()}, and {path} is another suite of "
+            f"the same name '{suite.name}'; rename one of the suites"
+        )
 
 
 def check(content: dict[str, Any], source: str) -> Suite:

@@ -107,7 +107,7 @@ def test_records_that_were_not_collected(suite, tmp_path):
 
 def test_records_of_another_version_are_refused(suite, folder):
     newer = suite.model_copy(update={"version": 3})
-    with pytest.raises(InputError, match="is of version 2 of the suite"):
+    with pytest.raises(InputError, match="suite is 2 in the record and 3 in"):
         loading.load(newer, folder)
 
 

@@ -41,6 +41,11 @@ except InputError as error:
     sys.exit(2)
 
 RESULTS = f"results/{SUITE.name}"
+try:
+    suite.refuse_other_file(SUITE_FILE, SUITE, Path(RESULTS))
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
 RUNS = f"{RESULTS}/runs"
 FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
 FILES = [*tasks.TRAINED, *tasks.EVALUATED]
@@ -121,6 +126,7 @@ onstart:
     except Timeout:
         print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
         sys.exit(2)
+    suite.keep_file(SUITE_FILE, Path(RESULTS))
 
 
 onerror:

@@ -1,0 +1,193 @@
+"""Records are collected, reported and shown with the suite that describes them, or refused."""
+
+import copy
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from ebm_bench import cli
+
+DATASET = {
+    "energy": {"name": "mlp", "settings": {"width": 8}},
+    "replicates": 2,
+    "budget": {"steps": 3, "batch_size": 16, "fit_samples": 100},
+    "sampler": {"name": "langevin"},
+    "metrics": {"hyvarinen_score": {"points": 20}},
+    "rank_by": "hyvarinen_score",
+    "curve": "hyvarinen_score",
+    "curve_points": 2,
+    "compute": "eager",
+}
+SUITE = {
+    "name": "small",
+    "version": 1,
+    "datasets": {"two_moons": DATASET},
+    "methods": {
+        "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        "nce": {"objective": "noise_contrastive"},
+    },
+}
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Runs of the suite."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "small.yaml").write_text(yaml.safe_dump(SUITE))
+    done = run("train", "--suite", folder / "small.yaml", "--dataset", "two_moons", "--evaluate",
+               "--out", folder / "results/small/runs")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture
+def place(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(place, *path, to):
+    content = copy.deepcopy(SUITE)
+    part = content
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = to
+    (place / "small.yaml").write_text(yaml.safe_dump(content))
+
+
+def command(name):
+    where = [] if name == "show" else ["--results", "results/small"]
+    return run(name, "--suite", "small.yaml", *where)
+
+
+EDITS = [
+    (("datasets", "two_moons", "budget", "steps"), 5, "budget.steps is 3 in the record and 5 in"),
+    (("datasets", "two_moons", "budget", "batch_size"), 8, "budget.batch_size is 16"),
+    (("datasets", "two_moons", "budget", "learning_rate"), 0.1, "budget.learning_rate is 0.001"),
+    (("datasets", "two_moons", "replicates"), 3, "replicates is 2 in the record and 3 in"),
+    (("datasets", "two_moons", "energy", "settings", "width"), 4, "energy.settings.width is 8"),
+    (("methods", "dsm", "settings", "sigma"), 0.3, "settings.sigma is 0.2 in the record and 0.3"),
+    (("methods", "dsm", "objective"), "sliced_score_matching", None),
+    (("seed",), 1, "seed is 0 in the record and 1 in the suite"),
+    (("version",), 2, "version of the suite is 1 in the record and 2"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "said"), EDITS)
+def test_an_edited_suite_gets_no_table_of_older_records(place, path, value, said):
+    assert command("collect").exit_code == 0
+    (place / "results/small/tables").mkdir()
+    (place / "results/small/tables/overall.txt").write_text("another table\n")
+    if said is None:
+        return
+    edit(place, *path, to=value)
+    for name in ("report", "show"):
+        result = command(name)
+        assert result.exit_code == 2, result.output
+        assert said in result.stderr
+        assert "two_moons dsm" in result.stderr
+        assert "another table" not in result.stdout
+
+
+@pytest.mark.parametrize(("path", "value", "said"), EDITS)
+def test_runs_that_would_be_trained_again_are_not_collected(place, path, value, said):
+    if said is None:
+        value, path, said = {"objective": "conditional_noise_contrastive"}, path[:2], "objective is"
+    edit(place, *path, to=value)
+    result = command("collect")
+    assert f"out of date, left out: two_moons/dsm: {said}" in result.stderr
+    others = path[0] == "methods"
+    assert result.exit_code == (0 if others else 2)
+    if others:
+        runs = pd.read_parquet("results/small/records/runs.parquet")
+        assert list(runs["method"]) == ["nce"]
+    else:
+        assert "every run of suite small is out of date" in result.stderr
+
+
+def test_a_method_that_becomes_a_control_is_not_out_of_date(place):
+    edit(place, "methods", "dsm", "control", to=True)
+    assert command("collect").stderr == ""
+
+
+def test_equal_settings_written_otherwise_are_no_difference(place):
+    assert command("collect").exit_code == 0
+    text = yaml.safe_dump(SUITE).replace("sigma: 0.2", "sigma: '2e-1'")
+    (place / "small.yaml").write_text(text)
+    assert command("collect").stderr == ""
+    assert command("show").exit_code == 2  # there is no table yet
+    assert "make the report first" in command("show").stderr
+
+
+def test_runs_of_other_code_are_not_collected(place):
+    file = place / "results/small/runs/two_moons/dsm/run.json"
+    record = {**json.loads(file.read_text()), "fingerprint": "of other code"}
+    file.unlink()
+    file.write_text(json.dumps(record))
+    result = command("collect")
+    assert "left out: two_moons/dsm: trained by other code, on other data" in result.stderr
+    assert "1 of 2 runs collected" in result.stdout
+
+
+@pytest.mark.parametrize("how", ["settings", "digest"])
+def test_evaluations_of_other_metrics_are_not_collected(place, how):
+    if how == "settings":
+        edit(place, "datasets", "two_moons", "metrics",
+             to={"hyvarinen_score": {"points": 20}, "kl_divergence": {}})  # fmt: skip
+    else:
+        file = place / "results/small/runs/two_moons/dsm/evaluation.json"
+        record = {**json.loads(file.read_text()), "digest": "of other code"}
+        file.unlink()
+        file.write_text(json.dumps(record))
+    result = command("collect")
+    assert "two_moons/dsm: evaluated with other settings or by other code" in result.stderr
+    assert "2 of 2 runs collected" in result.stdout
+    values = pd.read_parquet("results/small/records/values.parquet")
+    assert set(values["method"]) == (set() if how == "settings" else {"nce"})
+
+
+@pytest.mark.parametrize("name", ["collect", "report", "show"])
+def test_two_suites_of_one_name(place, name):
+    assert command("collect").exit_code == 0
+    other = place / "elsewhere" / "other.yaml"
+    other.parent.mkdir()
+    other.write_text(yaml.safe_dump({**SUITE, "title": "Another"}))
+    where = [] if name == "show" else ["--results", "results/small"]
+    result = run(name, "--suite", other, *where)
+    assert result.exit_code == 2
+    for part in (str(other), str(place / "small.yaml"), "same name 'small'; rename one"):
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize("change", ["copied", "moved", "renamed", "deleted"])
+def test_one_suite_in_another_place(place, change):
+    assert command("collect").exit_code == 0
+    other = place / "other.yaml"
+    other.write_text((place / "small.yaml").read_text())
+    if change == "moved":
+        (place / "small.yaml").unlink()
+    elif change == "deleted":
+        (place / "small.yaml").unlink()
+        other.write_text(yaml.safe_dump({**SUITE, "title": "Edited"}))
+    elif change == "renamed":
+        (place / "small.yaml").write_text(yaml.safe_dump({**SUITE, "name": "larger"}))
+    result = run("collect", "--suite", other, "--results", "results/small")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_results_that_are_moved_with_their_suite(place, tmp_path_factory, monkeypatch):
+    assert command("collect").exit_code == 0
+    there = tmp_path_factory.mktemp("there") / "clone"
+    shutil.copytree(place, there)
+    monkeypatch.chdir(there)
+    (there / "small.yaml").write_text(yaml.safe_dump({**SUITE, "title": "Edited"}))
+    assert command("collect").exit_code == 0
