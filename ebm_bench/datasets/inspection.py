@@ -62,32 +62,37 @@ def inspect(dataset: Dataset, batch_size: int | None = None, where: str = "") ->
     for split in SPLITS:
         streams = Streams(0, _REPLICATES, scope=("inspection", split))
         points = dataset.sample(count, streams, split)
-        look_at(points, shape, f"{where}, {split} split", (_REPLICATES, count))
+        if not isinstance(points, Tensor) or points.shape[:2] != (_REPLICATES, count):
+            found = tuple(getattr(points, "shape", ())) or type(points).__name__
+            raise InputError(
+                f"{where}, {split} split: points of shape {found}, and event_shape asks for "
+                f"{(_REPLICATES, count, *shape)}"
+            )
+        look_at(points, dataset, f"{where}, {split} split")
 
 
-def look_at(points: Tensor, shape: tuple[int, ...], where: str, lead: tuple[int, ...]) -> None:
+def look_at(points: Tensor, dataset: Dataset, where: str) -> None:
     """Look at points that were drawn.
 
     Parameters
     ----------
     points : Tensor of shape (R, n, *event_shape)
         Points.
-    shape : tuple of int
-        Shape that the dataset states for one point.
+    dataset : Dataset
+        Dataset that they are from.
     where : str
         Origin of the points, for messages.
-    lead : tuple of int
-        Expected number of replicates and points.
 
     Raises
     ------
     InputError
         As for `inspect`.
     """
-    if not isinstance(points, Tensor) or points.shape != (*lead, *shape):
-        found = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
+    shape = tuple(dataset.event_shape)
+    if points.shape[2:] != shape:
         raise InputError(
-            f"{where}: points of shape {found}, and event_shape asks for {(*lead, *shape)}"
+            f"{where}: points of shape {tuple(points.shape)}, and event_shape asks for "
+            f"{(*points.shape[:2], *shape)}"
         )
     if points.dtype != torch.float32:
         raise InputError(f"{where}: points of {points.dtype}, not of torch.float32")
@@ -95,11 +100,10 @@ def look_at(points: Tensor, shape: tuple[int, ...], where: str, lead: tuple[int,
     bad = (~flat.isfinite().all(2)).nonzero().tolist()
     if bad:
         rows = [f"point {i} of replicate {r}" for r, i in bad]
-        raise InputError(f"{where}: {not_finite(rows)} of {lead[1]} drawn")
-    if len(shape) == 1:
-        still = (flat == flat[:1, :1]).all(1).all(0).nonzero().flatten().tolist()
-    else:  # pixels that never change are usual, images that never do are not
-        still = [] if (flat != flat[:1, :1]).any() else ["every pixel"]
-    if still and lead[1] > 1:
-        columns = [f"column '{j}'" if len(shape) == 1 else j for j in still]
+        raise InputError(f"{where}: {not_finite(rows)} of {points.shape[1]} drawn")
+    varies = (flat != flat[:1, :1]).any(1).any(0)
+    # Pixels that never change are usual; images that never do are not.
+    still = (~varies).nonzero().flatten().tolist() if len(shape) == 1 or not varies.any() else []
+    if still and points.shape[1] > 1:
+        columns = [f"column '{j}'" for j in still] if len(shape) == 1 else ["every pixel"]
         raise InputError(f"{where}: {constant(columns)}")

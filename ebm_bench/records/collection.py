@@ -280,7 +280,8 @@ def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
     """Convert a row and the points of a curve to a run."""
     try:
         content = {
-            **{name: row[name] for name in _PLAIN},
+            # Tables of older versions lack columns, for which a default stands.
+            **{name: row[name] for name in _PLAIN if not pd.isna(row.get(name))},
             **{name: json.loads(row[name]) for name in _NESTED},
             **{part: {n: row[n] for n in kind.model_fields} for part, kind in _FLAT.items()},
         }

@@ -95,6 +95,8 @@ class Run(_Record):
     ----------
     fingerprint : str
         Of the settings and the code that training depended on.
+    space : str
+        How points were made from the data: splits, scaling. Empty where they are as they are.
     """
 
     suite: str
@@ -113,6 +115,7 @@ class Run(_Record):
     cost: Cost
     curve: list[CurvePoint]
     provenance: Provenance
+    space: str = ""
 
 
 class Value(_Record):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ebm_bench import registry
+from ebm_bench.errors import InputError
 from ebm_bench.suites.suite import Suite
 
 TABLE_ENDINGS = ("md", "tex", "csv")
@@ -126,6 +127,13 @@ def is_image(dataset: str) -> bool:
 
 
 def _dimension(suite: Suite, dataset: str) -> int:
-    """Find the dimension of a toy density: two, unless it is a setting."""
-    _, default = registry.describe("datasets", dataset).settings.get("dimension", (int, 2))
-    return suite.datasets[dataset].settings.get("dimension", default)
+    """Find the dimension of vectors: a setting, or that of files; else two."""
+    entry, given = registry.describe("datasets", dataset), suite.datasets[dataset].settings
+    if "dimension" in entry.settings or not entry.files:
+        _, default = entry.settings.get("dimension", (int, 2))
+        return given.get("dimension", default)
+    try:
+        data = registry.create("datasets", dataset, **suite.data(dataset, given).settings)
+        return data.event_shape[0]
+    except InputError:  # results can be elsewhere than the data
+        return 0

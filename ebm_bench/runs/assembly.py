@@ -131,6 +131,9 @@ def load_data(suite: Suite, dataset: str) -> Dataset:
     source = datasets.create(dataset, **described.settings)
     files = registry.describe("datasets", dataset).paths(described.settings)
     where = f"dataset {dataset}" + (f" ({', '.join(map(str, files))})" if files else "")
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{where}: does not exist")
     inspection.inspect(source, spec.budget.batch_size, where)
     return source
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench import metrics, records
+from ebm_bench.datasets import inspection
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint, provenance
 from ebm_bench.runs import compilation, contracts, cost
@@ -153,6 +154,7 @@ class _Trainer:
         started = time.perf_counter()
         parts, streams = self.parts, self.parts.streams.child("fit")
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
+        inspection.look_at(data, parts.dataset, "points to fit to")
         parts.energy.fit(data)
         started += self._look_at_plugins(data)
         try:
@@ -279,6 +281,7 @@ class _Trainer:
             suite_version=suite.version,
             dataset=dataset,
             dataset_version=parts.dataset.version,
+            space=parts.dataset.space,
             method=method,
             objective=spec.objective,
             settings=suite.settings_of(dataset, method),

@@ -17,7 +17,7 @@ from ebm_bench.report.page.views import BUDGETS, family_of, lay_out, ranking_met
 from ebm_bench.report.results import CONTROL, Results, Row
 from ebm_bench.report.statistics.intervals import INTERVAL, caution
 from ebm_bench.report.statistics.pairwise import COMPARISONS
-from ebm_bench.report.tables.captions import MARKS, ORDER, TIES
+from ebm_bench.report.tables.captions import MARKS, ORDER, TIES, data_statement
 from ebm_bench.report.tables.formats import save
 from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 
@@ -159,7 +159,8 @@ def _dataset(results: Results, dataset: str) -> dict[str, Any]:
         "summary": plain(registry.describe("datasets", dataset).summary),
         "about": f"{spec.replicates} replicate{several} per method, {spec.budget.steps} steps of "
         f"{spec.budget.batch_size} points, at most {spec.budget.seconds:g} s, energy "
-        f"{spec.energy.name} unless the method brings its own. {_sampling(results, dataset)}",
+        f"{spec.energy.name} unless the method brings its own. {_sampling(results, dataset)} "
+        f"{data_statement(results, dataset)}".strip(),
         "criterion": spec.rank_by,
         "curve": spec.curve,
         "metrics": list(spec.metrics),

@@ -30,6 +30,7 @@ def caption(results: Results, dataset: str) -> str:
     return _join(
         f"{dataset}: {spec.replicates} replicates per method, {_budget(results, dataset)}.",
         _limited(results, dataset),
+        data_statement(results, dataset),
         f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
         "over replicates decides, and a replicate that failed takes the last place.",
         TIES,
@@ -51,6 +52,7 @@ def paper_caption(results: Results, dataset: str) -> str:
         f"{dataset}: mean over n = {spec.replicates} replicates ± half its 95 % interval "
         f"(in brackets where it is not symmetric), after {_budget(results, dataset)}.",
         _limited(results, dataset),
+        data_statement(results, dataset),
         f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
         "the best of each metric, with all that are not told from it by the paired t test "
         "(5 %, corrected for all pairs by Holm); not what did not converge. "
@@ -58,6 +60,13 @@ def paper_caption(results: Results, dataset: str) -> str:
         "evaluations of the energy: of one.",
         _machines(results, dataset),
     )
+
+
+def data_statement(results: Results, dataset: str) -> str:
+    """State how points were made from the data, as the records of runs do."""
+    found = (run.space for (name, _), run in results.runs.items() if name == dataset)
+    stated = dict.fromkeys(filter(None, found))
+    return f"Data: {'; '.join(stated)}." if stated else ""
 
 
 def _join(*sentences: str) -> str:

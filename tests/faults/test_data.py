@@ -1,0 +1,231 @@
+"""Data that nobody looked at: refused before anything is trained, or right to the end."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ebm_bench import fit, registry
+from ebm_bench.cli import app
+from ebm_bench.errors import InputError
+from ebm_bench.records import collection, fingerprint
+from ebm_bench.runs import evaluation, training
+from ebm_bench.suites import suite
+from tests.factories.data import IMAGES, POINTS, correlated, save_images, write_suite
+
+PLUGIN = '''
+"""Rows of a file, as a user would write it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ebm_bench.datasets.base import Dataset
+from ebm_bench.registry import register
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class Mine(Dataset):
+    """Rows of a file."""
+
+    version = 1
+    citation = "own"
+    files = ("path",)
+
+    path: str = "mine.npy"
+    dimension: int = 5
+
+    @property
+    def event_shape(self):
+        """Shape of one point."""
+        return (self.dimension,)
+
+    def sample(self, n, streams, split="train"):
+        """Draw rows."""
+        rows = torch.from_numpy(np.load(self.path).astype(np.float32))
+        return rows[streams.integers(len(rows), n)]
+'''
+METRICS = {"hyvarinen_score": {"points": 20}}
+OWN = {**POINTS, "metrics": METRICS, "rank_by": "hyvarinen_score"}
+GOOD = np.random.default_rng(0).standard_normal((500, 5))
+
+
+def changed(value, at):
+    x = GOOD.copy()
+    x[at] = value
+    return x
+
+
+@pytest.fixture
+def plugin(tmp_path, no_plugins):
+    """The suite of a plugin whose data are elsewhere than the working folder."""
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    return write_suite(tmp_path, {"mine": OWN}, plugins=["mine.py"])
+
+
+def run(path, dataset, out):
+    """Train and evaluate every method of a suite on a dataset."""
+    chosen = suite.load(path)
+    for method in chosen.methods:
+        training.train(chosen, dataset, [method], out)
+        evaluation.evaluate(chosen, dataset, method, out / dataset / method, "cpu")
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("x", "reason"),
+    [
+        (GOOD[:, :1], r"points of shape .* 1\), and event_shape asks for .* 5\)"),
+        (GOOD[:, :4], r"event_shape asks for"),
+        (GOOD[None], r"event_shape asks for"),
+        (changed(np.nan, (7, 2)), r"not finite .*: point \d+ of replicate 0"),
+        (changed(np.inf, (7, 2)), r"not finite"),
+        (changed(-np.inf, (slice(None), 0)), r"not finite .*20000 in all"),
+        (changed(3.0, (slice(None), 3)), r"constant.*column '3'"),
+        (np.repeat(GOOD[:1], 500, 0), r"constant.*column '0', column '1'"),
+    ],
+)
+def test_data_of_plugins_are_looked_at_by_run_and_check_in_the_same_words(x, reason, plugin):
+    np.save(plugin.parent / "mine.npy", x)
+    with pytest.raises(InputError, match=reason) as error:
+        training.train_method(suite.load(plugin), "mine", "dsm")
+    assert "mine.npy" in str(error.value)
+    checked = CliRunner().invoke(app, ["check", str(plugin)])
+    assert str(error.value).partition(": ")[2] in checked.output
+
+
+def test_missing_data_of_plugins_are_refused(plugin):
+    with pytest.raises(InputError, match=r"mine.npy\): does not exist"):
+        training.train_method(suite.load(plugin), "mine", "dsm")
+
+
+def test_sound_data_of_plugins_are_trained_on(plugin):
+    np.save(plugin.parent / "mine.npy", GOOD)
+    _, record = training.train_method(suite.load(plugin), "mine", "dsm")
+    assert {outcome.status for outcome in record.outcomes} == {"ok"}
+
+
+def test_paths_start_from_the_suite(plugin, tmp_path_factory, monkeypatch):
+    np.save(plugin.parent / "mine.npy", GOOD)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    relative = Path(os.path.relpath(plugin))
+    assert plugin.parent / "mine.npy" in {
+        file.resolve() for file in fingerprint.training_files(suite.load(relative), "mine", "dsm")
+    }
+    training.train_method(suite.load(relative), "mine", "dsm")
+
+
+def test_paths_start_from_the_working_folder_in_python(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", correlated())
+    monkeypatch.chdir(tmp_path)
+    options = {"replicates": 1, "steps": 1, "batch_size": 16}
+    done = fit("points", "denoising_score_matching", dataset_settings={"path": "x.npy"}, **options)
+    assert done.sample(3).shape == (1, 3, 2)
+
+
+def test_content_and_not_the_place_of_data_counts(tmp_path):
+    def digest(folder, name="x.npy"):
+        fingerprint.forget()
+        data = {**POINTS, "settings": {"path": name}}
+        return fingerprint.of_training(
+            suite.load(write_suite(folder, {"points": data})), "points", "dsm"
+        )
+
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "x.npy", correlated())
+    first = digest(tmp_path / "one")
+    assert (
+        first == digest(tmp_path / "two") == digest(tmp_path / "one", str(tmp_path / "two/x.npy"))
+    )
+    np.save(tmp_path / "one" / "x.npy", correlated(seed=1))
+    assert first != digest(tmp_path / "one")
+
+
+def test_a_checkpoint_of_replaced_data_is_not_resumed(tmp_path):
+    path = write_suite(tmp_path, {"points": {**POINTS, "settings": {"path": "x.npy"}}})
+    np.save(tmp_path / "x.npy", correlated())
+    trainer = training._Trainer(suite.load(path), "points", "dsm", "cpu")
+    trainer.setup()
+    trainer.save(tmp_path / "checkpoint.pt")
+    again = training._Trainer(suite.load(path), "points", "dsm", "cpu")
+    assert again.resume(tmp_path / "checkpoint.pt")
+    np.save(tmp_path / "x.npy", correlated(seed=1))
+    fingerprint.forget()
+    again = training._Trainer(suite.load(path), "points", "dsm", "cpu")
+    assert not again.resume(tmp_path / "checkpoint.pt")
+
+
+def test_a_batch_is_no_larger_than_the_training_split(tmp_path):
+    np.save(tmp_path / "x.npy", correlated(18))
+    path = write_suite(tmp_path, {"points": {**POINTS, "settings": {"path": "x.npy"}}})
+    with pytest.raises(InputError, match=r"x.npy.*a batch of 16 from 14 training points"):
+        training.train_method(suite.load(path), "points", "dsm")
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_points_from_training_to_the_report(d, tmp_path):
+    (tmp_path / "x.csv").write_text(
+        "\n".join(",".join(map(repr, map(float, row))) for row in correlated(d=d))
+    )
+    path = write_suite(tmp_path, {"points": {**POINTS, "settings": {"path": "x.csv"}}})
+    chosen = run(path, "points", tmp_path / "runs")
+    collection.keep_suite(chosen, path, tmp_path / "records")
+    results = CliRunner().invoke(app, ["collect", "--suite", str(path), "--results", str(tmp_path)])
+    assert not results.exit_code, results.output
+    (tmp_path / "x.csv").unlink() if d == 3 else None  # results are reported without the data
+    results = CliRunner().invoke(app, ["report", "--suite", str(path), "--results", str(tmp_path)])
+    assert not results.exit_code, results.output
+    assert "500 rows" in (tmp_path / "tables" / "points.md").read_text()
+    figures = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert any("densities" in name for name in figures) == (d == 2)
+
+
+def test_the_likelihood_is_in_the_units_of_the_file(tmp_path):
+    x = correlated(2000)
+    np.save(tmp_path / "x.npy", x)
+    found = {}
+    for standardise in (True, False):
+        data = {**POINTS, "settings": {"path": "x.npy", "standardise": standardise}}
+        data["metrics"] = {"negative_log_likelihood": {"points": 200}}
+        data["budget"] = {**POINTS["budget"], "fit_samples": 5000}
+        path = write_suite(tmp_path, {"points": data})
+        run(path, "points", tmp_path / str(standardise))
+        record = json.loads(
+            (tmp_path / str(standardise) / "points" / "gaussian" / "evaluation.json").read_text()
+        )
+        found[standardise] = next(v["value"] for v in record["values"])
+    entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * np.cov(x.T))[1]
+    assert abs(found[True] - entropy) < 0.3
+    assert abs(found[True] - found[False]) < 1e-3
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_images_from_training_to_the_report(mode, tmp_path):
+    save_images(tmp_path / "images", mode=mode)
+    data = {**IMAGES, "settings": {"path": "images"}}
+    methods = {"dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.3}}}
+    path = write_suite(tmp_path, {"image_folder": data}, methods)
+    run(path, "image_folder", tmp_path / "runs")
+    for command in ("collect", "report"):
+        done = CliRunner().invoke(app, [command, "--suite", str(path), "--results", str(tmp_path)])
+        assert not done.exit_code, done.output
+    assert "40 images" in (tmp_path / "tables" / "image_folder.md").read_text()
+
+
+def test_plugins_may_name_the_file(tmp_path, no_plugins):
+    (tmp_path / "heights.py").write_text(
+        '"""Own."""\n\nfrom dataclasses import dataclass\n\n'
+        "from ebm_bench.datasets.points import Points\nfrom ebm_bench.registry import register\n\n"
+        "@register\n@dataclass(eq=False, kw_only=True)\nclass Heights(Points):\n"
+        '    """Heights."""\n\n    path: str = "x.npy"\n'
+    )
+    np.save(tmp_path / "x.npy", correlated())
+    path = write_suite(tmp_path, {"heights": POINTS}, plugins=["heights.py"])
+    training.train_method(suite.load(path), "heights", "dsm")
+    assert registry.describe("datasets", "heights").files == ("path",)
