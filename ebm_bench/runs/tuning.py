@@ -31,6 +31,8 @@ from ebm_bench.utils.files import replacing
 log = logging.getLogger("ebm_bench")
 
 
+_QUANTILE = 0.9
+
 TrialStatus = Literal["ok", "diverged", "out_of_memory", "not_finite", "not_converged"]
 
 
@@ -45,7 +47,8 @@ class Trial(BaseModel):
         ``ok``, or why there is no score: a replicate failed, or its score was not finite or
         its integral not converged.
     score : float or None
-        Mean over replicates; less is better.
+        High quantile over replicates, so that values which blow up now and then lose; less is
+        better.
     seconds : float
         Of training and measuring.
     """
@@ -208,7 +211,7 @@ def _score(suite: Suite, dataset: str, parts: assembly.Parts) -> tuple[TrialStat
     # A normaliser that misses mass makes a likelihood look better than it is.
     if "converged" in result and not result["converged"].all():
         return "not_converged", None
-    return "ok", float(result["value"].mean())
+    return "ok", float(result["value"].double().quantile(_QUANTILE))
 
 
 def choose(trials: list[Trial]) -> Chosen:
@@ -226,7 +229,18 @@ def choose(trials: list[Trial]) -> Chosen:
     ]
     best, runner_up, *_ = [*sorted(scored, key=lambda one: one.score), None, None]
     failed = len(trials) - len(scored)
-    return Chosen(best=best, runner_up=runner_up, trials=len(trials), failed=failed)
+    edge = _edges(best, [trial.values for trial in trials]) if best else []
+    return Chosen(best=best, runner_up=runner_up, trials=len(trials), failed=failed, edge=edge)
+
+
+def _edges(best: Values, tried: list[Values]) -> list[str]:
+    """Name what is at an end of the numbers that were tried."""
+    columns = {"learning_rate": (best.learning_rate, [one.learning_rate for one in tried])}
+    for name, value in best.settings.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            columns[name] = (value, [one.settings[name] for one in tried])
+    ends = {name: (value, {min(all_), max(all_)}) for name, (value, all_) in columns.items()}
+    return [name for name, (value, extremes) in ends.items() if value in extremes]
 
 
 def gather(suite: Suite, found: list[Trials]) -> Tuned:

@@ -31,7 +31,7 @@ class Tuning(Strict):
     steps : int
         Number of optimiser steps per trial.
     replicates : int
-        Number of models per trial, whose scores are averaged.
+        Number of models per trial, scored by a high quantile.
     learning_rates : tuple of float
         Candidate learning rates.
     """
@@ -74,12 +74,15 @@ class Chosen(Strict):
         The two best trials. None if fewer trials have a score.
     trials, failed : int
         Number of trials, and of trials without a score.
+    edge : list of str
+        Names of what is best at the smallest or largest value tried: beyond it may be better.
     """
 
     best: Scored | None = None
     runner_up: Scored | None = None
     trials: int
     failed: int
+    edge: list[str] = Field(default=[])
 
 
 class TunedDataset(Strict):

@@ -208,3 +208,27 @@ def test_the_file_says_where_every_trial_failed(tmp_path):
     tuning.write(tuning.gather(described, found), tmp_path / "values.yaml")
     told = yaml.safe_load((tmp_path / "values.yaml").read_text())
     assert told["datasets"]["eight_gaussians"]["methods"] == {"exact": {"trials": 2, "failed": 2}}
+
+
+def test_what_is_best_at_an_end_of_what_was_tried_is_named():
+    assert choose([trial(0.1, 3.0), trial(0.2, 1.0), trial(0.3, 2.0)]).edge == []
+    assert choose([trial(0.1, 3.0), trial(0.2, 2.0), trial(0.3, 1.0)]).edge == ["learning_rate"]
+    tried = [trial(rate, rate) for rate in (0.2, 0.1, 0.3)]
+    for one, sigma in zip(tried, (0.5, 0.4, 0.3), strict=True):
+        one.values.settings["sigma"] = sigma
+    assert choose(tried).edge == ["learning_rate"]
+    assert choose([trial(0.1, None, "diverged")]).edge == []
+
+
+def test_values_that_blow_up_now_and_then_lose(monkeypatch):
+    described = make_suite()
+    trial_of = tuning.trial_suite(described, "eight_gaussians", "exact", Values(learning_rate=1))
+    parts = assembly.assemble(trial_of, "eight_gaussians", "exact", "cpu")
+
+    def scored(*values):
+        result = {"value": torch.tensor(values)}
+        monkeypatch.setattr(tuning.metrics, "create", lambda *_, **__: lambda *_: result)
+        return tuning._score(described, "eight_gaussians", parts)[1]
+
+    # The second is better on average.
+    assert scored(1.0, 1.0, 1.0, 1.0) < scored(0.0, 0.0, 0.0, 3.0)
