@@ -7,7 +7,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_weight
 
 from ebm_bench.derivatives.base import Affine, Elementwise
 from ebm_bench.streams import Streams
@@ -141,10 +140,21 @@ class Convolution(Affine):
 
     def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
         """Differentiate ``⟨g, linear(t)⟩`` by the weight."""
-        shape = self.weight.flatten(0, 1).shape
-        found = conv2d_weight(
-            _stacked(t), shape, _stacked(g), self.stride, self.padding, groups=len(t)
-        )
+        weight = self.weight.flatten(0, 1)
+        # `torch.nn.grad.conv2d_weight` passes a placeholder as the weight, which is slower.
+        found = torch.ops.aten.convolution_backward(
+            _stacked(g),
+            _stacked(t),
+            weight,
+            None,
+            [self.stride] * 2,
+            [self.padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            t.shape[0],
+            [False, True, False],
+        )[1]
         return found.view_as(self.weight)
 
     def bias_gradient(self, g: Tensor) -> Tensor:
