@@ -353,14 +353,15 @@ class Results:
         reason = self.unstarted.get((dataset, method), "not evaluated")
         return reason if ended == "ok" else f"{ended}, {reason}"
 
-    def _order(self, dataset: str, row: Row) -> tuple[float, float]:
-        """Order by rank; what has no rank by its value, and what has no value comes last."""
-        if row.rank is not None:
-            return row.rank, row.mean_rank
+    def _order(self, dataset: str, row: Row) -> tuple[float, float, bool, float]:
+        """Order by rank, then what converged first, by its value; what has none comes last."""
         criterion = self.suite.datasets[dataset].rank_by
-        mean = self.estimate(dataset, row, criterion).mean
+        found = self.estimate(dataset, row, criterion)
         sign = -1 if quantity(criterion).higher_is_better else 1
-        return np.inf, np.inf if np.isnan(mean) else sign * mean
+        value = np.inf if np.isnan(found.mean) else sign * found.mean
+        if row.rank is None:
+            return np.inf, np.inf, False, value
+        return row.rank, row.mean_rank, found.converged < 1, value
 
 
 def estimates(values: pd.DataFrame) -> dict[tuple[str, str, str, str], Estimate]:

@@ -127,9 +127,17 @@ def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
         ).reindex(columns=list(rankings))
         for of in (lambda found: found["rank"], lambda found: found["mean_rank"].rank())
     )
+    # Equal average ranks stand in the order of the first dataset, not of the alphabet.
+    order_of = dict.fromkeys(
+        key for found in rankings.values() for key in zip(*map(found.get, ROW), strict=True)
+    )
+    ranks, places = (
+        table.reindex(pd.MultiIndex.from_tuples(order_of, names=ROW)) if order_of else table
+        for table in (ranks, places)
+    )
     united = ranks.assign(datasets=ranks.notna().sum(axis=1), average_rank=places.mean(axis=1))
     order = ["datasets", "average_rank"]
-    return united.sort_values(order, ascending=[False, True]).reset_index()
+    return united.sort_values(order, ascending=[False, True], kind="stable").reset_index()
 
 
 @cache

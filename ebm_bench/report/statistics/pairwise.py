@@ -43,14 +43,15 @@ def rank(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns method, model, ``rank`` (1 is best; equal mean ranks share the better one),
-        ``mean_rank``, ``best``, ``tied`` where several are, and ``reference``, best first.
+        Columns method, model, ``rank`` (1 is best; equal mean ranks share the better one, and
+        models without any finite value the last), ``mean_rank``, ``best``, ``tied`` where several
+        are, and ``reference``, best first.
     """
     table = _losses(values, higher_is_better)
     mean_rank = table.rank(na_option="bottom").mean(axis=1)
-    ranked = pd.DataFrame(
-        {"rank": mean_rank.rank(method="min").astype(int), "mean_rank": mean_rank}
-    ).sort_values("mean_rank", kind="stable")
+    ranked = pd.DataFrame({"rank": _places(table, mean_rank), "mean_rank": mean_rank}).sort_values(
+        "mean_rank", kind="stable"
+    )
     table = table.loc[ranked.index]
     ranked["best"] = table.notna().any(axis=1)
     whole = table.notna().all(axis=1).to_numpy()
@@ -132,11 +133,18 @@ def _losses(values: pd.DataFrame, higher_is_better: bool) -> pd.DataFrame:
     """Lay out models by replicates, lower being better and NaN what failed or is not finite."""
     usable = values["value"].astype(float).where(~values["status"].isin(FAILED))
     loss = -usable if higher_is_better else usable
-    return (
-        values.assign(loss=loss.where(np.isfinite(loss)))
-        .pivot(index=ROW, columns="replicate", values="loss")
-        .sort_index()
+    table = values.assign(loss=loss.where(np.isfinite(loss))).pivot(
+        index=ROW, columns="replicate", values="loss"
     )
+    given = table.reindex(pd.MultiIndex.from_frame(values[ROW].drop_duplicates()))
+    # Equal mean ranks stand in this order: by the mean, then as in the suite.
+    return given.loc[given.mean(axis=1).sort_values(kind="stable").index]
+
+
+def _places(losses: pd.DataFrame, mean_rank: pd.Series) -> pd.Series:
+    """Turn mean ranks into places."""
+    measured = losses.notna().any(axis=1)
+    return mean_rank.rank(method="min").where(measured, len(losses)).astype(int)
 
 
 def _p_values(losses: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

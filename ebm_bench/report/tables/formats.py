@@ -60,7 +60,10 @@ def plain(table: Table) -> str:
 @cache
 def escape(text: str) -> str:
     """Write text in LaTeX so that it is printed as it is."""
-    return _ENCODER.unicode_to_latex(text)
+    # An empty line would end a caption, and two hyphens are a dash.
+    return _ENCODER.unicode_to_latex(" ".join(text.split()) if "\n" in text else text).replace(
+        "--", "-{}-"
+    )
 
 
 def latex_number(x: float | None, decimals: int | None = None) -> str:
