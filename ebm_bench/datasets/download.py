@@ -113,11 +113,6 @@ def load(name: str, array: str) -> np.ndarray:
     return values
 
 
-def is_missing(name: str) -> bool:
-    """Whether a dataset is downloaded and has not been."""
-    return any(not _path(name, array).exists() for array in ARRAYS.get(name, ()))
-
-
 def prepare(name: str) -> Path | None:
     """Verify a dataset in the cache; download it where it is missing or damaged.
 
