@@ -35,7 +35,7 @@ def make_suite(dataset, metrics, energy="mlp", replicates=2):
             "methods": {
                 "fce": {
                     "objective": "flow_contrastive",
-                    "settings": {"noise_settings": {"steps": 3}},
+                    "settings": {"noise_settings": {"steps": 3}, "flow_rate": 1.0},
                 },
                 "nce": {"objective": "noise_contrastive"},
                 "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}},
