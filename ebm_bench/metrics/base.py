@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -24,6 +24,9 @@ class Metric(ABC):
         Direction of the main value; None if neither is better.
     lower_bound : bool
         Whether a value that has not converged is a lower bound.
+    scale : {"linear", "log"}
+        ``"log"`` for a positive main value that scatters by factors: it is compared and averaged
+        by its logarithm.
     unit : str
         Unit of the main value, for axes and table heads (``"nats"``).
     label : str
@@ -38,6 +41,7 @@ class Metric(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     higher_is_better: ClassVar[bool | None] = False
     lower_bound: ClassVar[bool] = False
+    scale: ClassVar[Literal["linear", "log"]] = "linear"
     unit: ClassVar[str] = ""
     label: ClassVar[str] = ""
     second_derivatives: ClassVar[bool] = False

@@ -36,6 +36,7 @@ class FisherDivergence(Metric):
 
     version = 1
     requires = ("score",)
+    scale = "log"
     label = "Fisher divergence"
 
     @torch.no_grad()

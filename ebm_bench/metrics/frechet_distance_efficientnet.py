@@ -36,6 +36,7 @@ class FrechetDistanceEfficientnet(FeatureDistance):
     """
 
     version = 2
+    scale = "log"
     label = "Fréchet (EfficientNet)"
 
     def compare(self, samples: Tensor, data: Tensor) -> dict[str, Tensor]:

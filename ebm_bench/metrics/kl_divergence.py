@@ -34,6 +34,7 @@ class KlDivergence(Metric):
     version = 2
     requires = ("log_prob", "grid")
     unit = "nats"
+    scale = "log"
     label = "KL"
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ class LogZError(Metric):
     version = 2
     requires = ("learned_log_z",)
     unit = "nats"
+    scale = "log"
     label = "log Z error"
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ class LossVariance(Metric):
     batch_size: Annotated[int, Ge(2)] = 8
 
     version = 1
+    scale = "log"
     label = "loss variance"
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:

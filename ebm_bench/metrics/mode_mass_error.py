@@ -27,6 +27,7 @@ class ModeMassError(Metric):
 
     version = 1
     requires = ("modes", "log_prob", "grid")
+    scale = "log"
     label = "mode mass error"
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:

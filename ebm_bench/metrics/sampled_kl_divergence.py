@@ -28,6 +28,7 @@ class SampledKlDivergence(Likelihood):
 
     version = 2
     requires = ("log_prob",)
+    scale = "log"
     label = "KL"
 
     def offset(self, dataset, x: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class SlicedWasserstein(Metric):
 
     version = 2
     requires = ("grid",)
+    scale = "log"
     label = "sliced Wasserstein"
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:

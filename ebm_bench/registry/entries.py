@@ -207,6 +207,7 @@ class MetricEntry(Entry):
     requires: tuple[Literal[Knowledge, "learned_log_z"], ...]
     higher_is_better: StrictBool | None
     lower_bound: StrictBool
+    scale: Literal["linear", "log"]
     unit: str
     label: str
 

@@ -116,7 +116,8 @@ class Interval(Value):
             low, high, half = (
                 notation.number(x, decimals) for x in (self.low, self.high, width / 2)
             )
-            symmetric = np.isclose(self.mean - self.low, self.high - self.mean)
+            # Within the two digits that are shown.
+            symmetric = np.isclose(self.mean - self.low, self.high - self.mean, rtol=0.05)
             ends = f"[{low}, {high}]"
             if notation.paper and symmetric:
                 ends = f"{notation.text('±')} {half}"
@@ -131,11 +132,14 @@ class Estimate(Value):
     Attributes
     ----------
     mean, median, low, high : float
-        Mean, median and 95 % interval of the mean over replicates with a finite value.
+        Mean, median and 95 % interval of the mean over replicates with a finite value; on the
+        log scale the mean is geometric.
     standard_error : float
         Mean over replicates of the standard error that the metric itself reports.
     n, failed, not_finite : int
         Number of replicates with a finite value, that failed, and without a finite value.
+    at_floor : int
+        Number of values, on the log scale, that are no larger than what the evaluation resolves.
     converged : float
         Share of replicates whose value converged; NaN where the metric does not report it.
     lower_bound : bool
@@ -150,6 +154,7 @@ class Estimate(Value):
     n: int = 0
     failed: int = 0
     not_finite: int = 0
+    at_floor: int = 0
     converged: float = np.nan
     lower_bound: bool = False
 
@@ -170,8 +175,9 @@ class Estimate(Value):
         if self.n == 0:
             reason = "not finite" if self.not_finite else "failed" if self.failed else MISSING
             return Cell(notation.text(reason), note=notation.text(note))
-        bound = "≥ " if doubt and self.lower_bound else ""
-        return Interval(self.mean, self.low, self.high, bound, note=note).cell(notation)
+        bound = "≥ " if doubt and self.lower_bound else "≤ " if self.at_floor else ""
+        low, high = (np.nan, np.nan) if self.at_floor == self.n else (self.low, self.high)
+        return Interval(self.mean, low, high, bound, note=note).cell(notation)
 
 
 @dataclass(frozen=True)
@@ -191,16 +197,18 @@ class Replicates(Value):
 
 @dataclass(frozen=True)
 class Difference(Value):
-    """The difference of a model from the reference of its table, see `pairwise.compare`.
+    """The difference of a model from the reference of its table, see `pairwise.rank`.
 
     Attributes
     ----------
     mean, low, high : float
         Value of the model minus that of the reference, in units of the metric.
     p : float
-        p value, corrected for all pairs of the table; NaN where there is none.
+        p value, corrected for the comparisons with the reference; NaN where there is none.
     n : int
         Number of replicates that are compared.
+    factor : bool
+        Whether the numbers are factors, values being compared on the log scale.
     """
 
     mean: float = np.nan
@@ -208,13 +216,14 @@ class Difference(Value):
     high: float = np.nan
     p: float = np.nan
     n: int = 0
+    factor: bool = False
 
     def cell(self, notation: Notation) -> Cell:
         """Write the mean difference, its interval and its p value."""
         if self.n == 0:
             return cell_of(None, notation)
-        after = f", {probability(self.p, 'p')}"
-        return Interval(self.mean, self.low, self.high, after=after).cell(notation)
+        before, after = "× " if self.factor else "", f", {probability(self.p, 'p')}"
+        return Interval(self.mean, self.low, self.high, before, after).cell(notation)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The results of a suite: what ran, how it ended, how it ranks."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,14 @@ from ebm_bench.report.columns import Difference, Estimate, Number, Rank
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.statistics import friedman, pairwise
 from ebm_bench.report.statistics.intervals import ROW, summarise
+from ebm_bench.report.statistics.scales import Scale
 from ebm_bench.report.wording import count, ending, quantity
 from ebm_bench.suites.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
 _UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
+_DIFFERENCE = {"mean": "difference", "low": "low", "high": "high", "p": "p_corrected"}
 CONTROL = "control"
 CONVERGED = "converged"  # part of a metric: 1 or 0, whether the value of a replicate converged
 
@@ -33,7 +36,7 @@ class Limit:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A model on a dataset: what a method trained, or a by-product of it.
+    """A model on a dataset: what a method trained, or a by-product of it, which has no rank.
 
     Attributes
     ----------
@@ -44,7 +47,7 @@ class Row:
     status : str
         Description of how its replicates ended.
     rank : int or None
-        None for controls, and where there is nothing to rank.
+        None for controls and by-products, and where there is nothing to rank.
     mean_rank : float
         Mean rank over replicates; NaN without a rank.
     best, tied, reference : bool
@@ -292,11 +295,12 @@ class Results:
     def _ranked(self) -> dict[tuple[str, str], pd.DataFrame]:
         return {}
 
-    def _measured_by(self, dataset: str, metric: str) -> tuple[pd.DataFrame, bool]:
-        """Take the values of a metric, without controls, and whether higher is better."""
+    def _measured_by(self, dataset: str, metric: str) -> tuple[pd.DataFrame, bool, Scale]:
+        """Take what competes in a metric, whether higher is better, and the metric's scale."""
         chosen = self._measurements.get((dataset, metric), self.values.iloc[:0])
-        competing = chosen[~chosen["method"].isin(self.controls)]
-        return competing, bool(quantity(metric).higher_is_better)
+        competing = ~chosen["method"].isin(self.controls) & (chosen["model"] == "energy")
+        about = quantity(metric)
+        return chosen[competing], bool(about.higher_is_better), about.scale
 
     @cached_property
     def _marks(self) -> dict[tuple[str, str], str]:
@@ -317,27 +321,20 @@ class Results:
 
     @cached_property
     def _differences(self) -> dict[tuple[str, str, str], Difference]:
-        found = {}
-        for dataset, ranking in self.rankings.items():
-            references = ranking.loc[ranking["reference"], ROW].values.tolist()
-            for pair in self.comparisons[dataset].to_dict("records"):
-                one, other = (
-                    (pair["method"], pair["model"]),
-                    (pair["other_method"], pair["other_model"]),
-                )
-                numbers = pair["difference"], pair["low"], pair["high"]
-                if list(other) in references:
-                    found[dataset, *one] = Difference(*numbers, pair["p_corrected"], pair["n"])
-                elif list(one) in references:
-                    mean, low, high = (-x for x in numbers)
-                    found[dataset, *other] = Difference(
-                        mean, high, low, pair["p_corrected"], pair["n"]
-                    )
-        return found
+        return {
+            (dataset, ranked["method"], ranked["model"]): Difference(
+                **{name: ranked[column] for name, column in _DIFFERENCE.items()},
+                n=int(ranked["n"]),
+                factor=quantity(self.suite.datasets[dataset].rank_by).scale == "log",
+            )
+            for dataset, ranking in self.rankings.items()
+            for ranked in ranking.to_dict("records")
+            if ranked["n"] >= 0  # there is a reference, which is another model
+        }
 
     @cached_property
     def _estimates(self) -> dict[tuple[str, str, str, str], Estimate]:
-        return estimates(self.values)
+        return estimates(self.values, lambda metric: quantity(metric).scale)
 
     @cached_property
     def _measured(self) -> set[tuple[str, str, str]]:
@@ -364,15 +361,17 @@ class Results:
         return row.rank, row.mean_rank, found.converged < 1, value
 
 
-def estimates(values: pd.DataFrame) -> dict[tuple[str, str, str, str], Estimate]:
+def estimates(
+    values: pd.DataFrame, scale_of: Callable[[str], Scale] = lambda metric: "linear"
+) -> dict[tuple[str, str, str, str], Estimate]:
     """Summarise values over replicates, by dataset, method, model and metric.
 
     Parameters
     ----------
-    values : DataFrame
+    values, scale_of
         As for `summarise`.
     """
-    summaries = summarise(values).set_index(KEYS).to_dict("index")
+    summaries = summarise(values, scale_of).set_index(KEYS).to_dict("index")
     found = {}
     for (*row, metric), summary in summaries.items():
         part = (*row, f"{metric.partition('.')[0]}.{CONVERGED}")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from ebm_bench import registry
 from ebm_bench.records import Outcome
@@ -26,6 +27,8 @@ class Quantity:
         None where neither is, as for a further part of a metric.
     lower_bound : bool
         Whether a value that did not converge is no more than a lower bound.
+    scale : {"linear", "log"}
+        On which scale values are compared and averaged.
     """
 
     label: str
@@ -33,6 +36,7 @@ class Quantity:
     meaning: str
     higher_is_better: bool | None
     lower_bound: bool = False
+    scale: Literal["linear", "log"] = "linear"
 
     @property
     def arrow(self) -> str:
@@ -66,6 +70,7 @@ def quantity(metric: str) -> Quantity:
         plain(entry.summary),
         entry.higher_is_better,
         entry.lower_bound,
+        entry.scale,
     )
 
 

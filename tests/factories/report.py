@@ -54,7 +54,7 @@ DEFAULTS = {
     "energies": {"rough": {}, "rough_for": (), "normalised": False, "needs": ()},
     "objectives": {"requires": (), "trains": True, "samples_model": False, "search": {}},
     "metrics": {"version": 1, "requires": (), "unit": "", "higher_is_better": False,
-                "lower_bound": False},
+                "lower_bound": False, "scale": "linear"},
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def make_up_names(monkeypatch):
             _entry("objectives", "guessing", {"rate": (float, 0.5)}, kind="noise contrastive"),
         ],
         "metrics": [
-            _entry("metrics", "kl", unit="nats", label="KL"),
+            _entry("metrics", "kl", unit="nats", label="KL", scale="log"),
             _entry("metrics", "auroc", label="AUROC", higher_is_better=True),
             _entry("metrics", "hyvarinen", unit="nats", label="Hyvärinen score"),
             _entry("metrics", "bits", label="bits", lower_bound=True),

@@ -15,7 +15,7 @@ from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, p
 from ebm_bench.report.page.thumbnails import thumbnails
 from ebm_bench.report.page.views import BUDGETS, family_of, lay_out, ranking_metrics
 from ebm_bench.report.results import CONTROL, Results, Row
-from ebm_bench.report.statistics.intervals import INTERVAL, caution
+from ebm_bench.report.statistics.intervals import GEOMETRIC, INTERVAL, caution
 from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES, data_statement
 from ebm_bench.report.tables.formats import save
@@ -89,6 +89,7 @@ def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
             COMPARISONS,
         ],
         interval=INTERVAL,
+        geometric=GEOMETRIC,
         marks=MARKS,
         order=ORDER,
         provenance=_provenance(results),

@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 from ebm_bench import registry
-from ebm_bench.report.columns import Difference, Estimate, cell_of
+from ebm_bench.report.columns import Difference, Estimate, Number, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import CONTROL, Results, Row, label
 from ebm_bench.report.statistics.intervals import FAILED, ROW
 from ebm_bench.report.tables import tables
-from ebm_bench.report.tables.captions import certainty, verdict
+from ebm_bench.report.tables.captions import certainty, power, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
 END = "end"  # of training; the other budgets are `UNITS`
@@ -151,6 +151,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
                 "label": row.label,
                 "place": str(row.place),
                 "rank": finite(row.mean_rank),
+                "mean_rank": str(cell_of(Number(row.mean_rank, 2))),
                 "best": row.best,
                 "difference": _difference(view, dataset, row),
             }
@@ -162,13 +163,16 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
             for (*values, _), pair in zip(pairs.values(), pairs.rows, strict=True)
         ],
         "best": [row.label for row in best],
+        "power": power(view, dataset),
+        "factor": quantity(criterion).scale == "log",
         "won": len(best) == 1 and found[0].n == found[0].replicates > 1,
     }
 
 
 def _difference(view: Results, dataset: str, row: Row) -> dict[str, Any]:
     found = tables.difference(view, dataset, row)
-    mean = found.mean if isinstance(found, Difference) else 0.0 if row.reference else None
+    none = 1.0 if quantity(view.suite.datasets[dataset].rank_by).scale == "log" else 0.0
+    mean = found.mean if isinstance(found, Difference) else none if row.reference else None
     return _cell(found, mean=finite(mean))
 
 
@@ -194,7 +198,11 @@ def _overall(view: Results) -> dict[str, Any]:
             }
         )
     shaded = found.alike() if found is not None and found.decides else []
+    first = rows[0]["label"] if rows else ""
     return {
+        "won": found is not None
+        and not found.left_out
+        and [label(*key) for key in shaded] == [first],
         "datasets": names,
         "rows": rows,
         "alike": [label(*key) for key in shaded],

@@ -1,42 +1,52 @@
 """Captions of tables and figures: how they were made and how to read them."""
 
+import numpy as np
+
 from ebm_bench.report.results import Results, label
+from ebm_bench.report.statistics import pairwise
 from ebm_bench.report.statistics.friedman import Omnibus
-from ebm_bench.report.statistics.intervals import ALPHA, INTERVAL
+from ebm_bench.report.statistics.intervals import ALPHA, GEOMETRIC, INTERVAL
 from ebm_bench.report.statistics.intervals import caution as few_replicates
 from ebm_bench.report.statistics.pairwise import COMPARISONS
-from ebm_bench.report.wording import WORDS, amount, probability, quantity
+from ebm_bench.report.wording import WORDS, Quantity, amount, number, probability, quantity
 
 TIES = (
     "≈: not told apart from the best by the paired difference of replicates, or not comparable "
     "because replicates are missing."
 )
+BY_PRODUCTS = "By-products of a method, in brackets, are not ranked."
 _DAGGER = "†: trained to no regular end, or the value did not converge; the table says which."
 ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
 MARKS = (
     "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
-    "not vouch for a value; ≥: which is no more than a lower bound."
+    "not vouch for a value; ≥: which is no more than a lower bound; ≤: some replicate is no larger "
+    "than what the evaluation can resolve, its own standard error, and counts as that."
+)
+_UNKNOWN = (
+    "none where the one that looks better failed in a replicate and the other did not, or where "
+    "fewer than two replicates can be paired."
 )
 PAIRED = (
-    "p: of the paired t test, corrected for all pairs of models (Holm); none where the one that "
-    "looks better failed in a replicate and the other did not, or where fewer than two replicates "
-    "can be paired."
+    "p: of the paired t test, corrected for the comparisons with the best (Holm), and no smaller "
+    f"than that of the clearest pair corrected for all pairs; {_UNKNOWN}"
 )
+_ALL_PAIRS = f"p: of the paired t test; corrected: for all pairs of models (Holm); {_UNKNOWN}"
 
 
 def caption(results: Results, dataset: str) -> str:
     """Describe the table of a dataset: replicates, budget, criterion, kind of interval."""
     spec = results.suite.datasets[dataset]
+    about = quantity(spec.rank_by)
     return _join(
         f"{dataset}: {spec.replicates} replicates per method, {_budget(results, dataset)}.",
         _limited(results, dataset),
         data_statement(results, dataset),
-        f"Ranked by {quantity(spec.rank_by).label} ({quantity(spec.rank_by).arrow}); the mean rank "
-        "over replicates decides, and a replicate that failed takes the last place.",
+        f"Ranked by {about.label} ({about.arrow}); the mean rank over replicates decides, and a "
+        f"replicate that failed takes the last place. {BY_PRODUCTS}",
+        power(results, dataset),
         TIES,
-        "Difference: of that metric, mean over the replicates that both have, less the best that "
-        f"has all. {PAIRED}",
-        f"In brackets: {INTERVAL}; n: replicates with a finite value. {MARKS}",
+        f"{_difference(about)} {PAIRED}",
+        f"In brackets: {_summaries(results, dataset)}; n: replicates with a finite value. {MARKS}",
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate.",
         _machines(results, dataset),
@@ -45,17 +55,60 @@ def caption(results: Results, dataset: str) -> str:
     )
 
 
+def power(results: Results, dataset: str) -> str:
+    """State how many pairs of a table are told apart, and what could have been; empty for none."""
+    pairs = results.comparisons[dataset]
+    if pairs.empty:
+        return ""
+    about = quantity(results.suite.datasets[dataset].rank_by)
+    least = pairwise.detectable(pairs, about.scale)
+    told = f"Of {len(pairs)} pairs {pairs['better'].sum()} are told apart"
+    if np.isnan(least):
+        return f"{told}; there are too few replicates to see any difference."
+    size = (
+        f"a factor of {number(least)}"
+        if about.scale == "log"
+        else (f"a difference of {number(least)} {about.unit}".strip())
+    )
+    return f"{told}; {size} would be found with 80 % power, for a pair of median scatter."
+
+
+def _difference(about: Quantity) -> str:
+    """State what the column of differences shows."""
+    if about.scale == "log":
+        return (
+            "Difference: factor between the geometric means of that metric over the replicates "
+            "that both have, by the best that has all."
+        )
+    return (
+        "Difference: of that metric, mean over the replicates that both have, less the best that "
+        "has all."
+    )
+
+
+def _summaries(results: Results, dataset: str) -> str:
+    """State which metrics of a dataset are averaged on which scale."""
+    shown = [quantity(metric) for metric in results.suite.datasets[dataset].metrics]
+    positive = [about.label for about in shown if about.scale == "log"]
+    if not positive:
+        return f"the {INTERVAL}"
+    others = f"; of all others, the {INTERVAL}" if len(positive) < len(shown) else ""
+    return f"of {', '.join(positive)}, the {GEOMETRIC}{others}"
+
+
 def paper_caption(results: Results, dataset: str) -> str:
     """Describe the table of a dataset in a paper: n, budget, criterion, intervals, bold."""
     spec = results.suite.datasets[dataset]
+    positive = [q.label for q in map(quantity, spec.metrics) if q.scale == "log"]
     return _join(
         f"{dataset}: mean over n = {spec.replicates} replicates ± half its 95 % interval "
         f"(in brackets where it is not symmetric), after {_budget(results, dataset)}.",
+        f"{', '.join(positive)}: geometric mean, interval on the log scale." if positive else "",
         _limited(results, dataset),
         data_statement(results, dataset),
         f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
         "the best of each metric, with all that are not told from it by the paired t test "
-        "(5 %, corrected for all pairs by Holm); not what did not converge. "
+        "(5 %, corrected for the comparisons with it by Holm); not what did not converge. "
         "Below the rule: controls. Training: seconds of all replicates together; "
         "evaluations of the energy: of one.",
         _machines(results, dataset),
@@ -100,9 +153,10 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         f"colour scale, {scale}; ×: no density.",
         "samples": f"Samples on {where}, of one replicate, beside data: controls, then models by "
         f"rank. Beneath the names: {by}. {_DAGGER}",
-        "cost": f"Quality against cost on {where}: {by}, mean over replicates and 95 % interval, "
-        "against the time of setting up and training all of them. No model on the Pareto front "
-        "is beaten by a cheaper one. On the rim, hollow: beyond the axis.",
+        "cost": f"Quality against cost on {where}: {by}, mean over replicates (geometric where "
+        "values are positive) and 95 % interval, against the time of setting up and training all "
+        "of them. No model on the Pareto front is beaten by a cheaper one. On the rim, hollow: "
+        "beyond the axis.",
         "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
         "cross: a replicate diverged; level lines: controls.",
         "critical difference": f"Average ranks on {len(datasets)} datasets (1 is best); bars "
@@ -131,13 +185,19 @@ def _budget(results: Results, dataset: str) -> str:
 def pairs_caption(results: Results, dataset: str) -> str:
     """Describe the table of pairs."""
     spec = results.suite.datasets[dataset]
+    told = (
+        "Factor: of the geometric mean of the first to that of the other"
+        if quantity(spec.rank_by).scale == "log"
+        else "Difference: of the first less the other, mean"
+    )
     return _join(
         f"{dataset}: each two models, the one ranked better first, compared by "
         f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
-        "Difference: of the first less the other, mean over the n replicates in which both are "
-        f"finite, and in brackets the {INTERVAL}.",
-        PAIRED,
+        f"{told} over the n replicates in which both are finite, and in brackets its 95 % interval "
+        "(Student t).",
+        _ALL_PAIRS,
         "≈: not told apart at a corrected level of 5 %.",
+        power(results, dataset),
     )
 
 

@@ -19,11 +19,12 @@ _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "Equa
 _HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file beside the text
 % and write \input{{macros}} in its preamble.
 %
-% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates, and followed by
+% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates (geometric on the log scale), and followed by
 %   Low, High, Interval: the ends of its 95 % interval; mean [low, high].
 % \ebm<Suite><Dataset>...<Method>, with ... one of
 %   Rank, RankEqualSteps, RankEqualSeconds, RankEqualEvaluations: its place, 1 is best;
-%   Difference, DifferenceLow, DifferenceHigh, DifferenceP: of the ranking metric to the best;
+%   Difference, DifferenceLow, DifferenceHigh, DifferenceP: of the ranking metric to the best
+%     (a factor on the log scale);
 %   N, Failed: replicates with a finite value of the ranking metric, and those that failed;
 %   Steps, Seconds, Evaluations: what training took.
 % \ebm<Suite><Dataset>...: Replicates, BudgetSteps, BudgetBatch, BudgetSeconds.

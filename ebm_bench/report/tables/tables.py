@@ -23,7 +23,7 @@ from ebm_bench.report.tables.captions import caption, overall_caption, pairs_cap
 from ebm_bench.report.wording import probability, quantity
 
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
-_NOT_FOR_PAPERS = ("rank", "difference", "failed", "steps")
+_NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "steps")
 
 
 def write(views: list[Results], folder: Path) -> list[Path]:
@@ -66,6 +66,7 @@ def dataset_table(results: Results, dataset: str) -> Table:
     columns = [
         Column("rank", "Rank", lambda row: row.place),
         Column("method", "Method", lambda row: row.label),
+        Column("mean_rank", "Mean rank", lambda row: Number(row.mean_rank, 2)),
         *(_metric_column(results, dataset, metric) for metric in metrics),
         Column("difference", "Difference to the best", partial(difference, results, dataset)),
         Column("n", "n", lambda row: Replicates(main(row).n, main(row).replicates)),
@@ -200,11 +201,16 @@ def _rank_column(results: Results, dataset: str) -> Column:
 
 def pairs_table(results: Results, dataset: str) -> Table:
     """Make the table that compares each pair of models, the one ranked better first."""
-    head = f"Difference, {quantity(results.suite.datasets[dataset].rank_by).head}"
+    about = quantity(results.suite.datasets[dataset].rank_by)
+    factor = about.scale == "log"
+    head = f"Factor, {about.label} {about.arrow}" if factor else f"Difference, {about.head}"
+    before = "× " if factor else ""
     columns = [
         Column("method", "Method", lambda pair: label(pair["method"], pair["model"])),
         Column("other", "Other", lambda pair: label(pair["other_method"], pair["other_model"])),
-        Column("difference", head, lambda p: Interval(p["difference"], p["low"], p["high"])),
+        Column(
+            "difference", head, lambda p: Interval(p["difference"], p["low"], p["high"], before)
+        ),
         Column("n", "n", lambda pair: pair["n"]),
         Column("p", "p", lambda pair: probability(pair["p"])),
         Column("p_corrected", "p, corrected", lambda pair: probability(pair["p_corrected"])),

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from ebm_bench import registry
 from ebm_bench.report.figures import axes, pictures, saving, style
 from ebm_bench.report.figures.cost import _pareto, cost
 from ebm_bench.report.figures.curves import curves
@@ -54,7 +57,12 @@ def test_what_did_not_converge_is_noted_in_figures(add_part):
     assert "winner, not converged" in legend(cost(results, "plane"))
 
 
-def test_an_interval_below_zero_keeps_the_axis_logarithmic(change):
+def test_an_interval_below_zero_keeps_the_axis_logarithmic(change, monkeypatch):
+    found = registry.entries("metrics")
+    linear = {"metrics": {**found, "kl": replace(found["kl"], scale="linear")}}
+    others = registry.entries
+    monkeypatch.setattr(registry, "entries", lambda family: linear.get(family) or others(family))
+
     def scatter(record):
         for value in record["values"]:
             value["value"] = 4.0 if value["metric"] == "kl" and value["replicate"] == 0 else 0.01

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from factories.replicates import table
 
-from ebm_bench.report.statistics import intervals
+from ebm_bench.report.statistics import intervals, scales
 
 
 def test_summary_of_known_replicates():
@@ -48,6 +48,21 @@ def test_standard_errors_of_replicates_are_averaged_without_failures():
     values = table({("a", 0): "diverged"}, a=[1.0, 2.0, 3.0]).assign(standard_error=[9.0, 0.1, 0.3])
     assert intervals.summarise(values).iloc[0]["standard_error"] == pytest.approx(0.2)
     assert np.isnan(intervals.summarise(table(a=[1.0])).iloc[0]["standard_error"])
+
+
+def test_a_positive_metric_has_a_geometric_mean_and_an_interval_of_factors():
+    values = table(a=[0.1, 1.0, 10.0])
+    found = intervals.summarise(values, lambda metric: "log").iloc[0]
+    assert (found["mean"], found["median"], found["at_floor"]) == (pytest.approx(1.0), 1.0, 0)
+    assert found["low"] == pytest.approx(1 / found["high"])
+    assert np.log10(found["high"]) == pytest.approx(4.302653 / 3**0.5)
+
+
+def test_what_is_below_its_own_error_counts_as_that():
+    values = table(a=[-0.2, 0.0, 1.0]).assign(standard_error=[0.01, np.nan, 2.0])
+    found = intervals.summarise(values, lambda metric: "log").iloc[0]
+    assert found["mean"] == pytest.approx(np.exp(np.mean(np.log([0.01, scales.FLOOR, 2.0]))))
+    assert found["at_floor"] == 3
 
 
 def test_interval_is_the_same_each_time():

@@ -208,6 +208,47 @@ def test_byproducts_are_ranked_beside_energies():
     ]  # fmt: skip
 
 
+def test_on_the_log_scale_a_difference_is_a_factor():
+    a, factor = np.array([0.1, 5.0, 0.3, 2.0]), np.array([2.0, 2.2, 1.9, 2.1])
+    (found,) = pairwise.compare(table(a=a, b=a * factor), False, "log").to_dict("records")
+    expected = scipy.stats.ttest_rel(np.log(a), np.log(a * factor))
+    assert found["difference"] == pytest.approx(1 / scipy.stats.gmean(factor))
+    assert found["p"] == pytest.approx(expected.pvalue)
+    ends = np.exp(expected.confidence_interval(0.95))
+    assert (found["low"], found["high"]) == pytest.approx(tuple(ends))
+    ranked = pairwise.rank(table(a=a, b=a * factor), False, "log").set_index("method")
+    assert ranked.loc["b", "difference"] == pytest.approx(scipy.stats.gmean(factor))
+    assert np.isnan(ranked.loc["a", "difference"])  # the reference itself
+    higher = pairwise.rank(table(a=a, b=a * factor), True, "log").set_index("method")
+    assert higher.loc["a", "difference"] == pytest.approx(1 / scipy.stats.gmean(factor))
+    assert best(higher.reset_index()) == {"b"}
+
+
+@pytest.mark.parametrize(("scale", "error"), [("linear", 0.3), ("log", 0.3)])
+def test_the_error_of_the_evaluation_adds_its_variance(scale, error):
+    values = table(a=[1.0, 1.1, 0.9, 1.0], b=[2.0, 2.1, 1.8, 2.1])
+    values["standard_error"] = error
+    found = pairwise.compare(values, False, scale).iloc[0]
+    exact = pairwise.compare(values.assign(standard_error=None), False, scale).iloc[0]
+    x = values["value"].to_numpy().reshape(2, 4)
+    own = np.full(x.shape, error) if scale == "linear" else error / x
+    assert found["error"] == pytest.approx(np.hypot(exact["error"], np.sqrt((own**2).sum()) / 4))
+    assert found["p"] > exact["p"]
+    assert found["difference"] == pytest.approx(exact["difference"])
+
+
+def test_the_smallest_difference_a_table_can_detect():
+    rng = np.random.default_rng(0)
+    x = np.exp(0.35 * rng.standard_normal((14, 20)))
+    pairs = pairwise.compare(table(**{f"m{i}": row for i, row in enumerate(x)}), False, "log")
+    least = pairwise.detectable(pairs, "log")
+    error = 0.35 * np.sqrt(2 / 20)
+    quantiles = scipy.stats.t.isf(0.025 / 91, 19) + scipy.stats.t.ppf(0.8, 19)
+    assert least == pytest.approx(np.exp(quantiles * error), rel=0.1)
+    assert np.isnan(pairwise.detectable(pairs.iloc[:0], "log"))
+    assert np.isnan(pairwise.detectable(pairwise.compare(table(a=[1.0], b=[2.0]), False), "log"))
+
+
 def test_nothing_to_rank():
     empty = table(a=[1.0]).iloc[:0]
     assert pairwise.rank(empty, False).empty

@@ -28,13 +28,13 @@ function comparedTable(view, dataset, labels) {
 
 function pairTable(view, dataset, labels) {
   const chosen = metricOf(view, dataset);
-  const pairs = budgetOf(view).datasets[dataset].by[chosen].pairs
-    .filter(([one, other]) => labels.includes(one) && labels.includes(other));
-  if (!pairs.length) return make("p", { class: "soft" }, "Controls, and what was not measured, are in no pair.");
+  const { factor, pairs: all } = budgetOf(view).datasets[dataset].by[chosen];
+  const pairs = all.filter(([one, other]) => labels.includes(one) && labels.includes(other));
+  if (!pairs.length) return make("p", { class: "soft" }, "Controls, by-products, and what was not measured, are in no pair.");
   return simpleTable(`Paired differences on ${dataset}`,
-    ["Methods", `Difference, ${head(chosen).join(" ")}`, "n", "p", "p, corrected", "Verdict"],
+    ["Methods", `${factor ? "Factor" : "Difference"}, ${head(chosen).join(" ")}`, "n", "p", "p, corrected", "Verdict"],
     pairs.map(([one, other, difference, n, p, corrected, better]) =>
-      [`${one} less ${other}`, difference, n, p, corrected, better ? `${one} is better` : "not significantly different"]));
+      [`${one} ${factor ? "to" : "less"} ${other}`, difference, n, p, corrected, better ? `${one} is better` : "not significantly different"]));
 }
 
 function settingsTable(dataset, labels) {

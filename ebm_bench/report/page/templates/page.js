@@ -46,7 +46,7 @@ function drawHeading(view) {
   if (view.at !== "end") $("about").append(" Flows beside an energy have no learning curve, and stand in no table of equal budgets.");
   $("lead").replaceChildren(...lead(view));
   $("marks").textContent = view.data
-    ? "Small: 95 % interval of the mean over replicates. ≈ and shade: not significantly different from the best. Gray: controls, not ranked."
+    ? "Small: 95 % interval over replicates, of the geometric mean where values are positive. ≈ and shade: not significantly different from the best. Gray: controls. Controls and by-products (in brackets) are not ranked."
     : "Shaded: not significantly different from the best over all datasets (Nemenyi), or on that dataset. Controls are not ranked.";
 }
 

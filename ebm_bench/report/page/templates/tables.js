@@ -26,7 +26,7 @@ function kept(view, labels, stateOf) {
 // Columns of a dataset: key, text of the head, what is beneath it, and the cell of a row.
 function datasetColumns(view) {
   const dataset = budgetOf(view).datasets[view.data], chosen = metricOf(view, view.data);
-  const rowOf = (row) => dataset.rows[row.label];
+  const rowOf = (row) => dataset.rows[row.label], { factor } = dataset.by[chosen];
   const own = dataset.metrics.filter((metric) => metric in content.metrics && !metric.includes("."));
   const measure = (metric) => ({
     key: `metric:${metric}`, head: head(metric), title: content.metrics[metric].meaning, first: better(metric),
@@ -45,9 +45,11 @@ function datasetColumns(view) {
   return [
     plain("rank", "Rank", "", "by the mean rank over replicates; ≈ not significantly different from the best",
       (row) => ({ text: row.place, value: row.rank, best: row.best })),
+    plain("mean-rank", "Mean rank", "", "over replicates; orders the rows",
+      (row) => ({ text: row.mean_rank, value: row.rank })),
     measure(chosen),
-    plain("difference", "Difference to the best", head(chosen)[1].replace(/[↑↓]/, "").trim(),
-      "mean of the paired difference of replicates, its interval, and the p value corrected for all pairs",
+    plain("difference", factor ? "Factor to the best" : "Difference to the best", factor ? "" : head(chosen)[1].replace(/[↑↓]/, "").trim(),
+      "over paired replicates, its interval, and the p value corrected for the comparisons with the best",
       (row) => ({ text: row.difference.text, below: row.difference.below, value: row.difference.mean })),
     plain("n", "n", "", "replicates with a finite value", counted("n"), "desc"),
     plain("failed", "Failed", "", "replicates that diverged or ran out of memory", counted("failed"), "desc"),
@@ -166,16 +168,16 @@ function drawTable(view) {
 function lead(view) {
   const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
   if (view.data) {
-    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
+    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, power, rows: ranked } = by[metricOf(view, view.data)];
     const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
     const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
-    if (won) return ["Best: ", ...strong(best), ", significantly different from all others.", ...warning];
-    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}.` : ".", ...warning];
+    if (won) return ["Best: ", ...strong(best), ", significantly different from all others. ", power, ...warning];
+    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}. ` : ". ", power, ...warning];
   }
-  const { rows, sure, verdict, datasets } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, sure, verdict, won, datasets } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
   const first = rows[0];
-  return ["Leads: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${datasets.length} datasets. ${sure} `,
+  return [won ? "Best: " : "No clear winner. First: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${datasets.length} datasets. ${sure} `,
     verdict ? make("small", {}, verdict) : ""];
 }
