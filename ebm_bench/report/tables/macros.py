@@ -19,8 +19,8 @@ _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "Equa
 _HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file beside the text
 % and write \input{{macros}} in its preamble.
 %
-% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates (geometric on the log scale), and followed by
-%   Low, High, Interval: the ends of its 95 % interval; mean [low, high].
+% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates, geometric on the log scale, and
+%   followed by Low, High, Interval: the ends of its 95 % interval; mean [low, high].
 % \ebm<Suite><Dataset>...<Method>, with ... one of
 %   Rank, RankEqualSteps, RankEqualSeconds, RankEqualEvaluations: its place, 1 is best;
 %   Difference, DifferenceLow, DifferenceHigh, DifferenceP: of the ranking metric to the best
