@@ -79,7 +79,7 @@ class Parts:
 
     def loss(self) -> Tensor:
         """Loss of the batch with new random numbers, shape (R,)."""
-        return self.objective.loss(self.energy, self.x, self.streams)
+        return self.objective.loss_at(self.energy, self.x, self.streams)
 
     @property
     def optimiser(self) -> Optimiser:

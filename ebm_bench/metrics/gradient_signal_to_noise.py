@@ -52,7 +52,7 @@ class GradientSignalToNoise(Metric):
         batches: list[list[Tensor]] = [[] for _ in range(streams.replicates)]
         for _ in range(self.batches):
             x = dataset.sample(self.batch_size, data)
-            loss = objective.loss(model.energy, x, own)
+            loss = objective.loss_at(model.energy, x, own, model.progress)
             found = torch.autograd.grad(
                 loss.sum(), parameters, allow_unused=True, materialize_grads=True
             )

@@ -43,8 +43,6 @@ class LossVariance(Metric):
             return {}
         objective = copy.deepcopy(model.objective)  # as its chains may move
         data, own = streams.child("data"), streams.child("objective")
-        losses = [
-            objective.loss(model.energy, dataset.sample(self.batch_size, data), own).detach()
-            for _ in range(self.batches)
-        ]
+        batches = (dataset.sample(self.batch_size, data) for _ in range(self.batches))
+        losses = [objective.loss_at(model.energy, x, own, model.progress).detach() for x in batches]
         return {"value": self.batch_size * torch.stack(losses).double().var(0)}

@@ -1,9 +1,11 @@
 """The contract of a training objective."""
 
+import inspect
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
@@ -32,6 +34,14 @@ class Objective(Component):
     search : dict of str to tuple
         Candidate values of settings for tuning, including the default. A setting that defines
         another method (such as a noise) does not belong here.
+    takes_progress : bool
+        Whether `loss` has the parameter ``progress``; read from its signature.
+
+    Notes
+    -----
+    What `loss` changes must be parameters and buffers (`register_buffer`), which a checkpoint
+    holds, and not plain attributes. What changes in the course of training, such as a noise
+    level that is annealed, is a function of ``progress``.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
@@ -39,6 +49,12 @@ class Objective(Component):
     samples_model: ClassVar[bool] = False
     kind: ClassVar[str] = "other"
     search: ClassVar[dict[str, tuple]] = {}
+    takes_progress: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs):
+        """Look whether the loss asks for the progress of training."""
+        super().__init_subclass__(**kwargs)
+        cls.takes_progress = "progress" in inspect.signature(cls.loss).parameters
 
     def build(self, energy: Energy) -> None:
         """Create auxiliary models and state (noise, flow, chains) in their final shape, unfitted.
@@ -74,6 +90,9 @@ class Objective(Component):
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Loss of a batch.
 
+        A loss that depends on the progress of training has a further parameter,
+        ``loss(self, energy, x, streams, progress)``.
+
         Parameters
         ----------
         energy : Energy
@@ -82,12 +101,37 @@ class Objective(Component):
             Batch of data.
         streams : Streams
             Source of randomness.
+        progress : Tensor of shape ()
+            Share of the steps of the training that were taken before this one: 0 in the first
+            step, 1 after the last. A tensor, so that a step compiled once is right in every
+            step: compute with it, and do not branch on its value.
 
         Returns
         -------
         Tensor of shape (R,)
             Loss to be minimised. Its sum over replicates is differentiated.
         """
+
+    def loss_at(
+        self, energy: Energy, x: Tensor, streams: Streams, progress: Tensor | float = 1.0
+    ) -> Tensor:
+        """Compute the loss at some progress of training, whether `loss` depends on it or not.
+
+        Parameters
+        ----------
+        energy, x, streams
+            As in `loss`.
+        progress : Tensor of shape () or float
+            Share of the steps that were taken; by default all.
+
+        Returns
+        -------
+        Tensor of shape (R,)
+        """
+        if not self.takes_progress:
+            return self.loss(energy, x, streams)
+        progress = torch.as_tensor(progress, dtype=x.dtype, device=x.device)
+        return self.loss(energy, x, streams, progress=progress)  # type: ignore[call-arg]
 
     @property
     def log_z(self) -> Tensor | None:

@@ -23,7 +23,13 @@ from ebm_bench.suites.suite import Suite
 
 @dataclass
 class Parts:
-    """Everything that training changes and evaluation measures."""
+    """Everything that training changes and evaluation measures.
+
+    Attributes
+    ----------
+    progress : float
+        Share of the steps of the training that were taken.
+    """
 
     dataset: Dataset
     energy: Energy
@@ -32,6 +38,7 @@ class Parts:
     streams: Streams
     budget: Budget
     outcomes: list[records.Outcome]
+    progress: float = 0.0
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All weights and buffers, those of the energy and those of the objective."""
@@ -51,7 +58,14 @@ class Parts:
         """Wrap the energy for metrics, with random numbers for one purpose."""
         streams, objective = self.streams.child(purpose), self.objective
         return Model(
-            self.energy, self.dataset, self.sampler, streams, objective.log_z, objective, cells
+            self.energy,
+            self.dataset,
+            self.sampler,
+            streams,
+            objective.log_z,
+            objective,
+            cells,
+            self.progress,
         )
 
     def models(self, purpose: str) -> dict[str, Model]:
@@ -160,4 +174,7 @@ def restore(suite: Suite, dataset: str, method: str, folder: str | Path, device:
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"{weights}: cannot be loaded ({error}); train again") from None
     parts.outcomes = run.outcomes
+    # Other than 1 where time or memory ended the training, or all replicates diverged.
+    taken = max(outcome.step for outcome in run.outcomes)
+    parts.progress = taken / parts.budget.steps if parts.budget.steps else 1.0
     return parts

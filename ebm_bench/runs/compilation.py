@@ -94,8 +94,9 @@ class CompiledLoss:
         self._values = {names[parameter]: parameter.detach() for parameter in parameters}
         counted = energy.evaluations
         trial = Recording(streams.child("trial"))
+        progress = torch.zeros((), dtype=x.dtype, device=x.device)
         with FlopCounter() as counter:
-            loss = objective.loss(energy, x, trial)
+            loss = objective.loss_at(energy, x, trial, progress)
             contracts.LOSS.require(objective.name, objective, loss, x)
             torch.autograd.grad(loss.sum(), list(parameters), allow_unused=True)
         self.flops, self.evaluations = counter.total, energy.evaluations - counted
@@ -111,11 +112,18 @@ class CompiledLoss:
         code = CompiledLoss._differentiate.__code__.replace(co_name=f"loss_{next(_COUNT)}")
         function = types.FunctionType(code, globals()).__get__(self)
         self._function = torch.compile(function, fullgraph=True, dynamic=False, options=options)
-        self._call(x, trial.draws)
+        self._call(x, trial.draws, progress)
         self.seconds = time.perf_counter() - started
 
-    def __call__(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    def __call__(self, x: Tensor, progress: float = 1.0) -> tuple[tuple[Tensor, ...], Tensor]:
         """Differentiate the loss of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (R, B, *event_shape)
+            Batch.
+        progress : float
+            Share of the steps of the training that were taken.
 
         Returns
         -------
@@ -123,18 +131,20 @@ class CompiledLoss:
             In the order of the parameters.
         loss : Tensor of shape (R,)
         """
-        return self._call(x, self._draws.redraw())
+        # A tensor of its own, as a number would be compiled as the constant that it is now.
+        share = torch.full((), progress, dtype=x.dtype, device=x.device)
+        return self._call(x, self._draws.redraw(), share)
 
-    def _differentiate(self, values: dict[str, Tensor], x: Tensor, draws: list[Tensor]):
-        return torch.func.grad(self._total, has_aux=True)(values, x, draws)
+    def _differentiate(self, values: dict[str, Tensor], *inputs: Any):
+        return torch.func.grad(self._total, has_aux=True)(values, *inputs)
 
-    def _total(self, values: dict[str, Tensor], x: Tensor, draws: list[Tensor]):
-        loss = torch.func.functional_call(self._module, values, (x, draws))
+    def _total(self, values: dict[str, Tensor], *inputs: Any):
+        loss = torch.func.functional_call(self._module, values, inputs)
         return loss.sum(), loss
 
     @torch.no_grad()
-    def _call(self, x: Tensor, draws: list[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        gradients, loss = self._function(self._values, x, draws)
+    def _call(self, *inputs: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+        gradients, loss = self._function(self._values, *inputs)
         return tuple(gradients.values()), loss
 
 
@@ -145,8 +155,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.objective, self.energy, self.mixed = objective, energy, mixed
 
-    def forward(self, x: Tensor, draws: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, draws: list[Tensor], progress: Tensor) -> Tensor:
         if not self.mixed:
-            return self.objective.loss(self.energy, x, Replay(draws))
+            return self.objective.loss_at(self.energy, x, Replay(draws), progress)
         with torch.autocast(x.device.type, torch.bfloat16):
-            return self.objective.loss(self.energy, x, Replay(draws)).float()
+            return self.objective.loss_at(self.energy, x, Replay(draws), progress).float()

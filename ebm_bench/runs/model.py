@@ -35,6 +35,8 @@ class Model:
     cells : int
         Initial number of grid cells per side in the plane: few for learning curves, more for
         samples.
+    progress : float
+        Share of the steps of its training that were taken.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class Model:
         learned_log_z: Tensor | None = None,
         objective: nn.Module | None = None,
         cells: int = 256,
+        progress: float = 1.0,
     ):
         self.energy, self.dataset, self.sampler, self.streams = energy, dataset, sampler, streams
         self.learned_log_z = None if learned_log_z is None else learned_log_z.detach()
-        self.objective, self.cells = objective, cells
+        self.objective, self.cells, self.progress = objective, cells, progress
         self._normalisers: dict[tuple[int, int], LogZ] = {}
         self._samples: dict[int, Tensor] = {}
         self._features: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}

@@ -203,6 +203,7 @@ class _Trainer:
         else:
             self._update()
         self.step += 1
+        self.parts.progress = self.step / self.total
         if self.step in self.due:
             self._synchronise()
         self.train_seconds += time.perf_counter() - started
@@ -271,6 +272,7 @@ class _Trainer:
         self.parts.energy.evaluations = state["evaluations"]
         for name, value in state["plain"].items():
             setattr(self, name, value)
+        self.parts.progress = self.step / self.total if self.total else 1.0
         return True
 
     def record(self, suite: Suite, dataset: str, method: str, device: str) -> records.Run:
@@ -349,11 +351,13 @@ class _Trainer:
         parts = self.parts
         x = parts.dataset.sample(parts.budget.batch_size, self.streams["data"])
         if self.compiled is not None:
-            gradients, loss = self.compiled(x)
+            gradients, loss = self.compiled(x, self.parts.progress)
             parts.energy.evaluations += self.compiled.evaluations
             self._optimiser.update(gradients, torch.isfinite(loss), self.step)
             return
-        loss = parts.objective.loss(parts.energy, x, self.streams["objective"])
+        streams = self.streams["objective"]
+        share = torch.full((), parts.progress, dtype=x.dtype, device=x.device)
+        loss = parts.objective.loss_at(parts.energy, x, streams, share)
         contracts.LOSS.require(parts.objective.name, parts.objective, loss, x)
         self._optimiser.step(loss, self.step)
 

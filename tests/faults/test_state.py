@@ -4,15 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
 import ebm_bench
-from ebm_bench import records
+from ebm_bench import records, registry
 from ebm_bench.cli import app
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection, fingerprint, merging
-from ebm_bench.runs import training
+from ebm_bench.runs import evaluation, training, tuning
 from ebm_bench.studies.estimation import suite as estimation
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import suite
@@ -298,3 +299,154 @@ def test_equal_suites_of_estimation_are_one():
         }  # fmt: skip
         found.append(estimation.EstimationSuite.model_validate(content).slice("g", "nce"))
     assert len(set(found)) == 1
+
+
+# --- the loss knows the progress of training ---------------------------------------------------
+
+PROGRESS = '''
+from dataclasses import dataclass
+
+import torch
+
+from ebm_bench.derivatives import gradient
+from ebm_bench.objectives.base import Objective
+from ebm_bench.registry import register
+
+SEEN = []
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class Annealed(Objective):
+    """Denoising score matching with a noise level that shrinks."""
+
+    requires = ("smooth",)
+
+    def loss(self, energy, x, streams, {parameter}):
+        """Loss (R,)."""
+        {line}
+        noise = streams.normal_like(x)
+        residual = sigma * gradient(energy, x + sigma * noise) - noise
+        return 0.5 * residual.square().sum(2).mean(1)
+'''
+
+
+def annealed(line="sigma = 0.5 * 0.1**progress", parameter="progress"):
+    return PROGRESS.format(line=line, parameter=parameter)
+
+
+SEES = "torch.compiler.is_compiling() or SEEN.append(float(progress)); sigma = 0.5 * 0.1**progress"
+
+
+def weights(parts):
+    return torch.cat([p.detach().flatten() for p in parts.energy.parameters()])
+
+
+def run(path, name="m", checkpoint=None):
+    return training.train_method(suite.load(path), "eight_gaussians", name, "cpu", checkpoint)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Kill trainings at a step."""
+
+    def interrupt(step, call):
+        proper = training._Trainer.take_step
+
+        def stop(self):
+            if self.step == step:
+                raise KeyboardInterrupt
+            proper(self)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(training._Trainer, "take_step", stop)
+            with pytest.raises(KeyboardInterrupt):
+                call()
+
+    return interrupt
+
+
+def module_of(name):
+    return registry.imported(registry.describe("objectives", name))
+
+
+def test_progress_goes_from_0_to_1(tmp_path):
+    path = write(tmp_path, {"m": method("annealed")}, {"annealed": annealed(SEES)}, steps=4)
+    parts, _ = run(path)
+    assert module_of("annealed").SEEN == [0, 0.25, 0.5, 0.75]
+    assert parts.progress == 1
+
+
+@pytest.mark.parametrize("parameter", ["progress", "progress=None", "*, progress", "progress=1.0"])
+def test_progress_is_asked_for_in_the_signature(parameter, tmp_path):
+    code = annealed(SEES, parameter)
+    run(write(tmp_path, {"m": method("annealed")}, {"annealed": code}, steps=2))
+    assert module_of("annealed").SEEN == [0, 0.5]
+
+
+def test_a_subclass_inherits_the_progress(tmp_path):
+    code = annealed(SEES) + (
+        "\n\n@register\n@dataclass(eq=False, kw_only=True, repr=False)\nclass Below(Annealed):\n"
+        '    """Another."""\n'
+    )
+    run(write(tmp_path, {"m": method("below")}, {"annealed": code}, steps=2))
+    assert module_of("below").SEEN == [0, 0.5]
+
+
+def test_a_resumed_run_knows_its_progress(tmp_path, interrupt):
+    path = write(tmp_path, {"m": method("annealed")}, {"annealed": annealed(SEES)}, steps=8)
+    whole, _ = run(path)
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupt(5, lambda: run(path, checkpoint=checkpoint))
+    seen = module_of("annealed").SEEN
+    seen.clear()
+    resumed, _ = run(path, checkpoint=checkpoint)
+    assert 0 < seen[0] < 1
+    assert seen == [step / 8 for step in range(8 - len(seen), 8)]
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_trial_of_tuning_has_its_own_progress(tmp_path):
+    path = write(tmp_path, {"m": method("annealed")}, {"annealed": annealed(SEES)}, steps=100)
+    section = {"datasets": {"eight_gaussians": []}, "trials": 2, "steps": 2}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "tuning": section}))
+    chosen = suite.load(path)
+    (values, _) = chosen.search_of("eight_gaussians", "m")
+    tuning.run_trial(chosen, "eight_gaussians", "m", values, "cpu")
+    assert module_of("annealed").SEEN == [0, 0.5]
+
+
+def test_metrics_measure_the_loss_as_it_is_by_then(tmp_path):
+    path = write(tmp_path, {"m": method("annealed")}, {"annealed": annealed(SEES)}, steps=4)
+    content = yaml.safe_load(path.read_text())
+    data = content["datasets"]["eight_gaussians"]
+    data |= {"metrics": {"hyvarinen_score": {}, "loss_variance": {"batches": 2}},
+             "curve": "hyvarinen_score"}  # fmt: skip
+    path.write_text(yaml.safe_dump(content))
+    train(path, "m")
+    seen = module_of("annealed").SEEN
+    seen.clear()
+    folder = tmp_path / "out" / "eight_gaussians" / "m"
+    evaluation.evaluate(suite.load(path), "eight_gaussians", "m", folder, "cpu")
+    assert set(seen) == {1.0}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sigma = 0.5 * 0.1**progress",
+        "sigma = torch.where(progress < 0.5, 0.5, 0.1)",
+        "sigma = 0.5 if progress < 0.5 else 0.1",
+        "sigma = 0.5 * 0.1 ** float(progress)",
+        "sigma = 0.5 * 0.1 ** progress.item()",
+    ],
+)
+def test_compiled_steps_have_the_progress_of_each_step(line, tmp_path):
+    """What branches on the value is not compiled, rather than compiled with one value."""
+    found = []
+    for compute in ("eager", "compiled"):
+        code = annealed(line)
+        path = write(tmp_path, {"m": method("annealed")}, {"annealed": code}, compute, steps=30,
+                     learning_rate=0.03)  # fmt: skip
+        found.append(weights(run(path)[0]))
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)

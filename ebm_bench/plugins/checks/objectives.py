@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any, Literal, get_args, get_origin
 from unittest import mock
 
@@ -84,7 +85,7 @@ class Case(Named):
         """Set an objective up and compute its loss."""
         energy = self.energy(2)
         objective, data, streams = self.prepare(energy, 2, n=64)
-        objective.loss(energy, data, streams)
+        objective.loss_at(energy, data, streams)
 
     def notes(self) -> list[str]:
         """Report where training a Gaussian on standard normal data would come to rest.
@@ -104,7 +105,7 @@ class Case(Named):
         """Differentiate the loss of a Gaussian energy by its log-precision, shape (2, 2)."""
         energy = gaussian_energy(precision, replicates=2)
         objective, data, streams = self.prepare(energy, 2)
-        objective.loss(energy, data, streams).sum().backward()
+        objective.loss_at(energy, data, streams).sum().backward()
         expect(energy.log_diagonal.grad is not None, "the loss does not depend on the energy")
         return energy.log_diagonal.grad
 
@@ -136,11 +137,11 @@ def gaussian_energy(precision: float, replicates: int) -> Any:
 
 @kept(contracts.LOSS, needed=True)
 def shape_and_dtype(case: Case) -> None:
-    """For three replicates."""
-    for dtype in (torch.float32, torch.float64):
+    """For three replicates, at the first step of training and after the last."""
+    for dtype, progress in product((torch.float32, torch.float64), (0.0, 1.0)):
         energy = case.energy(3).to(dtype)
         objective, data, streams = case.prepare(energy, 3, n=64, dtype=dtype)
-        loss = objective.loss(energy, data, streams)
+        loss = objective.loss_at(energy, data, streams, progress)
         expect_kept(contracts.LOSS, objective, loss, data)
         expect(torch.isfinite(loss).all(), f"the loss {loss.tolist()}")
 
@@ -178,7 +179,7 @@ def replicates_do_not_mix(case: Case) -> None:
         objective, data, streams = case.prepare(energy, replicates, n=64)
         players = list(_parts(energy, objective).values())
         before = [p[row].clone() for p in players[0]]
-        loss = objective.loss(energy, data, streams)
+        loss = objective.loss_at(energy, data, streams)
         Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, 0)
         moved = any((p[row] != old).any() for p, old in zip(players[0], before, strict=True))
         expect(moved, "a step of training leaves the energy as it was")
@@ -207,7 +208,7 @@ def _compare_gradients(case: Case, path: str) -> None:
     objective, data, streams = case.prepare(energy, 2, n=32)
 
     def loss():
-        return objective.loss(energy, data, streams.child("again")).sum()
+        return objective.loss_at(energy, data, streams.child("again")).sum()
 
     for part, parameters in _parts(energy, objective).items():
         slopes = torch.autograd.grad(loss(), parameters, materialize_grads=True)
@@ -243,8 +244,8 @@ def state_round_trip(case: Case) -> None:
     other.to(data)
     other.load_state_dict(saved)
     expect_close(
-        other.loss(energy, data, streams.child("again")),
-        objective.loss(energy, data, streams.child("again")),
+        other.loss_at(energy, data, streams.child("again")),
+        objective.loss_at(energy, data, streams.child("again")),
         "the losses before and after differ",
     )
 

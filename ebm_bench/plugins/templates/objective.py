@@ -47,6 +47,8 @@ class MyOwn(Objective):
         """Compute the loss of a batch (R, B, *event_shape): one value a replicate, (R,)."""
         # R replicates are trained side by side. Random numbers come from `streams` alone, which
         # give each replicate its own; energy(x) is of shape (R, B), and is −log p up to a constant.
+        # To anneal sigma, add a parameter `progress` behind `streams`: a tensor that goes from 0 to
+        # 1 in the course of training. A counter of your own would be lost when a run is resumed.
         noise = streams.normal_like(x)
         residual = gradient(energy, x + self.sigma * noise) - noise / self.sigma
         return 0.5 * residual.flatten(2).square().sum(2).mean(1)

@@ -102,7 +102,7 @@ class Loss:
             objective.distribution = _Once(objective.distribution)
         self.parameters = [*energy.parameters(), *objective.parameters()]
         recording = Recording(streams)
-        objective.loss(energy, data, recording)
+        objective.loss_at(energy, data, recording)
         self.draws = recording.draws
         owned = len(list(energy.parameters()))
         with torch.enable_grad():
@@ -129,7 +129,7 @@ class Loss:
     def __call__(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Losses (R,) and their gradients (R, p) at parameters (R, p)."""
         self.set(theta)
-        loss = self.objective.loss(self.energy, self.data, Replay(self.draws))
+        loss = self.objective.loss_at(self.energy, self.data, Replay(self.draws))
         slopes = self._differentiate(loss.sum(), self.parameters)
         return loss.detach(), _flatten(slopes)[:, self.used]
 
