@@ -6,6 +6,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # One thread per process: parallel jobs with several threads each slow each other down.
 export OMP_NUM_THREADS := 1
+# Recipes read it from the environment, whatever letters it has; Snakemake takes it as YAML.
+export SUITE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint docs clean
@@ -14,9 +16,9 @@ help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
 
 run: $(INSTALLED) ## download the data, run the benchmark, print the leaderboard (SUITE=file.yaml)
-	@$(BIN)/ebm-bench prepare --suite '$(SUITE)'
-	@$(BIN)/snakemake --config suite='$(SUITE)'
-	@$(BIN)/ebm-bench show --suite '$(SUITE)'
+	@$(BIN)/ebm-bench prepare --suite "$$SUITE"
+	@$(BIN)/snakemake --config suite="\"$$SUITE\""
+	@$(BIN)/ebm-bench show --suite "$$SUITE"
 
 test: $(INSTALLED) ## run the tests (ARGS='-k name' selects some)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)

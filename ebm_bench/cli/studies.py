@@ -56,7 +56,7 @@ def compare(
 
     report.build(chosen, results, venue if style == "paper" else None)
     (claims,) = report_files.estimation_outputs(results)["claims"]
-    typer.echo(claims.read_text())
+    typer.echo(claims.read_text(encoding="utf-8"))
 
 
 @app.command("stress")

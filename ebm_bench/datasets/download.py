@@ -223,5 +223,5 @@ def _write_stamp(stamp: Path, name: str, source: str) -> None:
         "bytes": sum(math.prod(expected.shape) for expected in ARRAYS[name].values()),
     }
     temporary = stamp.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, stamp)

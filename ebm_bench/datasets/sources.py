@@ -185,7 +185,11 @@ def _npm(*arguments: str, seconds: float = 60) -> str:
     """Run npm and return its output."""
     try:
         done = subprocess.run(
-            ["npm", *arguments], capture_output=True, text=True, timeout=seconds, check=True
+            ["npm", *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=seconds,
+            check=True,
         )
     except FileNotFoundError as error:
         raise UnavailableError("npm is not installed") from error

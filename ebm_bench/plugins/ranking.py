@@ -298,7 +298,8 @@ def _check_and_write(content: dict[str, Any], path: Path) -> None:
     suite.check(checked, str(path))
     plain = json.loads(json.dumps(content))  # without shared parts, which YAML would write once
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(plain, sort_keys=False, width=100))
+        text = yaml.safe_dump(plain, sort_keys=False, width=100)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _view(comparison: Comparison) -> Suite:

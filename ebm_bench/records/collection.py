@@ -209,7 +209,9 @@ def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
             temporary.write_bytes(plugin.read_bytes())
     content = {**chosen.model_dump(mode="json"), "plugins": list(plugins)}
     with replacing(Path(folder, SUITE)) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        temporary.write_text(
+            yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
 
 
 def kept_suite(folder: Path) -> dict[str, bytes]:

@@ -210,7 +210,7 @@ class Estimation(_Record):
 def write(record: BaseModel, path: str | Path) -> None:
     """Write a record as JSON."""
     with replacing(path) as temporary:
-        temporary.write_text(record.model_dump_json(indent=1))
+        temporary.write_text(record.model_dump_json(indent=1), encoding="utf-8")
 
 
 def read(kind: type[BaseModel], path: str | Path) -> Any:
@@ -222,7 +222,7 @@ def read(kind: type[BaseModel], path: str | Path) -> Any:
         Naming the file and what is wrong with it.
     """
     try:
-        return kind.model_validate(json.loads(Path(path).read_text()))
+        return kind.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValidationError, ValueError) as error:

@@ -83,7 +83,7 @@ class _Source:
     def __init__(self, path: Path):
         self.path = path
         try:
-            tree = ast.parse(path.read_text(), str(path))
+            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         except SyntaxError as error:

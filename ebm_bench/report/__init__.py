@@ -99,7 +99,7 @@ def first_lines(results: str | Path) -> str:
     """
     path = Path(results) / "tables" / "overall.txt"
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); make the report first"

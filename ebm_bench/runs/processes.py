@@ -8,17 +8,22 @@ import logging
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing import connection
-from multiprocessing.context import ForkServerProcess
+from contextlib import suppress
+from multiprocessing import connection, util
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
+
+log = logging.getLogger("ebm_bench")
 
 Task = Callable[[], object]
 
@@ -82,11 +87,10 @@ def _run_processes(
     tasks: Mapping[str, Task], jobs: int, plugins: Sequence[Path]
 ) -> Iterator[Ended]:
     os.environ.update(ENVIRONMENT)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ebm_bench.runs.preload"])
+    context = _context()
     level = logging.getLogger("ebm_bench").level
     waiting = list(tasks.items())
-    running: dict[Any, tuple[ForkServerProcess, str, float]] = {}
+    running: dict[Any, tuple[BaseProcess, str, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -103,6 +107,30 @@ def _run_processes(
             process.terminate()
         for process, *_ in running.values():
             process.join()
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """Find a way to start processes: forks of one, or new ones where there are no sockets."""
+    if not _has_sockets():
+        log.info("no folder for sockets; each run starts a new process, which takes longer")
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ebm_bench.runs.preload"])
+    return context
+
+
+def _has_sockets() -> bool:
+    """Choose the folder of this process's sockets, whose paths have about a hundred bytes."""
+    chosen = tempfile.tempdir
+    for folder in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]):
+        with suppress(OSError), tempfile.TemporaryDirectory(dir=folder) as trial:
+            # As long as the paths of multiprocessing.
+            connection.Listener(str(Path(trial, "listener-12345678"))).close()
+            tempfile.tempdir = folder
+            util.get_temp_dir()  # made once for each process
+            tempfile.tempdir = chosen
+            return True
+    return False
 
 
 def _child(task: Task, plugins: Sequence[Path], level: int) -> None:

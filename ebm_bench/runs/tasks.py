@@ -139,7 +139,10 @@ class RunTask:
         for folder in (self.kept, self.folder):
             if all(_is_whole(folder / name) for name in files):
                 with suppress(ValueError):  # not JSON
-                    if json.loads((folder / files[0]).read_text()).get(key) == digest:
+                    if (
+                        json.loads((folder / files[0]).read_text(encoding="utf-8")).get(key)
+                        == digest
+                    ):
                         return folder
         return None
 

@@ -289,7 +289,7 @@ def write(tuned: Tuned, path: str | Path) -> None:
         "# every trial and keeps the suite's own values.\n"
     )
     with replacing(path) as temporary:
-        temporary.write_text(head + content)
+        temporary.write_text(head + content, encoding="utf-8")
 
 
 def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:

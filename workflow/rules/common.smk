@@ -16,10 +16,42 @@ from ebm_bench.suites import suite
 from ebm_bench.runs import processes, tasks
 from filelock import FileLock, Timeout
 
-SUITE_FILE = os.path.relpath(config.get("suite", "benchmarks/quick.yaml"))
+# Where the workflow itself lies: `snakemake -s FILE` and `--directory` run it from elsewhere.
+CHECKOUT = Path(workflow.basedir)
+
+
+def found(path):
+    """Find a file from where the workflow runs, or else beside the workflow."""
+    beside = CHECKOUT / path
+    return os.path.relpath(
+        path if os.path.exists(path) or not beside.exists() else beside
+    )
+
+
+def plain(path):
+    """Refuse a path with braces, which Snakemake takes for wildcards."""
+    if "{" in str(path) or "}" in str(path):
+        print(f"{path}: braces in a path; rename the file or folder", file=sys.stderr)
+        sys.exit(2)
+    return path
+
+
+def relative(paths):
+    """Name input files as Snakemake prints them."""
+    return sorted(plain(os.path.relpath(path)) for path in paths)
+
+
 try:
     for key in config.keys() - {"suite"}:
         raise unknown("configuration key", key, ["suite"])
+    given = config.get("suite", "benchmarks/quick.yaml")
+    if not isinstance(given, str) or not given:
+        # Snakemake reads values as YAML.
+        raise InputError(
+            f"--config suite: {given!r} is not a path; quote it: suite='\"FILE\"'"
+        )
+    plain(CHECKOUT)
+    SUITE_FILE = plain(found(given))
     SUITE = suite.load(SUITE_FILE)
     # What the runs on each dataset depend on: code, and files of data.
     SOURCES = {
@@ -55,9 +87,9 @@ LOCK = FileLock(f"{RESULTS}/.lock")
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
 PROGRAMS = Path(sys.executable).parent
 # They end with this process, also when that is killed.
+QUOTED = shlex.quote(str(PROGRAMS)).replace("{", "{{").replace("}", "}}")
 shell.prefix(
-    f"set -euo pipefail; PATH={shlex.quote(str(PROGRAMS))}:$PATH;"
-    f" export {processes.WORKFLOW}=$PPID; "
+    f"set -euo pipefail; PATH={QUOTED}:$PATH;" f" export {processes.WORKFLOW}=$PPID; "
 )
 # Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
 if workflow.local_exec and "mem_mb" not in workflow.global_resources:
@@ -89,7 +121,7 @@ def minutes(runs, each):
 
 def described(path, category):
     """Say what `snakemake --report` tells about a file, by a word that begins or ends its name."""
-    words = sorted(file.stem for file in Path("workflow/report").glob("*.rst"))
+    words = sorted(file.stem for file in (CHECKOUT / "workflow/report").glob("*.rst"))
     fitting = (w for w in words if path.stem.startswith(w) or path.stem.endswith(w))
     kind = next(fitting, category)
     return {
@@ -131,8 +163,10 @@ onstart:
 
 onerror:
     program = shlex.quote(str(PROGRAMS / "ebm-bench"))
+    options = f"--suite {shlex.quote(SUITE_FILE)} --results {RESULTS}"
     print(
         "Some jobs failed. Run again to go on, or report what is there:\n"
-        f"  {program} collect --suite {SUITE_FILE} --results {RESULTS}\n"
-        f"  {program} report --suite {SUITE_FILE} --results {RESULTS}"
+        f"  {program} collect {options}\n"
+        f"  {program} report {options}",
+        file=sys.stderr,  # which can write every letter, in any locale
     )

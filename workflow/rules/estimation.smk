@@ -18,7 +18,7 @@ for model, method in JOBS:
             f"estimate_{model}_{method}"
         input:
             suite=ancient(ESTIMATION_FILE),
-            sources=sorted(map(os.path.relpath, ESTIMATION.files(model, method))),
+            sources=relative(ESTIMATION.files(model, method)),
         output:
             f"{ESTIMATES}/runs/{model}/{method}/estimates.parquet",
             f"{ESTIMATES}/runs/{model}/{method}/record.json",
@@ -45,8 +45,8 @@ for model, method in JOBS:
         message:
             f"estimate the parameters of {model} by {method}"
         shell:
-            "ebm-bench estimate --suite {input.suite} --model {params.model}"
-            " --method {params.method} --out {params.out} --threads {threads} >{log} 2>&1"
+            "ebm-bench estimate --suite {input.suite:q} --model {params.model:q}"
+            " --method {params.method:q} --out {params.out:q} --threads {threads} >{log:q} 2>&1"
 
 
 rule estimation:
@@ -57,7 +57,7 @@ rule estimation:
             file=["estimates.parquet", "record.json"],
         ),
         suite=ESTIMATION_FILE,
-        code=sorted(map(os.path.relpath, COMPARISON_CODE)),
+        code=relative(COMPARISON_CODE),
     output:
         **{
             kind: [report(path, **described(path, kind)) for path in paths]
@@ -74,4 +74,4 @@ rule estimation:
     message:
         "compare the estimates with theory"
     shell:
-        "ebm-bench compare --suite {input.suite} --results {params.results} 2>{log}"
+        "ebm-bench compare --suite {input.suite:q} --results {params.results:q} 2>{log:q}"

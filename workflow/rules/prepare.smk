@@ -28,4 +28,4 @@ rule prepare:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "ebm-bench prepare --dataset {wildcards.dataset} --out {params.out} 2>&1 | tee {log} >&2"
+        "ebm-bench prepare --dataset {wildcards.dataset:q} --out {params.out:q} 2>&1 | tee {log:q} >&2"

@@ -16,9 +16,7 @@ rule collect:
         expand("{folder}/run.json", folder=FOLDERS),
         expand("{folder}/evaluation.json", folder=FOLDERS),
         suite=ancient(SUITE_FILE),
-        code=sorted(
-            map(os.path.relpath, fingerprint.files([], "records/collection.py"))
-        ),
+        code=relative(fingerprint.files([], "records/collection.py")),
     output:
         expand(
             f"{RESULTS}/records/{{table}}.{{ending}}",
@@ -35,7 +33,7 @@ rule collect:
     message:
         "collect the records"
     shell:
-        "ebm-bench collect --suite {input.suite} --results {params.results} >{log} 2>&1"
+        "ebm-bench collect --suite {input.suite:q} --results {params.results:q} >{log:q} 2>&1"
 
 
 rule report:
@@ -43,7 +41,7 @@ rule report:
         rules.collect.output,
         expand("{folder}/pictures.npz", folder=FOLDERS),
         suite=SUITE_FILE,
-        code=sorted(map(os.path.relpath, REPORT_CODE)),
+        code=relative(REPORT_CODE),
     output:
         [report(path, **described(path, "tables")) for path in OUTPUTS["tables"]],
         [report(path, **described(path, "figures")) for path in OUTPUTS["figures"]],
@@ -57,4 +55,4 @@ rule report:
     message:
         "make tables, figures and the leaderboard"
     shell:
-        "ebm-bench report --suite {input.suite} --results {params.results} >{log} 2>&1"
+        "ebm-bench report --suite {input.suite:q} --results {params.results:q} >{log:q} 2>&1"

@@ -13,9 +13,7 @@ for dataset, methods in SUITE.jobs().items():
         input:
             suite=ancient(SUITE_FILE),
             # Of data only the digest counts: there can be many files, of any name.
-            sources=sorted(
-                os.path.relpath(f) for f in SOURCES[dataset] if f.suffix == ".py"
-            ),
+            sources=relative(f for f in SOURCES[dataset] if f.suffix == ".py"),
             # Image sets are compared with each other, as out-of-distribution data.
             data=(
                 STAMPS.values()
@@ -46,5 +44,5 @@ for dataset, methods in SUITE.jobs().items():
         message:
             f"train and evaluate {len(methods)} methods on {dataset}"
         shell:
-            "ebm-bench train --evaluate --suite {input.suite} --dataset {params.dataset}"
-            " --out {params.out} --jobs {threads} 2>{log}"
+            "ebm-bench train --evaluate --suite {input.suite:q} --dataset {params.dataset:q}"
+            " --out {params.out:q} --jobs {threads} 2>{log:q}"

@@ -11,7 +11,7 @@ localrules:
 
 rule speed:
     input:
-        sorted(map(os.path.relpath, speed_code.files())),
+        relative(speed_code.files()),
     output:
         # The record beside them stays when a job is interrupted, and the next one goes on.
         expand("{folder}/table.{ending}", folder=MEASURED, ending=["md", "csv", "tex"]),
@@ -36,4 +36,4 @@ rule speed:
     message:
         "measure training steps beside the published way and other libraries"
     shell:
-        "python -m benchmarks.speed --out {params.out} 2>&1 | tee {log} >&2"
+        "python -m benchmarks.speed --out {params.out:q} 2>&1 | tee {log:q} >&2"

@@ -46,17 +46,15 @@ rule stress_panel:
     message:
         "stress test {wildcards.panel}"
     shell:
-        "ebm-bench stress --suite {input.suite} --panel {wildcards.panel} --out {params.out}"
-        " --device cpu --threads {threads} >{log} 2>&1"
+        "ebm-bench stress --suite {input.suite:q} --panel {wildcards.panel:q} --out {params.out:q}"
+        " --device cpu --threads {threads} >{log:q} 2>&1"
 
 
 rule stress_report:
     input:
         expand(STRESS_TABLES, panel=STRESS.panels),
         suite=STRESS_FILE,
-        code=sorted(
-            map(os.path.relpath, fingerprint.files([], "studies/stress/report.py"))
-        ),
+        code=relative(fingerprint.files([], "studies/stress/report.py")),
     output:
         [
             report(path, **described(Path(path), Path(path).parent.name))
@@ -73,4 +71,4 @@ rule stress_report:
     message:
         "draw the stress tests"
     shell:
-        "ebm-bench stress-report --suite {input.suite} --results {params.results} >{log} 2>&1"
+        "ebm-bench stress-report --suite {input.suite:q} --results {params.results:q} >{log:q} 2>&1"

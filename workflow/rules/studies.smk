@@ -3,8 +3,8 @@
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.studies.stress import suite as stress_suite
 
-STRESS_FILE = "benchmarks/stress.yaml"
-ESTIMATION_FILE = "benchmarks/estimation.yaml"
+STRESS_FILE = found("benchmarks/stress.yaml")
+ESTIMATION_FILE = found("benchmarks/estimation.yaml")
 
 STRESS = loaded("stress", stress_suite.load, STRESS_FILE)
 ESTIMATION = loaded("estimation", estimation_suite.load, ESTIMATION_FILE)

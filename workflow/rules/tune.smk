@@ -23,7 +23,7 @@ rule tune:
         suite=ancient(SUITE_FILE),
     output:
         # Kept until the new values are there: the suite may be reading them.
-        update(os.path.relpath(suite.tuned_file(SUITE_FILE, UNTUNED))),
+        update(*relative([suite.tuned_file(SUITE_FILE, UNTUNED)])),
     log:
         f"{RESULTS}/logs/tune.log",
     conda:
@@ -34,7 +34,7 @@ rule tune:
     message:
         "choose among the trials"
     shell:
-        "ebm-bench tune --suite {input.suite} --out {params.out} 2>&1 | tee {log} >&2"
+        "ebm-bench tune --suite {input.suite:q} --out {params.out:q} 2>&1 | tee {log:q} >&2"
 
 
 for dataset, methods in UNTUNED.tuning_jobs().items():
@@ -50,7 +50,7 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
             f"tune_{dataset}"
         input:
             suite=ancient(SUITE_FILE),
-            sources=sorted(map(os.path.relpath, sources)),
+            sources=relative(sources),
             data=STAMPS.get(dataset, []),
         output:
             expand(f"{TRIALS}/{dataset}/{{method}}.json", method=methods),
@@ -82,5 +82,5 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
         message:
             f"tune {len(methods)} methods on {dataset}"
         shell:
-            "ebm-bench tune --suite {input.suite} --dataset {params.dataset}"
-            " --out {params.out} --jobs {threads} 2>{log}"
+            "ebm-bench tune --suite {input.suite:q} --dataset {params.dataset:q}"
+            " --out {params.out:q} --jobs {threads} 2>{log:q}"

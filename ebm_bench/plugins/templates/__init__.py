@@ -46,9 +46,9 @@ def write(kind: str, name: str, folder: str | Path = ".") -> Path:
     if name in registry.names(KINDS[kind]):
         raise InputError(f"{kind} '{name}' exists already; choose another name")
     path = Path(folder, f"{name}.py")
-    text = (_FOLDER / f"{kind}.py").read_text()
+    text = (_FOLDER / f"{kind}.py").read_text(encoding="utf-8")
     try:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(re.sub(rf"\b{_CLASS}\b", class_name, text))
     except FileExistsError:
         raise InputError(f"{path}: exists already and is not overwritten") from None

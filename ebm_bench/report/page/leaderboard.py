@@ -78,8 +78,10 @@ def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
     }
     return environment.get_template("leaderboard.html.j2").render(
         suite=suite,
-        style=Markup((_TEMPLATES / "page.css").read_text()),
-        script=Markup("\n".join((_TEMPLATES / name).read_text() for name in _SCRIPTS)),
+        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup(
+            "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+        ),
         blocks=blocks,
         budgets=BUDGETS,
         families=list(dict.fromkeys(family_of(results, name) for name in suite.methods)),
@@ -146,7 +148,7 @@ def figures(results: Results, folder: Path) -> dict[str, dict[str, str]]:
     found = {}
     for name in figure_names(results.suite):
         paths = {path.suffix: path for path in figure_paths(folder, name)}
-        found[name] = {"svg": pack(lighten(paths[".svg"].read_text()))}
+        found[name] = {"svg": pack(lighten(paths[".svg"].read_text(encoding="utf-8")))}
         if not name.endswith(_PICTURES):
             found[name]["pdf"] = pack(paths[".pdf"].read_bytes())
     return found

@@ -28,7 +28,7 @@ def write(texts: dict[str, str], results: Path, name: str) -> list[Path]:
 def save(text: str, path: Path) -> Path:
     """Write a text to a file atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

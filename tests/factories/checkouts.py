@@ -1,0 +1,68 @@
+"""A copy of the repository's workflow, in which files may be changed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+PARTS = ("Snakefile", "workflow", "profiles", "benchmarks", "ebm_bench", "environment.yml")
+
+
+class Checkout:
+    """A copy of the repository, and how its workflow is run."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            source = REPOSITORY / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, folder / part)
+        # The copy's own code, and the environment the tests run in, under a name with a space.
+        environment = folder / "an environment"
+        environment.symlink_to(sys.prefix)
+        self.python = environment / Path(sys.executable).relative_to(sys.prefix)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def write_suite(self, content, name="suite.yaml"):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+    def command(self, *arguments, **config):
+        """The command that runs the workflow; ``suite=None`` stands for the default suite."""
+        config = {"suite": "suite.yaml", **config}
+        pairs = [f"{key}={value}" for key, value in config.items() if value is not None]
+        options = ["--config", *pairs] if pairs else []
+        return [self.python, "-m", "snakemake", *arguments, *options]
+
+    def snakemake(self, *arguments, **config):
+        """Run the workflow; the output has standard error in it."""
+        return subprocess.run(
+            self.command(*arguments, **config),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def planned(self, *arguments, **config):
+        """Names of the jobs that a dry run schedules."""
+        done = self.snakemake("--dry-run", *arguments, **config)
+        assert done.returncode == 0, done.stdout
+        table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", done.stdout, re.DOTALL)
+        if table:
+            return {line.split()[0] for line in table[1].splitlines()}
+        assert "Nothing to be done" in done.stdout, done.stdout
+        return set()
