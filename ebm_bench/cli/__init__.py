@@ -3,8 +3,11 @@
 Whatever needs torch is imported inside the commands, after the number of threads is set.
 """
 
+import io
+import sys
+
 # Each module adds its commands; `--help` lists them in this order.
-from ebm_bench.cli import inspecting, plugins, runs, results, studies  # noqa: F401, I001
+from ebm_bench.cli import inspecting, plugins, results, runs, studies  # noqa: F401
 from ebm_bench.cli.options import app
 
 __all__ = ["app", "main"]
@@ -12,4 +15,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a letter
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="ebm-bench")

@@ -95,7 +95,7 @@ def _run_processes(
         while waiting or running:
             while waiting and len(running) < jobs:
                 label, task = waiting.pop(0)
-                process = context.Process(target=_child, args=(task, plugins, level))
+                process: BaseProcess = context.Process(target=_child, args=(task, plugins, level))
                 process.start()
                 running[process.sentinel] = process, label, time.monotonic()
             for sentinel in connection.wait(running):
@@ -123,7 +123,7 @@ def _has_sockets() -> bool:
     """Choose the folder of this process's sockets, whose paths have about a hundred bytes."""
     chosen = tempfile.tempdir
     for folder in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]):
-        with suppress(OSError), tempfile.TemporaryDirectory(dir=folder) as trial:
+        with suppress(OSError), tempfile.TemporaryDirectory("", "pymp-", folder) as trial:
             # As long as the paths of multiprocessing.
             connection.Listener(str(Path(trial, "listener-12345678"))).close()
             tempfile.tempdir = folder

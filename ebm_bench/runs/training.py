@@ -259,7 +259,14 @@ class _Trainer:
         if checkpoint is None or not checkpoint.exists():
             return False
         device = self.parts.streams.device
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            damaged = not isinstance(state, dict) or "fingerprint" not in state
+        except Exception:  # of many kinds: empty, cut, or something else
+            damaged = True
+        if damaged:
+            log.warning("%s: is damaged; training starts again", checkpoint)
+            return False
         if state["fingerprint"] != [self.fingerprint, device.type]:
             return False
         self.parts.load_state_dict(state["parts"])
@@ -339,10 +346,11 @@ class _Trainer:
                 self._optimiser.parameters,
                 mixed=chosen == "mixed",
             )
-        except RuntimeError as error:
+        except Exception as error:  # of torch, its compiler, or the folder of its cache
             if cost.is_out_of_memory(error):
                 raise
-            log.warning("not compiled: %s", str(error).splitlines()[0])
+            why = (str(error).splitlines() or [""])[0]
+            log.warning("not compiled: %s", why or type(error).__name__)
             return
         self.flops = float(self.compiled.flops)
         log.info("compiled in %.1f s", self.compiled.seconds)

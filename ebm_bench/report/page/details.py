@@ -1,6 +1,7 @@
 """What the page shows of a single method: formula, settings, curves, values and commands."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def replicates(results: Results) -> dict[str, dict[str, dict[str, list]]]:
 def _place(results: Results, dataset: str, name: str, suite_path: str | Path) -> dict[str, Any]:
     suite, run = results.suite, results.runs.get((dataset, name))
     spec, energy = suite.methods[name], suite.energy_of(dataset, name)
-    common = f"--suite {shlex.quote(str(suite_path))} --dataset {dataset} --method {name}"
+    # In a locale without its letters, Python's text of a path is not valid Unicode.
+    path = os.fsencode(suite_path).decode(errors="replace")
+    common = f"--suite {shlex.quote(path)} --dataset {dataset} --method {name}"
     trains = registry.describe("objectives", spec.objective).trains
     rate = suite.budget_of(dataset, name).learning_rate
     settings = [
