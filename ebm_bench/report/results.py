@@ -213,7 +213,7 @@ class Results:
             if metric in spec.metrics
         }
         view = replace(self, suite=self.suite.model_copy(update={"datasets": datasets}))
-        for name in ("_estimates", "_measurements", "_ranked"):  # of the same values
+        for name in ("_estimates", "_measurements", "_ranked", "_best"):  # of the same values
             view.__dict__[name] = getattr(self, name)
         return view
 
@@ -283,8 +283,15 @@ class Results:
 
     def best(self, dataset: str, metric: str) -> set[tuple[str, str]]:
         """List the models, as (method, model), that are among the best in a metric."""
-        ranked = self._rank(dataset, metric)
-        return set(ranked.loc[ranked["best"], ROW].itertuples(index=False, name=None))
+        if (dataset, metric) not in self._best:
+            ranked = self._rank(dataset, metric)
+            chosen = ranked.loc[ranked["best"], ROW].itertuples(index=False, name=None)
+            self._best[dataset, metric] = set(chosen)
+        return self._best[dataset, metric]
+
+    @cached_property
+    def _best(self) -> dict[tuple[str, str], set[tuple[str, str]]]:
+        return {}
 
     def _rank(self, dataset: str, metric: str) -> pd.DataFrame:
         if (dataset, metric) not in self._ranked:
