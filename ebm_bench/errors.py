@@ -11,6 +11,12 @@ class InputError(ValueError):
     """
 
 
+def shortened(text: str, longest: int = 200) -> str:
+    """Leave the middle of a long text out, so that a message that quotes it can be read."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     """Build the error for a name that is not among the choices.
 
@@ -31,7 +37,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     choices = sorted(choices)
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return InputError(f"unknown {kind} '{name}'.{hint} Valid: {', '.join(choices)}")
+    return InputError(f"unknown {kind} '{shortened(name)}'.{hint} Valid: {', '.join(choices)}")
 
 
 def choose(

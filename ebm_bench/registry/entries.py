@@ -16,7 +16,7 @@ import pydantic
 from pydantic import StrictBool, StrictInt
 from pydantic.dataclasses import dataclass
 
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, shortened, unknown
 
 # What a dataset can offer beyond samples.
 Knowledge = Literal["log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels"]
@@ -88,7 +88,8 @@ class Entry:
             return self.model(**_plain(settings)).model_dump()
         except pydantic.ValidationError as error:
             problems = (
-                f"{self.name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
+                f"{self.name}.{'.'.join(map(str, e['loc']))} = "
+                f"{shortened(repr(e['input']))}: {e['msg']}"
                 for e in error.errors()
             )
             raise InputError("; ".join(problems)) from None

@@ -83,7 +83,7 @@ def kind_of(content: Any, path: str | Path) -> str:
         Names the file and the valid kinds.
     """
     kind = content.get("kind", "leaderboard") if isinstance(content, dict) else "leaderboard"
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"{path}: kind: {unknown('kind of suite', str(kind), KINDS)}")
     return kind
 

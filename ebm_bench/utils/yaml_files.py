@@ -10,7 +10,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, shortened, unknown
+
+DEEPEST = 50  # levels of a file, of which a suite has seven
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     try:
         return yaml.load(text, Loader=_UniqueKeys) or {}
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
 
 
@@ -64,7 +66,37 @@ def validate(model: type[BaseModel], content: Any, source: str) -> Any:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses keys that are no texts, and duplicates instead of keeping the last."""
+    """A loader that refuses keys that are no texts, and duplicates instead of keeping the last.
+
+    Whatever cannot be read is refused with its place in the file.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent, index):
+        if self.depth > DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {DEEPEST} lists or keys are within each other",
+                problem_mark=self.peek_event().start_mark,
+            )
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_object(self, node, deep=True):
+        # Deep, as what contains itself is refused then.
+        try:
+            value = super().construct_object(node, deep=True)
+            if isinstance(node, yaml.ScalarNode):
+                # Neither half a surrogate pair nor a thousand digits could be printed or stored.
+                str(value).encode()
+            return value
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"this cannot be read as {kind}: {error}", problem_mark=node.start_mark
+            ) from None
 
     def construct_mapping(self, node, deep=False):
         seen: set[str] = set()
@@ -96,7 +128,7 @@ def _explain(problem, model: type[BaseModel]) -> str:
     if problem["type"] == "value_error":
         return f"{at}{problem['ctx']['error']}"
     given = problem["input"]
-    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+    shown = "" if isinstance(given, dict) else f" (given: {shortened(repr(given))})"
     quote = problem["type"] == "string_type" and not isinstance(given, dict | list)
     advice = "; YAML reads no, on, null, 1 and dates so: quote what is a text" if quote else ""
     return f"{at}{problem['msg']}{shown}{advice}"
