@@ -36,7 +36,8 @@ class Cost(_Record):
     Attributes
     ----------
     setup_seconds, train_seconds : float
-        Wall-clock time of fitting noise and the like, and of the steps; no evaluation.
+        Time of fitting noise and the like, and of the steps, without compilation and evaluation:
+        processor time of the run on a CPU, wall-clock time on a GPU.
     energy_evaluations : int
         Points at which the energy or its gradient was evaluated, per replicate; each
         direction of a second derivative counts as one more.

@@ -81,7 +81,7 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of setting up and training all replicates, to be compared.
+        """Time of setting up and training all replicates, to be compared.
 
         NaN if not run, and for what was timed on other hardware than its competitors.
         """

@@ -1,6 +1,7 @@
-"""What computing costs: peak memory, and floating-point operations."""
+"""What computing costs: seconds, peak memory, and floating-point operations."""
 
 import resource
+import time
 from pathlib import Path
 
 import torch
@@ -10,6 +11,15 @@ from torch.utils.flop_counter import flop_registry
 from ebm_bench.utils import devices
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+def seconds(device: str) -> float:
+    """Read the clock of costs, of which only differences count.
+
+    On a CPU it is the processor time of this process, which other processes do not slow down. On
+    a GPU, whose work is not the processor's, it is wall-clock time.
+    """
+    return time.perf_counter() if device.startswith("cuda") else time.process_time()
 
 
 def reset_peak(device: str) -> None:

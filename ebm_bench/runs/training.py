@@ -151,7 +151,7 @@ class _Trainer:
         """Fit the energy's base and the objective's own parts."""
         cost.warm_up(self.device)
         cost.reset_peak(self.device)
-        started = time.perf_counter()
+        started = cost.seconds(self.device)
         parts, streams = self.parts, self.parts.streams.child("fit")
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
         inspection.look_at(data, parts.dataset, "points to fit to")
@@ -164,18 +164,18 @@ class _Trainer:
             raise
         contracts.require_noise(parts)
         self._optimise()
-        self._compile()
         self._synchronise()
-        self.setup_seconds = time.perf_counter() - started
+        self.setup_seconds = cost.seconds(self.device) - started
+        self._compile()
         self._measure()
 
     def _look_at_plugins(self, data: Tensor) -> float:
         """Refuse parts that break their contract; returns the seconds that it took."""
-        started, objective = time.perf_counter(), self.parts.objective
+        started, objective = cost.seconds(self.device), self.parts.objective
         kinds = [metrics.create(name).second_derivatives for name in self._measured_by]
         second = (objective.trains and "smooth" in objective.requires) or any(kinds)
         contracts.require_parts(self.parts, data, second)
-        return time.perf_counter() - started
+        return cost.seconds(self.device) - started
 
     @property
     def _measured_by(self) -> set[str]:
@@ -195,7 +195,7 @@ class _Trainer:
 
     def take_step(self) -> None:
         """Take a step, and measure where the curve has a point."""
-        started = time.perf_counter()
+        started = cost.seconds(self.device)
         if self.step == 0 and self.compiled is None:
             with cost.FlopCounter() as counter:
                 self._update()
@@ -206,7 +206,7 @@ class _Trainer:
         self.parts.progress = self.step / self.total
         if self.step in self.due:
             self._synchronise()
-        self.train_seconds += time.perf_counter() - started
+        self.train_seconds += cost.seconds(self.device) - started
         if self.step in self.due:
             self._measure()
 
@@ -328,7 +328,10 @@ class _Trainer:
         )
 
     def _compile(self) -> None:
-        """Compile the step if the suite asks for it, or leaves it open and it saves time."""
+        """Compile the step if the suite asks for it, or leaves it open and it saves time.
+
+        The seconds of a compilation are not the method's, and end no training.
+        """
         parts, chosen, device = self.parts, self.spec.compute, self.parts.streams.device
         wanted = chosen in ("compiled", "mixed") and not parts.objective.samples_model
         automatic = chosen == "auto" and compilation.should_compile(

@@ -121,7 +121,8 @@ class Budget(Strict):
     steps, batch_size : int
         Number of optimiser steps, and of data points per step.
     seconds : float
-        Limit on the time of fitting and training. A run that reaches it takes no further step,
+        Limit on the time of fitting and training: processor time on a CPU, wall-clock time on a
+        GPU, compilation not counted. A run that reaches it takes no further step,
         has the status ``timeout`` and is evaluated as it is. The fit of a noise is not
         interrupted.
     learning_rate : float

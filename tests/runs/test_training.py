@@ -1,7 +1,9 @@
 import contextlib
+import itertools
 import logging
 import resource
 import signal
+import time
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from factories.suites import METHODS, make_suite
 from ebm_bench import records
 from ebm_bench.errors import InputError
 from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
-from ebm_bench.runs import assembly, training
+from ebm_bench.runs import assembly, compilation, training
 
 
 def run(method, checkpoint=None, **options):
@@ -212,6 +214,52 @@ def test_compilation_is_left_to_long_trainings(steps, monkeypatch):
     with contextlib.suppress(AttributeError):  # of the compiled function that is none
         trainer._compile()
     assert bool(tried) == (steps == 10**6)
+
+
+def test_time_that_other_processes_take_is_no_cost(monkeypatch):
+    """On a busy machine a run waits: it is neither dearer nor ended by its time limit."""
+    loss = DenoisingScoreMatching.loss
+
+    def wait(*arguments):
+        time.sleep(0.3)
+        return loss(*arguments)
+
+    monkeypatch.setattr(DenoisingScoreMatching, "loss", wait)
+    clock = itertools.count()  # a unit for each look
+    monkeypatch.setattr(time, "process_time", lambda: next(clock) / 1000)
+    _, record = run("dsm", steps=3, seconds=0.3)
+    assert [o.status for o in record.outcomes] == ["ok", "ok"]
+    assert record.cost.train_seconds < 0.3
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_compilation_ends_no_training(resumed, monkeypatch, tmp_path):
+    clock = [0.0]
+
+    class Slow(compilation.CompiledLoss):
+        def __init__(self, *arguments, **options):
+            clock[0] += 1000
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(compilation, "CompiledLoss", Slow)
+    monkeypatch.setattr(time, "process_time", lambda: clock[0])
+    checkpoint = tmp_path / "checkpoint.pt"
+    if resumed:
+        save = training._Trainer.save
+
+        def stop(self, path):
+            save(self, path)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(training._Trainer, "save", stop)
+            with pytest.raises(KeyboardInterrupt):
+                run("dsm", checkpoint=checkpoint, compute="compiled", seconds=10)
+        assert clock[0] == 1000
+    _, record = run("dsm", checkpoint=checkpoint, compute="compiled", seconds=10)
+    assert clock[0] == 2000 if resumed else 1000
+    assert [o.status for o in record.outcomes] == ["ok", "ok"]
+    assert record.cost.setup_seconds + record.cost.train_seconds == 0
 
 
 def test_evaluation_does_not_count_as_cost():
