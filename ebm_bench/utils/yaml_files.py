@@ -95,7 +95,7 @@ class _UniqueKeys(yaml.SafeLoader):
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             kind = node.tag.rpartition(":")[2]
             raise yaml.MarkedYAMLError(
-                problem=f"this cannot be read as {kind}: {error}", problem_mark=node.start_mark
+                problem=f"{error} (read as {kind})", problem_mark=node.start_mark
             ) from None
 
     def construct_mapping(self, node, deep=False):
