@@ -52,6 +52,13 @@ COLUMNS = {
     ),
     "curves": [*ABOUT, *CurvePoint.model_fields],
 }
+# Columns that tables of older versions lack, with the value that stands for them.
+_DEFAULTS = {
+    name: field.default
+    for part in (Run, Outcome, Value, CurvePoint, *_FLAT.values())
+    for name, field in part.model_fields.items()
+    if not field.is_required()
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +126,10 @@ def load(folder: str | Path) -> Tables:
     tables = {}
     for name in TABLES:
         path = Path(folder, f"{name}.parquet")
-        tables[name] = read_table(path, "`ebm-bench collect` writes it")
-        missing = [column for column in COLUMNS[name] if column not in tables[name]]
+        table = read_table(path, "`ebm-bench collect` writes it")
+        lacking = [column for column in COLUMNS[name] if column not in table]
+        tables[name] = table.assign(**{c: _DEFAULTS[c] for c in lacking if c in _DEFAULTS})
+        missing = [column for column in lacking if column not in _DEFAULTS]
         if missing:
             raise InputError(
                 f"{path}: has no column {', '.join(missing)}; collect the records again"
@@ -282,8 +291,7 @@ def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
     """Convert a row and the points of a curve to a run."""
     try:
         content = {
-            # Tables of older versions lack columns, for which a default stands.
-            **{name: row[name] for name in _PLAIN if not pd.isna(row.get(name))},
+            **{name: row[name] for name in _PLAIN},
             **{name: json.loads(row[name]) for name in _NESTED},
             **{part: {n: row[n] for n in kind.model_fields} for part, kind in _FLAT.items()},
         }

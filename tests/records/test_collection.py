@@ -132,6 +132,15 @@ def test_a_table_that_is_missing_or_of_an_older_kind_is_named(tmp_path):
         collection.load(tmp_path)
 
 
+def test_a_column_that_came_later_has_its_default(tmp_path):
+    tables = collection.collect([leave(tmp_path / "a", make_run())])
+    tables.write(tmp_path)
+    tables.runs.drop(columns="space").to_parquet(tmp_path / "runs.parquet")
+    loaded = collection.load(tmp_path)
+    assert list(loaded.runs["space"]) == [""]
+    assert loaded.records() == tables.records()
+
+
 @pytest.mark.parametrize("column", ["outcomes", "threads"])
 def test_a_row_that_is_no_run_is_named(column, tmp_path):
     tables = collection.collect([leave(tmp_path / "a", make_run())])
