@@ -31,7 +31,7 @@ class KlDivergence(Metric):
 
     points: Annotated[int, Ge(2)] = 100_000
 
-    version = 2
+    version = 1
     requires = ("log_prob", "grid")
     unit = "nats"
     scale = "log"

@@ -29,7 +29,7 @@ class NegativeLogLikelihood(Likelihood):
         by it.
     """
 
-    version = 2
+    version = 1
     label = "NLL"
 
     def offset(self, dataset, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class SampledKlDivergence(Likelihood):
         by it.
     """
 
-    version = 2
+    version = 1
     requires = ("log_prob",)
     scale = "log"
     label = "KL"
