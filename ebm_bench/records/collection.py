@@ -54,10 +54,7 @@ COLUMNS = {
 }
 # Columns that tables of older versions lack, with the value that stands for them.
 _DEFAULTS = {
-    name: field.default
-    for part in (Run, Outcome, Value, CurvePoint, *_FLAT.values())
-    for name, field in part.model_fields.items()
-    if not field.is_required()
+    name: field.default for name, field in Run.model_fields.items() if not field.is_required()
 }
 
 
