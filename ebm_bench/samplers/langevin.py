@@ -37,8 +37,9 @@ class Langevin(Sampler):
     References
     ----------
     Roberts and Tweedie, "Exponential convergence of Langevin distributions and their discrete
-    approximations", 1996, doi:10.2307/3318418. Besag, comment on Grenander and Miller,
-    "Representations of knowledge in complex systems", 1994, which adds the accept step.
+    approximations", 1996, doi:10.2307/3318418. Besag's comment on Grenander
+    and Miller, "Representations of knowledge in complex systems", 1994,
+    doi:10.1111/j.2517-6161.1994.tb02000.x, adds the accept step.
     """
 
     steps: Annotated[int, Ge(1)] = 100

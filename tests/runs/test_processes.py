@@ -26,6 +26,7 @@ for ended in processes.run_all({"a": partial(time.sleep, 600), "b": partial(time
 @pytest.fixture(autouse=True)
 def own_server():
     """A process to fork from that writes to what the test captures."""
+    forkserver._forkserver._stop()  # that of other tests
     yield
     forkserver._forkserver._stop()
 
