@@ -79,11 +79,8 @@ def _check_leaderboard(path: Path) -> _Checked:
     told = _look_at_data(path, checked)
     runs = sum(map(len, jobs.values()))
     rows = {dataset: ", ".join(methods) + told[dataset] for dataset, methods in jobs.items()}
-    return (
-        checked,
-        rows,
-        (f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs"),
-    )
+    total = f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs"
+    return checked, rows, total
 
 
 def _look_at_data(path: Path, checked: suite.Suite) -> dict[str, str]:
@@ -120,11 +117,6 @@ def _check_estimation(path: Path) -> _Checked:
     checked = estimation_suite.load(path)
     rows = dict.fromkeys(checked.models, ", ".join(checked.methods))
     points = [checked.grid(model, method) for model in rows for method in checked.methods]
-    return (
-        checked,
-        rows,
-        (
-            f"{len(rows)} models, {len(checked.methods)} methods: "
-            f"{sum(map(len, points)) * checked.data_sets} estimates; ebm-bench estimate makes them"
-        ),
-    )
+    count = sum(map(len, points)) * checked.data_sets
+    total = f"{len(rows)} models, {len(checked.methods)} methods: {count} estimates"
+    return checked, rows, f"{total}; ebm-bench estimate makes them"

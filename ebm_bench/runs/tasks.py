@@ -138,11 +138,9 @@ class RunTask:
         """Folder that has all files, of which the first is a record with a digest."""
         for folder in (self.kept, self.folder):
             if all(_is_whole(folder / name) for name in files):
-                with suppress(ValueError):  # not JSON
-                    if (
-                        json.loads((folder / files[0]).read_text(encoding="utf-8")).get(key)
-                        == digest
-                    ):
+                with suppress(ValueError, AttributeError):  # not JSON, or another kind of it
+                    record = json.loads((folder / files[0]).read_text(encoding="utf-8"))
+                    if record.get(key) == digest:
                         return folder
         return None
 

@@ -92,6 +92,18 @@ def test_a_run_with_truncated_weights_is_repeated(make_task, computed):
     assert computed[0] == "train"
 
 
+@pytest.mark.parametrize("content", ["", "[]", "3", "{", '{"fingerprint": 1}', "\udce4"])
+@pytest.mark.parametrize(
+    ("record", "stage"), [("run.json", "train"), ("evaluation.json", "evaluate")]
+)
+def test_a_stage_with_a_damaged_record_is_repeated(content, record, stage, make_task, computed):
+    make_task()()
+    for folder in (make_task().folder, make_task().kept):
+        (folder / record).write_text(content, encoding="utf-8", errors="surrogateescape")
+    make_task()()
+    assert computed[2:] == [stage]
+
+
 def test_other_metrics_train_nothing(make_task, computed):
     make_task()()
     computed.clear()

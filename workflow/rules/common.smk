@@ -68,12 +68,7 @@ try:
     DIGESTS = {
         dataset: fingerprint.digest("", files) for dataset, files in SOURCES.items()
     }
-except InputError as error:
-    print(error, file=sys.stderr)
-    sys.exit(2)
-
-RESULTS = f"results/{SUITE.name}"
-try:
+    RESULTS = f"results/{SUITE.name}"
     suite.refuse_other_file(SUITE_FILE, SUITE, Path(RESULTS))
 except InputError as error:
     print(error, file=sys.stderr)
@@ -89,7 +84,7 @@ PROGRAMS = Path(sys.executable).parent
 # They end with this process, also when that is killed.
 QUOTED = shlex.quote(str(PROGRAMS)).replace("{", "{{").replace("}", "}}")
 shell.prefix(
-    f"set -euo pipefail; PATH={QUOTED}:$PATH;" f" export {processes.WORKFLOW}=$PPID; "
+    f"set -euo pipefail; PATH={QUOTED}:$PATH; export {processes.WORKFLOW}=$PPID; "
 )
 # Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
 if workflow.local_exec and "mem_mb" not in workflow.global_resources:
