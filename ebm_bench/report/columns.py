@@ -167,6 +167,13 @@ class Estimate(Value):
         """Give the summary by name, from ``mean`` to ``converged``."""
         return {name: x for name, x in vars(self).items() if name != "lower_bound"}
 
+    @property
+    def bound(self) -> str:
+        """Sign before a mean that only bounds the value from below or above, else empty."""
+        if self.converged < 1 and self.lower_bound:
+            return "≥ "
+        return "≤ " if self.at_floor else ""
+
     def cell(self, notation: Notation) -> Cell:
         """Write the mean with its interval, or why there is none, and the caveats."""
         part = f"{self.n} of {self.replicates}" if 0 < self.n < self.replicates else ""
@@ -175,9 +182,8 @@ class Estimate(Value):
         if self.n == 0:
             reason = "not finite" if self.not_finite else "failed" if self.failed else MISSING
             return Cell(notation.text(reason), note=notation.text(note))
-        bound = "≥ " if doubt and self.lower_bound else "≤ " if self.at_floor else ""
         low, high = (np.nan, np.nan) if self.at_floor == self.n else (self.low, self.high)
-        return Interval(self.mean, low, high, bound, note=note).cell(notation)
+        return Interval(self.mean, low, high, self.bound, note=note).cell(notation)
 
 
 @dataclass(frozen=True)

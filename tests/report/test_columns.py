@@ -64,6 +64,7 @@ NAN = math.nan
             "3.20 [3.10, 3.30]",
             "3.20 ± 0.10",
         ),
+        (Estimate(1e-6, 1e-6, 1e-6, 1e-6, n=3, at_floor=3), "≤ 1.00e−6", "≤ 1.00e−6"),
     ],
 )
 def test_values(value, text, paper):

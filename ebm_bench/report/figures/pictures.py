@@ -181,7 +181,7 @@ def _title(results: Results, dataset: str, row: Row, style: Style) -> str:
     metric = quantity(results.suite.datasets[dataset].rank_by)
     found = results.estimate(dataset, row, results.suite.datasets[dataset].rank_by)
     converged = not found.converged < 1
-    value = ("≥ " if not converged and metric.lower_bound else "") + number(found.mean)
+    value = found.bound + number(found.mean)
     if style.paper:
         sign = "†" if row.status != "ok" or not converged else ""
         return f"{textwrap.shorten(row.label, 20, placeholder='…')}{sign}\n{value}"

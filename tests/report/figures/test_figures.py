@@ -34,6 +34,13 @@ def test_densities_have_a_panel_for_each_model_on_one_scale(results):
     assert "density" in figure.axes[-1].get_ylabel()
 
 
+def test_a_picture_states_that_its_value_is_a_bound(results, monkeypatch):
+    estimate = type(results).estimate
+    floor = lambda *arguments: replace(estimate(*arguments), at_floor=1)  # noqa: E731
+    monkeypatch.setattr(type(results), "estimate", floor)
+    assert all("≤ " in title for title in titles(densities(results, "plane")))
+
+
 def test_a_density_is_drawn_the_right_way_up(results, folder):
     path = folder / "runs" / "plane" / "winner" / "pictures.npz"
     density = np.zeros((256, 256), np.float32)
