@@ -27,8 +27,9 @@ class Optimiser:
         multiplies the learning rate of a parameter.
     replicates : int
         Number of replicates.
-    learning_rate : float
-        Initial learning rate; it falls to a hundredth along a half cosine.
+    learning_rate : float or sequence of float
+        Initial learning rate, or that of each replicate; it falls to a hundredth along a half
+        cosine.
     clip : float
         Largest norm of the gradient of a replicate and group.
     steps : int
@@ -51,7 +52,7 @@ class Optimiser:
         self,
         parameter_groups: list[list[nn.Parameter]],
         replicates: int,
-        learning_rate: float,
+        learning_rate: float | Sequence[float],
         clip: float,
         steps: int,
     ):
@@ -60,7 +61,9 @@ class Optimiser:
             raise InputError("this energy has no parameters: there is nothing to train")
         self.parameters = [parameter for group in groups for parameter in group]
         self._tensors: list[Tensor] = [*self.parameters]
-        self.learning_rate, self.clip, self.steps = learning_rate, clip, steps
+        self.clip, self.steps = clip, steps
+        rates = [learning_rate] if isinstance(learning_rate, (int, float)) else [*learning_rate]
+        self.learning_rate = max(rates)
         device = self.parameters[0].device
         self.alive = torch.ones(replicates, dtype=torch.bool, device=device)
         self.ended = torch.full((replicates,), steps, device=device)
@@ -79,6 +82,9 @@ class Optimiser:
             ones = [torch.full_like(p, getattr(p, "rate", 1.0)) for p in self.parameters]
             parts = [self._block(self.parameters[a:b], ones[a:b]) for a, b in self._bounds]
             self._relative = torch.cat(parts, dim=1)
+        if min(rates) < self.learning_rate:
+            shares = change.new_tensor(rates)[:, None] / self.learning_rate
+            self._relative = shares if self._relative is None else self._relative * shares
         parts = change.split(self._widths, dim=1)
         self._changes = [
             view
@@ -87,7 +93,7 @@ class Optimiser:
         ]
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step."""
+        """Learning rate of a step; the largest, where replicates have their own."""
         share = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return self.learning_rate * (0.01 + 0.99 * share)
 

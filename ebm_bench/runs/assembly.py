@@ -82,7 +82,7 @@ class Parts:
         return models
 
 
-def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
+def assemble(suite: Suite, dataset: str, method: str, device: str, copies: int = 1) -> Parts:
     """Create the parts of a run, not yet fitted to data.
 
     Parameters
@@ -93,6 +93,8 @@ def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
         Their names in the suite.
     device : str
         As torch calls it.
+    copies : int
+        How often all replicates stand side by side, with the same random numbers.
 
     Returns
     -------
@@ -102,20 +104,21 @@ def assemble(suite: Suite, dataset: str, method: str, device: str) -> Parts:
     """
     data, spec = suite.datasets[dataset], suite.methods[method]
     try:
-        return _assemble(suite, dataset, method, data, spec, device)
+        return _assemble(suite, dataset, method, data, spec, device, copies)
     except InputError as error:
         raise InputError(f"methods.{method} on {dataset}: {error}") from None
 
 
-def _assemble(suite, dataset, method, data, spec, device) -> Parts:
+def _assemble(suite, dataset, method, data, spec, device, copies) -> Parts:
     source = load_data(suite, dataset)
+    replicates = [*range(data.replicates)] * copies
     chosen = suite.energy_of(dataset, method)
     energy = energies.create(
         chosen.name,
         event_shape=source.event_shape,
-        replicates=data.replicates,
+        replicates=len(replicates),
         # Drawn on the CPU, so that every device starts from the same weights.
-        streams=Streams(suite.seed, data.replicates, scope=(dataset, "weights")),
+        streams=Streams(suite.seed, replicates, scope=(dataset, "weights")),
         **chosen.settings,
     )
     energy.attach(source)
@@ -126,7 +129,7 @@ def _assemble(suite, dataset, method, data, spec, device) -> Parts:
         energy=energy.to(device),
         objective=objective.to(device),
         sampler=samplers.create(data.sampler.name, **data.sampler.settings),
-        streams=Streams(suite.seed, data.replicates, device, scope=(dataset,)),
+        streams=Streams(suite.seed, replicates, device, scope=(dataset,)),
         budget=suite.budget_of(dataset, method),
         outcomes=[],
     )

@@ -7,6 +7,7 @@ objectives but their loss, and nothing of the past but what a checkpoint holds.
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -68,7 +69,12 @@ def train(
 
 
 def train_method(
-    suite: Suite, dataset: str, method: str, device: str = "cpu", checkpoint: Path | None = None
+    suite: Suite,
+    dataset: str,
+    method: str,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    rates: Sequence[float] = (),
 ) -> tuple[Parts, records.Run]:
     """Train all replicates of one method on one dataset.
 
@@ -78,6 +84,9 @@ def train_method(
         As for `assemble`.
     checkpoint : Path, optional
         Where to save progress, and to resume from.
+    rates : sequence of float
+        Learning rates in place of the budget's. All replicates are trained with each of them, side
+        by side: those of the first rate, those of the second, and so on.
 
     Returns
     -------
@@ -87,7 +96,7 @@ def train_method(
         The record.
     """
     started = time.perf_counter()
-    trainer = _Trainer(suite, dataset, method, device)
+    trainer = _Trainer(suite, dataset, method, device, rates)
     label = f"{dataset} {method}"
     try:
         if trainer.resume(checkpoint):
@@ -116,12 +125,21 @@ def train_method(
 class _Trainer:
     """The state of one training."""
 
-    def __init__(self, suite: Suite, dataset: str, method: str, device: str):
-        self.parts = assemble(suite, dataset, method, device)
+    def __init__(
+        self,
+        suite: Suite,
+        dataset: str,
+        method: str,
+        device: str,
+        rates: Sequence[float] = (),
+    ):
+        self.parts = assemble(suite, dataset, method, device, copies=len(rates) or 1)
         self.spec = suite.datasets[dataset]
         self.device = device
         self.fingerprint = fingerprint.of_training(suite, dataset, method)
         budget = self.parts.budget
+        each = rates or [budget.learning_rate]
+        self.rates = [rate for rate in each for _ in range(self.spec.replicates)]
         self.total = budget.steps if self.parts.objective.trains else 0
         self.status: records.Status = "ok"
         self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
@@ -322,7 +340,7 @@ class _Trainer:
         self.optimiser = Optimiser(
             [[p for p in group if p.requires_grad] for group in groups],
             parts.energy.replicates,
-            parts.budget.learning_rate,
+            self.rates,
             parts.budget.gradient_clip,
             self.total,
         )

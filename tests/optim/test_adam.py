@@ -78,3 +78,30 @@ def test_parameters_without_a_gradient_are_passed_over():
     optimiser = Optimiser([[used, unused]], 2, 0.1, 1.0, 5)
     optimiser.step(used.square().sum(1), 0)
     assert torch.equal(unused, torch.ones(2, 3))
+
+
+def test_replicates_learn_at_rates_of_their_own():
+    rates = (0.1, 0.01, 0.3)
+    together = make(rate=rates)
+    alone = [make(rate=rate) for rate in rates]
+    for parameters in (together, *alone):
+        optimiser, stacked, single = parameters
+        for step in range(4):
+            optimiser.step(loss(stacked, single, (1.0, 2.0, 3.0)), step)
+    for replicate, (_, stacked, single) in enumerate(alone):
+        torch.testing.assert_close(together[1][replicate], stacked[replicate])
+        torch.testing.assert_close(together[2][replicate], single[replicate])
+
+
+def test_rates_of_replicates_and_of_parameters_multiply():
+    def trained(rate):
+        slow = nn.Parameter(torch.ones(3, 4, dtype=torch.float64))
+        slow.rate = 0.1
+        optimiser = Optimiser([[slow]], 3, rate, 1e9, 10)
+        for step in range(4):
+            optimiser.step(slow.square().sum(1), step)
+        return slow
+
+    together = trained((0.1, 0.01, 0.3))
+    torch.testing.assert_close(together[1], trained(0.01)[1])
+    assert not torch.allclose(together[0], together[1])

@@ -100,6 +100,18 @@ def test_replicate_does_not_depend_on_the_others():
         torch.testing.assert_close(a[0], b[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["dsm", "nce", "pcd", "fce"])
+def test_rates_side_by_side_are_what_each_would_be_alone(method):
+    suite = make_suite()
+    rates = (0.001, 0.02)
+    together, record = training.train_method(suite, "eight_gaussians", method, rates=rates)
+    assert [outcome.replicate for outcome in record.outcomes] == [0, 1, 0, 1]
+    for number, rate in enumerate(rates):
+        alone, _ = training.train_method(suite, "eight_gaussians", method, rates=[rate])
+        for a, b in zip(alone.energy.parameters(), together.energy.parameters(), strict=True):
+            torch.testing.assert_close(a, b[2 * number : 2 * number + 2], rtol=1e-4, atol=1e-5)
+
+
 def test_methods_see_the_same_data(monkeypatch):
     seen = {}
     for method in ("dsm", "nce"):
