@@ -40,6 +40,7 @@ def prepare(
 
     if not path and not dataset:
         raise InputError("name what to prepare: --suite FILE or --dataset NAME")
+    start_work(threads=1)
     chosen = suite.load(path).datasets if path else {}
     names = [*chosen, *(dataset or ())]
     if any(name in download.ARRAYS or "ood_auroc" in d.metrics for name, d in chosen.items()):

@@ -127,3 +127,20 @@ class Dataset(ABC):
     def entropy(self) -> float:
         """Differential entropy in nats: the floor of any model's negative log-likelihood."""
         raise TypeError(f"the entropy of {self.name} is not known")
+
+
+class Vectors(Dataset):
+    """A density of vectors.
+
+    Attributes
+    ----------
+    dimension : int
+        Number of coordinates.
+    """
+
+    dimension: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point: ``(dimension,)``."""
+        return (self.dimension,)

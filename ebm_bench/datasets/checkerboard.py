@@ -29,7 +29,6 @@ class Checkerboard(Planar):
 
     squares: Literal[2, 4, 8, 16] = 4
 
-    version = 1
     knows = ("log_prob", "grid", "entropy")
     citation = "Grathwohl et al. 2019, FFJORD, arXiv:1810.01367"
     box = ((-4.0, 4.0), (-4.0, 4.0))

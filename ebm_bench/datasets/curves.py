@@ -75,8 +75,6 @@ class TwoMoons(_Curve):
     The upper is centred at (−1.25, −0.625), the lower at (1.25, 0.625).
     """
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = "Pedregosa et al. 2011, scikit-learn, arXiv:1201.0490"
     sd = 0.2
     nodes = 96
@@ -93,8 +91,6 @@ class TwoMoons(_Curve):
 class TwoCircles(_Curve):
     """Two circles around the origin, of radius 4 and 2 and equal weight, blurred by sd 0.2."""
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = "Pedregosa et al. 2011, scikit-learn, arXiv:1201.0490"
     sd = 0.2
     nodes = 320
@@ -114,8 +110,6 @@ class TwoSpirals(_Curve):
     Both radius and angle grow with √t, so that the arms are about equally dense all along.
     """
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = "Grathwohl et al. 2019, FFJORD, arXiv:1810.01367"
     sd = 0.12
     nodes = 400
@@ -135,8 +129,6 @@ class SwissRoll(_Curve):
     The angle is uniform on [3π/2, 9π/2] and the radius in proportion to it.
     """
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = "Pedregosa et al. 2011, scikit-learn, arXiv:1201.0490"
     sd = 0.15
     nodes = 480

@@ -18,6 +18,7 @@ import platformdirs
 from ebm_bench import registry
 from ebm_bench.datasets import sources
 from ebm_bench.errors import InputError
+from ebm_bench.utils.files import replacing
 
 
 @dataclass(frozen=True)
@@ -36,36 +37,37 @@ class Array:
     sha256: str
 
 
+NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def _arrays(image: tuple[int, ...], train: int, hashes: str) -> dict[str, Array]:
+    """Describe a data set: shape of an image, number for training, hashes in order of `NAMES`."""
+    shapes = [(n, *shape) for n in (train, 10_000) for shape in (image, ())]
+    return dict(zip(NAMES, map(Array, shapes, hashes.split()), strict=True))
+
+
 # Rows are in the order of the original distributions, channels come before pixels.
 ARRAYS: dict[str, dict[str, Array]] = {
-    "mnist": {
-        "train_images": Array(
-            (60_000, 28, 28), "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
-        ),
-        "train_labels": Array(
-            (60_000,), "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"
-        ),
-        "test_images": Array(
-            (10_000, 28, 28), "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
-        ),
-        "test_labels": Array(
-            (10_000,), "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"
-        ),
-    },
-    "cifar10": {
-        "train_images": Array(
-            (50_000, 3, 32, 32), "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"
-        ),
-        "train_labels": Array(
-            (50_000,), "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253"
-        ),
-        "test_images": Array(
-            (10_000, 3, 32, 32), "177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56"
-        ),
-        "test_labels": Array(
-            (10_000,), "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"
-        ),
-    },
+    "mnist": _arrays(
+        (28, 28),
+        60_000,
+        """
+        741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757
+        1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13
+        6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161
+        ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5
+        """,
+    ),
+    "cifar10": _arrays(
+        (3, 32, 32),
+        50_000,
+        """
+        9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111
+        2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253
+        177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56
+        cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5
+        """,
+    ),
 }
 
 # Sources in the order of preference: label, and function (name, scratch folder) -> arrays.
@@ -101,15 +103,15 @@ def load(name: str, array: str) -> np.ndarray:
         If the array has not been prepared, or its file is damaged.
     """
     path = _path(name, array)
-    mend = f"run `ebm-bench prepare --dataset {name}`"
+    advice = f"run `ebm-bench prepare --dataset {name}`"
     try:
         values = np.load(path, mmap_mode="r")
     except FileNotFoundError:
-        raise InputError(f"{name} is not prepared: {path} does not exist; {mend}") from None
+        raise InputError(f"{name} is not prepared: {path} does not exist; {advice}") from None
     except (ValueError, EOFError):
-        raise InputError(f"{path} is damaged; {mend}") from None
+        values = np.empty(0)
     if values.dtype != np.uint8 or values.shape != ARRAYS[name][array].shape:
-        raise InputError(f"{path} is damaged; {mend}")
+        raise InputError(f"{path} is damaged; {advice}")
     return values
 
 
@@ -143,26 +145,33 @@ def prepare(name: str) -> Path | None:
     except OSError as error:
         raise InputError(
             f"cannot prepare {name} in {folder}: {error.strerror or error}; "
-            "make room or mend its permissions, or set EBM_BENCH_DATA to another folder"
+            "free some space or change its permissions, or set EBM_BENCH_DATA to another folder"
         ) from error
 
 
 def _prepare(name: str, folder: Path) -> Path:
     for left_over in folder.glob(f".partial-{name}-*"):
         shutil.rmtree(left_over)
-    stamp = folder / f"{name}.json"
-    if all(_is_whole(name, array) for array in ARRAYS[name]):
-        if not stamp.exists():
-            _write_stamp(stamp, name, "placed by hand")
+    stamp, source = folder / f"{name}.json", "placed by hand"
+    if not all(_is_whole(name, array) for array in ARRAYS[name]):
+        stamp.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".partial-{name}-", dir=folder) as scratch:
+            source, arrays = _fetch(name, Path(scratch))
+            for array, values in arrays.items():
+                temporary = Path(scratch) / f"{array}.npy"
+                np.save(temporary, values)
+                os.replace(temporary, _path(name, array))
+    elif stamp.exists():
         return stamp
-    stamp.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".partial-{name}-", dir=folder) as scratch:
-        source, arrays = _fetch(name, Path(scratch))
-        for array, values in arrays.items():
-            temporary = Path(scratch) / f"{array}.npy"
-            np.save(temporary, values)
-            os.replace(temporary, _path(name, array))
-    _write_stamp(stamp, name, source)
+    content = {
+        "dataset": name,
+        "source": source,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "sha256": {array: expected.sha256 for array, expected in ARRAYS[name].items()},
+        "bytes": sum(math.prod(expected.shape) for expected in ARRAYS[name].values()),
+    }
+    with replacing(stamp) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return stamp
 
 
@@ -212,16 +221,3 @@ def _is_whole(name: str, array: str) -> bool:
 
 def _sha256(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
-
-
-def _write_stamp(stamp: Path, name: str, source: str) -> None:
-    content = {
-        "dataset": name,
-        "source": source,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "sha256": {array: expected.sha256 for array, expected in ARRAYS[name].items()},
-        "bytes": sum(math.prod(expected.shape) for expected in ARRAYS[name].values()),
-    }
-    temporary = stamp.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, stamp)

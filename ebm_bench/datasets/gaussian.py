@@ -9,14 +9,14 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from ebm_bench.datasets.base import Dataset
+from ebm_bench.datasets.base import Vectors
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True)
-class Gaussian(Dataset):
+class Gaussian(Vectors):
     """A Gaussian with a chosen condition number, rotated at random.
 
     Parameters
@@ -37,14 +37,8 @@ class Gaussian(Dataset):
     seed: Annotated[int, Ge(0)] = 0
     mean: float = 0.0
 
-    version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
     citation = "Ceylan and Gutmann 2018, Conditional noise-contrastive estimation, arXiv:1806.03664"
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return (self.dimension,)
 
     @cached_property
     def _axes(self) -> tuple[Tensor, Tensor]:

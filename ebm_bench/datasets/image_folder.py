@@ -46,9 +46,6 @@ class ImageFolder(Images):
         Seed of the random split.
     """
 
-    version = 1
-    kind = "image"
-    knows = ("pixels",)
     licence = "that of the images"
     citation = "the images of the user"
     files = ("path",)

@@ -26,18 +26,12 @@ class _Downloaded(Images):
         """Bytes of a split, mapped from the disk."""
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
-        if split == "test":
-            return self._test
-        parts = {"train": slice(None, -_VALIDATION), "validation": slice(-_VALIDATION, None)}
-        return self._train[parts[split]]
+        return self._splits[split]
 
     @cached_property
-    def _train(self) -> np.ndarray:
-        return download.load(self.name, "train_images")
-
-    @cached_property
-    def _test(self) -> np.ndarray:
-        return download.load(self.name, "test_images")
+    def _splits(self) -> dict[str, np.ndarray]:
+        train, test = (download.load(self.name, f"{part}_images") for part in ("train", "test"))
+        return {"train": train[:-_VALIDATION], "validation": train[-_VALIDATION:], "test": test}
 
 
 @register
@@ -45,9 +39,6 @@ class _Downloaded(Images):
 class Mnist(_Downloaded):
     """Handwritten digits, 28 × 28 in grey, in logit space with λ = 0.001."""
 
-    version = 1
-    kind = "image"
-    knows = ("pixels",)
     licence = "CC BY-SA 3.0"
     citation = (
         "LeCun et al. 1998, Gradient-based learning applied to document recognition, "
@@ -55,11 +46,7 @@ class Mnist(_Downloaded):
     )
     lam = 1e-3
     space = "logit of 0.001 + 0.998 (pixel + u) / 256"
-
-    @property
-    def event_shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (C, H, W)."""
-        return (1, 28, 28)
+    event_shape = (1, 28, 28)
 
 
 @register
@@ -67,9 +54,6 @@ class Mnist(_Downloaded):
 class Cifar10(_Downloaded):
     """Small photographs of ten classes, 32 × 32 in colour, in logit space with λ = 0.05."""
 
-    version = 1
-    kind = "image"
-    knows = ("pixels",)
     licence = "none stated"
     citation = (
         "Krizhevsky 2009, Learning multiple layers of features from tiny images, "
@@ -77,8 +61,4 @@ class Cifar10(_Downloaded):
     )
     lam = 0.05
     space = "logit of 0.05 + 0.9 (pixel + u) / 256"
-
-    @property
-    def event_shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (C, H, W)."""
-        return (3, 32, 32)
+    event_shape = (3, 32, 32)

@@ -11,14 +11,14 @@ from annotated_types import Ge
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ebm_bench.datasets.base import Dataset
+from ebm_bench.datasets.base import Vectors
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True)
-class LaplaceIca(Dataset):
+class LaplaceIca(Vectors):
     """Independent Laplace sources of unit variance, mixed linearly: ``x = A s``.
 
     The density has kinks where a source is 0; its score jumps there.
@@ -34,17 +34,11 @@ class LaplaceIca(Dataset):
     dimension: Annotated[int, Ge(2)] = 4
     seed: Annotated[int, Ge(0)] = 0
 
-    version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
     citation = (
         "Gutmann and Hyvärinen 2012, Noise-contrastive estimation, "
         "https://jmlr.org/papers/v13/gutmann12a.html"
     )
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return (self.dimension,)
 
     @cached_property
     def mixing(self) -> Tensor:

@@ -18,6 +18,8 @@ from ebm_bench.streams import Streams
 class _Mixture(GaussianSum):
     """A mixture whose components are the modes."""
 
+    knows = ("log_prob", "grid", "score", "entropy", "modes")
+
     @property
     def modes(self) -> Tensor:
         """Centres of the modes in float64, shape (K, d)."""
@@ -46,8 +48,6 @@ class _Mixture(GaussianSum):
 class EightGaussians(_Mixture):
     """Eight Gaussians of sd 1/√8 on a circle of radius 2√2, the first at angle 0."""
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy", "modes")
     citation = "Grathwohl et al. 2019, FFJORD, arXiv:1810.01367"
     sd = 1 / math.sqrt(8)
     box = ((-4.8, 4.8), (-4.8, 4.8))
@@ -64,8 +64,6 @@ class EightGaussians(_Mixture):
 class GridGaussians(_Mixture):
     """Twenty-five Gaussians of sd √2/10 on a 5 × 5 grid of spacing √2 around the origin."""
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy", "modes")
     citation = "Schröder et al. 2023, Energy discrepancies, arXiv:2307.06431"
     sd = math.sqrt(2) / 10
     box = ((-3.6, 3.6), (-3.6, 3.6))
@@ -96,15 +94,8 @@ class WeightedGaussians(_Mixture):
     separation: Annotated[float, Gt(0)] = 8.0
     dimension: Annotated[int, Ge(2)] = 2
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy", "modes")
     citation = "Song and Ermon 2019, Generative modeling by estimating gradients, arXiv:1907.05600"
     sd = 1.0
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return (self.dimension,)
 
     @property
     def box(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override] # any dimension

@@ -27,12 +27,9 @@ class Images(Dataset):
         How far the logit stays off 0 and 1.
     """
 
+    kind = "image"
+    knows = ("pixels",)
     lam = 0.0
-
-    @property
-    @abstractmethod
-    def event_shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (C, H, W)."""
 
     def size(self, split: str) -> int:
         """Count the images of a split.

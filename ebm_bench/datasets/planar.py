@@ -4,11 +4,12 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ebm_bench.datasets.base import Dataset
+from ebm_bench.datasets.base import Vectors
 
 # Points times Gaussians that are held at once: 1 MB in float32, to stay in the cache.
 _CHUNK = 2**18
@@ -17,7 +18,7 @@ _GRID = 256
 
 
 @dataclass(eq=False, kw_only=True)
-class Planar(Dataset):
+class Planar(Vectors):
     """A density in the plane.
 
     Attributes
@@ -26,12 +27,9 @@ class Planar(Dataset):
         Lower and upper bound of each coordinate; about 1e-6 of the mass is outside.
     """
 
+    knows: ClassVar[tuple[str, ...]] = ("log_prob", "grid", "score", "entropy")
+    dimension = 2
     box = ((-4.0, 4.0), (-4.0, 4.0))
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return (2,)
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:

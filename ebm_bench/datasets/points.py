@@ -48,7 +48,6 @@ class Points(Dataset):
         Seed of the random split.
     """
 
-    version = 1
     licence = "that of the file"
     citation = "the file of the user"
     files = ("path",)

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from ebm_bench.datasets.base import Dataset
+from ebm_bench.datasets.base import Vectors
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -18,7 +18,7 @@ _RADIUS, _SD = 4.0, 0.5
 
 @register
 @dataclass(eq=False, kw_only=True)
-class Ring(Dataset):
+class Ring(Vectors):
     """A uniform direction and a Gaussian radius of mean 4 and sd 0.5.
 
     The origin is eight standard deviations away: a negative radius has probability 6e-16, so
@@ -33,14 +33,8 @@ class Ring(Dataset):
 
     dimension: Annotated[int, Ge(2)] = 5
 
-    version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
     citation = "Ceylan and Gutmann 2018, Conditional noise-contrastive estimation, arXiv:1806.03664"
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return (self.dimension,)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

