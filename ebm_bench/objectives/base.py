@@ -138,6 +138,24 @@ class Objective(Component):
         """Learned log-normaliser, shape (R,), or None."""
         return None
 
+    def escaped(self, energy: Energy, streams: Streams) -> Tensor:
+        """Whether a model that is trained beside the energy has left the range of the data.
+
+        Looked at when training ends; such a replicate has failed.
+
+        Parameters
+        ----------
+        energy : Energy
+            Trained energy.
+        streams : Streams
+            Source of randomness.
+
+        Returns
+        -------
+        Tensor of bool, shape (R,)
+        """
+        return energy.location.new_zeros(energy.replicates, dtype=torch.bool)
+
     @property
     def byproducts(self) -> dict[str, Energy]:
         """Further models that training produces, as energies by name."""

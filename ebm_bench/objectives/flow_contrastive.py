@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
@@ -12,6 +12,10 @@ from ebm_bench.energies.flow import Flow
 from ebm_bench.objectives.classifier import NoiseClassifier
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
+
+# Of 20 trained flows the share outside was below .004 or above .4, and the divergence of the
+# former from the data at most .5 nats, of the latter at least 4.
+_SAMPLES, _MARGIN, _ESCAPED = 500, 0.25, 0.1
 
 
 @register
@@ -32,35 +36,60 @@ class FlowContrastive(NoiseClassifier):
     flow_rate : float
         Learning rate of the flow, as a part of the energy's. A flow that is as fast as the
         energy follows its errors out of the range of the data.
+    energy_steps : int
+        Updates of the energy for each of the flow; with 1 both are updated in each step.
 
     References
     ----------
     Gao, Nijkamp, Kingma, Xu, Dai and Wu, "Flow contrastive estimation of energy-based
-    models", CVPR 2020, arXiv:1912.00589. They alternate the updates by the
-    classifier's accuracy; here both are updated in each step.
+    models", CVPR 2020, arXiv:1912.00589. They update the energy while the classifier's
+    accuracy is below a threshold, and the flow otherwise; ``energy_steps`` fixes how often.
     """
 
     kind = "flow contrastive"
     noise = "flow"
-    search = {"flow_rate": (0.03, 0.1, 0.3)}  # noqa: RUF012
+    search = {"flow_rate": (0.03, 0.1, 0.3), "energy_steps": (1, 5)}  # noqa: RUF012
 
     flow_rate: Annotated[float, Gt(0)] = 0.1
+    energy_steps: Annotated[int, Ge(1)] = 1
 
     def build(self, energy: Energy) -> None:
         """Create the flow and the learned log-normaliser."""
         super().build(energy)
+        shape = (energy.replicates, 1, *energy.event_shape)
+        self.low: Tensor
+        self.high: Tensor
+        self.register_buffer("low", torch.full(shape, -torch.inf))
+        self.register_buffer("high", torch.full(shape, torch.inf))
         self._release()
 
     def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit the flow by maximum likelihood, and initialise ``c`` at an estimate of log Z."""
         super().fit(energy, data, streams)
+        low, high = data.amin(1, keepdim=True), data.amax(1, keepdim=True)
+        margin = _MARGIN * (high - low)
+        self.low.copy_(low - margin)
+        self.high.copy_(high + margin)
         self._release()
 
     def _release(self) -> None:
-        """Let the flow be trained, at its own rate."""
+        """Let the flow be trained, at its own rate and in its turn."""
         self.distribution.requires_grad_(True)
         for parameter in self.distribution.parameters():
             setattr(parameter, "rate", self.flow_rate)  # noqa: B010  # no attribute of parameters
+            if self.energy_steps > 1:
+                setattr(parameter, "every", self.energy_steps)  # noqa: B010
+
+    @torch.no_grad()
+    def escaped(self, energy: Energy, streams: Streams) -> Tensor:
+        """Whether the flow has left the range of the data, shape (R,).
+
+        Whether more than a tenth of its samples are outside the range of the data it was fitted
+        to, widened by a quarter to each side. What it samples is then no noise to learn from.
+        """
+        points = self.distribution.sample(_SAMPLES, streams)
+        inside = ((points >= self.low) & (points <= self.high)).flatten(2).all(2)
+        return (~inside).double().mean(1) > _ESCAPED
 
     @property
     def byproducts(self) -> dict[str, Energy]:

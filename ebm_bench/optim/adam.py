@@ -24,7 +24,8 @@ class Optimiser:
     parameter_groups : list of list of torch.nn.Parameter
         Parameters that are clipped together. The replicates are the first axis of each, or
         the one replicate it belongs to is its attribute ``replicate``. An attribute ``rate``
-        multiplies the learning rate of a parameter.
+        multiplies the learning rate of a parameter; with an attribute ``every`` it is updated
+        in every so many steps only.
     replicates : int
         Number of replicates.
     learning_rate : float or sequence of float
@@ -76,12 +77,7 @@ class Optimiser:
         change = torch.zeros_like(torch.cat(blocks, dim=1), requires_grad=False)
         self.first, self.second = torch.zeros_like(change), torch.zeros_like(change)
         self._change = change
-        # Left out where it is 1 throughout, as nearly always.
-        self._relative = None
-        if any(hasattr(parameter, "rate") for parameter in self.parameters):
-            ones = [torch.full_like(p, getattr(p, "rate", 1.0)) for p in self.parameters]
-            parts = [self._block(self.parameters[a:b], ones[a:b]) for a, b in self._bounds]
-            self._relative = torch.cat(parts, dim=1)
+        self._relative, self._every = self._attribute("rate"), self._attribute("every")
         if min(rates) < self.learning_rate:
             shares = change.new_tensor(rates)[:, None] / self.learning_rate
             self._relative = shares if self._relative is None else self._relative * shares
@@ -127,6 +123,7 @@ class Optimiser:
         diverged = ~self.alive[:, None]
         rows = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
         rows.masked_fill_(diverged, 0.0)
+        kept = None if self._every is None else (self.first.clone(), self.second.clone())
         # Without momentum and gradient, Adam leaves the weights exactly where they are.
         self.first.lerp_(rows, 1 - BETAS[0]).masked_fill_(diverged, 0.0)
         self.second.mul_(BETAS[1]).addcmul_(rows, rows, value=1 - BETAS[1])
@@ -134,8 +131,29 @@ class Optimiser:
         torch.div(self.first, spread, out=self._change)
         if self._relative is not None:
             self._change.mul_(self._relative)
+        if kept is not None:
+            self._rest(kept, step)
         size = self.rate(step) / (1 - BETAS[0] ** (step + 1))
         torch._foreach_add_(self._tensors, self._changes, alpha=-size)
+
+    def _rest(self, kept: tuple[Tensor, Tensor], step: int) -> None:
+        """Take back the update of what rests in this step, as if there were no such step."""
+        assert self._every is not None
+        resting = (step + 1) % self._every != 0
+        for moment, before in zip((self.first, self.second), kept, strict=True):
+            moment.copy_(torch.where(resting, before, moment))
+        # The biases of the moments are those of as many updates as there were.
+        updates = ((step + 1) // self._every).clamp_min(1)
+        first, second = ((1 - beta ** (step + 1)) / (1 - beta**updates) for beta in BETAS)
+        self._change.mul_(first / second.sqrt()).masked_fill_(resting, 0.0)
+
+    def _attribute(self, name: str) -> Tensor | None:
+        """Lay an attribute of parameters out as their gradients are; None where none has it."""
+        if not any(hasattr(parameter, name) for parameter in self.parameters):
+            return None  # as nearly always
+        values = [torch.full_like(p, getattr(p, name, 1.0)) for p in self.parameters]
+        parts = [self._block(self.parameters[a:b], values[a:b]) for a, b in self._bounds]
+        return torch.cat(parts, dim=1)
 
     def state_dict(self) -> dict:
         """State for a checkpoint."""

@@ -1,6 +1,7 @@
 """What runs leave: records, tables of them, and what they depend on."""
 
 from ebm_bench.records.schema import (
+    FAILED,
     Cost,
     CurvePoint,
     Estimation,
@@ -16,6 +17,7 @@ from ebm_bench.records.schema import (
 )
 
 __all__ = [
+    "FAILED",
     "Cost",
     "CurvePoint",
     "Estimation",

@@ -15,7 +15,9 @@ from ebm_bench.errors import InputError
 from ebm_bench.suites.names import Name
 from ebm_bench.utils.files import replacing
 
-Status = Literal["ok", "diverged", "out_of_memory", "timeout"]
+Status = Literal["ok", "diverged", "out_of_memory", "flow_escaped", "timeout"]
+# Of replicates that left nothing to be measured.
+FAILED: tuple[Status, ...] = ("diverged", "out_of_memory", "flow_escaped")
 
 
 class _Record(BaseModel):

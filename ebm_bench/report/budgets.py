@@ -11,11 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ebm_bench.records import Outcome, Run, Status
+from ebm_bench.records import FAILED, Outcome, Run, Status
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.results import COLUMNS, Limit, Results
-from ebm_bench.report.statistics.intervals import FAILED
 from ebm_bench.report.wording import amount
 
 

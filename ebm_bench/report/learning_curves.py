@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ebm_bench.records import Run
-from ebm_bench.report.statistics.intervals import FAILED
+from ebm_bench.records import FAILED, Run
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench import registry
-from ebm_bench.records import CurvePoint, collection, definition
+from ebm_bench.records import FAILED, CurvePoint, collection, definition
 from ebm_bench.report import learning_curves
 from ebm_bench.report.results import COLUMNS, KEYS, Results
-from ebm_bench.report.statistics.intervals import FAILED
 from ebm_bench.suites.suite import Suite
 
 CURVE = ["dataset", "method", *CurvePoint.model_fields]

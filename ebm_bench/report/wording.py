@@ -8,7 +8,12 @@ from ebm_bench import registry
 from ebm_bench.records import Outcome
 
 MISSING = "–"
-_ENDINGS = {"diverged": "diverged", "out_of_memory": "out of memory", "timeout": "timed out"}
+_ENDINGS = {
+    "diverged": "diverged",
+    "flow_escaped": "flow escaped",
+    "out_of_memory": "out of memory",
+    "timeout": "timed out",
+}
 
 WORDS = {"steps": "steps", "seconds": "seconds", "evaluations": "energy evaluations"}  # of budgets
 

@@ -19,7 +19,6 @@ from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
 
-_UNMEASURED = ("diverged", "out_of_memory")
 _CELLS = 256
 _IMAGES = 64
 
@@ -30,7 +29,7 @@ def evaluate(
     """Measure the energy of a run and its by-products.
 
     Every method meets the same held-out data. Writes ``evaluation.json`` and ``pictures.npz``
-    to the run's folder. A replicate that diverged or ran out of memory has the value None.
+    to the run's folder. A replicate that failed (`records.FAILED`) has the value None.
 
     Parameters
     ----------
@@ -52,7 +51,7 @@ def evaluate(
     parts = assembly.restore(suite, dataset, method, folder, device)
     streams = parts.streams.child("evaluation")
     models = parts.models("evaluation")
-    measured = [o.status not in _UNMEASURED for o in parts.outcomes]
+    measured = [o.status not in records.FAILED for o in parts.outcomes]
     values = []
     for metric_name, settings in suite.datasets[dataset].metrics.items():
         metric = metrics.create(metric_name, **settings)

@@ -18,7 +18,7 @@ from ebm_bench import metrics, records
 from ebm_bench.datasets import inspection
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint, provenance
-from ebm_bench.runs import compilation, contracts, cost
+from ebm_bench.runs import compilation, contracts, cost, outcomes
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
 from ebm_bench.suites.suite import Suite
@@ -116,7 +116,7 @@ def train_method(
             raise
         trainer.status = "out_of_memory"
     parts = trainer.parts
-    parts.outcomes = trainer.outcomes()
+    parts.outcomes = outcomes.of_replicates(parts, trainer.optimiser, trainer.status, trainer.step)
     ended = ", ".join(f"{o.status}@{o.step}" for o in parts.outcomes)
     log.info("%s: %s in %.1f s", label, ended, time.perf_counter() - started)
     return parts, trainer.record(suite, dataset, method, device)
@@ -232,21 +232,6 @@ class _Trainer:
         """Measure the last step, unless the curve has it."""
         if self.optimiser and not any(point["step"] == self.step for point in self.curve):
             self._measure()
-
-    def outcomes(self) -> list[records.Outcome]:
-        """How each replicate ended."""
-        replicates = self.parts.streams.indices
-        alive, ended = [True] * len(replicates), [self.step] * len(replicates)
-        if self.optimiser:
-            alive, ended = self.optimiser.alive.tolist(), self.optimiser.ended.tolist()
-        return [
-            records.Outcome(
-                replicate=replicate,
-                status=self.status if lives else "diverged",
-                step=self.step if lives else at,
-            )
-            for replicate, lives, at in zip(replicates, alive, ended, strict=True)
-        ]
 
     def is_due(self, checkpoint: Path | None) -> bool:
         """Whether it is time to save."""

@@ -33,7 +33,7 @@ log = logging.getLogger("ebm_bench")
 
 _QUANTILE = 0.9
 
-TrialStatus = Literal["ok", "diverged", "out_of_memory", "not_finite", "not_converged"]
+TrialStatus = records.Status | Literal["not_finite", "not_converged"]
 
 
 class Trial(BaseModel):
@@ -194,7 +194,7 @@ def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: s
 def _failure(outcomes: list[records.Outcome]) -> TrialStatus:
     """Find the first status of a replicate that cannot be measured."""
     for outcome in outcomes:
-        if outcome.status == "diverged" or outcome.status == "out_of_memory":
+        if outcome.status in records.FAILED:
             return outcome.status
     return "ok"
 

@@ -195,7 +195,9 @@ def verify(
 
 def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, int] | None:
     """Choose a run and a replicate to train again; None if no chosen run was trained."""
-    for wanted in ("ok", "diverged"):
+    # Where time or memory ended a training, no other machine ends it at the same step.
+    repeated = ("ok", "diverged", "flow_escaped")
+    for wanted in repeated:
         trained = {
             place: run
             for place, run in submission.runs.items()
@@ -206,9 +208,8 @@ def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, in
     else:
         return None
     place = min(trained, key=lambda place: (trained[place].cost.train_seconds, place))
-    # Where time or memory ended a training, no other machine ends it at the same step.
     ended = {o.replicate: o.status for o in trained[place].outcomes}
-    known = [r for r, status in ended.items() if status in ("ok", "diverged")]
+    known = [r for r, status in ended.items() if status in repeated]
     if replicate is None:
         return place, min(r for r in known if ended[r] == wanted)
     if replicate not in known:

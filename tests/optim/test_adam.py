@@ -72,6 +72,38 @@ def test_learning_rate_falls_to_a_hundredth():
     assert 0.001 < rates[-1] < 0.02
 
 
+def test_what_moves_every_so_many_steps_takes_the_steps_of_adam():
+    """As torch's Adam takes them, if it gets every third gradient only."""
+    often, seldom, other = (nn.Parameter(torch.ones(2, 3, dtype=torch.float64)) for _ in range(3))
+    seldom.every = 3
+    optimiser = Optimiser([[often], [seldom]], 2, 0.1, 1e9, 20)
+    adam = torch.optim.Adam([other])
+    for step in range(9):
+        before = seldom.detach().clone()
+        scale = 1.0 + step
+        optimiser.step((often.square() + scale * seldom.pow(3)).sum(1), step)
+        if step % 3 == 2:
+            adam.param_groups[0]["lr"] = optimiser.rate(step)
+            adam.zero_grad()
+            (scale * other.pow(3)).sum().backward()
+            adam.step()
+        else:
+            assert torch.equal(seldom, before)
+    torch.testing.assert_close(seldom, other, rtol=1e-6, atol=0)
+
+
+def test_what_diverges_while_it_rests_stays():
+    stacked = nn.Parameter(torch.ones(2, 3))
+    stacked.every = 2
+    optimiser = Optimiser([[stacked]], 2, 0.1, 1.0, 10)
+    for step, factor in enumerate((1.0, 1.0, float("nan"), 1.0)):
+        optimiser.step(stacked.square().sum(1) * torch.tensor([1.0, factor]), step)
+        if step == 1:
+            kept = stacked.detach().clone()
+    assert torch.equal(stacked[1], kept[1])
+    assert not torch.equal(stacked[0], kept[0])
+
+
 def test_parameters_without_a_gradient_are_passed_over():
     used = nn.Parameter(torch.ones(2, 3))
     unused = nn.Parameter(torch.ones(2, 3))

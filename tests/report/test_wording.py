@@ -31,6 +31,8 @@ def test_ending_names_status_share_and_step():
 
     assert wording.ending(outcomes(("ok", 5), ("ok", 5))) == "ok"
     assert wording.ending(outcomes(("diverged", 120))) == "diverged at step 120"
+    escaped = outcomes(("flow_escaped", 120), ("ok", 120))
+    assert wording.ending(escaped) == "1 of 2 flow escaped at step 120"
     several = outcomes(("diverged", 120), ("ok", 5), ("diverged", 90), ("timeout", 5))
     assert (
         wording.ending(several) == "2 of 4 diverged at steps 90 to 120, 1 of 4 timed out at step 5"

@@ -153,6 +153,7 @@ def evaluation_dataset(trained):
     [
         (("diverged", "ok"), [False, True]),
         (("timeout", "out_of_memory"), [True, False]),
+        (("ok", "flow_escaped"), [True, False]),
         (("diverged", "diverged"), [False, False]),
     ],
 )

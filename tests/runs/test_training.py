@@ -12,6 +12,7 @@ from factories.suites import METHODS, make_suite
 from ebm_bench import records
 from ebm_bench.errors import InputError
 from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
+from ebm_bench.objectives.flow_contrastive import FlowContrastive
 from ebm_bench.runs import assembly, compilation, training
 
 
@@ -150,6 +151,33 @@ def test_diverged_replicate_is_recorded_and_the_others_go_on(monkeypatch):
         ("diverged", 5),
         ("ok", 12),
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("fce", ["ok", "flow_escaped"]), ("gaussian", ["ok", "ok"]), ("dsm", ["ok", "ok"])],
+)
+def test_a_flow_that_escapes_is_a_status(method, expected, monkeypatch):
+    def at_one(self, energy, streams):
+        return torch.tensor([False, True])
+
+    monkeypatch.setattr(FlowContrastive, "escaped", at_one)
+    parts, record = run(method)
+    steps = 0 if method == "gaussian" else 12
+    assert [(o.status, o.step) for o in record.outcomes] == [(e, steps) for e in expected]
+    assert parts.outcomes == record.outcomes
+
+
+def test_a_replicate_that_diverged_has_diverged_wherever_its_flow_is(monkeypatch):
+    loss = FlowContrastive.loss
+
+    def spoil(self, *arguments):
+        return loss(self, *arguments) * torch.tensor([1.0, float("nan")])
+
+    monkeypatch.setattr(FlowContrastive, "loss", spoil)
+    monkeypatch.setattr(FlowContrastive, "escaped", lambda *_: torch.tensor([True, True]))
+    _, record = run("fce")
+    assert [(o.status, o.step) for o in record.outcomes] == [("flow_escaped", 12), ("diverged", 0)]
 
 
 def test_training_ends_when_every_replicate_has_diverged(monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import yaml
 
+from ebm_bench import records
 from ebm_bench.datasets.mixtures import EightGaussians
 from ebm_bench.runs import assembly, training, tuning
 from ebm_bench.runs.tuning import Trial, choose
@@ -71,7 +72,7 @@ def test_the_lowest_score_is_chosen_and_the_next_is_the_runner_up():
     assert (chosen.trials, chosen.failed) == (3, 0)
 
 
-@pytest.mark.parametrize("status", ["diverged", "out_of_memory", "not_finite", "not_converged"])
+@pytest.mark.parametrize("status", [*records.FAILED, "not_finite", "not_converged"])
 def test_trials_without_a_score_lose(status):
     chosen = choose([trial(0.1, None, status), trial(0.2, 100.0)])
     assert chosen.best.learning_rate == 0.2

@@ -6,11 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ebm_bench.records import FAILED
 from ebm_bench.report.figures.axes import SECONDS, fit_axis, fit_cost_axis, whereabouts
 from ebm_bench.report.figures.style import legend_of, look
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
 from ebm_bench.report.results import Results, Row
-from ebm_bench.report.statistics.intervals import FAILED
 from ebm_bench.report.wording import quantity
 
 

@@ -4,10 +4,11 @@ import math
 from typing import Any
 
 from ebm_bench import registry
+from ebm_bench.records import FAILED
 from ebm_bench.report.columns import Difference, Estimate, Number, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import CONTROL, Results, Row, label
-from ebm_bench.report.statistics.intervals import FAILED, ROW
+from ebm_bench.report.statistics.intervals import ROW
 from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import certainty, power, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity

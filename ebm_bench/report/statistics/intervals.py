@@ -1,7 +1,7 @@
 """Means of replicated measurements with intervals, and counts of failures.
 
-A replicate that diverged or ran out of memory has failed; one that ran into the time limit
-is measured as it is.
+A replicate has failed if its status is one of `records.FAILED`; one that ran into the time
+limit is measured as it is.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ebm_bench.records import FAILED
 from ebm_bench.report.statistics.scales import Scale, from_scale, on_scale
 
-FAILED = ("diverged", "out_of_memory")
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
 ROW = ["method", "model"]

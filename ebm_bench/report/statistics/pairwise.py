@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ebm_bench.report.statistics.intervals import ALPHA, FAILED, ROW, quantile
+from ebm_bench.records import FAILED
+from ebm_bench.report.statistics.intervals import ALPHA, ROW, quantile
 from ebm_bench.report.statistics.scales import Scale, from_scale, on_scale
 
 # Of the values compared: a smaller difference is none.
