@@ -37,20 +37,19 @@ class Comparison:
     Attributes
     ----------
     suite : Suite
-        Suite with the plugin's methods added.
+        Suite with the plugin's methods added, on the datasets of the comparison alone.
     path : Path
-        File of that suite.
-    datasets, methods : list of str
-        Datasets of the comparison, and the plugin's methods.
+        File of that suite, with all datasets.
+    methods : list of str
+        The plugin's methods.
     reference : Path
-        Folder with the records of the suite's own methods.
+        Folder with the tables of the suite's own methods.
     out : Path
         Results folder.
     """
 
     suite: Suite
     path: Path
-    datasets: list[str]
     methods: list[str]
     reference: Path
     out: Path
@@ -75,7 +74,7 @@ def find_suite(given: str) -> Path:
 
 
 def find_reference(name: str, given: Path | None) -> Path:
-    """Find the records of a suite: those given, the reference records, or the user's own.
+    """Find the tables of a suite: those given, the reference records, or the user's own.
 
     Raises
     ------
@@ -85,8 +84,9 @@ def find_reference(name: str, given: Path | None) -> Path:
     places = [Path("results/reference", name), Path("results", name)]
     tried = [given] if given else [*places, _CHECKOUT / places[0]]
     for folder in tried:
-        if any((folder / inner / "runs.parquet").exists() for inner in ("records", "")):
-            return folder
+        for tables in (folder / "records", folder):
+            if (tables / "runs.parquet").exists():
+                return tables
     raise InputError(
         f"no records of suite {name} in {', '.join(map(str, tried))}: run the suite first, or pass "
         "a results folder with --reference"
@@ -147,13 +147,11 @@ def prepare(
     found = find_reference(loaded.name, reference)
     out = out or Path("results", plugin.stem, loaded.name)
     content = _content(suite_path, out, plugin)
-    content["methods"] = {
-        **content["methods"],
-        **{name: {**spec, "datasets": chosen} for name, spec in methods.items()},
-    }
+    content["methods"] |= {name: {**spec, "datasets": chosen} for name, spec in methods.items()}
     path = out / "suite.yaml"
-    _check_and_write(content, path)
-    return Comparison(suite.load(path), path, chosen, list(methods), found, out)
+    added = _write(content, path)
+    shown = added.model_copy(update={"datasets": {name: added.datasets[name] for name in chosen}})
+    return Comparison(shown, path, list(methods), found, out)
 
 
 def run(comparison: Comparison, device: str) -> None:
@@ -169,7 +167,7 @@ def run(comparison: Comparison, device: str) -> None:
     from ebm_bench.runs import evaluation, training
 
     folders = []
-    for dataset in comparison.datasets:
+    for dataset in comparison.suite.datasets:
         runs = comparison.out / "runs"
         training.train(comparison.suite, dataset, comparison.methods, runs, device)
         for method in comparison.methods:
@@ -180,7 +178,7 @@ def run(comparison: Comparison, device: str) -> None:
     own = comparison.out / "own" / "records"
     collection.collect(folders).write(own)
     merging.merge([comparison.reference, own]).write(comparison.out)
-    report.build(_view(comparison), comparison.path, comparison.out)
+    report.build(comparison.suite, comparison.path, comparison.out)
 
 
 def ranks(comparison: Comparison) -> list[str]:
@@ -188,10 +186,10 @@ def ranks(comparison: Comparison) -> list[str]:
     from ebm_bench.report import loading
     from ebm_bench.report.wording import quantity
 
-    results = loading.load(_view(comparison), comparison.out)
+    results = loading.load(comparison.suite, comparison.out)
     lines = []
-    for dataset in comparison.datasets:
-        criterion = results.suite.datasets[dataset].rank_by
+    for dataset, spec in comparison.suite.datasets.items():
+        criterion = spec.rank_by
         competing = [row for row in results.rows(dataset) if not row.control]
         first = competing[0]
         for row in (row for row in competing if row.method in comparison.methods):
@@ -242,8 +240,7 @@ def offer(
     content["methods"] = _fitting(content, path)
     if loaded.tuned and not trained:  # what was trained with these values is used
         content["tuned"] = _of_datasets(loaded.tuned, chosen)
-    _check_and_write(content, path)
-    made = suite.load(path)
+    made = _write(content, path)
     runs = sum(len(made.methods_of(name)) for name in made.datasets)
     cost = (
         f"all {len(made.methods)} methods must be trained with it: {runs} runs"
@@ -292,22 +289,15 @@ def _content(path: Path, folder: Path, plugin: Path) -> dict[str, Any]:
     return content
 
 
-def _check_and_write(content: dict[str, Any], path: Path) -> None:
-    """Write a suite once it is known to be valid."""
+def _write(content: dict[str, Any], path: Path) -> Suite:
+    """Write a suite once it is known to be valid, and load it."""
     checked = {key: value for key, value in content.items() if key != "tuned"}
     suite.check(checked, str(path))
     plain = json.loads(json.dumps(content))  # without shared parts, which YAML would write once
     with replacing(path) as temporary:
         text = yaml.safe_dump(plain, sort_keys=False, width=100)
         temporary.write_text(text, encoding="utf-8")
-
-
-def _view(comparison: Comparison) -> Suite:
-    """Show the datasets alone on which the plugin was run."""
-    every = comparison.suite.datasets
-    return comparison.suite.model_copy(
-        update={"datasets": {name: every[name] for name in comparison.datasets}}
-    )
+    return suite.load(path)
 
 
 def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
@@ -376,9 +366,7 @@ def _cost(made: Suite, loaded: Suite, chosen: list[str], reference: Path | None)
     from ebm_bench.records import collection
 
     try:
-        folder = find_reference(loaded.name, reference)
-        inner = folder / "records"
-        runs = collection.load(inner if inner.exists() else folder).runs
+        runs = collection.load(find_reference(loaded.name, reference)).runs
     except InputError:
         return ""
     models = chosen[: len(made.datasets)]

@@ -77,8 +77,8 @@ class Check:
     run: Callable[[Any], None]
     expected: str
     cause: str
-    applies: Callable[[Any], bool] = lambda case: True
-    needed: bool = False
+    applies: Callable[[Any], bool]
+    needed: bool
 
     @property
     def name(self) -> str:
@@ -109,14 +109,19 @@ class Verdict:
     raised: bool = False
 
 
-def check(expected: str, cause: str, *options: Any, **named: Any) -> Callable[[Callable], Check]:
-    """Turn a function into a check; arguments as for `Check`."""
-    return lambda run: Check(run, expected, cause, *options, **named)
+def check(
+    what: str | Contract,
+    cause: str = "",
+    applies: Callable[[Any], bool] = lambda case: True,
+    needed: bool = False,
+) -> Callable[[Callable], Check]:
+    """Turn a function into a check of what is expected; further arguments as for `Check`.
 
-
-def kept(contract: Contract, *options: Any, **named: Any) -> Callable[[Callable], Check]:
-    """Turn a function into a check of what runs look at too; options as for `Check`."""
-    return check(contract.expected, contract.cause, *options, **named)
+    A contract, which runs verify too, states itself what is expected and the usual cause.
+    """
+    if isinstance(what, Contract):
+        cause, what = what.cause, what.expected
+    return lambda run: Check(run, what, cause, applies, needed)
 
 
 def expect_kept(contract: Contract, *arguments: Any) -> None:

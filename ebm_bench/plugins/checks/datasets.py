@@ -11,15 +11,7 @@ from torch import Tensor
 
 from ebm_bench.datasets.inspection import inspect
 from ebm_bench.errors import InputError
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-    expect_kept,
-    kept,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
 from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
@@ -102,7 +94,7 @@ def metadata(case: Case) -> None:
     expect(case.entry.citation, "no citation")
 
 
-@kept(contracts.DENSITY, needed=True)
+@check(contracts.DENSITY, needed=True)
 def shapes_and_types(case: Case) -> None:
     """Sample and evaluate."""
     x = case.dataset.sample(7, Streams(0, replicates=3))

@@ -10,15 +10,7 @@ from ebm_bench import datasets
 from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-    expect_kept,
-    kept,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
 from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
@@ -70,7 +62,7 @@ def points(energy: Energy, n: int = 5, seed: int = 4) -> Tensor:
     return Streams(seed, energy.replicates).normal(n, *energy.event_shape, dtype=torch.float64)
 
 
-@kept(contracts.ENERGY, needed=True)
+@check(contracts.ENERGY, needed=True)
 def shape_and_dtype(case: Case) -> None:
     """For three replicates."""
     energy = case.make()
@@ -98,7 +90,7 @@ def known_normaliser_is_right(case: Case) -> None:
     expect_close(integral, log_z.double(), "integral and log_z differ", atol=2e-3, rtol=0)
 
 
-@kept(contracts.ALONE)
+@check(contracts.ALONE)
 def replicates_do_not_mix(case: Case) -> None:
     """By derivatives in the points, and by making one replicate alone."""
     energy = case.make()
@@ -124,7 +116,7 @@ def gradient_is_that_of_autograd(case: Case) -> None:
     expect_close(gradient(energy, x), expected, "they differ")
 
 
-@kept(contracts.SMOOTH, lambda case: case.make(replicates=1).smooth)
+@check(contracts.SMOOTH, applies=lambda case: case.make(replicates=1).smooth)
 def smooth_where_it_says_so(case: Case) -> None:
     """Along segments between points."""
     energy = case.make()
@@ -143,7 +135,7 @@ def evaluations_are_counted(case: Case) -> None:
     expect(energy.evaluations == before + 7, f"{energy.evaluations - before} for 7 points")
 
 
-@kept(contracts.STATE)
+@check(contracts.STATE)
 def state_round_trip(case: Case) -> None:
     """Load the state into another instance."""
     energy, other = case.make(), case.make()

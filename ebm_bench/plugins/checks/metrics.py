@@ -8,15 +8,7 @@ from torch import Tensor, nn
 
 from ebm_bench import datasets, energies, objectives, registry, samplers
 from ebm_bench.energies.base import Energy
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-    expect_kept,
-    kept,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
 from ebm_bench.runs import contracts
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
@@ -108,7 +100,7 @@ def _model(energy: Energy, dataset, replicates: Sequence[int]) -> Model:
     return Model(energy, dataset, sampler, Streams(5, list(replicates)), learned, objective)
 
 
-@kept(contracts.MEASURED, needed=True)
+@check(contracts.MEASURED, needed=True)
 def one_finite_value_per_replicate(case: Case) -> None:
     """For three replicates."""
     result = case.measure(case.model([0, 1, 2]))

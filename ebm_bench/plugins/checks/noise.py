@@ -6,15 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.noise.base import Noise
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-    expect_kept,
-    kept,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
 from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
@@ -74,7 +66,7 @@ def grid(cells: int = 400) -> tuple[Tensor, Tensor]:
     return x, (2 * spread / cells).log().sum((1, 2))[:, None]
 
 
-@kept(contracts.NOISE, needed=True)
+@check(contracts.NOISE, needed=True)
 def shapes_and_types(case: Case) -> None:
     """Sample and evaluate."""
     for distribution, n in ((case.fitted, 7), (case.of_images, 5)):

@@ -17,15 +17,7 @@ from ebm_bench import energies, noise, registry, samplers
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.optim.adam import Optimiser
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-    expect_kept,
-    kept,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
 from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
@@ -135,7 +127,7 @@ def gaussian_energy(precision: float, replicates: int) -> Any:
     return energy
 
 
-@kept(contracts.LOSS, needed=True)
+@check(contracts.LOSS, needed=True)
 def shape_and_dtype(case: Case) -> None:
     """For three replicates, at the first step of training and after the last."""
     for dtype, progress in product((torch.float32, torch.float64), (0.0, 1.0)):

@@ -4,15 +4,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench import energies
-from ebm_bench.plugins.checks.base import (
-    Named,
-    check,
-    checks_of,
-    expect,
-    expect_close,
-    expect_kept,
-    kept,
-)
+from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
 from ebm_bench.runs import contracts
 from ebm_bench.streams import Streams
 
@@ -37,7 +29,7 @@ def start(replicates, chains: int, *shape: int, dtype=torch.float32) -> Tensor:
     return Streams(1, replicates, scope=("start",)).normal(chains, *shape, dtype=dtype)
 
 
-@kept(contracts.SAMPLER, needed=True)
+@check(contracts.SAMPLER, needed=True)
 def leaves_its_start_and_no_graph(case: Case) -> None:
     """On a network's energy."""
     energy = energies.create("mlp", event_shape=(2,), replicates=3, width=8)
