@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ebm_bench import registry
 from ebm_bench.cli.options import (
     DatasetOption,
     DeviceOption,
@@ -45,7 +44,7 @@ def prepare(
     names = [*chosen, *(dataset or ())]
     if any(name in download.ARRAYS or "ood_auroc" in d.metrics for name, d in chosen.items()):
         # Image sets are measured against each other, as data from elsewhere.
-        names += filter(_is_image, registry.names("datasets"))
+        names += download.ARRAYS
     for name in dict.fromkeys(names):
         stamp = download.prepare(name)
         if stamp and out:
@@ -199,7 +198,3 @@ def _check_device(name: str) -> None:
 
 def _plugins(path: Path, chosen: suite.Suite) -> list[Path]:
     return [path.parent / name for name in chosen.plugins]
-
-
-def _is_image(dataset: str) -> bool:
-    return registry.describe("datasets", dataset).kind == "image"

@@ -27,6 +27,9 @@ class Dataset(ABC):
         What the dataset provides beyond samples: any of ``log_prob``, ``score``, ``entropy``,
         ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``. Metrics
         require these.
+    downloads : str
+        Data set that must be fetched before: a key of `ebm_bench.datasets.download.ARRAYS`.
+        Empty for most.
     files : tuple of str
         Settings that hold paths of files or folders from which points are read. Their content
         joins what a training depends on, so that replaced data are trained on again. Relative
@@ -41,6 +44,7 @@ class Dataset(ABC):
     licence: ClassVar[str] = "MIT"
     citation: ClassVar[str] = ""
     knows: ClassVar[tuple[str, ...]] = ()
+    downloads: ClassVar[str] = ""
     files: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str] = ""
     space = ""
@@ -108,6 +112,18 @@ class Dataset(ABC):
     def score(self, x: Tensor) -> Tensor:
         """Gradient of `log_prob`, shape of ``x``."""
         raise TypeError(f"the score of {self.name} is not known")
+
+    def mode_of(self, x: Tensor) -> Tensor:
+        """Assign points (..., *event_shape) to modes: the nearest, unless a class knows better.
+
+        Returns
+        -------
+        Tensor of shape (...)
+            Indices into ``modes``, which a dataset that knows modes has beside ``mode_weights``.
+        """
+        modes = self.modes.to(x).flatten(1)  # type: ignore[attr-defined] # where they are known
+        lead = x.shape[: x.ndim - len(self.event_shape)]
+        return torch.cdist(x.reshape(-1, modes.shape[1]), modes).argmin(1).view(lead)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

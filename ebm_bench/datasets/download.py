@@ -134,8 +134,8 @@ def prepare(name: str) -> Path | None:
     InputError
         If the name is unknown, no source can be reached, or the folder cannot be written.
     """
-    registry.describe("datasets", name)
-    if name not in ARRAYS:
+    name = registry.describe("datasets", name).downloads
+    if not name:
         return None
     folder = cache_folder()
     try:

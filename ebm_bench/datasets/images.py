@@ -39,6 +39,7 @@ class _Downloaded(Images):
 class Mnist(_Downloaded):
     """Handwritten digits, 28 × 28 in grey, in logit space with λ = 0.001."""
 
+    downloads = "mnist"
     licence = "CC BY-SA 3.0"
     citation = (
         "LeCun et al. 1998, Gradient-based learning applied to document recognition, "
@@ -54,6 +55,7 @@ class Mnist(_Downloaded):
 class Cifar10(_Downloaded):
     """Small photographs of ten classes, 32 × 32 in colour, in logit space with λ = 0.05."""
 
+    downloads = "cifar10"
     licence = "none stated"
     citation = (
         "Krizhevsky 2009, Learning multiple layers of features from tiny images, "

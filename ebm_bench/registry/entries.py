@@ -163,6 +163,7 @@ class DatasetEntry(Entry):
     licence: str
     citation: str
     knows: tuple[Knowledge, ...]
+    downloads: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from ebm_bench.streams import Streams
 IMAGES = [
     name
     for name, entry in registry.entries("datasets").items()
-    if entry.kind == "image" and not entry.files
+    if "pixels" in entry.knows and not entry.files
 ]
 TRAIN, TEST = 5_003, 7
 

@@ -238,6 +238,14 @@ CASES = {
         limit=20.0,
         settings={"points": 100_000},
     ),
+    "sampled_mode_mass_error": Case(
+        known=lambda bowl, images, truth_of: truth_of("weighted_gaussians", Swapped),
+        answer=0.6,
+        within=0.01,
+        bad=lambda bowl, images, truth_of: truth_of("weighted_gaussians", OneMode),
+        limit=0.79,
+        settings={"points": 20_000},
+    ),
     "sliced_wasserstein": Case(
         known=lambda bowl, images, truth_of: bowl(mean=3.0),
         answer=3.0,

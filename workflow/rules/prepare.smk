@@ -1,11 +1,10 @@
 """Fetch and verify data sets; densities need no data."""
 
-IMAGE_SETS = sorted(
-    entry.name
+STAMPS = {
+    entry.name: f"{RESULTS}/data/{entry.name}.json"
     for entry in registry.packaged("datasets")
-    if entry.kind == "image" and not entry.files
-)
-STAMPS = {name: f"{RESULTS}/data/{name}.json" for name in IMAGE_SETS}
+    if entry.downloads
+}
 
 
 localrules:
@@ -18,7 +17,7 @@ rule prepare:
     log:
         f"{RESULTS}/logs/prepare_{{dataset}}.log",
     wildcard_constraints:
-        dataset="|".join(IMAGE_SETS),
+        dataset="|".join(STAMPS),
     # Before anything else: what waits for the data takes longest.
     priority: 100
     conda:
