@@ -11,7 +11,7 @@ from torch import Tensor
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.nn.module import Component
-from ebm_bench.registry.fitting import kind_of, misfit
+from ebm_bench.registry.fitting import kind_of, misfit, needs_plane
 from ebm_bench.streams import Streams
 
 
@@ -23,7 +23,7 @@ class Objective(Component):
     ----------
     requires : tuple of str
         What it asks of the energy: ``"smooth"`` (a second derivative), ``"log_z"`` (a known
-        normaliser).
+        normaliser); and of the dataset: ``"grid"`` (a box in the plane).
     trains : bool
         Whether there is a loss to minimise. False for controls that are only fitted.
     samples_model : bool
@@ -56,6 +56,9 @@ class Objective(Component):
         super().__init_subclass__(**kwargs)
         cls.takes_progress = "progress" in inspect.signature(cls.loss).parameters
 
+    def attach(self, dataset) -> None:
+        """Use the dataset that is modelled, before `build`. Nothing by default."""
+
     def build(self, energy: Energy) -> None:
         """Create auxiliary models and state (noise, flow, chains) in their final shape, unfitted.
 
@@ -66,6 +69,8 @@ class Objective(Component):
         """
         if why := misfit(self.requires, energy, vars(energy), kind_of(energy.event_shape)):
             raise InputError(f"{self.name} {why}")
+        if "grid" in self.requires and energy.event_shape != (2,):
+            raise InputError(f"{self.name} {needs_plane()}")
 
     def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit auxiliary models to the data. Does nothing by default."""

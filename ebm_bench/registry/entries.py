@@ -193,7 +193,7 @@ class ObjectiveEntry(Entry):
         Noise that the definition fixes. Where the noise is a setting, see `settings`.
     """
 
-    requires: tuple[Literal["smooth", "log_z"], ...]
+    requires: tuple[Literal["smooth", "log_z", "grid"], ...]
     trains: StrictBool
     samples_model: StrictBool
     kind: str

@@ -68,3 +68,9 @@ def misfit(
             f"{energy.name} is not. Valid: {normalised}"
         )
     return None
+
+
+def needs_plane() -> str:
+    """State that an objective is for densities in the plane only, as `misfit` does."""
+    planar = ", ".join(n for n, e in registry.entries("datasets").items() if "grid" in e.knows)
+    return f"needs a density in the plane; restrict it by 'datasets: [...]'. Valid: {planar}"

@@ -123,6 +123,7 @@ def _assemble(suite, dataset, method, data, spec, device, copies) -> Parts:
     )
     energy.attach(source)
     objective = objectives.create(spec.objective, **suite.settings_of(dataset, method))
+    objective.attach(source)
     objective.build(energy)
     return Parts(
         dataset=source,

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
-from ebm_bench.registry.fitting import misfit
+from ebm_bench.registry.fitting import misfit, needs_plane
 from ebm_bench.suites.base import Named
 
 
@@ -109,7 +109,7 @@ def _directed(metric: str) -> bool:
 def check_fitting(
     where: str, objective: str, energy: Named, dataset: str, advice: str = ""
 ) -> None:
-    """Refuse an objective and an energy, or an energy and a dataset, that cannot go together.
+    """Refuse an objective, an energy and a dataset that cannot go together.
 
     Parameters
     ----------
@@ -129,6 +129,8 @@ def check_fitting(
     data = registry.describe("datasets", dataset)
     if why := misfit(requires, entry, entry.validate(energy.settings), data.kind, advice):
         fail(where, f"{objective} {why}")
+    if "grid" in requires and "grid" not in data.knows:
+        fail(where, f"{objective} {needs_plane()}")
     lacking = [need for need in entry.needs if need not in (*data.knows, data.kind)]
     if lacking:
         fail(where, f"energy {energy.name} needs {lacking[0]}, and {dataset} has none")

@@ -18,6 +18,7 @@ density chasm: curvature of the loss                       test_density_chasm
 density chasm: accuracy of the classifier                  test_accuracy_of_the_classifier
 a piecewise linear energy learns to be flat                test_objectives_limits
 likelihood of the truth: the entropy                       test_maximum_likelihood_of_the_truth
+the same, its slope and minimiser by quadrature            test_grid_maximum_likelihood_...
 contrastive divergence rests at the truth                  test_contrastive_divergence_is_at_rest
 the control that is not trained: the mean energy           test_the_control_is_looked_at_...
 the sign of every gradient, and its refusals               test_objectives_contract
@@ -26,6 +27,7 @@ the sign of every gradient, and its refusals               test_objectives_contr
 
 import math
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -305,6 +307,70 @@ def test_maximum_likelihood_of_the_truth_is_the_entropy():
     data, energy = signs(3), standard_normal(3)
     value = create("maximum_likelihood", energy, data).loss(energy, data, None)
     everywhere(value, 1.5 * (1 + math.log(2 * math.pi)))
+
+
+def on_grid(energy, box=((-6.0, 6.0), (-6.0, 6.0)), **settings):
+    objective = objectives.create("grid_maximum_likelihood", **settings)
+    objective.attach(SimpleNamespace(box=box))
+    objective.build(energy)
+    return objective
+
+
+# Wide and narrow, off the centre of the box, and a box that is no square.
+@pytest.mark.parametrize(
+    ("precision", "mean", "box"),
+    [
+        (1.0, (0.0, 0.0), ((-6.0, 6.0), (-6.0, 6.0))),
+        (4.0, (1.5, -2.0), ((-6.0, 6.0), (-6.0, 6.0))),
+        (0.3, (-1.0, 0.5), ((-8.0, 6.0), (-5.0, 9.0))),
+        (2.0, (100.0, 0.1), ((95.0, 105.0), (-3.0, 4.0))),
+    ],
+)
+def test_grid_maximum_likelihood_has_the_value_and_slope_of_a_gaussian(precision, mean, box):
+    data, energy = signs(2), standard_normal(2)
+    torch.nn.init.constant_(energy.log_diagonal, 0.5 * math.log(precision))
+    torch.nn.init.constant_(energy.lower, 0.2)
+    with torch.no_grad():
+        energy.mean.copy_(torch.tensor(mean))
+    parameters = list(energy.parameters())
+    found = on_grid(energy, box, cells=64).loss(energy, data, Streams(1, R))
+    expected = create("maximum_likelihood", energy, data).loss(energy, data, None)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    slopes = [torch.autograd.grad(loss.sum(), parameters) for loss in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=1e-7, atol=1e-7)
+
+
+def test_grid_maximum_likelihood_finds_the_inverse_covariance():
+    data = normal_data(50, 2) @ torch.tensor([[1.5, 0], [0.5, 1]]).double()
+    energy = standard_normal(2)
+    objective = on_grid(energy)
+    minimise(lambda: objective.loss(energy, data, Streams(2, R)), list(energy.parameters()))
+    for replicate in range(R):
+        expected = torch.linalg.inv(torch.cov(data[replicate].T, correction=0))
+        found = (energy.factor @ energy.factor.mT)[replicate]
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_no_peak_hides_between_the_nodes_of_grid_maximum_likelihood():
+    """Much narrower than a cell: on average over the shifts, Z is right."""
+    objective, sd, shifts = on_grid(standard_normal(2)), 0.05, 1500
+    nodes, log_weights = objective.nodes(signs(2), Streams(4, shifts))
+    log_p = -0.5 * nodes.square().sum(2) / sd**2 - math.log(2 * math.pi * sd**2)
+    found = (log_weights + log_p).flatten().logsumexp(0) - math.log(shifts)
+    assert found.item() == pytest.approx(0.0, abs=0.2)
+
+
+def test_the_nodes_of_grid_maximum_likelihood_cover_twice_the_box():
+    box = ((-2.0, 4.0), (5.0, 7.0))
+    nodes, log_weights = on_grid(standard_normal(2), box).nodes(signs(2), Streams(1, R))
+    area = 4 * 6.0 * 2.0
+    torch.testing.assert_close(
+        log_weights.exp().sum(1), torch.full((R,), area).double(), rtol=0.1, atol=0
+    )
+    low, high = torch.tensor([-5.0, 4.0]).double(), torch.tensor([7.0, 8.0]).double()
+    assert ((nodes >= low) & (nodes <= high)).all()
+    torch.testing.assert_close(nodes.amax(1), high.expand(R, 2), rtol=0, atol=2.0)
+    assert not torch.equal(nodes[0], nodes[1])  # each replicate by its own shift
 
 
 def test_the_control_is_looked_at_by_its_mean_energy():

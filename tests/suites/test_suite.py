@@ -131,6 +131,10 @@ MOONS = ("datasets", "two_moons")
             changed("methods", "exact-sm", "objective", to="maximum_likelihood"),
             "needs an energy whose normaliser is known",
         ),
+        (
+            changed("methods", "exact-sm", to={"objective": "grid_maximum_likelihood"}),
+            "needs a density in the plane; restrict it by 'datasets: [...]'. Valid: banana",
+        ),
         (changed(*MOONS, "energy", to={"name": "conv"}), "energy conv needs image"),
         (changed("methods", "nce", "energy", to={"name": "truth"}), "energy truth needs log_prob"),
         (changed(*MOONS, "curve", to="log_z_error"), "log_z_error needs learned_log_z"),

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import bisect
 from torch import Tensor, nn
 
-from ebm_bench import energies, noise, registry, samplers
+from ebm_bench import datasets, energies, noise, registry, samplers
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.optim.adam import Optimiser
@@ -51,6 +51,12 @@ class Case(Named):
     def all(cls, name: str) -> list["Case"]:
         """List the cases: the defaults, and variants of them."""
         return [cls(name, settings) for settings in variants(name)]
+
+    def create(self, **arguments: Any) -> Any:
+        """Create an instance for data in the plane."""
+        objective = super().create(**arguments)
+        objective.attach(datasets.create("eight_gaussians"))
+        return objective
 
     @cached_property
     def requires(self) -> tuple[str, ...]:
