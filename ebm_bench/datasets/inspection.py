@@ -62,16 +62,12 @@ def inspect(dataset: Dataset, batch_size: int | None = None, where: str = "") ->
     for split in SPLITS:
         streams = Streams(0, _REPLICATES, scope=("inspection", split))
         points = dataset.sample(count, streams, split)
-        if not isinstance(points, Tensor) or points.shape[:2] != (_REPLICATES, count):
-            found = tuple(getattr(points, "shape", ())) or type(points).__name__
-            raise InputError(
-                f"{where}, {split} split: points of shape {found}, and event_shape asks for "
-                f"{(_REPLICATES, count, *shape)}"
-            )
-        look_at(points, dataset, f"{where}, {split} split")
+        look_at(points, dataset, f"{where}, {split} split", (_REPLICATES, count))
 
 
-def look_at(points: Tensor, dataset: Dataset, where: str) -> None:
+def look_at(
+    points: Tensor, dataset: Dataset, where: str, drawn: tuple[int, int] | None = None
+) -> None:
     """Look at points that were drawn.
 
     Parameters
@@ -82,17 +78,20 @@ def look_at(points: Tensor, dataset: Dataset, where: str) -> None:
         Dataset that they are from.
     where : str
         Origin of the points, for messages.
+    drawn : tuple of int, optional
+        Numbers of replicates and of points that were asked for.
 
     Raises
     ------
     InputError
         As for `inspect`.
     """
-    shape = tuple(dataset.event_shape)
-    if points.shape[2:] != shape:
+    found, shape = tuple(getattr(points, "shape", ())), tuple(dataset.event_shape)
+    expected = (*(drawn or found[:2]), *shape)
+    if not isinstance(points, Tensor) or found != expected:
         raise InputError(
-            f"{where}: points of shape {tuple(points.shape)}, and event_shape asks for "
-            f"{(*points.shape[:2], *shape)}"
+            f"{where}: points of shape {found or type(points).__name__}, and event_shape asks for "
+            f"{expected}"
         )
     if points.dtype != torch.float32:
         raise InputError(f"{where}: points of {points.dtype}, not of torch.float32")

@@ -4,7 +4,7 @@ import csv
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,26 +107,24 @@ def _npy(path: Path, columns: Sequence[str | int]) -> Table:
         ) from None
     if not isinstance(values, np.ndarray):
         raise InputError(f"{path}: an archive of several arrays (.npz); save one array as .npy")
-    if values.dtype.names and values.ndim == 1:
-        names = list(values.dtype.names)
-        kinds = [values.dtype[name] for name in names]
-        chosen = _choose(path, names, columns)
-        bad = [f"'{names[i]}' ({kinds[i]})" for i in chosen if not _is_real(kinds[i])]
-        if bad:
-            raise _no_numbers(path, bad)
-        return Table(
-            path, [names[i] for i in chosen], len(values), lambda j: values[names[chosen[j]]]
-        )
-    if not _is_real(values.dtype):
+    names = list(values.dtype.names or ()) if values.ndim == 1 else []
+    if names:
+        found = {name: values[name] for name in names}
+    elif not _is_real(values.dtype):
         raise InputError(f"{path}: an array of {values.dtype}, not of real numbers")
-    if values.ndim != 2 or not values.shape[1]:
+    elif values.ndim != 2 or not values.shape[1]:
         advice = "; save x[:, None] for points of one coordinate" if values.ndim == 1 else ""
         raise InputError(
             f"{path}: an array of shape {values.shape}, and points are the rows of an array of "
             f"shape (n, d){advice}"
         )
-    chosen = _choose(path, list(map(str, range(values.shape[1]))), columns)
-    return Table(path, [str(i) for i in chosen], len(values), lambda j: values[:, chosen[j]])
+    else:
+        found = {str(j): values[:, j] for j in range(values.shape[1])}
+    chosen = [list(found)[i] for i in _choose(path, list(found), columns)]
+    bad = [f"'{name}' ({found[name].dtype})" for name in chosen if not _is_real(found[name].dtype)]
+    if bad:
+        raise _no_numbers(path, bad)
+    return Table(path, chosen, len(values), lambda j: found[chosen[j]])
 
 
 def _no_numbers(path: Path, columns: list[str]) -> InputError:
@@ -280,71 +278,55 @@ def _is_header(first: list[str], second: list[str] | None) -> bool:
     return len(counted) > 1 and counted == list(map(str, range(len(counted)))) and not whole
 
 
-@dataclass
-class _Faults:
-    """What is wrong in a text file, by column."""
-
-    layout: _Layout
-    missing: dict[int, list[str]] = field(default_factory=dict)
-    text: dict[int, tuple[int, str]] = field(default_factory=dict)
-    ragged: list[str] = field(default_factory=list)
-
-    def look(self, number: int, row: list[str], chosen: list[int]) -> list[float]:
-        """Read a row as far as it has numbers."""
-        if len(row) != len(self.layout.names):
-            self.ragged.append(f"line {number} ({len(row)})")
-        values = []
-        for i in chosen:
-            cell = row[i].strip() if i < len(row) else ""
-            if cell.lower() in _MISSING:
-                if len(row) == len(self.layout.names):
-                    self.missing.setdefault(i, []).append(f"line {number}")
-            elif not _is_number(cell):
-                self.text.setdefault(i, (number, cell))
-            values.append(float(cell) if _is_number(cell) else float("nan"))
-        return values
-
-    def refuse(self) -> None:
-        """Raise one error for all that is wrong."""
-        path, names = self.layout.path, self.layout.names
-        if self.ragged:
-            raise InputError(
-                f"{path}: {len(names)} columns in the first line, and another number in "
-                f"{listed(self.ragged)}"
-            )
-        problems = []
-        if self.text:
-            found = [f"'{names[i]}' (line {n}: {c!r})" for i, (n, c) in self.text.items()]
-            commas = any(_DECIMAL_COMMA.fullmatch(cell) for _, cell in self.text.values())
-            advice = ". Decimal commas are not read: write 1.5, not 1,5" if commas else ""
-            problems.append(str(_no_numbers(path, found)) + advice)
-        if self.missing:
-            found = [f"'{names[i]}' in {listed(lines)}" for i, lines in self.missing.items()]
-            problems.append(f"{path}: missing values: column {'; column '.join(found)}")
-        if problems:
-            raise InputError("\n".join(problems))
+def _refusal(layout: _Layout, chosen: list[int], bad: list[tuple[int, list[str]]]) -> InputError:
+    """Describe all rows of a text file that are not numbers in one error."""
+    path, names = layout.path, layout.names
+    ragged = [f"line {number} ({len(row)})" for number, row in bad if len(row) != len(names)]
+    if ragged:
+        return InputError(
+            f"{path}: {len(names)} columns in the first line, and another number in "
+            f"{listed(ragged)}"
+        )
+    text, missing, commas = [], [], False
+    for i in chosen:
+        cells = [(number, row[i].strip()) for number, row in bad]
+        lines = [f"line {number}" for number, cell in cells if cell.lower() in _MISSING]
+        if lines:
+            missing.append(f"'{names[i]}' in {listed(lines)}")
+        for number, cell in cells:
+            if cell.lower() not in _MISSING and not _is_number(cell):
+                text.append(f"'{names[i]}' (line {number}: {cell!r})")
+                commas |= _DECIMAL_COMMA.fullmatch(cell) is not None
+                break
+    problems = []
+    if text:
+        advice = ". Decimal commas are not read: write 1.5, not 1,5" if commas else ""
+        problems.append(f"{_no_numbers(path, text)}{advice}")
+    if missing:
+        problems.append(f"{path}: missing values: column {'; column '.join(missing)}")
+    return InputError("\n".join(problems))
 
 
 def _csv(path: Path, columns: Sequence[str | int]) -> Table:
     try:
         layout = _Layout(path)
         chosen = _choose(path, layout.names, columns)
-        lines, values = array("q"), array("d")
-        faults, width = _Faults(layout), len(layout.names)
+        lines, values, bad = array("q"), array("d"), []
         for number, row in layout.all_rows():
             try:
                 numbers = [float(row[i]) for i in chosen]
             except (ValueError, IndexError):
-                numbers = []
-            if not numbers or len(row) != width or any(x != x for x in numbers):
-                numbers = faults.look(number, row, chosen)
+                numbers = [np.nan]
+            if len(row) != len(layout.names) or any(x != x for x in numbers):
+                bad.append((number, row))
             lines.append(number)
             values.extend(numbers)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8 ({error.reason})") from None
     except csv.Error as error:
         raise InputError(f"{path}: not a table of numbers ({error})") from None
-    faults.refuse()
+    if bad:
+        raise _refusal(layout, chosen, bad)
     table = np.array(values).reshape(len(lines), len(chosen))
 
     def column(j: int) -> np.ndarray:

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.derivatives.base import Energy
-from ebm_bench.derivatives.for_samplers import rescale, unscale
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
-from ebm_bench.samplers.leapfrog import init, leapfrog
+from ebm_bench.samplers.leapfrog import hamiltonian
 from ebm_bench.streams import Streams
 
 
@@ -41,10 +39,4 @@ class Hmc(Sampler):
 
     def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
-        u = rescale(energy, x)
-        step = u.new_tensor(self.step_size)
-        state = init(energy, u, torch.zeros_like(u))
-        for _ in range(self.steps):
-            state = state._replace(momentum=streams.normal_like(u))
-            state, _ = leapfrog(energy, state, streams, step, self.leapfrog)
-        return unscale(energy, state.u)
+        return hamiltonian(energy, x, streams, self.steps, self.step_size, self.leapfrog)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from ebm_bench.derivatives.base import Energy
 from ebm_bench.derivatives.for_samplers import rescale, unscale, value_and_grad
 from ebm_bench.registry import register
 from ebm_bench.samplers.base import Sampler
-from ebm_bench.samplers.leapfrog import init, leapfrog
+from ebm_bench.samplers.leapfrog import hamiltonian
 from ebm_bench.streams import Streams
 
 
@@ -48,19 +47,11 @@ class Langevin(Sampler):
 
     def run(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Move every chain, (R, C, *event_shape)."""
+        if self.adjusted:  # trajectories of a single leapfrog step
+            return hamiltonian(energy, x, streams, self.steps, self.step_size)
         u, drift = rescale(energy, x), 0.5 * self.step_size**2
-        if self.adjusted:
-            return unscale(energy, self._adjusted(energy, u, streams))
         for _ in range(self.steps):
             _, slope = value_and_grad(energy, u)
             u = (1 - drift) * u
             u.sub_(slope, alpha=drift).add_(streams.normal_like(u), alpha=self.step_size)
         return unscale(energy, u)
-
-    def _adjusted(self, energy: Energy, u: Tensor, streams: Streams) -> Tensor:
-        """Move chains by leapfrog steps of one, each with a momentum of its own."""
-        state, step = init(energy, u, torch.zeros_like(u)), u.new_tensor(self.step_size)
-        for _ in range(self.steps):
-            state = state._replace(momentum=streams.normal_like(u))
-            state, _ = leapfrog(energy, state, streams, step)
-        return state.u

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.derivatives.base import Energy
-from ebm_bench.derivatives.for_samplers import half_square, value_and_grad
+from ebm_bench.derivatives.for_samplers import half_square, rescale, unscale, value_and_grad
 from ebm_bench.streams import Streams
 
 
@@ -94,6 +94,28 @@ def leapfrog(
     base = torch.where(accepted, new.base, state.base)
     excess = torch.where(accepted, new.excess, state.excess)
     return State(new.u, base, excess, new.slope, momentum), acceptance
+
+
+def hamiltonian(
+    energy: Energy, x: Tensor, streams: Streams, trajectories: int, step_size: float, steps: int = 1
+) -> Tensor:
+    """Move chains (R, C, *event_shape) along trajectories, each with a momentum of its own.
+
+    Parameters
+    ----------
+    energy, x, streams
+        As for `Sampler.run`.
+    trajectories : int
+        Number of trajectories of each chain.
+    step_size, steps : float, int
+        As for `leapfrog`.
+    """
+    u = rescale(energy, x)
+    state, step = init(energy, u, torch.zeros_like(u)), u.new_tensor(step_size)
+    for _ in range(trajectories):
+        state = state._replace(momentum=streams.normal_like(u))
+        state, _ = leapfrog(energy, state, streams, step, steps)
+    return unscale(energy, state.u)
 
 
 def _total(state: State, beta: float) -> Tensor:
