@@ -110,12 +110,8 @@ def _entries(family: str) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-@overload
-def packaged(family: Literal["datasets"]) -> list[DatasetEntry]: ...
-@overload
-def packaged(family: str) -> list[Entry]: ...
 @cache
-def packaged(family: str) -> Any:
+def packaged(family: str) -> list[Any]:
     """Read the registered classes of a family that the package itself has."""
     files = sorted((_ROOT / family).glob("*.py"))
     return [entry for path in files for entry in source.of_package(family, path)]

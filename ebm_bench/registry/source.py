@@ -7,7 +7,7 @@ of several families; the family of a class follows from its base classes.
 import ast
 import re
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +101,13 @@ class _Source:
     @cached_property
     def imports(self) -> dict[str, str]:
         """Names that the file imports, with where they are from."""
-        return dict(_imports(self.tree))
+        found: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom):
+                found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {a.asname: a.name for a in node.names if a.asname}
+        return found
 
     def problem(self, node: ast.stmt | ast.expr, text: str) -> InputError:
         """Build the error for a place in the file."""
@@ -298,16 +304,6 @@ def _evaluate(node: ast.expr) -> Any:
             named = {k.arg: _evaluate(k.value) for k in keywords if k.arg}
             return VOCABULARY[name](*map(_evaluate, args), **named)
     raise ValueError(ast.unparse(node))
-
-
-def _imports(tree: ast.Module) -> Iterable[tuple[str, str]]:
-    """Yield each name that a file imports, and where it is from."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
-        elif isinstance(node, ast.Import):
-            yield from ((alias.asname, alias.name) for alias in node.names if alias.asname)
 
 
 def _last(node: ast.expr) -> str:

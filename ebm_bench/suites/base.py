@@ -4,7 +4,7 @@ Nothing here imports torch.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -74,6 +74,9 @@ class Head(Strict):
         return self
 
 
+AnyHead = TypeVar("AnyHead", bound=Head)
+
+
 def kind_of(content: Any, path: str | Path) -> str:
     """Read the kind of a suite from the content of its file.
 
@@ -104,6 +107,27 @@ def read(path: str | Path, kind: str) -> Any:
             f"it is run by `{KINDS[found].format(path=path)}`"
         )
     return content
+
+
+def load(model: type[AnyHead], kind: str, path: str | Path) -> AnyHead:
+    """Read and check a suite of one kind.
+
+    Parameters
+    ----------
+    model : type of Head
+        Model of this kind of suite.
+    kind : str
+        The kind.
+    path : str or Path
+        The YAML file.
+
+    Raises
+    ------
+    InputError
+        One line for each problem: file, key, what is wrong and what is valid.
+    """
+    found: AnyHead = yaml_files.validate(model, read(path, kind), str(path))
+    return found.at(Path(path).parent)
 
 
 class Named(Strict):

@@ -4,6 +4,7 @@ Nothing here imports torch: the workflow reads suites each time it starts.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,6 @@ from ebm_bench.suites.compatibility import (
     objective_parts,
 )
 from ebm_bench.suites.names import Distinct, Name
-from ebm_bench.utils import yaml_files
 
 # Files of a job.
 TABLE, RECORD = "estimates.parquet", "record.json"
@@ -210,19 +210,4 @@ class EstimationSuite(Head):
         return fingerprint.files(parts, "studies/estimation/jobs.py")
 
 
-def load(path: str | Path) -> EstimationSuite:
-    """Read and check a suite of parameter estimation.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of the YAML file.
-
-    Raises
-    ------
-    InputError
-        One line for each problem: file, key, what is wrong and what is valid.
-    """
-    content = base.read(path, "estimation")
-    found: EstimationSuite = yaml_files.validate(EstimationSuite, content, str(path))
-    return found.at(Path(path).parent)
+load = partial(base.load, EstimationSuite, "estimation")

@@ -5,6 +5,7 @@ becomes an ordinary suite, which is trained, evaluated and recorded like any oth
 the top imports torch: the workflow reads the panels each time it starts.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,6 @@ from ebm_bench.suites import base, suite
 from ebm_bench.suites.base import Head, Named, Strict
 from ebm_bench.suites.names import Distinct, Name
 from ebm_bench.suites.suite import Suite
-from ebm_bench.utils import yaml_files
 
 OPEN = "$knob"
 
@@ -173,16 +173,7 @@ def run_parts(point: Suite, method: str) -> list[tuple[str, Named]]:
     return [*point.training_parts(dataset, method), *point.evaluation_parts(dataset)]
 
 
-def load(path: str | Path) -> Stress:
-    """Read and check stress tests; their suites are checked when they are expanded.
-
-    Raises
-    ------
-    InputError
-        One line for each problem: file, key, what is wrong and what is valid.
-    """
-    found: Stress = yaml_files.validate(Stress, base.read(path, "stress"), str(path))
-    return found.at(Path(path).parent)
+load = partial(base.load, Stress, "stress")  # the suites of panels are checked when expanded
 
 
 def _filled(node: Any, value: float) -> Any:
