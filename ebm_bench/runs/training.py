@@ -4,6 +4,7 @@ All replicates of a run are trained at once, in one process. The loop knows noth
 objectives but their loss, and nothing of the past but what a checkpoint holds.
 """
 
+import io
 import logging
 import math
 import time
@@ -56,14 +57,13 @@ def train(
         folder = Path(out, dataset, method)
         checkpoint = folder / "checkpoint.pt"
         parts, run = train_method(suite, dataset, method, device, checkpoint)
-        # An older record must not vouch for these weights, nor an evaluation.
-        for name in ("run.json", "evaluation.json"):
-            if (folder / name).exists():
-                (folder / name).unlink()
         with replacing(folder / "weights.safetensors") as temporary:
             # Copies, as weights that are tied share their memory, which the format has not.
             state = {key: value.contiguous().clone() for key, value in parts.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))
+            # An older record must not vouch for these weights, nor an evaluation.
+            (folder / "run.json").unlink(missing_ok=True)
+            (folder / "evaluation.json").unlink(missing_ok=True)
         records.write(run, folder / "run.json")
         checkpoint.unlink(missing_ok=True)
 
@@ -107,7 +107,7 @@ def train_method(
         with track(label, trainer.total) as update:
             while trainer.should_continue():
                 trainer.take_step()
-                if trainer.is_due(checkpoint):
+                if checkpoint and trainer.is_due():
                     trainer.save(checkpoint)
                 update(trainer.step, f"{trainer.seconds:.0f} s")
         trainer.finish()
@@ -233,15 +233,13 @@ class _Trainer:
         if self.optimiser and not any(point["step"] == self.step for point in self.curve):
             self._measure()
 
-    def is_due(self, checkpoint: Path | None) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time to save."""
         waited = time.monotonic() - self.saved_at
-        return checkpoint is not None and (self.step in self.due or waited > CHECKPOINT_SECONDS)
+        return self.step in self.due or waited > CHECKPOINT_SECONDS
 
-    def save(self, checkpoint: Path | None) -> None:
+    def save(self, checkpoint: Path) -> None:
         """Write a checkpoint."""
-        if checkpoint is None:
-            return
         state = {
             "fingerprint": [self.fingerprint, self.parts.streams.device.type],
             "parts": self.parts.state_dict(),
@@ -250,9 +248,10 @@ class _Trainer:
             "evaluations": self.parts.energy.evaluations,
             "plain": {name: getattr(self, name) for name in self._PLAIN},
         }
-        # Through Python's own file, whose errors say when a disk is full.
-        with replacing(checkpoint) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
+        content = io.BytesIO()  # on a full disk, torch's own error does not say so
+        torch.save(state, content)
+        with replacing(checkpoint) as temporary:
+            temporary.write_bytes(content.getbuffer())
         self.saved_at = time.monotonic()
 
     _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "peak", "curve", "status")

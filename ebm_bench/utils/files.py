@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +40,21 @@ def replacing(path: str | Path):
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was moved, or could not be made
+            temporary.unlink()
+
+
+def require_folder(path: Path) -> None:
+    """Raise an `InputError` if a folder cannot be made, since there is a file in its place."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise InputError(f"{there}: is a file, where there should be a folder")
 
 
 def link(source: Path, target: Path) -> None:
     """Make a file available under a second name, by a copy where there are no hard links.
+
+    Nothing is written where it is available already.
 
     Parameters
     ----------
@@ -57,6 +66,8 @@ def link(source: Path, target: Path) -> None:
     InputError
         Where the target cannot be written.
     """
+    if target.exists() and target.samefile(source):
+        return
     with replacing(target) as temporary:
         try:
             os.link(source, temporary)

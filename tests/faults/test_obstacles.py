@@ -1,6 +1,7 @@
 """One obstacle does not end everything: odd paths, locales, and damaged files."""
 
 import ast
+import errno
 import os
 import re
 import subprocess
@@ -8,11 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+import typer
 from factories.suites import make_suite
 
 import ebm_bench
+from ebm_bench.cli import options
+from ebm_bench.errors import InputError
 from ebm_bench.runs import processes, training
+from ebm_bench.utils import files
 
 PACKAGE = Path(ebm_bench.__file__).parent
 RULES = sorted((PACKAGE.parent / "workflow" / "rules").glob("*.smk"))
@@ -39,6 +45,25 @@ def test_paths_in_shell_lines_are_quoted():
             assert all(name.endswith(":q") for name in unquoted), path
 
 
+NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+def test_rules_and_their_logs_have_different_names_whatever_parts_are_called():
+    """Two models a and a_b, and two methods b_c and c, make four rules."""
+    found = set()
+    for path in RULES:
+        text = path.read_text(encoding="utf-8")
+        names = re.findall(r'^ +(name|log|benchmark):\n(?: +#.*\n)* +f?"(.*?)"', text, re.M)
+        names += [("name", name) for name in re.findall(r"^ *rule (\w+):", text, re.M)]
+        found |= {(kind, re.sub(r"\{+([a-z_]+)\}+", r"<\1>", name)) for kind, name in names}
+    assert len(found) > 20
+    for kind, name in found:
+        assert not re.search(r">[A-Za-z0-9._-]*<", name), f"{kind} {name}: joins two names"
+        pattern = re.sub("<[^>]*>", NAME, re.sub("[{}]", ".", name))
+        same = {other for k, other in found if k == kind and re.fullmatch(pattern, other)}
+        assert same <= {name}, (kind, name, same)
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut", b"\x80\x04N."])
 def test_a_damaged_checkpoint_is_replaced(content, tmp_path, caplog):
     folder = tmp_path / "eight_gaussians" / "dsm"
@@ -60,6 +85,59 @@ def test_a_compiler_that_fails_leaves_eager_steps(error, monkeypatch, caplog):
     _, run = training.train_method(suite, "eight_gaussians", "dsm")
     assert "not compiled" in caplog.text
     assert [outcome.status for outcome in run.outcomes] == ["ok", "ok"]
+
+
+def test_what_was_there_stays_if_the_new_cannot_be_written(tmp_path, monkeypatch):
+    training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def fail(state):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save", fail)
+    with pytest.raises(InputError, match=r"weights.safetensors: cannot be written \(No space"):
+        training.train(make_suite(steps=13), "eight_gaussians", ["dsm"], tmp_path)
+    assert before.items() <= {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}.items()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):  # also of what does not exist
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for change in ("unlink", "open", "utime"):
+        monkeypatch.setattr(os, change, refuse)
+    with (
+        pytest.raises(InputError, match=r"file: cannot be written \(Read-only"),
+        files.replacing(tmp_path / "file") as temporary,
+    ):
+        temporary.touch()
+
+
+def test_a_link_that_is_there_is_not_written_again(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("", encoding="utf-8")
+    files.link(tmp_path / "a", tmp_path / "b")
+    monkeypatch.setattr(files, "replacing", lambda path: pytest.fail("is written"))
+    files.link(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("path", ["results", "results/tiny", "results/tiny/deeper"])
+def test_a_file_in_place_of_a_folder_is_named(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.require_folder(Path(path))
+    Path("nowhere").symlink_to("none")
+    files.require_folder(Path("nowhere", path))
+    Path("results").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="results: is a file, where there should be a folder"):
+        files.require_folder(Path(path))
+
+
+def test_errors_of_the_system_are_one_message_with_the_file(tmp_path, capsys):
+    with pytest.raises(typer.Exit) as ended, options.reported_errors():
+        (tmp_path / "none").read_bytes()
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err == f"ebm-bench: {tmp_path / 'none'}: No such file or directory\n"
+    with pytest.raises(ConnectionRefusedError), options.reported_errors():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
 
 CODE = """

@@ -37,11 +37,12 @@ def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
     torch.testing.assert_close(restored.energy(x), trained.energy(x))
 
 
-def test_a_full_disk_is_told(tmp_path):
-    """A file may grow to one kilobyte only; the checkpoint does not fit."""
+@pytest.mark.parametrize("size", [1000, 7000, 12_000])
+def test_a_full_disk_is_told(size, tmp_path):
+    """The checkpoint does not fit, at its beginning or amid it."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         with pytest.raises(InputError, match="cannot be written"):
             training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
