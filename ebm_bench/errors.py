@@ -11,6 +11,13 @@ class InputError(ValueError):
     """
 
 
+def explanation(error: Exception) -> str | None:
+    """Message for bad input, and for a file that the system refuses; None for other errors."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) if isinstance(error, InputError) else None
+
+
 def shortened(text: str, longest: int = 200) -> str:
     """Leave the middle of a long text out, so that a message that quotes it can be read."""
     half = longest // 2

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ebm_bench import __version__
-from ebm_bench.errors import InputError
+from ebm_bench.errors import InputError, explanation
 from ebm_bench.runs import processes
 
 # Libraries below torch and numpy read these once, when they are loaded.
@@ -30,8 +30,10 @@ def reported_errors() -> Iterator[None]:
     """Print bad input as one message and exit with code 2; exit with 130 if interrupted."""
     try:
         yield
-    except InputError as error:
-        typer.echo(f"ebm-bench: {error}", err=True)
+    except (InputError, OSError) as error:
+        if (message := explanation(error)) is None:
+            raise
+        typer.echo(f"ebm-bench: {message}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)

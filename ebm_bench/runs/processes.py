@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebm_bench import registry
-from ebm_bench.errors import InputError
+from ebm_bench.errors import explanation
 
 log = logging.getLogger("ebm_bench")
 
@@ -157,12 +157,12 @@ def _attempt(task: Task) -> int:
     """Run a task and print its errors; returns the exit code."""
     try:
         task()
-    except InputError as error:
-        print(f"ebm-bench: {error}", file=sys.stderr, flush=True)
+    except Exception as error:
+        if (message := explanation(error)) is None:
+            traceback.print_exc()
+            return 1
+        print(f"ebm-bench: {message}", file=sys.stderr, flush=True)
         return 2
-    except Exception:
-        traceback.print_exc()
-        return 1
     return 0
 
 

@@ -35,16 +35,18 @@ def own_server():
 def test_a_task_that_fails_does_not_stop_the_others(jobs, tmp_path, capfd):
     folders = [tmp_path / str(i) for i in range(2)]
     tasks = {
-        "bug": partial(os.rmdir, tmp_path / "none"),
+        "bug": partial(os.rmdir, 3.14),
+        "no folder": partial(os.rmdir, tmp_path / "none"),
         "first": partial(os.mkdir, folders[0]),
         "refused": partial(registry.describe, "objectives", "none such"),
         "second": partial(os.mkdir, folders[1]),
     }
     ended = {each.label: each.exit_code for each in processes.run_all(tasks, jobs)}
-    assert ended == {"bug": 1, "first": 0, "refused": 2, "second": 0}
+    assert ended == {"bug": 1, "no folder": 2, "first": 0, "refused": 2, "second": 0}
     assert all(folder.exists() for folder in folders)
     errors = capfd.readouterr().err
     assert "ebm-bench: unknown objective 'none such'" in errors
+    assert f"ebm-bench: {tmp_path / 'none'}: No such file or directory" in errors
     assert errors.count("Traceback") == 1
 
 
