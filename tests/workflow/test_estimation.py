@@ -56,8 +56,8 @@ def test_a_second_run_does_nothing(finished):
 @pytest.mark.parametrize(
     ("path", "jobs"),
     [
-        ("ebm_bench/objectives/conditional_noise_contrastive.py", {"estimate_line_cnce"}),
-        ("ebm_bench/optim/bfgs.py", {"estimate_line_cnce", "estimate_line_mle"}),
+        ("ebm_bench/objectives/conditional_noise_contrastive.py", {"estimate_line@cnce"}),
+        ("ebm_bench/optim/bfgs.py", {"estimate_line@cnce", "estimate_line@mle"}),
         ("ebm_bench/studies/estimation/claims.py", set()),
         ("ebm_bench/objectives/noise_contrastive.py", None),
     ],
@@ -79,7 +79,7 @@ def test_another_method_leaves_the_others(finished):
     }
     write(finished, content)
     try:
-        assert planned(finished) == {"estimate_line_sm", "estimation"}
+        assert planned(finished) == {"estimate_line@sm", "estimation"}
     finally:
         write(finished, SUITE)
 

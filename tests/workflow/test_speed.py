@@ -8,9 +8,12 @@ print("THREADS", found.resources["_cores"].value, file=sys.stderr)
 
 def test_the_target_is_one_job(checkout):
     assert checkout.planned("speed", suite=None) == {"speed"}
-    shown = checkout.snakemake("speed", "--dry-run", "--quiet", "host", suite=None).stdout
+    options = ["--dry-run", "--quiet", "host", "--printshellcmds"]
+    shown = checkout.snakemake("speed", *options, suite=None).stdout
     assert "results/speed/table.md" in shown
     assert "results/speed/cost.png" in shown
+    # The code is not installed, and Snakemake may run from elsewhere.
+    assert f"PYTHONPATH={checkout.folder}:" in shown
 
 
 def test_it_has_the_machine_to_itself(make_checkout, tmp_path):

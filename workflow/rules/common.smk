@@ -9,11 +9,12 @@ from pathlib import Path
 
 import ebm_bench
 from ebm_bench import registry
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, explanation, unknown
 from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
 from ebm_bench.runs import processes, tasks
+from ebm_bench.utils.files import require_folder
 from filelock import FileLock, Timeout
 
 # Where the workflow itself lies: `snakemake -s FILE` and `--directory` run it from elsewhere.
@@ -69,9 +70,10 @@ try:
         dataset: fingerprint.digest("", files) for dataset, files in SOURCES.items()
     }
     RESULTS = f"results/{SUITE.name}"
+    require_folder(Path(RESULTS))
     suite.refuse_other_file(SUITE_FILE, SUITE, Path(RESULTS))
-except InputError as error:
-    print(error, file=sys.stderr)
+except (InputError, OSError) as error:
+    print(explanation(error) or error, file=sys.stderr)
     sys.exit(2)
 RUNS = f"{RESULTS}/runs"
 FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
@@ -150,10 +152,13 @@ def refuse(study):
 onstart:
     try:
         LOCK.acquire(blocking=False)
+        suite.keep_file(SUITE_FILE, Path(RESULTS))
     except Timeout:
         print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
         sys.exit(2)
-    suite.keep_file(SUITE_FILE, Path(RESULTS))
+    except (InputError, OSError) as error:
+        print(explanation(error) or error, file=sys.stderr)
+        sys.exit(2)
 
 
 onerror:

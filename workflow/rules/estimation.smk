@@ -15,7 +15,8 @@ for model, method in JOBS:
 
     rule:
         name:
-            f"estimate_{model}_{method}"
+            # No name has an @: names joined by it are as different as what they are of.
+            f"estimate_{model}@{method}"
         input:
             suite=ancient(ESTIMATION_FILE),
             sources=relative(ESTIMATION.files(model, method)),
@@ -23,9 +24,9 @@ for model, method in JOBS:
             f"{ESTIMATES}/runs/{model}/{method}/estimates.parquet",
             f"{ESTIMATES}/runs/{model}/{method}/record.json",
         log:
-            f"{ESTIMATES}/logs/estimate_{model}_{method}.log",
+            f"{ESTIMATES}/logs/{model}/{method}.log",
         benchmark:
-            f"{ESTIMATES}/benchmarks/estimate_{model}_{method}.tsv"
+            f"{ESTIMATES}/benchmarks/{model}/{method}.tsv"
         # The largest models take longest: begun first, they leave no core idle at the end.
         priority: ESTIMATION.work(model, method)
         conda:

@@ -36,4 +36,4 @@ rule speed:
     message:
         "measure training steps beside the published way and other libraries"
     shell:
-        "python -m benchmarks.speed --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        "PYTHONPATH={CHECKOUT:q}:${{PYTHONPATH:-}} python -m benchmarks.speed --out {params.out:q} 2>&1 | tee {log:q} >&2"

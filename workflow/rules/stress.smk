@@ -27,7 +27,7 @@ rule stress_panel:
     output:
         STRESS_TABLES,
     log:
-        f"{STRESS_RESULTS}/logs/{{panel}}.log",
+        f"{STRESS_RESULTS}/logs/panels/{{panel}}.log",
     wildcard_constraints:
         panel="|".join(map(re.escape, STRESS.panels)),
     conda:
