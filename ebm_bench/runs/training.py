@@ -235,8 +235,7 @@ class _Trainer:
 
     def is_due(self) -> bool:
         """Whether it is time to save."""
-        waited = time.monotonic() - self.saved_at
-        return self.step in self.due or waited > CHECKPOINT_SECONDS
+        return self.step in self.due or time.monotonic() > self.saved_at + CHECKPOINT_SECONDS
 
     def save(self, checkpoint: Path) -> None:
         """Write a checkpoint."""
@@ -248,8 +247,7 @@ class _Trainer:
             "evaluations": self.parts.energy.evaluations,
             "plain": {name: getattr(self, name) for name in self._PLAIN},
         }
-        content = io.BytesIO()  # on a full disk, torch's own error does not say so
-        torch.save(state, content)
+        torch.save(state, content := io.BytesIO())  # to a full disk, its error would not say so
         with replacing(checkpoint) as temporary:
             temporary.write_bytes(content.getbuffer())
         self.saved_at = time.monotonic()
