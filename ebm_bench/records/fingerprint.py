@@ -125,6 +125,12 @@ def digest(settings: str, paths: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def remember(paths: Iterable[Path]) -> None:
+    """Read Python files now; processes that are forked from this one do not read them again."""
+    for path in paths:
+        _imported(path), _content(path), _name(path)
+
+
 def forget() -> None:
     """Read files anew from now on."""
     for cached in (_content, _imported, _packages, _name):
@@ -177,9 +183,10 @@ def _packages(path: Path) -> list[Path]:
 @cache
 def _imported(path: Path) -> list[Path]:
     """List the files that a file imports directly, or whose classes it creates by name."""
-    tree = ast.parse(_read(path), str(path))
+    source = _read(path)
+    tree = ast.parse(source, str(path))
     imported = [file for node in _imports(tree) for file in _files_of(node, path)]
-    return [*imported, *_created(tree)]
+    return [*imported, *(_created(tree) if b"create" in source else ())]
 
 
 def _created(tree: ast.AST) -> Iterator[Path]:
@@ -202,7 +209,8 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         below = node.orelse
     for child in below:
-        yield from _imports(child)
+        if not isinstance(child, ast.expr):  # which has no statements
+            yield from _imports(child)
 
 
 def _files_of(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[Path]:

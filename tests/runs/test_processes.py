@@ -7,6 +7,7 @@ import sys
 import time
 from functools import partial
 from multiprocessing import forkserver
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from ebm_bench import registry
 from ebm_bench.runs import processes
 
+ROOT = Path(__file__).parents[2]
 SLEEPER = """
 import time
 from functools import partial
@@ -134,7 +136,7 @@ def test_a_job_ends_with_the_workflow():
     assert job.wait(30) == 1
 
 
-def test_what_runs_need_is_imported_and_nothing_is_in_use():
+def test_what_runs_need_is_imported_and_read_and_nothing_is_in_use():
     # Threads do not survive a fork, and a GPU that is in use cannot be used by a fork.
     code = """
 import os, sys
@@ -142,9 +144,16 @@ from ebm_bench.runs import preload
 import torch
 print(len(os.listdir("/proc/self/task")), torch.get_num_threads(), torch.cuda.is_initialized())
 print("normflows" in sys.modules, {"torch._dynamo", "sklearn"} & set(sys.modules))
+from ebm_bench.records import fingerprint
+from ebm_bench.suites import suite
+fingerprint._read = lambda path: print(path.name, "is read again") or b""
+quick = suite.load("benchmarks/quick.yaml")
+for dataset in quick.datasets:
+    for method in quick.methods_of(dataset):
+        fingerprint.of_evaluation(quick, dataset, method)
 """
     environment = {**os.environ, **processes.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT
     )
     assert done.stdout == "1 1 False\nTrue set()\n", done.stderr
