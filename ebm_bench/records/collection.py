@@ -43,7 +43,7 @@ _FLAT: dict[str, type[BaseModel]] = {
     "cost": Cost,
     "provenance": Provenance,
 }  # a column for each of their fields
-_NESTED = ("settings", "energy", "budget", "outcomes")  # JSON
+_NESTED = ("settings", "energy", "budget", "outcomes", "unsaved", "segments")  # JSON
 _PLAIN = [name for name in Run.model_fields if name not in (*_NESTED, *_FLAT, "curve")]
 COLUMNS = {
     "runs": [*_PLAIN, *_NESTED, *Cost.model_fields, *Provenance.model_fields],
@@ -54,7 +54,9 @@ COLUMNS = {
 }
 # Columns that tables of older versions lack, with the value that stands for them.
 _DEFAULTS = {
-    name: field.default for name, field in Run.model_fields.items() if not field.is_required()
+    name: json.dumps(field.default) if name in _NESTED else field.default
+    for name, field in Run.model_fields.items()
+    if not field.is_required()
 }
 
 
@@ -65,7 +67,7 @@ class Tables:
     Attributes
     ----------
     runs : DataFrame
-        One row per run. ``settings``, ``energy``, ``budget`` and ``outcomes`` are JSON.
+        One row per run. Lists and dicts, such as ``settings``, are JSON.
     values : DataFrame
         One row per metric, model and replicate.
     curves : DataFrame

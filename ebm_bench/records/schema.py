@@ -18,6 +18,7 @@ from ebm_bench.utils.files import replacing
 Status = Literal["ok", "diverged", "out_of_memory", "flow_escaped", "timeout"]
 # Of replicates that left nothing to be measured.
 FAILED: tuple[Status, ...] = ("diverged", "out_of_memory", "flow_escaped")
+Steps = Literal["eager", "compiled", "mixed", ""]
 
 
 class _Record(BaseModel):
@@ -91,6 +92,30 @@ class Provenance(_Record):
         return f"{self.machine} ({self.device.partition(':')[0]}, {threads})"
 
 
+class Segment(_Record):
+    """What one process did of a run: several, where it was interrupted and resumed.
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken.
+    compiled : int
+        Those of them that were compiled.
+    seconds : float
+        Time of setting up and of the steps, as in `Cost`.
+    hardware : str
+        What they were timed on; see `Provenance.hardware`.
+    commit : str
+        Commit of the code.
+    """
+
+    steps: int
+    compiled: int
+    seconds: float
+    hardware: str
+    commit: str
+
+
 class Run(_Record):
     """One method on one dataset with all its replicates, as training leaves it.
 
@@ -100,6 +125,14 @@ class Run(_Record):
         Of the settings and the code that training depended on.
     space : str
         How points were made from the data: splits, scaling. Empty where they are as they are.
+    steps : str
+        How steps were executed, in the words of a suite's ``compute``: ``"eager"``, or
+        ``"compiled"`` or ``"mixed"`` if any were. Empty in records of earlier versions.
+    unsaved : list of str
+        State that steps changed and that is neither parameter nor buffer, by class and attribute.
+        Such a run was neither compiled nor resumed.
+    segments : list of Segment
+        What each process did; the seconds of ``cost`` are those of all together.
     """
 
     suite: str
@@ -119,6 +152,15 @@ class Run(_Record):
     curve: list[CurvePoint]
     provenance: Provenance
     space: str = ""
+    steps: Steps = ""
+    unsaved: list[str] = []
+    segments: list[Segment] = []
+
+    @property
+    def hardware(self) -> str:
+        """What the run was timed on; several machines, if it was resumed on another one."""
+        found = dict.fromkeys(segment.hardware for segment in self.segments)
+        return ", then ".join(found) or self.provenance.hardware
 
 
 class Value(_Record):

@@ -5,6 +5,7 @@ Compilation takes seconds to a minute, so that it saves time only in long traini
 """
 
 import itertools
+import logging
 import shutil
 import time
 import types
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.runs import contracts
-from ebm_bench.runs.cost import FlopCounter
+from ebm_bench.runs.cost import FlopCounter, is_out_of_memory
 from ebm_bench.streams import Recording, Replay, Streams
+
+log = logging.getLogger("ebm_bench")
 
 # Steps from which a compilation is cheaper than the steps it speeds up. Measured on networks of
 # the size that toys have, where a step saves a millisecond or two; a GPU saves launches.
@@ -41,6 +44,20 @@ def should_compile(objective: Objective, steps: int, device: torch.device) -> bo
     if objective.samples_model or steps < COMPILED_FROM[device.type]:
         return False
     return device.type == "cuda" or shutil.which("g++") is not None
+
+
+def attempt(*arguments: Any) -> "CompiledLoss | None":
+    """Compile a loss, or say why it cannot be; arguments as for `CompiledLoss`."""
+    try:
+        compiled = CompiledLoss(*arguments)
+    except Exception as error:  # of torch, its compiler, or the folder of its cache
+        if is_out_of_memory(error):
+            raise
+        why = (str(error).splitlines() or [""])[0]
+        log.warning("not compiled: %s", why or type(error).__name__)
+        return None
+    log.info("compiled in %.1f s", compiled.seconds)
+    return compiled
 
 
 class CompiledLoss:

@@ -4,7 +4,7 @@ Shapes and types are looked at in every class. What takes computing is looked at
 tests do so for the package.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from ebm_bench.derivatives import curvature, gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.noise.base import Noise
+from ebm_bench.runs.state import Watch
 from ebm_bench.streams import Streams
 
 _SEGMENTS, _COARSE, _FINE, _ROUGH = 16, 8, 64, 0.4  # see `_rough`
@@ -47,10 +48,11 @@ class Contract:
         if found := self.fault(*arguments):
             entry = registry.describe(self.family, name)
             kind = registry.FAMILIES[self.family].singular
-            raise InputError(
-                f"{kind} {entry.class_name} ({entry.path.name}): {found}. "
-                f"Expected: {self.expected}. Usual cause: {self.cause}"
-            )
+            raise InputError(f"{kind} {entry.class_name} ({entry.path.name}): {self.words(found)}")
+
+    def words(self, found: str) -> str:
+        """Describe a failure and its usual cause."""
+        return f"{found}. Expected: {self.expected}. Usual cause: {self.cause}"
 
 
 def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
@@ -64,6 +66,18 @@ def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
     if log_z is not None and log_z.shape != loss.shape:
         return f"log_z is not of shape ({len(x)},)"
     return ""
+
+
+def _unsaved_fault(call: Callable[[], Any], parts: Sequence[Any], saved: Sequence[Any] = ()) -> str:
+    watch = Watch(parts, saved)
+    for _ in range(3):
+        call()
+        watch.look()
+    return _changes(watch.unsaved) if watch.unsaved else ""
+
+
+def _changes(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'changes' if len(names) == 1 else 'change'} from call to call"
 
 
 def _misshapen(values: Tensor, x: Tensor, axes: int = 1) -> str:
@@ -206,6 +220,13 @@ MEASURED = Contract(
     "number in place of a tensor",
     _measured_fault,
 )
+UNSAVED = Contract(
+    "objectives",  # and all that a run watches
+    "what a call changes are parameters and buffers, which a checkpoint holds",
+    "A counter, a list or a tensor that is a plain attribute: register_buffer, or a loss that is a "
+    "function of `progress`",
+    _unsaved_fault,
+)
 ENERGY = Contract(
     "energies",
     "energies of shape (R, B), finite, in the type of the points",
@@ -254,6 +275,14 @@ DENSITY = Contract(
     "takes (..., *event_shape) and returns (...)",
     _density_fault,
 )
+
+
+def unsaved(names: Sequence[str]) -> str:
+    """Describe state that a checkpoint does not hold, and what follows from it."""
+    return (
+        f"{UNSAVED.words(_changes(names))}. So the steps are not compiled, the training starts "
+        "again if it is interrupted, and evaluation does not know this state"
+    )
 
 
 def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:

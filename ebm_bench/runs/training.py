@@ -4,12 +4,12 @@ All replicates of a run are trained at once, in one process. The loop knows noth
 objectives but their loss, and nothing of the past but what a checkpoint holds.
 """
 
-import io
 import logging
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -18,10 +18,12 @@ from torch import Tensor
 from ebm_bench import metrics, records
 from ebm_bench.datasets import inspection
 from ebm_bench.optim.adam import Optimiser
-from ebm_bench.records import fingerprint, provenance
-from ebm_bench.runs import compilation, contracts, cost, outcomes
+from ebm_bench.records import fingerprint
+from ebm_bench.runs import checkpoints, compilation, contracts, cost, outcomes, recording
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
+from ebm_bench.runs.state import Watch, held
+from ebm_bench.streams import Streams
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
 from ebm_bench.utils.progress import track
@@ -29,6 +31,9 @@ from ebm_bench.utils.progress import track
 log = logging.getLogger("ebm_bench")
 
 CHECKPOINT_SECONDS = 60.0
+WATCHED = (
+    2  # eager steps at the beginning, between which changes of plain attributes are looked for
+)
 
 
 def train(
@@ -97,11 +102,12 @@ def train_method(
     """
     started = time.perf_counter()
     trainer = _Trainer(suite, dataset, method, device, rates)
-    label = f"{dataset} {method}"
+    label = trainer.label
     try:
-        if trainer.resume(checkpoint):
-            log.info("%s: resumed at step %d", label, trainer.step)
-        else:
+        saved = checkpoints.read(checkpoint, trainer.identity, trainer.parts.streams.device)
+        if saved and not trainer.resume(saved):
+            saved, trainer = None, _Trainer(suite, dataset, method, device, rates)
+        if not saved:
             log.info("%s: fitting to data", label)
             trainer.setup()
         with track(label, trainer.total) as update:
@@ -119,7 +125,7 @@ def train_method(
     parts.outcomes = outcomes.of_replicates(parts, trainer.optimiser, trainer.status, trainer.step)
     ended = ", ".join(f"{o.status}@{o.step}" for o in parts.outcomes)
     log.info("%s: %s in %.1f s", label, ended, time.perf_counter() - started)
-    return parts, trainer.record(suite, dataset, method, device)
+    return parts, recording.record(trainer, suite, dataset, method)
 
 
 class _Trainer:
@@ -135,8 +141,9 @@ class _Trainer:
     ):
         self.parts = assemble(suite, dataset, method, device, copies=len(rates) or 1)
         self.spec = suite.datasets[dataset]
-        self.device = device
+        self.label, self.device = f"{dataset} {method}", device
         self.fingerprint = fingerprint.of_training(suite, dataset, method)
+        self.identity = [self.fingerprint, self.parts.streams.device.type]
         budget = self.parts.budget
         each = rates or [budget.learning_rate]
         self.rates = [rate for rate in each for _ in range(self.spec.replicates)]
@@ -145,7 +152,12 @@ class _Trainer:
         self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
         self.flops, self.peak = 0.0, 0
         self.curve: list[dict] = []
+        self.earlier: list[dict] = []  # segments of a run that was interrupted
+        self.compiled_steps = 0  # in this process
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
+        parts = self.parts
+        watched = parts.energy, parts.objective, parts.dataset, parts.sampler
+        self.watch = Watch(watched, saved=list(self.streams.values()))
         self.saved_at = time.monotonic()
         self.due = {
             round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
@@ -184,7 +196,6 @@ class _Trainer:
         self._optimise()
         self._synchronise()
         self.setup_seconds = cost.seconds(self.device) - started
-        self._compile()
         self._measure()
 
     def _look_at_plugins(self, data: Tensor) -> float:
@@ -214,7 +225,7 @@ class _Trainer:
     def take_step(self) -> None:
         """Take a step, and measure where the curve has a point."""
         started = cost.seconds(self.device)
-        if self.step == 0 and self.compiled is None:
+        if self.step == 0:
             with cost.FlopCounter() as counter:
                 self._update()
             self.flops = float(counter.total)
@@ -227,91 +238,67 @@ class _Trainer:
         self.train_seconds += cost.seconds(self.device) - started
         if self.step in self.due:
             self._measure()
+        if self.step <= WATCHED:
+            self._look()
+        if self.step == WATCHED:
+            self._compile()
 
     def finish(self) -> None:
         """Measure the last step, unless the curve has it."""
         if self.optimiser and not any(point["step"] == self.step for point in self.curve):
             self._measure()
+        if self.step > WATCHED:
+            self._look()
 
     def is_due(self) -> bool:
-        """Whether it is time to save."""
-        return self.step in self.due or time.monotonic() > self.saved_at + CHECKPOINT_SECONDS
+        """Whether it is time to save, which it is not before what is unsaved is known."""
+        due = self.step in self.due or time.monotonic() > self.saved_at + CHECKPOINT_SECONDS
+        return due and self.watch.looks >= WATCHED
 
     def save(self, checkpoint: Path) -> None:
-        """Write a checkpoint."""
-        state = {
-            "fingerprint": [self.fingerprint, self.parts.streams.device.type],
-            "parts": self.parts.state_dict(),
-            "optimiser": self.optimiser.state_dict() if self.optimiser else None,
-            "streams": {name: s.state_dict() for name, s in self.streams.items()},
-            "evaluations": self.parts.energy.evaluations,
-            "plain": {name: getattr(self, name) for name in self._PLAIN},
-        }
-        torch.save(state, content := io.BytesIO())  # to a full disk, its error would not say so
-        with replacing(checkpoint) as temporary:
-            temporary.write_bytes(content.getbuffer())
+        """Write a checkpoint; of a training with unsaved state only the names of this."""
+        self._look()
+        state: dict[str, Any] = {"fingerprint": self.identity, "unsaved": self.watch.unsaved}
+        if not self.watch.unsaved:
+            state |= {
+                "parts": self.parts.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "streams": {name: s.state_dict() for name, s in self.streams.items()},
+                "evaluations": self.parts.energy.evaluations,
+                "plain": {name: getattr(self, name) for name in self._PLAIN},
+                "segments": recording.segments(self),
+                "seen": self.watch.seen,
+            }
+        checkpoints.write(state, checkpoint)
         self.saved_at = time.monotonic()
 
     _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "peak", "curve", "status")
 
-    def resume(self, checkpoint: Path | None) -> bool:
-        """Load a checkpoint of the same training by the same code, if there is one."""
-        if checkpoint is None or not checkpoint.exists():
-            return False
-        device = self.parts.streams.device
-        try:
-            state = torch.load(checkpoint, map_location=device, weights_only=True)
-            damaged = not isinstance(state, dict) or "fingerprint" not in state
-        except Exception:  # of many kinds: empty, cut, or something else
-            damaged = True
-        if damaged:
-            log.warning("%s: is damaged; training starts again", checkpoint)
-            return False
-        if state["fingerprint"] != [self.fingerprint, device.type]:
-            return False
+    def resume(self, state: dict) -> bool:
+        """Continue from a checkpoint, if a call of the loss leaves all as it was then."""
         self.parts.load_state_dict(state["parts"])
+        self.parts.progress = state["plain"]["step"] / self.total
+        try:
+            with held(self.parts):
+                self._loss(self._trial(), self.streams["objective"].child("trial"))
+            why = ", ".join(self.watch.differences(state["seen"]))
+        except Exception as error:  # of a loss that misses what `fit` or a step left
+            if cost.is_out_of_memory(error):
+                raise
+            why = f"{type(error).__name__}: {error}"
+        if why:
+            log.warning("%s: not all state was saved (%s); training starts again", self.label, why)
+            return False
         self._optimise()
-        self._compile()
-        if self.optimiser:
-            self.optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.load_state_dict(state["optimiser"])
         for name, saved in state["streams"].items():
             self.streams[name].load_state_dict(saved)
-        self.parts.energy.evaluations = state["evaluations"]
+        self.parts.energy.evaluations, self.earlier = state["evaluations"], state["segments"]
         for name, value in state["plain"].items():
             setattr(self, name, value)
-        self.parts.progress = self.step / self.total if self.total else 1.0
+        self._compile()
+        log.info("%s: resumed at step %d", self.label, self.step)
         return True
-
-    def record(self, suite: Suite, dataset: str, method: str, device: str) -> records.Run:
-        """Make the record."""
-        parts, spec = self.parts, suite.methods[method]
-        return records.Run(
-            suite=suite.name,
-            suite_version=suite.version,
-            dataset=dataset,
-            dataset_version=parts.dataset.version,
-            space=parts.dataset.space,
-            method=method,
-            objective=spec.objective,
-            settings=suite.settings_of(dataset, method),
-            energy=suite.energy_of(dataset, method).model_dump(),
-            budget=parts.budget.model_dump(),
-            seed=suite.seed,
-            control=spec.control,
-            fingerprint=self.fingerprint,
-            outcomes=parts.outcomes,
-            cost=records.Cost(
-                setup_seconds=self.setup_seconds,
-                train_seconds=self.train_seconds,
-                energy_evaluations=parts.energy.evaluations,
-                flops_per_step=self.flops,
-                peak_memory_bytes=max(self.peak, cost.peak(device)),
-                parameters=sum(p.numel() for p in parts.energy.parameters())
-                // parts.energy.replicates,
-            ),
-            curve=[records.CurvePoint(**point) for point in self.curve],
-            provenance=provenance.collect(device),
-        )
 
     def _optimise(self) -> None:
         if self.total == 0:
@@ -337,26 +324,27 @@ class _Trainer:
         automatic = chosen == "auto" and compilation.should_compile(
             parts.objective, self.total, device
         )
-        if self.total == 0 or not (wanted or automatic):
+        ended = self.step >= self.total
+        if ended or self.watch.unsaved or not (wanted or automatic):
             return
-        x = parts.dataset.sample(parts.budget.batch_size, parts.streams.child("trial"))
-        try:
-            self.compiled = compilation.CompiledLoss(
-                parts.objective,
-                parts.energy,
-                self.streams["objective"],
-                x,
-                self._optimiser.parameters,
-                mixed=chosen == "mixed",
+        streams, parameters = self.streams["objective"], self._optimiser.parameters
+        with held(parts):
+            self.compiled = compilation.attempt(
+                parts.objective, parts.energy, streams, self._trial(), parameters, chosen == "mixed"
             )
-        except Exception as error:  # of torch, its compiler, or the folder of its cache
-            if cost.is_out_of_memory(error):
-                raise
-            why = (str(error).splitlines() or [""])[0]
-            log.warning("not compiled: %s", why or type(error).__name__)
-            return
-        self.flops = float(self.compiled.flops)
-        log.info("compiled in %.1f s", self.compiled.seconds)
+        if self.compiled:
+            self.flops = float(self.compiled.flops)
+
+    def _trial(self) -> Tensor:
+        """Draw a batch that no step takes."""
+        parts = self.parts
+        return parts.dataset.sample(parts.budget.batch_size, parts.streams.child("trial"))
+
+    def _look(self) -> None:
+        """Look for state that is not saved; where there is some, compiled code misses it too."""
+        if self.watch.look():
+            log.warning("%s: %s", self.label, contracts.unsaved(self.watch.unsaved))
+            self.compiled = None
 
     def _update(self) -> None:
         parts = self.parts
@@ -365,12 +353,16 @@ class _Trainer:
             gradients, loss = self.compiled(x, self.parts.progress)
             parts.energy.evaluations += self.compiled.evaluations
             self._optimiser.update(gradients, torch.isfinite(loss), self.step)
+            self.compiled_steps += 1
             return
-        streams = self.streams["objective"]
+        self._optimiser.step(self._loss(x, self.streams["objective"]), self.step)
+
+    def _loss(self, x: Tensor, streams: Streams) -> Tensor:
+        parts = self.parts
         share = torch.full((), parts.progress, dtype=x.dtype, device=x.device)
         loss = parts.objective.loss_at(parts.energy, x, streams, share)
         contracts.LOSS.require(parts.objective.name, parts.objective, loss, x)
-        self._optimiser.step(loss, self.step)
+        return loss
 
     def _measure(self) -> None:
         """Add a point to the curve of every replicate, with the counters held."""

@@ -305,6 +305,7 @@ def test_equal_suites_of_estimation_are_one():
 
 PROGRESS = '''
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 
@@ -312,7 +313,8 @@ from ebm_bench.derivatives import gradient
 from ebm_bench.objectives.base import Objective
 from ebm_bench.registry import register
 
-SEEN = []
+SEEN = ModuleType("seen")  # other modules are no state of this one
+SEEN.values = []
 
 
 @register
@@ -335,7 +337,10 @@ def annealed(line="sigma = 0.5 * 0.1**progress", parameter="progress"):
     return PROGRESS.format(line=line, parameter=parameter)
 
 
-SEES = "torch.compiler.is_compiling() or SEEN.append(float(progress)); sigma = 0.5 * 0.1**progress"
+SEES = (
+    "torch.compiler.is_compiling() or SEEN.values.append(float(progress)); "
+    "sigma = 0.5 * 0.1**progress"
+)
 
 
 def weights(parts):
@@ -348,7 +353,8 @@ def run(path, name="m", checkpoint=None):
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Kill trainings at a step."""
+    """Kill trainings at a step; each of them is saved after every step."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
 
     def interrupt(step, call):
         proper = training._Trainer.take_step
@@ -373,7 +379,7 @@ def module_of(name):
 def test_progress_goes_from_0_to_1(tmp_path):
     path = write(tmp_path, {"m": method("annealed")}, {"annealed": annealed(SEES)}, steps=4)
     parts, _ = run(path)
-    assert module_of("annealed").SEEN == [0, 0.25, 0.5, 0.75]
+    assert module_of("annealed").SEEN.values == [0, 0.25, 0.5, 0.75]
     assert parts.progress == 1
 
 
@@ -381,7 +387,7 @@ def test_progress_goes_from_0_to_1(tmp_path):
 def test_progress_is_asked_for_in_the_signature(parameter, tmp_path):
     code = annealed(SEES, parameter)
     run(write(tmp_path, {"m": method("annealed")}, {"annealed": code}, steps=2))
-    assert module_of("annealed").SEEN == [0, 0.5]
+    assert module_of("annealed").SEEN.values == [0, 0.5]
 
 
 def test_a_subclass_inherits_the_progress(tmp_path):
@@ -390,7 +396,7 @@ def test_a_subclass_inherits_the_progress(tmp_path):
         '    """Another."""\n'
     )
     run(write(tmp_path, {"m": method("below")}, {"annealed": code}, steps=2))
-    assert module_of("below").SEEN == [0, 0.5]
+    assert module_of("below").SEEN.values == [0, 0.5]
 
 
 def test_a_resumed_run_knows_its_progress(tmp_path, interrupt):
@@ -398,10 +404,10 @@ def test_a_resumed_run_knows_its_progress(tmp_path, interrupt):
     whole, _ = run(path)
     checkpoint = tmp_path / "checkpoint.pt"
     interrupt(5, lambda: run(path, checkpoint=checkpoint))
-    seen = module_of("annealed").SEEN
-    seen.clear()
+    module_of("annealed").SEEN.values.clear()
     resumed, _ = run(path, checkpoint=checkpoint)
-    assert 0 < seen[0] < 1
+    trial, *seen = module_of("annealed").SEEN.values
+    assert 0 < trial == seen[0] < 1
     assert seen == [step / 8 for step in range(8 - len(seen), 8)]
     assert torch.equal(weights(whole), weights(resumed))
 
@@ -413,7 +419,7 @@ def test_a_trial_of_tuning_has_its_own_progress(tmp_path):
     chosen = suite.load(path)
     (values, _) = chosen.search_of("eight_gaussians", "m")
     tuning.run_trial(chosen, "eight_gaussians", "m", values, "cpu")
-    assert module_of("annealed").SEEN == [0, 0.5]
+    assert module_of("annealed").SEEN.values == [0, 0.5]
 
 
 def test_metrics_measure_the_loss_as_it_is_by_then(tmp_path):
@@ -424,7 +430,7 @@ def test_metrics_measure_the_loss_as_it_is_by_then(tmp_path):
              "curve": "hyvarinen_score"}  # fmt: skip
     path.write_text(yaml.safe_dump(content))
     train(path, "m")
-    seen = module_of("annealed").SEEN
+    seen = module_of("annealed").SEEN.values
     seen.clear()
     folder = tmp_path / "out" / "eight_gaussians" / "m"
     evaluation.evaluate(suite.load(path), "eight_gaussians", "m", folder, "cpu")

@@ -27,6 +27,15 @@ BROKEN = [
      "    def loss(", set()),
     ("objective", "    def loss(", "    def build(self, energy):\n        pass\n\n    def loss(",
      {"refuses_rough_energies"}),
+    ("objective", "        noise =", "        self.sigma *= 0.9\n        noise =",
+     {"changes_are_saved"}),
+    ("energy", "        u = (", "        self.seen = 1 + getattr(self, 'seen', 0)\n        u = (",
+     {"changes_are_saved"}),
+    ("noise", "u = streams", "self.drawn = n + getattr(self, 'drawn', 0)\n        u = streams",
+     {"changes_are_saved"}),
+    ("dataset", "z = streams", "self.drawn = n + getattr(self, 'drawn', 0)\n        z = streams",
+     {"changes_are_saved"}),
+    ("sampler", "        for", "        self.step_size *= 0.9\n        for", {"changes_are_saved"}),
     ("dataset", "2 * math.pi * self.sd)", "math.pi * self.sd)", {"integrates_to_one"}),
     ("dataset", "z[..., 1]]", "z[..., 0]]", {"samples_fall_where_the_density_says"}),
     ("dataset", "math.e * self.sd", "math.e / self.sd", {"entropy_is_right"}),
@@ -87,7 +96,7 @@ def test_a_failure_is_told_in_words(tmp_path):
     for part in ("expected: the loss of an energy that is too flat", "found: at precision 0.4",
                  "usual cause: A sign"):  # fmt: skip
         assert part in told
-    assert "7 of 8 checks hold" in told
+    assert "8 of 9 checks hold" in told
     assert not examination.notes
 
 
@@ -121,7 +130,7 @@ def test_a_plugin_that_cannot_be_imported_is_bad_input(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "code", "said"),
     [
-        ("", "", 0, "8 of 8 checks hold"),
+        ("", "", 0, "9 of 9 checks hold"),
         ("0.5 * residual", "-0.5 * residual", 1, "usual cause: A sign"),
         ("import math\n", "import math(\n", 2, "not valid Python"),
         ("@register", "", 2, "it registers no class"),

@@ -80,7 +80,7 @@ def said(place, start):
 def test_the_skeleton_and_the_checks_are_as_told(place):
     assert "energy_discrepancy.py: objective energy_discrepancy" in said(place, "ebm-bench new")
     shown = said(place, "ebm-bench check energy")
-    assert "7 of 7 checks hold" in shown
+    assert "8 of 8 checks hold" in shown
     for line in shown.splitlines():
         if line.startswith("  holds"):
             assert line in TUTORIAL.read_text()

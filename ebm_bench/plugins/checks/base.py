@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ebm_bench import registry
 from ebm_bench.registry import Entry
 from ebm_bench.runs.contracts import Contract
+from ebm_bench.runs.state import changed, global_generators
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +145,6 @@ def expect_close(found: Tensor, expected: Tensor, words: str, **tolerances: Any)
         raise AssertionError(f"{words} ({'; '.join(lines)})") from None
 
 
-def _generators() -> dict[str, tuple]:
-    """States of global generators."""
-    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-    return {
-        "torch": tuple(torch.get_rng_state().tolist()),
-        "numpy": (state["key"].tobytes(), state["pos"]),
-    }
-
-
 @check(
     "a docstring whose first line is a sentence",
     "The docstring is missing, or its first line does not end with a full stop: `ebm-bench list` "
@@ -171,10 +162,10 @@ def says_what_it_is(case) -> None:
 )
 def global_generator_is_left_alone(case) -> None:
     """Compare states of the generators before and after a use of the class."""
-    before = _generators()
+    before = global_generators()
     case.use()
-    moved = [library for library, state in _generators().items() if state != before[library]]
-    expect(not moved, f"the global generator of {' and '.join(moved)} was used")
+    moved = changed(before, global_generators())
+    expect(not moved, f"{' and '.join(moved)} was used")
 
 
 def verify(checks: Sequence[Check], cases: Sequence[Any]) -> list[Verdict]:

@@ -115,6 +115,13 @@ def shapes_and_types(case: Case) -> None:
         expect(len(case.dataset.box) == x.shape[-1], "box has not one pair of bounds a coordinate")
 
 
+@check(contracts.UNSAVED)
+def changes_are_saved(case: Case) -> None:
+    """From sample to sample."""
+    dataset, streams = case.create(), Streams(0)
+    expect_kept(contracts.UNSAVED, lambda: dataset.sample(5, streams), [dataset], [streams])
+
+
 @check(
     "points of every split that are finite and vary, as the set-up of a run asks for",
     "The data themselves, or what the class makes of them",

@@ -147,4 +147,11 @@ def state_round_trip(case: Case) -> None:
     expect_close(energy(x), other(x), "the energies differ")
 
 
+@check(contracts.UNSAVED)
+def changes_are_saved(case: Case) -> None:
+    """In evaluations."""
+    energy = case.make()
+    expect_kept(contracts.UNSAVED, lambda: energy(points(energy)), [energy])
+
+
 CHECKS = checks_of(globals())

@@ -151,6 +151,17 @@ def state_round_trip(case: Case) -> None:
         expect(torch.equal(*samples), "samples differ")
 
 
+@check(contracts.UNSAVED)
+def changes_are_saved(case: Case) -> None:
+    """In samples and their densities."""
+    distribution, streams = case.fitted, Streams(2, R)
+
+    def call():
+        return distribution.sample_with_log_prob(5, streams)
+
+    expect_kept(contracts.UNSAVED, call, [distribution], [streams])
+
+
 @check(
     "nothing left to train once it is fitted",
     "An nn.Parameter that still requires a gradient: use register_buffer, or requires_grad_(False)",

@@ -248,6 +248,18 @@ def state_round_trip(case: Case) -> None:
     )
 
 
+@check(contracts.UNSAVED, applies=trains)
+def changes_are_saved(case: Case) -> None:
+    """In calls of the loss, of the objective and of all it refers to."""
+    energy = case.energy(2)
+    objective, data, streams = case.prepare(energy, 2, n=64)
+
+    def call():
+        return objective.loss_at(energy, data, streams)
+
+    expect_kept(contracts.UNSAVED, call, [energy, objective], [streams])
+
+
 @check(
     "an energy without a second derivative is refused where one is asked for",
     "build() is overridden and does not call super().build(energy) first",

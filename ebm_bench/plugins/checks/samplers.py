@@ -41,6 +41,21 @@ def leaves_its_start_and_no_graph(case: Case) -> None:
     expect(all(p.grad is None for p in energy.parameters()), "weights got gradients")
 
 
+@check(contracts.UNSAVED)
+def changes_are_saved(case: Case) -> None:
+    """From run to run."""
+    energy, streams, sampler = (
+        energies.create("quadratic", event_shape=(2,)),
+        Streams(0),
+        case.create(),
+    )
+
+    def call():
+        return sampler.run(energy, start(1, 5, 2), streams)
+
+    expect_kept(contracts.UNSAVED, call, [sampler], [streams])
+
+
 @check(
     "chains of a replicate alone are those that it has among others",
     "Something is computed over all replicates together (a mean, an accept step), or drawn "
