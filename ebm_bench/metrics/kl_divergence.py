@@ -10,6 +10,7 @@ from torch import Tensor
 from ebm_bench.metrics.base import Metric
 from ebm_bench.metrics.grid import is_resolved
 from ebm_bench.metrics.points import energies, in_chunks
+from ebm_bench.metrics.smoothing import divergence_from_smoothed
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -21,7 +22,9 @@ class KlDivergence(Metric):
 
     Infinite where the model gives no mass to where data are. The part ``converged`` is 1
     where a finer and a wider grid give the same log-normaliser. Data that are too narrow for
-    the grid, by their own mass on it, are sampled instead.
+    the grid, by their own mass on it, are sampled instead. The part ``smoothing_floor`` is the
+    divergence of the data from the optimum of an objective that smooths them, such as denoising
+    score matching.
 
     Parameters
     ----------
@@ -39,6 +42,13 @@ class KlDivergence(Metric):
 
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Integrate ``p log(p/q)`` for each replicate."""
+        result = self._measure(model, dataset, streams)
+        if sd := getattr(model.objective, "smoothing", None):
+            floor = divergence_from_smoothed(dataset, sd)
+            result["smoothing_floor"] = torch.full_like(result["value"], floor)
+        return result
+
+    def _measure(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         grid = model.grid
         with torch.no_grad():
             truth = in_chunks(dataset.log_prob, grid.points[None]).double()

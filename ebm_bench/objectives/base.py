@@ -162,6 +162,14 @@ class Objective(Component):
         return energy.location.new_zeros(energy.replicates, dtype=torch.bool)
 
     @property
+    def smoothing(self) -> float | None:
+        """Standard deviation of the noise under which its optimum is the density of the data.
+
+        None where the optimum is the density itself, as by default, or none is known.
+        """
+        return None
+
+    @property
     def byproducts(self) -> dict[str, Energy]:
         """Further models that training produces, as energies by name."""
         return {}

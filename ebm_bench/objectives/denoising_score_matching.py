@@ -38,6 +38,11 @@ class DenoisingScoreMatching(Objective):
 
     sigma: Annotated[float, Gt(0)] = 0.1
 
+    @property
+    def smoothing(self) -> float:
+        """Standard deviation of the noise that the learned density is smoothed by."""
+        return self.sigma
+
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Denoising loss of a batch (R, B, *event_shape), shape (R,)."""
         noise = streams.normal_like(x)

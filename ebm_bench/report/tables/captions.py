@@ -22,6 +22,7 @@ MARKS = (
     "not vouch for a value; ≥: which is no more than a lower bound; ≤: some replicate is no larger "
     "than what the evaluation can resolve, its own standard error, and counts as that."
 )
+_FLOOR = ".smoothing_floor"  # part of a divergence
 _UNKNOWN = (
     "none where the one that looks better failed in a replicate and the other did not, or where "
     "fewer than two replicates can be paired."
@@ -47,6 +48,7 @@ def caption(results: Results, dataset: str) -> str:
         TIES,
         f"{_difference(about)} {PAIRED}",
         f"In brackets: {_summaries(results, dataset)}; n: replicates with a finite value. {MARKS}",
+        _floors(results, dataset),
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate.",
         _machines(results, dataset),
@@ -94,6 +96,18 @@ def _summaries(results: Results, dataset: str) -> str:
         return f"the {INTERVAL}"
     others = f"; of all others, the {INTERVAL}" if len(positive) < len(shown) else ""
     return f"of {', '.join(positive)}, the {GEOMETRIC}{others}"
+
+
+def _floors(results: Results, dataset: str) -> str:
+    """State what the divergence of methods that smooth the data falls to; empty without them."""
+    values = results.values[results.values["dataset"] == dataset].dropna(subset=["value"])
+    values = values[values["metric"].str.endswith(_FLOOR)]
+    if values.empty:
+        return ""
+    about = quantity(values["metric"].iloc[0].partition(".")[0]).label
+    found = values.groupby("method", sort=False)["value"].first()
+    told = ", ".join(f"{method} {number(value)}" for method, value in found.items())
+    return f"Floor of what learns the data under noise, {about} from data without: {told}."
 
 
 def paper_caption(results: Results, dataset: str) -> str:

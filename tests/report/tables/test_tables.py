@@ -218,6 +218,15 @@ def test_caption_states_replicates_budget_criterion_and_interval(results):
     assert pairwise.COMPARISONS in text
 
 
+def test_the_floor_of_methods_that_smooth_is_told(results, add_part):
+    assert "Floor" not in captions.caption(results, "plane")
+    found = add_part("plane", "winner", "kl", "smoothing_floor", lambda replicate: 0.00285)
+    assert "Floor of what learns the data under noise, KL from data without: winner 0.00285." in (
+        captions.caption(found, "plane")
+    )
+    assert "Floor" not in captions.caption(found, "pixels")
+
+
 def test_overall_caption_states_criteria_and_order(results):
     text = captions.overall_caption(results)
     assert "Friedman" in text
