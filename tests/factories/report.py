@@ -50,7 +50,8 @@ points : int
 
 # Attributes that a base class would set.
 DEFAULTS = {
-    "datasets": {"version": 1, "licence": "", "citation": "", "knows": (), "files": ()},
+    "datasets": {"version": 1, "licence": "", "citation": "", "knows": (), "files": (),
+                 "downloads": ""},
     "energies": {"rough": {}, "rough_for": (), "normalised": False, "needs": ()},
     "objectives": {"requires": (), "trains": True, "samples_model": False, "search": {}},
     "metrics": {"version": 1, "requires": (), "unit": "", "higher_is_better": False,
