@@ -102,8 +102,8 @@ def tune(
 ) -> None:
     """Choose learning rates and settings by the same number of trials for every method.
 
-    The section "tuning" of the suite lists the candidates and the datasets. Finished trials are
-    not repeated. The chosen values are written to tuned/NAME.yaml beside the suite, which uses
+    The section "tuning" of the suite lists learning rates and datasets. Finished trials are not
+    repeated. The chosen values are written to tuned/NAME.yaml beside the suite, which uses
     them by "tuned: tuned/NAME.yaml".
     """
     chosen = suite.load(path, tuned=False)
@@ -114,7 +114,7 @@ def tune(
     given = [dataset] if dataset else None
     pairs = [
         (name, each)
-        for name in choose("dataset of tuning", given, chosen.tuning.datasets, path)
+        for name in choose("dataset of tuning", given, chosen.tuned_on, path)
         for each in choose(f"method of {name}", method, chosen.methods_of(name), path)
         if chosen.search_of(name, each)
     ]
@@ -133,7 +133,7 @@ def tune(
             each,
             out,
             device,
-            list(tuning.trial_files(chosen, name, each, out)),
+            tuning.digest_of(chosen, name, each),
         )
         for name, each in pairs
         if not tuning.is_tuned(chosen, name, each, out)

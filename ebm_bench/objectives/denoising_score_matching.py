@@ -34,7 +34,7 @@ class DenoisingScoreMatching(Objective):
 
     kind = "score matching"
     requires = ("smooth",)
-    search = {"sigma": (0.05, 0.1, 0.2, 0.5)}  # noqa: RUF012
+    search = {"sigma": (0.05, 0.1, 0.2)}  # noqa: RUF012
 
     sigma: Annotated[float, Gt(0)] = 0.1
 

@@ -38,7 +38,7 @@ class NoiseContrastive(NoiseClassifier):
     """
 
     kind = "noise contrastive"
-    search = {"ratio": (0.5, 1.0, 2.0, 5.0)}  # noqa: RUF012
+    search = {"ratio": (1.0, 2.0, 5.0)}  # noqa: RUF012
 
     noise: str = "gaussian"
     ratio: Annotated[float, Gt(0)] = 1.0

@@ -2,18 +2,20 @@
 
 import json
 import logging
-import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 import yaml
 from pydantic import BaseModel
+from torch import Tensor
 
-from ebm_bench import metrics, records
+from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
 from ebm_bench.records import provenance
 from ebm_bench.records.fingerprint import digest, tuning_files
-from ebm_bench.runs import assembly, training
+from ebm_bench.runs import assembly, cost, training
 from ebm_bench.streams import hashed
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import (
@@ -50,7 +52,7 @@ class Trial(BaseModel):
         High quantile over replicates, so that values which blow up now and then lose; less is
         better.
     seconds : float
-        Of training and measuring.
+        Its share of the training and measuring of a round: processor time on a CPU.
     """
 
     values: Values
@@ -61,7 +63,7 @@ class Trial(BaseModel):
 
 
 class Trials(BaseModel):
-    """All trials of a method on a dataset."""
+    """Trials of a method on a dataset: all, or those of a round."""
 
     dataset: str
     method: str
@@ -74,12 +76,12 @@ def tune(
     method: str,
     out: str | Path,
     device: str = "cpu",
-    expected: list[Path] | None = None,
+    expected: str | None = None,
 ) -> Trials:
     """Run all trials of a method on a dataset.
 
-    Writes ``out/dataset/method.json``, and each trial to ``out/.trials`` when it has ended:
-    trials that are there are not repeated.
+    Writes ``out/dataset/method.json``, and the trials of each round to ``out/.trials`` when it has
+    ended: rounds that are there are not repeated.
 
     Parameters
     ----------
@@ -91,65 +93,81 @@ def tune(
         Folder of trials.
     device : str
         Name of the device, as for `devices.acquire`.
-    expected : list of Path, optional
-        Files of the trials by the code that this process has imported.
+    expected : str, optional
+        What `digest_of` gave with the code that this process has imported.
 
     Raises
     ------
     InputError
         If code was edited since then.
     """
-    files = trial_files(suite, dataset, method, out)
-    if expected is not None and list(files) != expected:
+    if expected is not None and digest_of(suite, dataset, method) != expected:
         raise InputError(f"{dataset} {method}: code was edited meanwhile; start again")
-    trials = []
-    for number, (path, values) in enumerate(files.items(), 1):
-        if not path.exists():
-            with devices.acquire(device) as claimed:
-                trial = run_trial(suite, dataset, method, values, claimed)
-            records.write(trial, path)
-            _report(trial, f"{dataset} {method}: trial {number} of {len(files)}")
-        trials.append(records.read(Trial, path))
-    found = Trials(dataset=dataset, method=method, trials=trials)
-    records.write(found, Path(out, dataset, f"{method}.json"))
-    return found
+    found, values, path = _replay(suite, dataset, method, out)
+    while values:
+        with devices.acquire(device) as claimed:
+            trials = run_round(suite, dataset, method, values, claimed)
+        records.write(Trials(dataset=dataset, method=method, trials=trials), path)
+        found, values, path = _replay(suite, dataset, method, out)
+        for number, trial in enumerate(trials, len(found) - len(trials) + 1):
+            _report(trial, f"{dataset} {method}: trial {number} of {_section(suite).trials}")
+    whole = Trials(dataset=dataset, method=method, trials=found)
+    records.write(whole, Path(out, dataset, f"{method}.json"))
+    return whole
 
 
 def is_tuned(suite: Suite, dataset: str, method: str, out: str | Path) -> bool:
     """Whether `tune` has no trial left to run."""
-    return all(path.exists() for path in trial_files(suite, dataset, method, out))
+    return not _replay(suite, dataset, method, out)[1]
 
 
-def trial_files(suite: Suite, dataset: str, method: str, out: str | Path) -> dict[Path, Values]:
-    """Map the file of each trial to its values."""
-    return {
-        Path(out, ".trials", f"{_digest(suite, dataset, method, values)}.json"): values
-        for values in suite.search_of(dataset, method)
-    }
+def digest_of(suite: Suite, dataset: str, method: str) -> str:
+    """Digest what the trials of a method depend on, beside the values that are tried."""
+    trained = trial_suite(suite, dataset, method, {}).training_slice(dataset, method)
+    scored = json.dumps(suite.criterion_of(dataset).model_dump(), sort_keys=True)
+    return digest(f"{trained} {scored}", tuning_files(suite, dataset, method))
 
 
-def trial_suite(suite: Suite, dataset: str, method: str, values: Values) -> Suite:
-    """Describe a trial as a suite of one run, with random numbers of its own.
+def _replay(
+    suite: Suite, dataset: str, method: str, out: str | Path
+) -> tuple[list[Trial], list[Values], Path]:
+    """Follow the search as far as it has got: its trials, and values and file of the next round."""
+    search, found = suite.search_of(dataset, method), list[Trial]()
+    assert search is not None  # the command leaves out what trains nothing
+    same = digest_of(suite, dataset, method)
+    while True:
+        values = search.next_round()
+        tried = json.dumps([one.model_dump() for one in values], sort_keys=True)
+        path = Path(out, ".trials", f"{digest(f'{same} {tried}', [])}.json")
+        if not values or not path.exists():
+            return found, values, path
+        trials = records.read(Trials, path).trials
+        search.add([trial.score for trial in trials])
+        found += trials
+
+
+def trial_suite(suite: Suite, dataset: str, method: str, settings: dict[str, Any]) -> Suite:
+    """Describe trials as a suite of one run, with random numbers of its own.
 
     Parameters
     ----------
     suite, dataset, method
         As for `tune`, for one method.
-    values : Values
-        To be tried.
+    settings : dict
+        To be tried; the learning rates are told to the training.
     """
     data, tuning = suite.datasets[dataset], _section(suite)
-    budget = {"steps": tuning.steps, "learning_rate": values.learning_rate}
+    budget = data.budget.model_copy(update={"steps": tuning.steps or data.budget.steps})
     data = data.model_copy(
         update={
-            "budget": data.budget.model_copy(update=budget),
+            "budget": budget,
             "replicates": tuning.replicates,
             "metrics": {},
             "curve": TRIAL_CURVE,
             "curve_points": 2,
         }
     )
-    settings = {**values.settings, **suite.stated_settings(dataset, method)}
+    settings = {**settings, **suite.stated_settings(dataset, method)}
     spec = suite.methods[method].model_copy(update={"settings": settings, "overrides": {}})
     return suite.model_copy(
         update={"seed": seed_of(suite), "datasets": {dataset: data}, "methods": {method: spec}}
@@ -166,29 +184,72 @@ def seed_of(suite: Suite) -> int:
     return hashed("tuning", suite.seed)
 
 
-def run_trial(suite: Suite, dataset: str, method: str, values: Values, device: str) -> Trial:
-    """Train with some values, and score the result by the suite's criterion.
+def run_round(
+    suite: Suite, dataset: str, method: str, values: list[Values], device: str
+) -> list[Trial]:
+    """Train with several learning rates side by side, and score each by the suite's criterion.
 
     Parameters
     ----------
-    suite, dataset, method, values
-        As for `trial_suite`.
+    suite, dataset, method
+        As for `tune`.
+    values : list of Values
+        Learning rates, with the same settings.
     device : str
         As torch calls it.
     """
-    started = time.perf_counter()
-    described = trial_suite(suite, dataset, method, values)
-    parts, _ = training.train_method(described, dataset, method, device)
-    status, score = _failure(parts.outcomes), None
-    if status == "ok":
-        status, score = _score(suite, dataset, parts)
-    return Trial(
-        values=values,
-        status=status,
-        score=score,
-        seconds=time.perf_counter() - started,
-        provenance=provenance.collect(device),
-    )
+    started = cost.seconds(device)
+    described = trial_suite(suite, dataset, method, values[0].settings)
+    rates = [one.learning_rate for one in values]
+    parts, _ = training.train_method(described, dataset, method, device, rates=rates)
+    if parts.outcomes[0].status == "out_of_memory" and len(values) > 1:
+        # Side by side they need more memory than a run of the suite may.
+        return [run_round(suite, dataset, method, [one], device)[0] for one in values]
+    scores = _scores(suite, dataset, parts, len(values))
+    seconds = (cost.seconds(device) - started) / len(values)
+    return [
+        Trial(
+            values=one,
+            status=status,
+            score=score,
+            seconds=seconds,
+            provenance=provenance.collect(device),
+        )
+        for one, (status, score) in zip(values, scores, strict=True)
+    ]
+
+
+def _scores(
+    suite: Suite, dataset: str, parts: assembly.Parts, trials: int
+) -> list[tuple[TrialStatus, float | None]]:
+    """Measure trained models on validation data: a status each, and a score where it is ok."""
+    each = len(parts.outcomes) // trials
+    failed = [_failure(parts.outcomes[at : at + each]) for at in range(0, trials * each, each)]
+    if "ok" not in failed:
+        return [(status, None) for status in failed]
+    parts.energy.eval().requires_grad_(False)
+    model = parts.model("validation")
+    chosen = suite.criterion_of(dataset)
+    criterion = metrics.create(chosen.name, split="validation", **chosen.settings)
+    result = criterion(model, parts.dataset, model.streams)
+    values = result["value"].double().view(trials, each)
+    # A normaliser that misses mass makes a likelihood look better than it is.
+    converged = result.get("converged", torch.ones_like(values)).view(trials, each)
+    return [
+        _score(status, *of_trial)
+        for status, *of_trial in zip(failed, values, converged, strict=True)
+    ]
+
+
+def _score(
+    status: TrialStatus, values: Tensor, converged: Tensor
+) -> tuple[TrialStatus, float | None]:
+    """Score a trial by the values of its replicates."""
+    if status == "ok" and not values.isfinite().all():
+        status = "not_finite"
+    elif status == "ok" and not converged.all():
+        status = "not_converged"
+    return status, float(values.quantile(_QUANTILE)) if status == "ok" else None
 
 
 def _failure(outcomes: list[records.Outcome]) -> TrialStatus:
@@ -199,28 +260,15 @@ def _failure(outcomes: list[records.Outcome]) -> TrialStatus:
     return "ok"
 
 
-def _score(suite: Suite, dataset: str, parts: assembly.Parts) -> tuple[TrialStatus, float | None]:
-    """Measure a trained model on validation data: a status, and a score where it is ok."""
-    parts.energy.eval().requires_grad_(False)
-    model = parts.model("validation")
-    chosen = suite.criterion_of(dataset)
-    criterion = metrics.create(chosen.name, split="validation", **chosen.settings)
-    result = criterion(model, parts.dataset, model.streams)
-    if not result["value"].isfinite().all():
-        return "not_finite", None
-    # A normaliser that misses mass makes a likelihood look better than it is.
-    if "converged" in result and not result["converged"].all():
-        return "not_converged", None
-    return "ok", float(result["value"].double().quantile(_QUANTILE))
-
-
-def choose(trials: list[Trial]) -> Chosen:
+def choose(trials: list[Trial], objective: str) -> Chosen:
     """Choose the trial of the lowest score; trials without a score lose.
 
     Parameters
     ----------
     trials : list of Trial
         Of one method on one dataset. Of equal scores, the first is chosen.
+    objective : str
+        That was tried, which knows the values that its settings can have.
     """
     scored = [
         Scored(**trial.values.model_dump(), score=float(f"{trial.score:.6g}"))
@@ -229,18 +277,34 @@ def choose(trials: list[Trial]) -> Chosen:
     ]
     best, runner_up, *_ = [*sorted(scored, key=lambda one: one.score), None, None]
     failed = len(trials) - len(scored)
-    edge = _edges(best, [trial.values for trial in trials]) if best else []
+    edge = _edges(best, [trial.values for trial in trials], objective) if best else []
     return Chosen(best=best, runner_up=runner_up, trials=len(trials), failed=failed, edge=edge)
 
 
-def _edges(best: Values, tried: list[Values]) -> list[str]:
-    """Name what is at an end of the numbers that were tried."""
-    columns = {"learning_rate": (best.learning_rate, [one.learning_rate for one in tried])}
+def _edges(best: Values, tried: list[Values], objective: str) -> list[str]:
+    """Name what is at an end of the numbers that were tried, and could go on beyond it."""
+    rates = [one.learning_rate for one in tried if one.settings == best.settings]
+    edges = ["learning_rate"] if _beyond(best.learning_rate, rates) else []
+    entry = registry.describe("objectives", objective)
     for name, value in best.settings.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            columns[name] = (value, [one.settings[name] for one in tried])
-    ends = {name: (value, {min(all_), max(all_)}) for name, (value, all_) in columns.items()}
-    return [name for name, (value, extremes) in ends.items() if value in extremes]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        beyond = _beyond(value, [one.settings[name] for one in tried])
+        with suppress(InputError):  # where there is nothing beyond
+            if beyond is not None and entry.validate({name: beyond}):
+                edges.append(name)
+    return edges
+
+
+def _beyond(value: float, tried: list[float]) -> float | None:
+    """Find the number that continues those tried, if a value is at their end."""
+    different = sorted(set(tried))
+    if len(different) < 2 or value not in (different[0], different[-1]):
+        return None
+    if isinstance(value, int):
+        return value - 1 if value == different[0] else value + 1
+    neighbour = different[1] if value == different[0] else different[-2]
+    return value * value / neighbour if value * neighbour > 0 else 2 * value - neighbour
 
 
 def gather(suite: Suite, found: list[Trials]) -> Tuned:
@@ -254,13 +318,17 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
         Of every method on every dataset that it is tuned on.
     """
     datasets = {}
-    for dataset, serves in _section(suite).datasets.items():
+    for dataset, serves in suite.tuned_on.items():
         criterion = suite.criterion_of(dataset)
         datasets[dataset] = TunedDataset(
             criterion=criterion.name,
             settings=criterion.settings,
             serves=serves,
-            methods={one.method: choose(one.trials) for one in found if one.dataset == dataset},
+            methods={
+                one.method: choose(one.trials, suite.methods[one.method].objective)
+                for one in found
+                if one.dataset == dataset
+            },
         )
     sources = [trial.provenance for one in found for trial in one.trials]
     return Tuned(
@@ -290,13 +358,6 @@ def write(tuned: Tuned, path: str | Path) -> None:
     )
     with replacing(path) as temporary:
         temporary.write_text(head + content, encoding="utf-8")
-
-
-def _digest(suite: Suite, dataset: str, method: str, values: Values) -> str:
-    """Digest what the outcome of a trial depends on."""
-    trained = trial_suite(suite, dataset, method, values).training_slice(dataset, method)
-    scored = json.dumps(suite.criterion_of(dataset).model_dump(), sort_keys=True)
-    return digest(f"{trained} {scored}", tuning_files(suite, dataset, method))
 
 
 def _report(trial: Trial, label: str) -> None:

@@ -25,7 +25,7 @@ from ebm_bench.suites.compatibility import (
     objective_parts,
 )
 from ebm_bench.suites.names import DatasetName, Distinct, Name
-from ebm_bench.suites.tuning import Tuned, Tuning, Values, latin_hypercube
+from ebm_bench.suites.tuning import Search, Tuned, Tuning, combinations
 from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import replacing
 
@@ -90,8 +90,7 @@ class Suite(Head):
         return self
 
     def _check_tuning(self) -> None:
-        if self.tuning:
-            check_served("tuning.datasets", self.tuning.datasets, self.datasets)
+        check_served("tuning.datasets", self.tuned_on, self.datasets)
         if not self.tuned:
             return
         found = self.tuned.datasets
@@ -142,45 +141,48 @@ class Suite(Head):
         tuned = self.tuned and self.tuned.values(dataset, method)
         return budget.model_copy(update={"learning_rate": tuned.learning_rate}) if tuned else budget
 
+    @property
+    def tuned_on(self) -> dict[str, list[str]]:
+        """Map each dataset of tuning to the further datasets that use its values."""
+        if self.tuning is None:
+            return {}
+        chosen = self.tuning.datasets
+        return {name: [] for name in self.datasets} if chosen == "all" else chosen
+
     def criterion_of(self, dataset: str) -> Named:
         """Return the metric that tuning minimises, the same for all methods.
 
-        The negative log-likelihood if a grid gives the normaliser; else the divergence by
-        sampling where the density is known, which flows of splines have too; else the Hyvärinen
-        score. With the settings that the suite states for it.
+        The divergence from the density where it is known, which every model has: by quadrature
+        if there is a grid, else by sampling. Of other data the negative log-likelihood if there
+        is a grid, else the Hyvärinen score. With the settings that the suite states for it.
         """
         knows = registry.describe("datasets", dataset).knows
-        name = "sampled_kl_divergence" if "log_prob" in knows else "hyvarinen_score"
-        if "grid" in knows:
-            name = "negative_log_likelihood"
+        if "log_prob" in knows:
+            name = "kl_divergence" if "grid" in knows else "sampled_kl_divergence"
+        else:
+            name = "negative_log_likelihood" if "grid" in knows else "hyvarinen_score"
         return Named(name=name, settings=self.datasets[dataset].metrics.get(name, {}))
 
-    def search_of(self, dataset: str, method: str) -> list[Values]:
-        """List the candidates of tuning for a method on a dataset; none if nothing is trained.
+    def search_of(self, dataset: str, method: str) -> Search | None:
+        """Begin the search of a method on a dataset; None if nothing is trained.
 
-        They vary the learning rate, and those settings of the objective's ``search`` that the
+        It varies the learning rate, and those settings of the objective's ``search`` that the
         suite does not state.
         """
         objective = registry.describe("objectives", self.methods[method].objective)
         if self.tuning is None or not objective.trains:
-            return []
+            return None
         stated = self.stated_settings(dataset, method)
-        declared = objective.search
-        space = {
-            "learning_rate": self.tuning.learning_rates,
-            **{name: values for name, values in declared.items() if name not in stated},
-        }
-        combinations = latin_hypercube(space, self.tuning.trials, f"{self.seed} {dataset}")
-        return [
-            Values(learning_rate=one.pop("learning_rate"), settings=objective.normalise(one))
-            for one in combinations
-        ]
+        space = {name: values for name, values in objective.search.items() if name not in stated}
+        # The last round is left for the best.
+        tried = combinations(space, self.tuning.rounds - 1, f"{self.seed} {dataset}")
+        return Search(self.tuning, [objective.normalise(settings) for settings in tried])
 
     def tuning_jobs(self) -> dict[str, list[str]]:
         """Map each dataset of tuning to the methods that are tuned on it."""
         grid = {
             dataset: [m for m in self.methods_of(dataset) if self.search_of(dataset, m)]
-            for dataset in (self.tuning.datasets if self.tuning else ())
+            for dataset in self.tuned_on
         }
         return {dataset: methods for dataset, methods in grid.items() if methods}
 

@@ -1,19 +1,25 @@
-"""Search space of tuning, and the file of tuned values.
+"""The search of tuning, and the file of tuned values.
 
 Nothing here imports torch.
 """
 
+import itertools
+import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from ebm_bench.suites.base import Strict
 
 # Metric of the learning curves of trials, which are not used: the cheapest one.
 TRIAL_CURVE = "hyvarinen_score"
+
+ROUND = 3  # learning rates that are tried side by side
 
 Rate = Annotated[float, Gt(0)]
 
@@ -23,33 +29,57 @@ class Tuning(Strict):
 
     Attributes
     ----------
-    datasets : dict of str to list of str
-        Datasets to tune on, each with further datasets that use its tuned values.
+    datasets : dict of str to list of str, or "all"
+        Datasets to tune on, each with further datasets that use its tuned values. A list of
+        datasets that are tuned on for themselves will do.
     trials : int
-        Number of trials per method; at most the number of learning rates, so that no method
-        tries one twice.
-    steps : int
-        Number of optimiser steps per trial.
+        Number of trials per method: of learning rates with settings.
+    steps : int, optional
+        Number of optimiser steps per trial. By default that of the suite.
     replicates : int
         Number of models per trial, scored by a high quantile.
     learning_rates : tuple of float
-        Candidate learning rates.
+        Learning rates. The search begins in their middle, and goes on beyond their ends where
+        the best is there.
     """
 
-    datasets: Annotated[dict[str, list[str]], Field(min_length=1)]
+    datasets: Literal["all"] | Annotated[dict[str, list[str]], Field(min_length=1)] = "all"
     trials: Annotated[int, Ge(2)]
-    steps: Annotated[int, Ge(1)]
+    steps: Annotated[int, Ge(1)] | None = None
     replicates: Annotated[int, Ge(1)] = 2
-    learning_rates: tuple[Rate, ...] = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+    learning_rates: tuple[Rate, ...] = (5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 3e-2, 5e-2)
 
-    @model_validator(mode="after")
-    def _check_trials(self) -> "Tuning":
-        if self.trials > len(set(self.learning_rates)):
-            raise ValueError(
-                f"tuning.trials: {self.trials} trials need as many different learning rates, and "
-                f"there are {len(set(self.learning_rates))}"
-            )
-        return self
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _map_list(cls, given: Any) -> Any:
+        """Let each dataset of a list stand for itself alone."""
+        if isinstance(given, list) and all(isinstance(name, str) for name in given):
+            if len(set(given)) < len(given):
+                raise ValueError("a dataset stands there twice")
+            return {name: [] for name in given}
+        return given
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _sort(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        """Order the rates, and refuse to search without two."""
+        if len(set(given)) < 2:
+            raise ValueError("a search needs two different learning rates")
+        return tuple(sorted(set(given)))
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds, each of some settings with three learning rates."""
+        return math.ceil(self.trials / ROUND)
+
+    def rate(self, place: int) -> float:
+        """Return the learning rate at a place of the list, or as far beyond its ends."""
+        rates = self.learning_rates
+        beyond = place - min(max(place, 0), len(rates) - 1)
+        if beyond == 0:
+            return rates[place]
+        ratio = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
+        return float(f"{rates[-1 if beyond > 0 else 0] * ratio**beyond:.3g}")
 
 
 class Values(Strict):
@@ -134,7 +164,7 @@ class Tuned(Strict):
     commit: list[str]
     seed: int
     trials: int
-    steps: int
+    steps: int | None = None
     replicates: int
     learning_rates: tuple[Rate, ...]
     datasets: dict[str, TunedDataset]
@@ -147,27 +177,93 @@ class Tuned(Strict):
         return None
 
 
-def latin_hypercube(
-    space: Mapping[str, Sequence[Any]], trials: int, seed: str
-) -> list[dict[str, Any]]:
-    """Draw combinations of values: a Latin hypercube.
+@dataclass
+class Search:
+    """The search for the best values of a method, in rounds of three learning rates.
 
-    Each value of each setting is drawn as often as any other, or once more, so that a method
-    with one setting and one with three see their values equally often.
+    The settings take turns, each with the best learning rate so far and one on either side of it.
+    What is left of the trials goes to the best settings, with the learning rates that are next to
+    the best one: on both sides of it or, where it is the lowest or highest that was tried with
+    these settings, beyond it. A method without settings spends all of its trials on that.
+
+    Attributes
+    ----------
+    tuning : Tuning
+        Number of trials and learning rates.
+    settings : list of dict
+        Settings that are tried.
+    scores : dict of (int, int) to float
+        Score of each trial by the places of its settings and of its learning rate in their
+        lists; infinite where there is none.
+    """
+
+    tuning: Tuning
+    settings: list[dict[str, Any]]
+    scores: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    def next_round(self) -> list[Values]:
+        """List what is tried next: some settings with learning rates; nothing at the end."""
+        return [
+            Values(learning_rate=self.tuning.rate(place), settings=self.settings[number])
+            for number, place in self._next()
+        ]
+
+    def add(self, scores: Sequence[float | None]) -> None:
+        """Take note of the scores of the next round; None where there is none."""
+        found = [math.inf if score is None else score for score in scores]
+        self.scores |= zip(self._next(), found, strict=True)
+
+    def _next(self) -> list[tuple[int, int]]:
+        count = min(ROUND, self.tuning.trials - len(self.scores))
+        number = len({number for number, _ in self.scores})
+        best, middle = self._best()
+        if number < len(self.settings):
+            wide = 2 if len(self.tuning.learning_rates) > 4 else 1
+            return [(number, middle + step) for step in (0, wide, -wide)[:count]]
+        tried = {place for number, place in self.scores if number == best}
+        below, above = min(tried) < middle, middle < max(tried)
+        if below == above:
+            around = (middle + side * step for step in itertools.count(1) for side in (-1, 1))
+        else:  # at an end: only beyond it, in steps that grow
+            around = (middle + (-1 if above else 1) * 2**step for step in itertools.count())
+        untried = (place for place in around if place not in tried)
+        return [(best, place) for place in itertools.islice(untried, count)]
+
+    def _best(self) -> tuple[int, int]:
+        """Places of the best values; of the lowest rate where all failed."""
+        if not self.scores:
+            return 0, (len(self.tuning.learning_rates) - 1) // 2
+        return min(self.scores, key=lambda key: (self.scores[key], key[1]))
+
+
+def combinations(space: Mapping[str, Sequence[Any]], most: int, seed: str) -> list[dict[str, Any]]:
+    """List combinations of values: all, or a balanced draw.
+
+    In the draw each value is about as frequent as the others of its setting.
 
     Parameters
     ----------
     space : mapping of str to sequence
         Values of each setting.
-    trials : int
-        Number of combinations.
+    most : int
+        Largest number of combinations. Where it is less than two, the defaults are the only one.
     seed : str
-        Seed of the draw. Settings of the same name and values get the same order for all methods.
+        Seed of the draw.
     """
-    columns = {}
-    for name, values in space.items():
-        source = random.Random(f"{seed} {name}")
-        order = source.sample(list(values), len(values))
-        column = [order[i % len(order)] for i in range(trials)]
-        columns[name] = source.sample(column, trials)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = list(itertools.product(*(range(len(values)) for values in space.values())))
+    if most < 2:
+        return [{}]
+    if len(rows) > most:
+        random.Random(seed).shuffle(rows)
+        drawn: list[tuple[int, ...]] = []
+        used = Counter[tuple[int, int]]()
+        while len(drawn) < most:
+            row = min(rows, key=lambda row: sum(used[at] for at in enumerate(row)))
+            rows.remove(row)
+            drawn.append(row)
+            used.update(enumerate(row))
+        rows = drawn
+    return [
+        {name: values[at] for (name, values), at in zip(space.items(), row, strict=True)}
+        for row in rows
+    ]

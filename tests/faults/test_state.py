@@ -217,9 +217,10 @@ def test_a_run_records_normalised_settings(tmp_path):
 
 def test_a_search_has_normalised_values(tmp_path):
     path = write(tmp_path, {"m": method("mine")}, {"mine": PLUGIN})
-    tuning = {"datasets": {"eight_gaussians": []}, "trials": 2, "steps": 2}
+    tuning = {"datasets": {"eight_gaussians": []}, "trials": 9, "steps": 2}
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "tuning": tuning}))
-    tried = [v.settings["scale"] for v in suite.load(path).search_of("eight_gaussians", "m")]
+    search = suite.load(path).search_of("eight_gaussians", "m")
+    tried = [settings["scale"] for settings in search.settings]
     assert [repr(value) for value in sorted(tried)] == ["1.0", "2.0"]
 
 
@@ -417,8 +418,8 @@ def test_a_trial_of_tuning_has_its_own_progress(tmp_path):
     section = {"datasets": {"eight_gaussians": []}, "trials": 2, "steps": 2}
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "tuning": section}))
     chosen = suite.load(path)
-    (values, _) = chosen.search_of("eight_gaussians", "m")
-    tuning.run_trial(chosen, "eight_gaussians", "m", values, "cpu")
+    values = chosen.search_of("eight_gaussians", "m").next_round()
+    tuning.run_round(chosen, "eight_gaussians", "m", values, "cpu")
     assert module_of("annealed").SEEN.values == [0, 0.5]
 
 

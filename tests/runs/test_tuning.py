@@ -1,13 +1,16 @@
 import json
+import math
+from functools import partial
 
 import pytest
 import torch
 import yaml
 
 from ebm_bench import records
-from ebm_bench.datasets.mixtures import EightGaussians
-from ebm_bench.runs import assembly, training, tuning
-from ebm_bench.runs.tuning import Trial, choose
+from ebm_bench.errors import InputError
+from ebm_bench.metrics.grid import integrate
+from ebm_bench.runs import assembly, model, training, tuning
+from ebm_bench.runs.tuning import Trial
 from ebm_bench.suites import suite
 from ebm_bench.suites.tuning import Values
 
@@ -22,12 +25,12 @@ METHODS = {
 }
 
 
-def make_suite(rates=(1e-9, 0.03), methods=METHODS, steps=40):
+def make_suite(rates=(1e-9, 0.03), methods=METHODS, steps=40, trials=2):
     content = {
         "name": "test",
         "version": 1,
         "tuning": {
-            "trials": len(rates),
+            "trials": trials,
             "steps": steps,
             "learning_rates": rates,
             "datasets": {"eight_gaussians": []},
@@ -58,11 +61,21 @@ def tune(described, methods, out):
     return [tuning.tune(described, "eight_gaussians", method, out) for method in methods]
 
 
-def trial(rate, score, status="ok"):
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Grids that are refined less than those of models that learned little would be."""
+    monkeypatch.setattr(model, "integrate", partial(integrate, tolerance=1.0))
+
+
+def trial(rate, score, status="ok", **settings):
     return Trial(
-        values=Values(learning_rate=rate), status=status, score=score, seconds=1.0,
-        provenance=PROVENANCE,
+        values=Values(learning_rate=rate, settings=settings), status=status, score=score,
+        seconds=1.0, provenance=PROVENANCE,
     )  # fmt: skip
+
+
+def choose(trials, objective="denoising_score_matching"):
+    return tuning.choose(trials, objective)
 
 
 def test_the_lowest_score_is_chosen_and_the_next_is_the_runner_up():
@@ -86,7 +99,8 @@ def test_of_equal_scores_the_first_is_chosen():
 
 
 def test_a_rate_that_learns_is_chosen_over_one_that_does_not(tmp_path):
-    _, found = run(tmp_path)
+    wide = {**METHODS, "dsm": {**METHODS["dsm"], "settings": {"sigma": 0.5}}}
+    _, found = run(tmp_path, methods=wide)
     assert found.keys() == {"exact", "dsm"}
     for trials in found.values():
         scores = {one.values.learning_rate: one.score for one in trials}
@@ -114,20 +128,20 @@ def test_a_trial_that_diverges_loses_and_is_counted(tmp_path):
 )
 def test_a_likelihood_that_is_none_has_no_score(energy, status, monkeypatch):
     described = make_suite()
-    trial_of = tuning.trial_suite(described, "eight_gaussians", "exact", Values(learning_rate=1))
-    parts = assembly.assemble(trial_of, "eight_gaussians", "exact", "cpu")
+    trial_of = tuning.trial_suite(described, "eight_gaussians", "exact", {})
+    parts, _ = training.train_method(trial_of, "eight_gaussians", "exact", rates=[1e-3])
     monkeypatch.setattr(parts.energy, "forward", energy)
-    assert tuning._score(described, "eight_gaussians", parts) == (status, None)
+    assert tuning._scores(described, "eight_gaussians", parts, 1) == [(status, None)]
 
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The values of each training that was run."""
+    """Method and learning rates of each training that was run."""
     done, train = [], training.train_method
 
-    def counting(described, dataset, method, *rest):
-        done.append((method, described.datasets[dataset].budget.learning_rate))
-        return train(described, dataset, method, *rest)
+    def counting(described, dataset, method, *rest, rates):
+        done.append((method, rates))
+        return train(described, dataset, method, *rest, rates=rates)
 
     monkeypatch.setattr(training, "train_method", counting)
     return done
@@ -135,15 +149,16 @@ def trained(monkeypatch):
 
 def test_trials_that_are_done_are_not_repeated(tmp_path, trained):
     _, first = run(tmp_path, steps=2)
-    assert len(trained) == 4
+    # The rates of a round are trained side by side.
+    assert [len(rates) for _, rates in trained] == [2, 2]
     lost = max((tmp_path / ".trials").iterdir())
-    method_rate = json.loads(lost.read_text())["values"]["learning_rate"]
+    rates = [one["values"]["learning_rate"] for one in json.loads(lost.read_text())["trials"]]
     lost.unlink()
     for path in (tmp_path / "eight_gaussians").iterdir():
         path.unlink()
     trained.clear()
     _, again = run(tmp_path, steps=2)
-    assert [rate for _, rate in trained] == [method_rate]
+    assert [tried for _, tried in trained] == [rates]
     scores = [[one.score for one in trials] for trials in first.values()]
     assert [[one.score for one in trials] for trials in again.values()] == scores
     assert {p.stem for p in (tmp_path / "eight_gaussians").iterdir()} == {"exact", "dsm"}
@@ -159,7 +174,7 @@ def test_other_values_are_other_trials(tmp_path, trained):
 
 def test_trials_have_data_and_weights_of_their_own_and_meet_validation_data(monkeypatch):
     described = make_suite(steps=2)
-    trial_of = tuning.trial_suite(described, "eight_gaussians", "dsm", Values(learning_rate=0.1))
+    trial_of = tuning.trial_suite(described, "eight_gaussians", "dsm", {})
     assert trial_of.seed != described.seed
     own, suites = (
         assembly.assemble(one, "eight_gaussians", "dsm", "cpu") for one in (trial_of, described)
@@ -169,15 +184,16 @@ def test_trials_have_data_and_weights_of_their_own_and_meet_validation_data(monk
     assert not torch.equal(draws[0], draws[1][:2])
     weights = [next(parts.energy.parameters()) for parts in (own, suites)]
     assert not torch.equal(weights[0], weights[1][:2])
-    splits, sample = [], EightGaussians.sample
+    splits, create = [], tuning.metrics.create
 
-    def spied(self, n, streams, split="train"):
-        splits.append((streams.scope[-2:], split, n))
-        return sample(self, n, streams, split)
+    def spied(name, **settings):
+        splits.append((name, settings))
+        return create(name, **settings)
 
-    monkeypatch.setattr(EightGaussians, "sample", spied)
-    tuning.run_trial(described, "eight_gaussians", "dsm", Values(learning_rate=0.1), "cpu")
-    assert splits[-1] == (("validation", "data"), "validation", 1000)
+    monkeypatch.setattr(tuning.metrics, "create", spied)
+    values = [Values(learning_rate=rate) for rate in (0.1, 0.2)]
+    tuning.run_round(described, "eight_gaussians", "dsm", values, "cpu")
+    assert splits[-1] == ("kl_divergence", {"split": "validation"})
 
 
 def test_the_file_says_how_and_the_suite_trains_with_its_values(tmp_path):
@@ -192,12 +208,12 @@ def test_the_file_says_how_and_the_suite_trains_with_its_values(tmp_path):
     assert {told[key] for key in ("suite", "trials", "steps", "replicates")} == {"test", 2}
     assert told.keys() >= {"date", "version", "commit", "seed", "learning_rates"}
     tuned = told["datasets"]["eight_gaussians"]
-    assert tuned["criterion"] == "negative_log_likelihood"
+    assert tuned["criterion"] == "kl_divergence"
     assert {one["trials"] for one in tuned["methods"].values()} == {2}
     loaded = suite.load(file)
     best = tuned["methods"]["dsm"]["best"]
     _, record = training.train_method(loaded, "eight_gaussians", "dsm")
-    assert record.settings == best["settings"]
+    assert record.settings == best.get("settings", {})
     assert record.budget["learning_rate"] == best["learning_rate"]
     assert record.budget["steps"] == 4
 
@@ -211,25 +227,127 @@ def test_the_file_says_where_every_trial_failed(tmp_path):
     assert told["datasets"]["eight_gaussians"]["methods"] == {"exact": {"trials": 2, "failed": 2}}
 
 
-def test_what_is_best_at_an_end_of_what_was_tried_is_named():
+def test_a_rate_at_an_end_of_those_tried_with_its_settings_is_named():
     assert choose([trial(0.1, 3.0), trial(0.2, 1.0), trial(0.3, 2.0)]).edge == []
     assert choose([trial(0.1, 3.0), trial(0.2, 2.0), trial(0.3, 1.0)]).edge == ["learning_rate"]
-    tried = [trial(rate, rate) for rate in (0.2, 0.1, 0.3)]
-    for one, sigma in zip(tried, (0.5, 0.4, 0.3), strict=True):
-        one.values.settings["sigma"] = sigma
-    assert choose(tried).edge == ["learning_rate"]
+    assert choose([trial(0.1, 1.0), trial(0.2, 2.0), trial(0.3, 3.0)]).edge == ["learning_rate"]
     assert choose([trial(0.1, None, "diverged")]).edge == []
+    # With others the range was wider, which says nothing of these.
+    others = [trial(rate, 9.0, sigma=0.2) for rate in (0.01, 0.5)]
+    at_end = [trial(0.1, 1.0, sigma=0.1), trial(0.2, 2.0, sigma=0.1)]
+    assert "learning_rate" in choose([*others, *at_end]).edge
+
+
+@pytest.mark.parametrize(
+    ("objective", "name", "tried", "best", "edge"),
+    [
+        ("denoising_score_matching", "sigma", (0.05, 0.1, 0.2), 0.05, True),
+        ("denoising_score_matching", "sigma", (0.05, 0.1, 0.2), 0.1, False),
+        ("denoising_score_matching", "sigma", (0.05, 0.1, 0.2), 0.2, True),
+        # Tried alone.
+        ("denoising_score_matching", "sigma", (0.05,), 0.05, False),
+        # Fewer than one projection there are not.
+        ("sliced_score_matching", "projections", (1, 2, 4), 1, False),
+        ("sliced_score_matching", "projections", (1, 2, 4), 4, True),
+        ("sliced_score_matching", "projection", ("gaussian", "rademacher"), "gaussian", False),
+        ("sliced_score_matching", "variance_reduced", (True, False), True, False),
+        ("contrastive_divergence", "step_size", (0.01, 0.03, 0.1), 0.1, True),
+    ],
+)
+def test_a_setting_at_an_end_beyond_which_there_are_more_is_named(
+    objective, name, tried, best, edge
+):
+    trials = [
+        trial(rate, (value != best) + (rate != 0.2), **{name: value})
+        for value in tried
+        for rate in (0.1, 0.2, 0.3)
+    ]
+    assert choose(trials, objective).edge == [name] * edge
+
+
+def scores(monkeypatch, values, trials, **rest):
+    """Scores where a criterion has some values of the replicates."""
+    described = make_suite()
+    trial_of = tuning.trial_suite(described, "eight_gaussians", "exact", {})
+    parts = assembly.assemble(trial_of, "eight_gaussians", "exact", "cpu", copies=trials)
+    outcome = {"status": "ok", "step": 4}
+    parts.outcomes = [records.Outcome(replicate=0, **outcome) for _ in values]
+    for replicate, status in rest.pop("ended", {}).items():
+        parts.outcomes[replicate] = records.Outcome(replicate=0, step=1, status=status)
+    result = {name: torch.tensor(part) for name, part in {"value": values, **rest}.items()}
+    monkeypatch.setattr(tuning.metrics, "create", lambda *_, **__: lambda *_: result)
+    return tuning._scores(described, "eight_gaussians", parts, trials)
 
 
 def test_values_that_blow_up_now_and_then_lose(monkeypatch):
-    described = make_suite()
-    trial_of = tuning.trial_suite(described, "eight_gaussians", "exact", Values(learning_rate=1))
-    parts = assembly.assemble(trial_of, "eight_gaussians", "exact", "cpu")
-
-    def scored(*values):
-        result = {"value": torch.tensor(values)}
-        monkeypatch.setattr(tuning.metrics, "create", lambda *_, **__: lambda *_: result)
-        return tuning._score(described, "eight_gaussians", parts)[1]
-
+    ((_, steady), (_, wild)) = scores(monkeypatch, [1.0] * 4 + [0.0, 0.0, 0.0, 3.0], 2)
     # The second is better on average.
-    assert scored(1.0, 1.0, 1.0, 1.0) < scored(0.0, 0.0, 0.0, 3.0)
+    assert steady < wild
+
+
+def test_each_trial_of_a_round_has_the_status_and_score_of_its_replicates(monkeypatch):
+    values = [1.0, 1.0, 2.0, math.nan, 3.0, 3.0, math.nan, 4.0, 5.0, 5.0]
+    converged = [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0]
+    found = scores(monkeypatch, values, 5, converged=converged, ended={6: "diverged"})
+    statuses = ["ok", "not_finite", "not_converged", "diverged", "ok"]
+    assert [status for status, _ in found] == statuses
+    assert [score for _, score in found] == [1.0, None, None, None, 5.0]
+
+
+def test_nothing_is_measured_where_every_trial_failed(monkeypatch):
+    monkeypatch.setattr(model, "integrate", None)
+    described = make_suite(steps=3)
+    values = [Values(learning_rate=rate) for rate in (1e30, 1e31)]
+    found = tuning.run_round(described, "eight_gaussians", "exact", values, "cpu")
+    assert [one.status for one in found] == ["diverged", "diverged"]
+
+
+def test_a_round_is_what_its_trials_are_alone(tmp_path):
+    described = make_suite(steps=5)
+    values = [Values(learning_rate=rate, settings={"sigma": 0.3}) for rate in (0.03, 1e30, 0.01)]
+    together = tuning.run_round(described, "eight_gaussians", "dsm", values, "cpu")
+    assert [one.values for one in together] == values
+    assert [one.status for one in together] == ["ok", "diverged", "ok"]
+    for one in together:
+        (alone,) = tuning.run_round(described, "eight_gaussians", "dsm", [one.values], "cpu")
+        assert alone.score == (one.score and pytest.approx(one.score, rel=1e-4))
+
+
+def test_rates_that_have_no_memory_together_are_tried_alone(monkeypatch):
+    train, stacked = training.train_method, []
+
+    def limited(*given, rates):
+        stacked.append(len(rates))
+        parts, record = train(*given, rates=rates)
+        if len(rates) > 1:
+            failed = {"status": "out_of_memory"}
+            parts.outcomes = [one.model_copy(update=failed) for one in parts.outcomes]
+        return parts, record
+
+    monkeypatch.setattr(training, "train_method", limited)
+    values = [Values(learning_rate=rate) for rate in (0.03, 0.01)]
+    found = tuning.run_round(make_suite(steps=2), "eight_gaussians", "exact", values, "cpu")
+    assert stacked == [2, 1, 1]
+    assert [(one.values, one.status) for one in found] == [(one, "ok") for one in values]
+
+
+def test_the_search_goes_on_beyond_the_rates_of_the_suite(tmp_path):
+    only = {"exact": METHODS["exact"]}
+    _, found = run(tmp_path, rates=(1e-7, 1e-6, 1e-5), methods=only, steps=2, trials=6)
+    tried = sorted(one.values.learning_rate for one in found["exact"])
+    assert tried == [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-1]
+
+
+def test_trials_take_the_steps_of_the_suite_unless_told_otherwise():
+    steps = {
+        given: tuning.trial_suite(make_suite(steps=given), "eight_gaussians", "dsm", {})
+        .budget_of("eight_gaussians", "dsm")
+        .steps
+        for given in (None, 7)
+    }
+    assert steps == {None: 4, 7: 7}
+
+
+def test_code_that_was_edited_meanwhile_is_told(tmp_path):
+    with pytest.raises(InputError, match="code was edited"):
+        tuning.tune(make_suite(), "eight_gaussians", "dsm", tmp_path, expected="other")

@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
-from ebm_bench.suites.tuning import latin_hypercube
+from ebm_bench.suites.tuning import Tuning, combinations
 
 TOY = {
     "energy": {"name": "mlp"},
@@ -33,6 +34,8 @@ SUITE = {
         "dsm": {"objective": "denoising_score_matching"},
         "dsm-0.1": {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}},
         "nce": {"objective": "noise_contrastive", "overrides": {"pinwheel": {"ratio": 3.0}}},
+        "ssm": {"objective": "sliced_score_matching"},
+        "cnce": {"objective": "conditional_noise_contrastive"},
         "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}},
     },
 }
@@ -92,52 +95,167 @@ def test_what_objectives_search_are_valid_settings_with_the_default_among_them(n
         assert entry.settings[setting][1] in values
 
 
-def test_every_value_is_dealt_as_often_as_any_other():
+def test_every_value_is_drawn_about_as_often_as_any_other():
     space = {"rate": [1, 2, 3, 4, 5, 6], "sigma": ["a", "b", "c"], "sign": [True, False]}
-    combinations = latin_hypercube(space, 6, "seed")
+    drawn = combinations(space, 6, "seed")
     for name, values in space.items():
-        assert Counter(one[name] for one in combinations) == dict.fromkeys(values, 6 / len(values))
-    counts = Counter(one["sigma"] for one in latin_hypercube(space, 5, "seed")).values()
+        assert Counter(one[name] for one in drawn) == dict.fromkeys(values, 6 / len(values))
+    counts = Counter(one["sigma"] for one in combinations(space, 5, "seed")).values()
     assert sorted(counts) == [1, 2, 2]
 
 
-def test_the_deal_depends_on_its_seed_and_on_nothing_else():
+@pytest.mark.parametrize("most", range(2, 13))
+def test_no_combination_is_drawn_twice_and_none_is_left_out_for_want_of_room(most):
+    space = {"a": (1, 2, 3), "b": ("x", "y"), "c": ([1], [2])}
+    drawn = combinations(space, most, "seed")
+    assert len({json.dumps(one) for one in drawn}) == len(drawn) == most
+    for name, values in space.items():
+        frequent = Counter(json.dumps(one[name]) for one in drawn)
+        assert len(frequent) == min(len(values), most)
+
+
+def test_the_draw_depends_on_its_seed_and_on_nothing_else():
     space = {"rate": [1, 2, 3, 4, 5, 6], "sigma": ["a", "b", "c"]}
-    assert latin_hypercube(space, 4, "seed") == latin_hypercube(space, 4, "seed")
-    assert len({json.dumps(latin_hypercube(space, 4, f"seed {i}")) for i in range(20)}) > 10
-    alone = latin_hypercube({"rate": space["rate"]}, 4, "seed")
-    assert [one["rate"] for one in alone] == [
-        one["rate"] for one in latin_hypercube(space, 4, "seed")
-    ]
+    assert combinations(space, 4, "seed") == combinations(space, 4, "seed")
+    assert len({json.dumps(combinations(space, 4, f"seed {i}")) for i in range(20)}) > 10
 
 
-def test_every_method_has_the_same_number_of_trials_and_learning_rates():
+def test_few_combinations_are_all_tried_and_without_room_the_defaults_are():
+    space = {"a": (1, 2, 3), "b": ("x", "y")}
+    assert len(combinations(space, 6, "seed")) == len(combinations(space, 60, "seed")) == 6
+    assert combinations(space, 1, "seed") == combinations(space, 0, "seed") == [{}]
+    assert combinations({}, 0, "seed") == combinations({}, 5, "seed") == [{}]
+
+
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+
+
+def searched(method, score_of, dataset="two_moons", **tuning):
+    """Trials of a method, of which each has a score: [(learning rate, settings, score)]."""
+    content = {"trials": 12, "learning_rates": RATES, "datasets": "all", **tuning}
+    search = suite.check({**SUITE, "tuning": content}, "x").search_of(dataset, method)
+    found = []
+    while values := search.next_round():
+        assert len({json.dumps(one.settings) for one in values}) == 1
+        assert len(values) <= 3
+        scores = [score_of(one.learning_rate, one.settings) for one in values]
+        found += [
+            (one.learning_rate, one.settings, of) for one, of in zip(values, scores, strict=True)
+        ]
+        search.add(scores)
+    return found
+
+
+def bowl(best):
+    """A score that is least at a learning rate."""
+    return lambda rate, _: abs(math.log(rate / best))
+
+
+def edge(found):
+    """Whether the best rate is the lowest or highest that was tried with its settings."""
+    best, settings, _ = min(found, key=lambda one: one[2])
+    rates = [rate for rate, others, _ in found if others == settings]
+    return best in (min(rates), max(rates))
+
+
+METHODS = ["dsm", "dsm-0.1", "nce", "ssm", "cnce"]
+
+
+@pytest.mark.parametrize("trials", [2, 3, 4, 8, 12, 15])
+def test_every_method_has_the_same_number_of_different_trials(trials):
+    for method in METHODS:
+        found = searched(method, bowl(0.004), trials=trials)
+        assert len({json.dumps(one[:2]) for one in found}) == len(found) == trials
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_value_of_a_setting_meets_three_rates(method):
+    found = searched(method, bowl(0.004))
     checked = suite.check(SUITE, "x")
-    tried = {name: checked.search_of("two_moons", name) for name in ("dsm", "dsm-0.1", "nce")}
-    assert {len(values) for values in tried.values()} == {3}
-    rates = {tuple(one.learning_rate for one in values) for values in tried.values()}
-    assert len(rates) == 1
-    assert sorted(*rates) == [0.001, 0.01, 0.1]
+    objective = registry.describe("objectives", checked.methods[method].objective)
+    stated = checked.stated_settings("two_moons", method)
+    for name, values in objective.search.items():
+        for value in values if name not in stated else ():
+            assert len({rate for rate, settings, _ in found if settings[name] == value}) >= 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("best", [1e-5, 3e-4, 1e-3, 7e-3, 0.05, 0.1, 0.5, 3.0])
+def test_the_search_goes_on_beyond_the_rates_where_the_best_is_there(method, best):
+    found = searched(method, bowl(best))
+    assert not edge(found)
+    # Rates are about twice as large as the ones before.
+    assert min(of for _, _, of in found) < math.log(2.2)
+
+
+def test_a_best_that_stays_at_an_end_ends_the_search_with_its_trials():
+    assert len(searched("dsm", lambda rate, _: rate)) == 12
+    assert edge(searched("dsm", lambda rate, _: rate))
+
+
+def test_rates_that_fail_are_left_for_lower_ones():
+    def score(rate, _):
+        return None if rate > 4e-4 else rate
+
+    found = searched("dsm-0.1", score)
+    assert any(of is not None for _, _, of in found)
+    # With settings too, which begin where the last ones failed.
+    assert any(of is not None for _, _, of in searched("dsm", score))
+
+
+def test_settings_that_fail_everywhere_do_not_end_the_search():
+    found = searched("dsm", lambda rate, settings: None if settings["sigma"] < 0.2 else rate)
+    assert min(found, key=lambda one: math.inf if one[2] is None else one[2])[1] == {"sigma": 0.2}
+    assert len(found) == 12
+
+
+def test_the_last_trials_go_to_the_best_settings():
+    def score(rate, settings):
+        return abs(math.log(rate / 0.004)) + (settings["sigma"] != 0.2)
+
+    assert all(settings == {"sigma": 0.2} for _, settings, _ in searched("dsm", score)[9:])
+
+
+def test_a_search_without_any_score_ends_with_its_trials():
+    for method in METHODS:
+        assert len(searched(method, lambda *_: None)) == 12
+
+
+def test_rates_beyond_a_list_go_on_as_it_does():
+    rates = Tuning(trials=3, learning_rates=(0.01, 0.001, 0.1))
+    assert [rates.rate(place) for place in range(-2, 5)] == [1e-5, 1e-4, 0.001, 0.01, 0.1, 1, 10]
+    uneven = Tuning(trials=3, learning_rates=(0.001, 0.002, 0.01))
+    assert [uneven.rate(place) for place in (-1, 1, 3)] == [3.16e-4, 0.002, 0.0316]
+
+
+def test_a_search_without_datasets_is_on_all_of_them():
+    without = {key: value for key, value in SUITE["tuning"].items() if key != "datasets"}
+    every = {name: [] for name in SUITE["datasets"]}
+    for given in (without, {**without, "datasets": "all"}, {**without, "datasets": [*every]}):
+        assert suite.check({**SUITE, "tuning": given}, "x").tuned_on == every
+    some = {**without, "datasets": ["ring", "banana"]}
+    assert suite.check({**SUITE, "tuning": some}, "x").tuned_on == {"ring": [], "banana": []}
 
 
 def test_what_the_suite_gives_itself_is_not_searched():
-    checked = suite.check(SUITE, "x")
-    assert all(one.settings.keys() == {"sigma"} for one in checked.search_of("two_moons", "dsm"))
-    assert all(one.settings == {} for one in checked.search_of("two_moons", "dsm-0.1"))
-    assert all(one.settings == {} for one in checked.search_of("pinwheel", "nce"))
+    checked = suite.check(changed(SUITE, "tuning", "trials", to=15), "x")
+    assert all(one.keys() == {"sigma"} for one in checked.search_of("two_moons", "dsm").settings)
+    assert checked.search_of("two_moons", "dsm-0.1").settings == [{}]
+    assert checked.search_of("pinwheel", "nce").settings == [{}]
+    assert len(checked.search_of("two_moons", "nce").settings) == 3
 
 
 def test_what_trains_nothing_is_not_tuned():
     checked = suite.check(SUITE, "x")
-    assert checked.search_of("two_moons", "gaussian") == []
+    assert checked.search_of("two_moons", "gaussian") is None
     jobs = checked.tuning_jobs()
     assert list(jobs) == ["two_moons", "ring"]
-    assert all(methods == ["dsm", "dsm-0.1", "nce"] for methods in jobs.values())
+    assert all(methods == METHODS for methods in jobs.values())
 
 
-def test_the_criterion_is_a_likelihood_where_there_is_a_density_and_a_score_elsewhere():
+def test_the_criterion_is_a_divergence_where_there_is_a_density_and_a_score_elsewhere():
     checked = suite.check(SUITE, "x")
-    assert checked.criterion_of("two_moons").name == "negative_log_likelihood"
+    assert checked.criterion_of("two_moons").name == "kl_divergence"
     assert checked.criterion_of("ring").name == "sampled_kl_divergence"
     quick = suite.load(Path(__file__).parents[2] / "benchmarks" / "quick.yaml")
     other = quick.criterion_of("mnist")
@@ -240,7 +358,14 @@ def test_a_missing_file_of_tuned_values_is_told_with_its_remedy(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (changed(SUITE, "tuning", "trials", to=4), "4 trials need as many different learning"),
+        (changed(SUITE, "tuning", "learning_rates", to=[0.1, 0.1]), "two different learning"),
+        (changed(SUITE, "tuning", "learning_rates", to=[]), "two different learning rates"),
+        (changed(SUITE, "tuning", "learning_rates", to=[0.1, -1]), "greater than 0"),
+        (changed(SUITE, "tuning", "datasets", to=["ring", "rang"]), "Did you mean 'ring'?"),
+        (changed(SUITE, "tuning", "datasets", to=["ring", "ring"]), "stands there twice"),
+        (changed(SUITE, "tuning", "datasets", to="some"), "tuning.datasets"),
+        (changed(SUITE, "tuning", "datasets", to=[]), "tuning.datasets"),
+        (changed(SUITE, "tuning", "datasets", to={}), "tuning.datasets"),
         (changed(SUITE, "tuning", "datasets", "banan", to=[]), "Did you mean 'banana'?"),
         (changed(SUITE, "tuning", "datasets", "banana", to=["ring"]), "ring stands there twice"),
         (changed(SUITE, "tuning", "step", to=3), "Did you mean 'steps'?"),
@@ -267,9 +392,8 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
     assert objectives | {"grid_maximum_likelihood"} == set(registry.names("objectives"))
     noises = {method.settings.get("noise") for method in toy.methods.values()}
     assert noises - {None} == set(registry.names("noise"))
-    served = {n for first, others in toy.tuning.datasets.items() for n in (first, *others)}
+    served = {n for first, others in toy.tuned_on.items() for n in (first, *others)}
     assert served == toys
-    for first in toy.tuning.datasets:
-        tuned = toy.tuned.datasets[first].methods
-        assert tuned.keys() == {m for m in toy.methods if toy.search_of(first, m)}
-        assert {outcome.trials for outcome in tuned.values()} == {toy.tuning.trials}
+    for first, tuned in toy.tuned.datasets.items():
+        assert tuned.methods.keys() == {m for m in toy.methods if toy.search_of(first, m)}
+        assert {outcome.trials for outcome in tuned.methods.values()} == {toy.tuned.trials}

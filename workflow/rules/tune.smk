@@ -29,7 +29,7 @@ rule tune:
     conda:
         "../../environment.yml"
     params:
-        serving=UNTUNED.tuning.datasets if UNTUNED.tuning else {},
+        serving=UNTUNED.tuned_on,
         out=TRIALS,
     message:
         "choose among the trials"
@@ -70,14 +70,13 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
             code=fingerprint.digest("", sources),
             criterion=criterion.model_dump_json(),
             searches=[
-                [UNTUNED.training_slice(dataset, method)]
-                + [
-                    values.model_dump_json()
-                    for values in UNTUNED.search_of(dataset, method)
+                [
+                    UNTUNED.training_slice(dataset, method),
+                    UNTUNED.search_of(dataset, method).settings,
                 ]
                 for method in methods
             ],
-            spent=[UNTUNED.tuning.steps, UNTUNED.tuning.replicates],
+            tuning=UNTUNED.tuning.model_dump_json(exclude={"datasets"}),
             out=TRIALS,
         message:
             f"tune {len(methods)} methods on {dataset}"
