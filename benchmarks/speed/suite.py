@@ -1,0 +1,181 @@
+"""Replicate-steps per processor second of a suite, here and in another checkout.
+
+``python -m benchmarks.speed.suite --against CHECKOUT`` times every method's training steps in
+both, on one thread each, in turns. Settings are those of each checkout's suite without tuning.
+Setup and compilation are not part of a step, and are listed apart.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from ebm_bench import registry
+from ebm_bench.cli.options import reported_errors
+from ebm_bench.errors import InputError
+from ebm_bench.suites import suite as suites
+
+HERE = Path(__file__).parents[2]
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Timing(NamedTuple):
+    """What was measured of a method in one checkout.
+
+    Attributes
+    ----------
+    step : float
+        Processor milliseconds per step of all replicates: the median over rounds.
+    setup : float
+        Processor seconds of the setup: fits, and what the process itself does to compile.
+    compiled : float
+        Wall-clock seconds of the compilation.
+    """
+
+    step: float
+    setup: float
+    compiled: float
+
+
+class Checkout:
+    """A process that takes steps in one checkout.
+
+    Parameters
+    ----------
+    folder : Path
+        Checkout.
+    python : str
+        Its interpreter.
+    suite, dataset : str
+        Where the methods are.
+    replicates, steps : int
+        Of a training.
+    """
+
+    def __init__(
+        self, folder: Path, python: str, suite: str, dataset: str, replicates: int, steps: int
+    ):
+        # Without the script's folder on the path, whose modules have names of Python's own.
+        arguments = [python, "-P", str(Path(__file__).with_name("steps.py"))]
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            [*arguments, suite, dataset, str(replicates), str(steps)],
+            cwd=folder,
+            env={**os.environ, **threads, "PYTHONPATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._said: dict[str, list[dict[str, float]]] = {}
+
+    def take(self, method: str, steps: int) -> float:
+        """Take steps of a method, and return the processor seconds of one."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{method} {steps}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise InputError(f"{method}: the process that takes its steps has ended")
+        answer = json.loads(line)
+        self._said.setdefault(method, []).append(answer)
+        return answer["seconds"] / steps
+
+    def timing(self, method: str, steps: int) -> Timing:
+        """Summarise all rounds of a method but the first, which warms up."""
+        first, *rounds = self._said[method]
+        median = statistics.median(answer["seconds"] for answer in rounds)
+        return Timing(1000 * median / steps, first["setup"], first["compiled"])
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def table(found: dict[str, dict[str, Timing]], replicates: dict[str, int]) -> str:
+    """Lay out timings by checkout and method, with the sum of all methods and the ratios.
+
+    Parameters
+    ----------
+    found : dict
+        Timings by checkout and method; the first checkout is compared with the second.
+    replicates : dict
+        Number of replicates in each checkout.
+    """
+    sums = {name: sum(t.step for t in times.values()) for name, times in found.items()}
+    rows = {method: {name: found[name][method].step for name in found} for method in found["here"]}
+    rows["all, each once"] = sums
+    lines = ["| method | " + " | ".join(f"{name}, ms a step" for name in found) + " | ratio |"]
+    lines += ["|---|" + "---:|" * (len(found) + 1)]
+    for method, steps in rows.items():
+        first, *others = [replicates[name] / ms for name, ms in steps.items()]
+        ratio = f"{first / others[0]:.2f}" if others else ""
+        cells = [method, *(f"{ms:.2f}" for ms in steps.values()), ratio]
+        lines.append("| " + " | ".join(cells) + " |")
+    for name, times in found.items():
+        rate = 1000 * len(times) * replicates[name] / sums[name]
+        compiled, setup = (
+            sum(getattr(t, of) for t in times.values()) for of in ("compiled", "setup")
+        )
+        lines += [
+            "",
+            f"{name}: {replicates[name]} replicates, {rate:,.0f} replicate-steps per processor "
+            f"second; setup of all methods {setup:.0f} s, compilation {compiled:.0f} s.",
+        ]
+    return "\n".join(lines)
+
+
+@app.command()
+def main(
+    against: Annotated[Path | None, typer.Option(help="Another checkout.")] = None,
+    python: Annotated[str, typer.Option(help="Its Python. [default: .venv/bin/python there]")] = "",
+    suite: Annotated[str, typer.Option(help="Suite: a path in both.")] = "benchmarks/toy.yaml",
+    dataset: Annotated[str, typer.Option(help="Dataset of the suite.")] = "eight_gaussians",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Method; may be repeated. [default: all]")
+    ] = None,
+    replicates: Annotated[tuple[int, int], typer.Option(help="Here, and there.")] = (20, 5),
+    steps: Annotated[tuple[int, int], typer.Option(help="Of a training.")] = (5000, 1000),
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each method.")] = 5,
+    count: Annotated[int, typer.Option(min=1, help="Steps of a round.")] = 40,
+) -> None:
+    """Time every trained method of a suite, in turns with another checkout."""
+    with reported_errors():
+        methods = only or _trained(HERE / suite, dataset)
+        places = {"here": (HERE, sys.executable)}
+        if against:
+            there = against.resolve()
+            places["there"] = there, python or str(there / ".venv/bin/python")
+        runs = {
+            name: Checkout(*place, suite, dataset, r, n)
+            for (name, place), r, n in zip(places.items(), replicates, steps, strict=False)
+        }
+        try:
+            for name in methods:
+                for _ in range(rounds + 1):
+                    for run in runs.values():
+                        run.take(name, count)
+        finally:
+            for run in runs.values():
+                run.close()
+    found = {name: {m: run.timing(m, count) for m in methods} for name, run in runs.items()}
+    typer.echo(table(found, dict(zip(runs, replicates, strict=False))))
+
+
+def _trained(path: Path, dataset: str) -> list[str]:
+    loaded = suites.load(path, tuned=False)
+    return [
+        name
+        for name in loaded.methods_of(dataset)
+        if registry.describe("objectives", loaded.methods[name].objective).trains
+    ]
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks.speed.suite")
