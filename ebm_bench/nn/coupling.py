@@ -5,6 +5,7 @@ the weights of all couplings are stacked, vectors lie along columns, where opera
 and coordinates are fast, and samples and data can pass in one sweep, each its own way.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from torch.nn.functional import silu, softplus
 from ebm_bench.nn.layers import Dense
 from ebm_bench.streams import Streams
 
-HIDDEN = 64  # units of the coupling networks
+HIDDEN, DEPTH = 64, 2  # units and hidden layers of the coupling networks
 BINS, TAIL_BOUND = 8, 4.0  # of splines; beyond the bound they are the identity
 LEAST_BIN, LEAST_SLOPE = 1e-3, 1e-3  # a bin as a part of the interval
 LOG_SCALE_BOUND = 2.0  # of one affine coupling: keeps training stable
@@ -154,8 +155,9 @@ class VectorFlow(nn.Module):
         for _ in range(count):
             last = Dense(HIDDEN, self.split[1] * settings, streams)
             nn.init.zeros_(last.weight)  # an untrained coupling is the identity
-            first, second = Dense(self.split[0], HIDDEN, streams), Dense(HIDDEN, HIDDEN, streams)
-            layers.append((first, second, last))
+            sizes = [self.split[0], *[HIDDEN] * DEPTH]
+            hidden = [Dense(a, b, streams) for a, b in itertools.pairwise(sizes)]
+            layers.append((*hidden, last))
             if dimension > 2:
                 mixing.append(torch.linalg.qr(streams.normal(dimension, dimension)).Q)
 
@@ -196,10 +198,13 @@ class VectorFlow(nn.Module):
         kept, moved = v.split(self.split, dim=2)
         log_det = volume
         layers = (_in_order([p] * len(ups), ups) for p in (*self.weights, *self.biases))
-        for i, (w1, w2, w3, b1, b2, b3) in enumerate(zip(*layers, strict=True)):
-            h = silu(torch.baddbmm(b1, kept, w1))
-            h = silu(torch.baddbmm(b2, h, w2))
-            settings = torch.baddbmm(b3, h, w3).mT.unflatten(1, (self.split[1], -1))
+        for i, own in enumerate(zip(*layers, strict=True)):
+            weights, biases = own[: len(self.weights)], own[len(self.weights) :]
+            h = kept
+            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                h = silu(torch.baddbmm(bias, h, weight))
+            settings = torch.baddbmm(biases[-1], h, weights[-1]).mT
+            settings = settings.unflatten(1, (self.split[1], -1))
             changed, step = self.transform(moved.mT.unsqueeze(2), settings, up, sign)
             moved = changed.squeeze(2).mT
             log_det = log_det + step.sum((1, 2))
