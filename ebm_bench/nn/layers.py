@@ -39,15 +39,22 @@ class Dense(Affine):
 
     def forward(self, h: Tensor) -> Tensor:
         """Apply the map."""
-        return torch.baddbmm(self.bias, h, self.weight)
+        return (
+            self.bias + self.linear(h) if self._fuses else torch.baddbmm(self.bias, h, self.weight)
+        )
 
     def linear(self, t: Tensor) -> Tensor:
         """Apply its linear part."""
-        return torch.bmm(t, self.weight)
+        return (t * self.weight.mT).sum(2, True) if self._fuses else torch.bmm(t, self.weight)
 
     def adjoint(self, g: Tensor) -> Tensor:
         """Apply the transpose of its linear part."""
-        return torch.bmm(g, self.weight.mT)
+        return g * self.weight.mT if self.weight.shape[2] == 1 else torch.bmm(g, self.weight.mT)
+
+    @property
+    def _fuses(self) -> bool:
+        """Whether a compiler does without a matrix product, which a single output does not fill."""
+        return torch.compiler.is_compiling() and self.weight.shape[2] == 1
 
     def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
         """Differentiate ``⟨g, linear(t)⟩`` by the weight."""

@@ -1,20 +1,21 @@
 """Compiled training steps: loss and gradient of an objective as one compiled function.
 
-Compilation takes seconds to a minute, so that it saves time only in long trainings; see
-`should_compile`.
+Compilation takes from seconds to two minutes, so that it saves time only in long trainings; see
+`should_compile`. What a compiler has made for one dataset is found in its cache for others of the
+same shape, as all data are inputs.
 """
 
-import itertools
 import logging
 import shutil
 import time
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ebm_bench.derivatives import sweeps
+from ebm_bench.derivatives.compiled import CompiledSlopes, compile_method
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.runs import contracts
@@ -23,33 +24,34 @@ from ebm_bench.streams import Recording, Replay, Streams
 
 log = logging.getLogger("ebm_bench")
 
-# Steps from which a compilation is cheaper than the steps it speeds up. Measured on networks of
-# the size that toys have, where a step saves a millisecond or two; a GPU saves launches.
-COMPILED_FROM = {"cpu": 20_000, "cuda": 2_000}
-_COUNT = itertools.count()
+# From where a compilation is cheaper than the steps it speeds up. Measured on networks of the size
+# that toys have, where a CPU saves a tenth of a millisecond or two for each replicate and step,
+# and a GPU the launches of a step.
+REPLICATE_STEPS, STEPS_ON_GPU = 50_000, 2_000
 
 
-def should_compile(objective: Objective, steps: int, device: torch.device) -> bool:
+def should_compile(objective: Objective, steps: int, replicates: int, device: torch.device) -> bool:
     """Decide before the training whether its steps are compiled.
 
     Parameters
     ----------
     objective : Objective
-        One that draws samples of the model runs a sampler, which is not compiled.
-    steps : int
+        What is compiled of one that draws samples of the model is chosen for CPUs.
+    steps, replicates : int
         Of the training.
     device : torch.device
         Where it runs. A CPU needs a C++ compiler.
     """
-    if objective.samples_model or steps < COMPILED_FROM[device.type]:
-        return False
-    return device.type == "cuda" or shutil.which("g++") is not None
+    if device.type == "cuda":
+        return steps >= STEPS_ON_GPU and not objective.samples_model
+    return steps * replicates >= REPLICATE_STEPS and shutil.which("g++") is not None
 
 
-def attempt(*arguments: Any) -> "CompiledLoss | None":
+def attempt(objective: Objective, *arguments: Any) -> "CompiledLoss | CompiledSampling | None":
     """Compile a loss, or say why it cannot be; arguments as for `CompiledLoss`."""
+    kind = CompiledSampling if objective.samples_model else CompiledLoss
     try:
-        compiled = CompiledLoss(*arguments)
+        compiled = kind(objective, *arguments)
     except Exception as error:  # of torch, its compiler, or the folder of its cache
         if is_out_of_memory(error):
             raise
@@ -119,16 +121,8 @@ class CompiledLoss:
         self.flops, self.evaluations = counter.total, energy.evaluations - counted
         energy.evaluations = counted
         self._draws = trial.on(streams)
-        options: dict[str, str | int | bool | Callable[..., Any]] = {
-            "guard_filter_fn": torch.compiler.skip_all_guards_unsafe
-        }
-        if x.device.type == "cuda":
-            options["triton.cudagraphs"] = True
-        # Shapes, dtypes and modules stay what they are, so that nothing needs to be guarded:
-        # all the more must no other loss find what is compiled here under the same code.
-        code = CompiledLoss._differentiate.__code__.replace(co_name=f"loss_{next(_COUNT)}")
-        function = types.FunctionType(code, globals()).__get__(self)
-        self._function = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+        options = {"triton.cudagraphs": True} if x.device.type == "cuda" else {}
+        self._function = compile_method(CompiledLoss._differentiate, self, **options)
         self._call(x, trial.draws, progress)
         self.seconds = time.perf_counter() - started
 
@@ -163,6 +157,57 @@ class CompiledLoss:
     def _call(self, *inputs: Any) -> tuple[tuple[Tensor, ...], Tensor]:
         gradients, loss = self._function(self._values, *inputs)
         return tuple(gradients.values()), loss
+
+
+class CompiledSampling:
+    """The loss of an objective that draws samples, of which the sampler's derivatives are compiled.
+
+    The loss itself stays as it is, since a sampler may do what cannot be compiled. Parameters and
+    attributes are those of `CompiledLoss`; the energy counts its evaluations itself.
+
+    Raises
+    ------
+    RuntimeError
+        Where the sampler uses no derivatives that can be compiled.
+    """
+
+    evaluations = 0
+
+    def __init__(
+        self,
+        objective: Objective,
+        energy: Energy,
+        streams: Streams,
+        x: Tensor,
+        parameters: Sequence[nn.Parameter],
+        mixed: bool = False,
+    ):
+        started = time.perf_counter()
+        self._objective, self._energy, self._parameters = objective, energy, parameters
+        if not sweeps.supports(energy):
+            raise RuntimeError("the energy is no network whose derivatives samplers know")
+        self._slopes = CompiledSlopes(energy)
+        self._streams = streams.child("trial")
+        with FlopCounter() as counter:
+            self._differentiate(x, 1.0)
+        self.flops = counter.total
+        with self._slopes:
+            self._differentiate(x, 1.0)
+        self._slopes.learns, self._streams = False, streams
+        self.seconds = time.perf_counter() - started
+
+    def __call__(self, x: Tensor, progress: float = 1.0) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Differentiate the loss of a batch; see `CompiledLoss`."""
+        with self._slopes:
+            return self._differentiate(x, progress)
+
+    def _differentiate(self, x: Tensor, progress: float) -> tuple[tuple[Tensor, ...], Tensor]:
+        share = torch.full((), progress, dtype=x.dtype, device=x.device)
+        loss = self._objective.loss_at(self._energy, x, self._streams, share)
+        gradients = torch.autograd.grad(
+            loss.sum(), list(self._parameters), allow_unused=True, materialize_grads=True
+        )
+        return gradients, loss.detach()
 
 
 class _Loss(nn.Module):

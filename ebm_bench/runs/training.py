@@ -21,7 +21,7 @@ from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint
 from ebm_bench.runs import checkpoints, compilation, contracts, cost, outcomes, recording
 from ebm_bench.runs.assembly import Parts, assemble
-from ebm_bench.runs.compilation import CompiledLoss
+from ebm_bench.runs.compilation import CompiledLoss, CompiledSampling
 from ebm_bench.runs.state import Watch, held
 from ebm_bench.streams import Streams
 from ebm_bench.suites.suite import Suite
@@ -164,7 +164,7 @@ class _Trainer:
             for i in range(self.spec.curve_points)
         }
         self.optimiser: Optimiser | None = None
-        self.compiled: CompiledLoss | None = None
+        self.compiled: CompiledLoss | CompiledSampling | None = None
         self.look_every = 50 if self.device.startswith("cuda") else 1
 
     @property
@@ -185,9 +185,7 @@ class _Trainer:
         parts, streams = self.parts, self.parts.streams.child("fit")
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
         inspection.look_at(data, parts.dataset, "points to fit to")
-        batches = None if parts.objective.trains else parts.dataset.batches(streams.child("all"))
-        if batches is None or not parts.energy.fit_all(batches):
-            parts.energy.fit(data)
+        parts.energy.fit(data)
         started += self._look_at_plugins(data)
         try:
             parts.objective.fit(parts.energy, data, streams)
@@ -322,9 +320,9 @@ class _Trainer:
         The seconds of a compilation are not the method's, and end no training.
         """
         parts, chosen, device = self.parts, self.spec.compute, self.parts.streams.device
-        wanted = chosen in ("compiled", "mixed") and not parts.objective.samples_model
+        wanted = chosen in ("compiled", "mixed")
         automatic = chosen == "auto" and compilation.should_compile(
-            parts.objective, self.total, device
+            parts.objective, self.total, parts.energy.replicates, device
         )
         ended = self.step >= self.total
         if ended or self.watch.unsaved or not (wanted or automatic):
