@@ -4,11 +4,17 @@ Nothing here imports torch. Nothing heavy is imported before `build` is called, 
 workflow calls `outputs` each time it starts.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ebm_bench.errors import InputError
 from ebm_bench.report.files import outputs
 from ebm_bench.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from ebm_bench.report.results import Results
 
 __all__ = ["build", "build_paper", "first_lines", "outputs"]
 
@@ -37,17 +43,17 @@ def build(suite: Suite, suite_path: str | Path, results: str | Path) -> list[Pat
     InputError
         If the records have not been collected or a file cannot be written.
     """
-    from ebm_bench.report import budgets, loading
+    from ebm_bench.report import budgets
     from ebm_bench.report.figures import screen
     from ebm_bench.report.page import leaderboard
     from ebm_bench.report.tables import tables
 
     results = Path(results)
-    collected = loading.load(suite, results)
-    views = budgets.at_all(collected)
-    written = tables.write(views, results)
-    drawn = screen.write(collected, results)
-    page = leaderboard.write(views, suite_path, results)
+    with _collected(suite, results) as collected:
+        views = budgets.at_all(collected)
+        written = tables.write(views, results)
+        drawn = screen.write(collected, results)
+        page = leaderboard.write(views, suite_path, results)
     return [*written, *drawn, page]
 
 
@@ -72,16 +78,27 @@ def build_paper(suite: Suite, results: str | Path, venue: str) -> list[Path]:
     InputError
         As for `build`, and if the venue is unknown.
     """
-    from ebm_bench.report import budgets, loading
+    from ebm_bench.report import budgets
     from ebm_bench.report.figures import paper, style
     from ebm_bench.report.tables import tables
 
     results, chosen = Path(results), style.paper(venue)
-    collected = loading.load(suite, results)
-    return [
-        *tables.write(budgets.at_all(collected), results),
-        *paper.write(collected, results, chosen),
-    ]
+    with _collected(suite, results) as collected:
+        return [
+            *tables.write(budgets.at_all(collected), results),
+            *paper.write(collected, results, chosen),
+        ]
+
+
+@contextmanager
+def _collected(suite: Suite, results: Path) -> "Iterator[Results]":
+    import pandas as pd
+
+    from ebm_bench.report import loading
+
+    # Arrow's strings make many small tables slow.
+    with pd.option_context("mode.string_storage", "python"):
+        yield loading.load(suite, results)
 
 
 def first_lines(results: str | Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from fontTools import subset
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -19,6 +20,10 @@ Job = tuple[Callable[[], Figure], list[Path]]
 _CANVASES = {"png": FigureCanvasAgg, "pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
 # Without a date, the same figure is the same file.
 _METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+# To cut down the tables that shape text, for which a PDF has no use, takes most of the time that
+# the fonts of a figure take.
+subset.Options._drop_tables_default += ["GSUB", "GPOS", "GDEF"]
 
 
 def save(figure: Figure, paths: list[Path]) -> list[Path]:
