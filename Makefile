@@ -16,7 +16,6 @@ help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
 
 run: $(INSTALLED) ## download the data, run the benchmark, print the leaderboard (SUITE=file.yaml)
-	@$(BIN)/ebm-bench prepare --suite "$$SUITE"
 	@$(BIN)/snakemake --config suite="\"$$SUITE\""
 	@$(BIN)/ebm-bench show --suite "$$SUITE"
 
