@@ -6,7 +6,6 @@ parts of a run refer to.
 """
 
 import hashlib
-import io
 import logging
 import random
 import sys
@@ -26,7 +25,7 @@ from ebm_bench.runs.assembly import Parts
 
 _LARGE = 2**22  # numbers of one array that are looked at, evenly spaced
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes, np.generic)
-_WORLD = (types.ModuleType, logging.Logger, io.IOBase)  # belongs to no part
+_WORLD = (types.ModuleType, logging.Logger)  # belongs to no part
 _PACKAGE = __name__.partition(".")[0]
 _LIBRARIES = {_PACKAGE, "torch", "numpy", *sys.stdlib_module_names}
 # Attributes of modules that are flattened, and those that say nothing of state.
@@ -180,6 +179,7 @@ class _Walk:
         match value:
             case Tensor():
                 self._tensor(value, name)
+                yield vars(value), name
             case np.ndarray() if not value.dtype.hasobject:
                 flat = value.reshape(-1)
                 self._note(name, value.dtype, value.shape, flat[:: _stride(flat.size)].tobytes())
@@ -258,8 +258,8 @@ class _Walk:
                 with suppress(Exception):  # what cannot be pickled
                     parts = value.__reduce_ex__(4)
                     yield [list(p) if isinstance(p, Iterator) else p for p in parts], name
-            case _ if not attributes:
-                self._note(name, *([] if " at 0x" in (text := repr(value)) else [text]))
+            case _ if not attributes and " at 0x" not in (text := repr(value)):
+                self._note(name, text)
 
 
 def _saved_tensors(parts: Iterable[object]) -> dict[int, str]:
@@ -293,7 +293,9 @@ def _attributes(value: object) -> _Found:
 
 def _reduces(kind: type) -> bool:
     """Whether objects have a way of their own to be pickled, beside their attributes."""
-    return (kind.__reduce_ex__, kind.__reduce__) != (object.__reduce_ex__, object.__reduce__)
+    ways = ("__reduce_ex__", "__reduce__", "__getstate__")
+    own = any(getattr(kind, way) is not getattr(object, way) for way in ways)
+    return own and not issubclass(kind, nn.Module)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
