@@ -173,6 +173,9 @@ def show(path: SuiteOption) -> None:
             if name == chosen.name and m in chosen.methods and d in chosen.datasets
         ]
         definition.refuse_others(chosen, described, results / "records")
+        for run in described:
+            for remark in run.remarks:
+                typer.echo(f"{run.dataset}, {run.method}: {remark}")
     typer.echo(reports.first_lines(results))
     (page,) = reports.outputs(chosen, results)["page"]
     typer.echo(f"Leaderboard: {page}")

@@ -108,7 +108,7 @@ class Merged:
     def summary(self, out: str | Path) -> str:
         """Report the number of runs, and the hardware on which their cost was measured."""
         runs = [source.runs[key] for key, source in self.taken.items()]
-        counts = Counter(run.provenance.hardware for run in runs)
+        counts = Counter(run.hardware for run in runs)
         return "\n".join(
             [
                 f"{len(runs)} runs are in {Path(out, 'records')}; {self.repeated} occurred "

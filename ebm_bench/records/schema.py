@@ -162,6 +162,20 @@ class Run(_Record):
         found = dict.fromkeys(segment.hardware for segment in self.segments)
         return ", then ".join(found) or self.provenance.hardware
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is unusual in how it was run: state that is not saved, several machines."""
+        found = []
+        if self.unsaved:
+            found.append(f"steps changed state that no checkpoint holds: {', '.join(self.unsaved)}")
+        if len({(segment.hardware, segment.commit) for segment in self.segments}) > 1:
+            parts = [
+                f"{s.steps} steps in {s.seconds:.3g} s on {s.hardware}, commit {s.commit}"
+                for s in self.segments
+            ]
+            found.append(f"resumed elsewhere: {'; '.join(parts)}")
+        return found
+
 
 class Value(_Record):
     """One metric of one replicate of one model of a run.

@@ -163,7 +163,7 @@ class Results:
     @cached_property
     def machines(self) -> dict[str, str]:
         """Hardware of the runs by mark: M1 for that of most runs."""
-        counts = Counter(run.provenance.hardware for run in self.runs.values())
+        counts = Counter(run.hardware for run in self.runs.values())
         return {f"M{i}": name for i, (name, _) in enumerate(counts.most_common(), 1)}
 
     def machine(self, dataset: str, method: str) -> str:
@@ -313,7 +313,7 @@ class Results:
     def _marks(self) -> dict[tuple[str, str], str]:
         """The marks of the runs of datasets that were timed on several machines."""
         marks = {hardware: mark for mark, hardware in self.machines.items()}
-        found = {key: marks[run.provenance.hardware] for key, run in self.runs.items()}
+        found = {key: marks[run.hardware] for key, run in self.runs.items()}
         used = Counter(dataset for dataset, _ in {(key[0], mark) for key, mark in found.items()})
         return {key: mark for key, mark in found.items() if used[key[0]] > 1}
 

@@ -215,7 +215,7 @@ class _Walk:
             self._note(name, value.dtype, tuple(value.shape), numbers)
 
     def _function(self, value: types.FunctionType, name: str) -> _Found:
-        self._note(name, value.__module__, value.__qualname__)
+        self._note(name, value.__qualname__)
         place = value.__globals__.get("__name__", "")
         if not {_package(value), place.partition(".")[0]} & self._own:
             return
@@ -229,7 +229,7 @@ class _Walk:
             yield from ((value.__globals__[n], f"{stem}.{n}") for n in named)
 
     def _class(self, value: type, name: str) -> _Found:
-        self._note(name, value.__module__, value.__qualname__)
+        self._note(name, value.__qualname__)
         if _package(value) not in {*self._own, _PACKAGE}:
             return
         for key, attribute in vars(value).items():

@@ -140,11 +140,6 @@ KEPT = {
         "self.n.move_to_end(next(iter(self.n)))",
         build="from collections import OrderedDict; self.n = OrderedDict(a=1, b=1, c=1)",
     ),
-    "optimiser": case(
-        "self.p.grad = torch.ones(2); self.adam.step()",
-        build="self.p = nn.Parameter(torch.zeros(2)); self.adam = torch.optim.Adam([self.p])",
-        name="Annealed.adam.state",
-    ),
     "hook": case(
         "self.net(x)",
         build="self.net = nn.Linear(2, 1); self.net.register_forward_hook(hook)",
@@ -185,7 +180,7 @@ KEPT = {
     "self-reference": case("self.me.n += 1", build="vars(self)['me'] = self; self.n = 0"),
     "circle": case("self.n[1][0] += 1", build="self.n = [0]; self.n.append(self.n)"),
     "long chain": case(
-        "self.n[1] += 1", build="self.n = [0]\n        for _ in range(5000): self.n = [self.n, 0]"
+        "self.n[1] += 1", build="self.n = [0]\n        for _ in range(1100): self.n = [self.n, 0]"
     ),
     "random": case("self.n.random()", build="self.n = random.Random(0)"),
     "generator of numpy": case("self.n.normal()", build="self.n = np.random.default_rng(0)"),
@@ -342,8 +337,9 @@ def test_what_appears_late_is_watched_from_then_on():
     assert watch.unsaved == ["One.n"]
 
 
-def test_large_arrays_are_compared():
-    one = [torch.zeros(state._LARGE * 3)]
+def test_large_arrays_are_compared(monkeypatch):
+    monkeypatch.setattr(state, "_LARGE", 10)
+    one = [torch.zeros(35)]
     watch = state.Watch([one])
     watch.look()
     one[0] += 1

@@ -98,6 +98,8 @@ def _place(results: Results, dataset: str, name: str, suite_path: str | Path) ->
             ["Code", f"version {origin.version}, commit {commit}, pinned versions {origin.lock}"],
             ["Python and torch", f"{origin.python}, {origin.torch}"],
             ["Seed of the suite, digest of the run", f"{run.seed}, {run.fingerprint[:12]}"],
+            *([["Steps", run.steps]] if run.steps else []),
+            *(["Remark", remark] for remark in run.remarks),
         ],
     }  # fmt: skip
 

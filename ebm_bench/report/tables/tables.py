@@ -147,7 +147,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "steps": row.steps,
                 "train_seconds": run and run.cost.train_seconds,
                 "setup_seconds": run and run.cost.setup_seconds,
-                "hardware": run and run.provenance.hardware,
+                "hardware": run and run.hardware,
                 "energy_evaluations": run and run.cost.energy_evaluations,
                 **{
                     f"{metric}_{name}": x

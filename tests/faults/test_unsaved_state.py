@@ -1,0 +1,325 @@
+"""State that no checkpoint holds is neither compiled nor resumed, and records say what was run.
+
+Where it may be kept, `tests/runs/test_state.py` tries.
+"""
+
+import itertools
+import json
+import logging
+
+import pytest
+import torch
+from factories.suites import METHODS, make_suite
+
+from ebm_bench import records, registry
+from ebm_bench.plugins.checks import objectives as checks
+from ebm_bench.plugins.checks.base import verify
+from ebm_bench.records import collection, provenance
+from ebm_bench.runs import compilation, training
+
+pytestmark = pytest.mark.usefixtures("no_plugins")
+
+HEAD = """
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ebm_bench.datasets.base import Dataset
+from ebm_bench.derivatives import gradient
+from ebm_bench.energies.base import Energy
+from ebm_bench.noise.base import Noise
+from ebm_bench.noise.uniform import Uniform
+from ebm_bench.objectives.base import Objective
+from ebm_bench.objectives.noise_contrastive import NoiseContrastive
+from ebm_bench.registry import register
+
+N = 0
+"""
+CLASS = "\n\n@register\n@dataclass(eq=False, kw_only=True, repr=False)\n"
+OBJECTIVE = '''class Mine(Objective):
+    """Denoising score matching with a noise level that shrinks by a counter."""
+
+    requires = ("smooth",)
+    shared = 0
+
+    def build(self, energy):
+        """Make what is kept."""
+        super().build(energy)
+        {build}
+
+    def fit(self, energy, data, streams):
+        """Keep something of the data."""
+        {fit}
+
+    def loss(self, energy, x, streams):
+        """Loss (R,)."""
+        {call}
+        sigma = 0.5 * 0.8**n
+        noise = streams.normal_like(x)
+        residual = sigma * gradient(energy, x + sigma * noise) - noise
+        return 0.5 * residual.square().sum(2).mean(1)
+'''
+ENERGY = '''class Warm(Energy):
+    """A Gaussian whose precision learns more slowly by a counter."""
+
+    def build(self, streams):
+        """Create the parameters."""
+        self.a = nn.Parameter(torch.ones(self.replicates, 1))
+        self.n = 0
+
+    def forward(self, x):
+        """Energy (R, B)."""
+        self.n += 1
+        a = self.a.lerp(self.a.detach(), 1 - 0.9**self.n)
+        return a * x.square().sum(2)
+'''
+NOISE = '''class Shrinking(Uniform):
+    """A uniform density with a counter."""
+
+    def sample(self, n, streams):
+        """Draw points."""
+        self.n = 1 + getattr(self, "n", 0)
+        return super().sample(n, streams) * 0.99**self.n
+'''
+
+
+def objective(call, build="pass", fit="pass"):
+    return HEAD + CLASS + OBJECTIVE.format(call=call, build=build, fit=fit)
+
+
+COUNTER = objective("self.n += 1; n = self.n", build="self.n = 0")
+METHOD = {"objective": "mine"}
+# A plugin, a method of it, and what is said to change.
+KEPT = {
+    "attribute": (COUNTER, METHOD, ["Mine.n"]),
+    "class attribute": (objective("Mine.shared += 1; n = self.shared"), METHOD, ["Mine.shared"]),
+    "global": (objective("global N; N += 1; n = N"), METHOD, ["plugin.N"]),
+    "energy": (
+        HEAD + CLASS + ENERGY,
+        {"objective": "exact_score_matching", "energy": {"name": "warm"}},
+        ["Warm.n"],
+    ),
+    "noise": (
+        HEAD + CLASS + NOISE,
+        {"objective": "noise_contrastive", "settings": {"noise": "shrinking"}},
+        ["NoiseContrastive.distribution.n"],
+    ),
+    "global generator": (
+        objective("n = torch.rand(()).item()"), METHOD, ["the global generator of torch"]
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Make a suite with a plugin, imported anew as in a new process."""
+    folders = itertools.count()
+
+    def make(code, method=METHOD, compute="eager", steps=8):
+        path = tmp_path / str(next(folders)) / "plugin.py"
+        path.parent.mkdir()
+        path.write_text(code)
+        monkeypatch.setattr(registry, "_loaded", {})
+        registry._entries.cache_clear()
+        registry.load(path)
+        return make_suite(methods={"m": method}, compute=compute, steps=steps)
+
+    return make
+
+
+def run(suite, checkpoint=None):
+    torch.manual_seed(0)
+    return training.train_method(suite, "eight_gaussians", "m", "cpu", checkpoint)
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Kill a training at step 5, of whose steps each is saved."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+
+    def interrupted(suite, checkpoint):
+        proper = training._Trainer.take_step
+
+        def stop(self):
+            if self.step == 5:
+                raise KeyboardInterrupt
+            proper(self)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(training._Trainer, "take_step", stop)
+            with pytest.raises(KeyboardInterrupt):
+                run(suite, checkpoint)
+
+    return interrupted
+
+
+def equal(one, other):
+    for a, b in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
+        assert a[0] == b[0]
+        assert torch.equal(a[1], b[1]), a[0]
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_is_neither_compiled_nor_resumed(case, make, tmp_path, monkeypatch, interrupted, caplog):
+    code, method, names = KEPT[case]
+    whole, _ = run(make(code, method))
+    monkeypatch.setattr(compilation, "CompiledLoss", None)  # must not be called
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupted(make(code, method, "compiled"), checkpoint)
+    caplog.clear()
+    resumed, record = run(make(code, method, "compiled"), checkpoint)
+    equal(whole, resumed)
+    assert record.unsaved == names
+    assert record.steps == "eager"
+    assert [s.steps for s in record.segments] == [8]
+    warned = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warned) == 2
+    assert "training starts again" in warned[0]
+    assert "register_buffer" in warned[1]
+    assert all(names[0] in message for message in warned)
+
+
+@pytest.mark.parametrize(
+    ("call", "build", "fit", "why"),
+    [
+        # What the first batch leaves changes no more, and is not in the checkpoint.
+        ("n = self.n = self.n or x.mean().item()", "self.n = None", "pass", "Mine.n"),
+        ("n = self.n", "pass", "self.n = data.mean().item()", "no attribute 'n'"),
+        ("n = self.n", "self.n = 0.0", "self.n = data.mean().item()", "Mine.n"),
+        ("n = self.d.setdefault(0, x.std().item())", "self.d = {}", "pass", "Mine.d"),
+    ],
+)
+def test_what_a_new_process_cannot_restore_is_not_resumed(
+    call, build, fit, why, make, tmp_path, interrupted, caplog
+):
+    code = objective(call, build, fit)
+    whole, record = run(make(code))
+    assert record.unsaved == []
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupted(make(code), checkpoint)
+    resumed, _ = run(make(code), checkpoint)
+    equal(whole, resumed)
+    (warned,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert "starts again" in warned
+    assert why in warned
+
+
+def test_a_change_that_comes_late_is_not_resumed(make, tmp_path, interrupted, caplog):
+    call = "n = self.n = self.n if x.mean() > -0.05 else self.n + 1"
+    code = objective(call, "self.n = 0")
+    whole, record = run(make(code, steps=30))
+    assert record.unsaved == ["Mine.n"]
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupted(make(code, steps=30), checkpoint)
+    resumed, _ = run(make(code, steps=30), checkpoint)
+    equal(whole, resumed)
+
+
+def test_check_says_the_same(make):
+    make(COUNTER)
+    (verdict,) = verify([checks.changes_are_saved], [checks.Case("mine")])
+    assert verdict.found == "Mine.n changes from call to call"
+    assert "register_buffer, or a loss that is a function of `progress`" in verdict.check.cause
+
+
+BUFFER = objective(
+    "self.n += 1; n = self.n[:, None, None]", "self.register_buffer('n', torch.zeros(2))"
+)
+
+
+def test_buffers_are_as_they_were_after_a_compilation_that_fails(make, monkeypatch):
+    """It calls the loss, and tries in vain."""
+
+    class Failing:
+        def __init__(self, objective, energy, streams, x, *others):
+            objective.loss(energy, x, streams.child("trial"))
+            raise RuntimeError("no")
+
+    monkeypatch.setattr(compilation, "CompiledLoss", Failing)
+    whole, _ = run(make(BUFFER))
+    tried, record = run(make(BUFFER, compute="compiled"))
+    equal(whole, tried)
+    assert (record.steps, record.unsaved) == ("eager", [])
+
+
+def test_buffers_are_resumed(make, tmp_path, interrupted):
+    whole, _ = run(make(BUFFER))
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupted(make(BUFFER), checkpoint)
+    resumed, record = run(make(BUFFER), checkpoint)
+    equal(whole, resumed)
+    assert [s.steps for s in record.segments] == [5, 3]
+    assert record.cost.energy_evaluations == whole.energy.evaluations
+
+
+# --- whose steps and seconds a record holds ----------------------------------------------------
+
+
+@pytest.fixture
+def moved(tmp_path, monkeypatch, interrupted):
+    """The record of a run that was resumed on another machine."""
+    checkpoint, chosen = tmp_path / "checkpoint.pt", make_suite(methods={"m": METHODS["dsm"]})
+    monkeypatch.setattr(provenance, "_machine", lambda device: "old")
+    monkeypatch.setattr(provenance, "_checkout", lambda root: ("c1", False))
+    interrupted(chosen, checkpoint)
+    saved = torch.load(checkpoint)
+    monkeypatch.setattr(provenance, "_machine", lambda device: "new")
+    monkeypatch.setattr(provenance, "_checkout", lambda root: ("c2", False))
+    return run(chosen, checkpoint)[1], saved
+
+
+def test_segments_say_what_ran_where(moved):
+    record, saved = moved
+    first, second = record.segments
+    assert (first.steps, second.steps) == (5, 7)
+    assert [s.hardware for s in record.segments] == ["old (cpu, 1 thread)", "new (cpu, 1 thread)"]
+    assert [s.commit for s in record.segments] == ["c1", "c2"]
+    plain = saved["plain"]
+    assert first.seconds == plain["setup_seconds"] + plain["train_seconds"] > 0
+    spent = record.cost.setup_seconds + record.cost.train_seconds
+    assert first.seconds + second.seconds == pytest.approx(spent)
+    assert record.curve[-1].seconds == pytest.approx(spent)
+
+
+def test_seconds_of_two_machines_are_compared_with_none(moved):
+    record, _ = moved
+    assert record.hardware == "old (cpu, 1 thread), then new (cpu, 1 thread)"
+    (remark,) = record.remarks
+    assert remark.startswith("resumed elsewhere: 5 steps in ")
+    alone = record.model_copy(update={"segments": record.segments[1:]})
+    assert (alone.hardware, alone.remarks) == ("new (cpu, 1 thread)", [])
+
+
+def test_a_record_of_several_processes_is_the_same_in_tables(moved, tmp_path):
+    record = moved[0].model_copy(update={"unsaved": ["Mine.n"]})
+    records.write(record, tmp_path / "run" / "run.json")
+    collection.collect([tmp_path / "run"]).write(tmp_path / "records")
+    (again,) = collection.load(tmp_path / "records").records().values()
+    assert again == record
+
+
+def test_records_of_earlier_versions_have_none_of_it(tmp_path):
+    _, record = run(make_suite(methods={"m": METHODS["dsm"]}))
+    assert (record.steps, record.unsaved) == ("eager", [])
+    records.write(record, tmp_path / "run" / "run.json")
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    for name in ("steps", "unsaved", "segments"):
+        del content[name]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    old = records.read(records.Run, tmp_path / "run" / "run.json")
+    assert (old.steps, old.unsaved, old.segments) == ("", [], [])
+    assert old.hardware == old.provenance.hardware
+    tables = collection.collect([tmp_path / "run"])
+    tables.write(tmp_path / "records")
+    runs = tables.runs.drop(columns=["steps", "unsaved", "segments"])
+    runs.to_parquet(tmp_path / "records" / "runs.parquet")
+    (again,) = collection.load(tmp_path / "records").records().values()
+    assert again == old
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_of_the_package_are_clean(method):
+    _, record = run(make_suite(methods={"m": METHODS[method]}, steps=4))
+    assert record.unsaved == []
+    assert [s.steps for s in record.segments] == [4 if method not in ("gaussian", "truth") else 0]
