@@ -381,11 +381,7 @@ def test_bad_searches_are_told_in_one_message(content, said):
 
 def test_the_toy_suite_has_everything_and_serves_all_of_it():
     toy = suite.load(Path(__file__).parents[2] / "benchmarks" / "toy.yaml")
-    toys = {
-        n
-        for n, e in registry.entries("datasets").items()
-        if "pixels" not in e.knows and not e.files
-    }
+    toys = {n for n, e in registry.entries("datasets").items() if e.kind != "image" and not e.files}
     assert toy.datasets.keys() == toys
     objectives = {method.objective for method in toy.methods.values()}
     # The control of the plane came after the committed reference.
