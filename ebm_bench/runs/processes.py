@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from ebm_bench import registry
 from ebm_bench.errors import explanation
+from ebm_bench.utils.files import process_exists
 
 log = logging.getLogger("ebm_bench")
 
@@ -171,7 +172,7 @@ def end_with_workflow() -> None:
     workflow = int(os.environ.get(WORKFLOW, 0))
 
     def wait() -> None:
-        while _exists(workflow):
+        while process_exists(workflow):
             time.sleep(_POLL_SECONDS)
 
     if workflow:
@@ -186,13 +187,3 @@ def _end_after(wait: Callable[[], object]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

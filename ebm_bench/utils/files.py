@@ -1,5 +1,6 @@
 """Reading of tables, and atomic writing of files."""
 
+import glob
 import os
 import shutil
 from contextlib import contextmanager, suppress
@@ -35,6 +36,7 @@ def replacing(path: str | Path):
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -42,6 +44,25 @@ def replacing(path: str | Path):
     finally:
         with suppress(OSError):  # it was moved, or could not be made
             temporary.unlink()
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left half written."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = left.suffixes[-2][1:]
+        if process.isdigit() and not process_exists(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def process_exists(process: int) -> bool:
+    """Whether this machine has a process of a number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def require_folder(path: Path) -> None:

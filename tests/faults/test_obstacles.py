@@ -114,6 +114,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         temporary.touch()
 
 
+def test_what_killed_processes_left_half_written_is_removed(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = [f".a[b].json.{ended.pid}.tmp", f".a[b].json.{os.getppid()}.tmp", ".a[b].json.x.tmp"]
+    for name in [*names, f".b.json.{ended.pid}.tmp"]:
+        (tmp_path / name).touch()
+    with files.replacing(tmp_path / "a[b].json") as temporary:
+        temporary.touch()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a[b].json", *names[1:], f".b.json.{ended.pid}.tmp"}
+
+
 def test_a_link_that_is_there_is_not_written_again(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("", encoding="utf-8")
     files.link(tmp_path / "a", tmp_path / "b")

@@ -1,0 +1,156 @@
+"""A suite that is killed again and again ends as one that is left alone.
+
+Few kills as a rule; `EBM_BENCH_KILLS=30` asks for more, and for a longer training.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from factories.checkouts import Checkout
+
+KILLS = int(os.environ.get("EBM_BENCH_KILLS", 3))
+TOY = {
+    "energy": {"name": "mlp", "settings": {"width": 32}},
+    "replicates": 2,
+    "budget": {"steps": 300 * KILLS, "batch_size": 256, "fit_samples": 500},
+    "sampler": {"name": "langevin", "settings": {"steps": 10}},
+    "metrics": {"hyvarinen_score": {}},
+    "rank_by": "hyvarinen_score",
+    "curve": "hyvarinen_score",
+    "curve_points": 20 + 4 * KILLS,  # at each, progress is saved
+}
+SUITE = {
+    "name": "killed",
+    "version": 1,
+    "datasets": {"two_moons": TOY},
+    "methods": {
+        "dsm": {"objective": "denoising_score_matching"},
+        "nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian_mixture"}},
+        "pcd": {
+            "objective": "contrastive_divergence",
+            "settings": {"persistent": True, "steps": 2},
+        },
+    },
+}
+RUNS = "results/killed/runs"
+WHOLE = "train --evaluate --suite suite.yaml --dataset two_moons --out whole --jobs 2"
+# What differs between runs of the same numbers.
+COSTS = {"seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "provenance"}
+
+
+class Killer:
+    """Start the workflow, and kill all of its processes at random moments."""
+
+    def __init__(self, checkout):
+        self.checkout = checkout
+        self.random = random.Random(0)
+        self.startup = 1.0  # seconds until something is saved, as far as they are known
+        self.resumable = 0  # kills that left a checkpoint
+
+    def _start(self):
+        return subprocess.Popen(
+            self.checkout.command("run_two_moons"),
+            cwd=self.checkout.folder,
+            env=self.checkout.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _saved(self):
+        """The files in which progress is saved, with the times of the last changes."""
+        found = set()
+        for name in ("checkpoint.pt", "run.json", "evaluation.json"):
+            for path in (self.checkout.folder / RUNS).rglob(name):
+                with suppress(FileNotFoundError):
+                    found.add((path, path.stat().st_mtime_ns))
+        return found
+
+    def kill(self):
+        """Kill one start; False if it ended before."""
+        process, started = self._start(), time.monotonic()
+        try:
+            # Before anything is saved, or some time after it was saved so often.
+            saves = self.random.randrange(4)
+            pause = self.random.uniform(0, self.startup if saves == 0 else 0.3)
+            seen = self._saved()
+            for number in range(saves):
+                while (now := self._saved()) == seen and process.poll() is None:
+                    time.sleep(0.002)
+                seen = now
+                if number == 0:
+                    self.startup = time.monotonic() - started
+            time.sleep(pause)
+            ended = process.poll() is not None
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self.resumable += any((self.checkout.folder / RUNS).rglob("checkpoint.pt"))
+        return not ended
+
+
+def numbers(folder):
+    """All that a run left, without what it cost."""
+
+    def without_costs(content):
+        if isinstance(content, dict):
+            return {k: without_costs(v) for k, v in content.items() if k not in COSTS}
+        return [without_costs(v) for v in content] if isinstance(content, list) else content
+
+    records = {
+        name: without_costs(json.loads((folder / name).read_text(encoding="utf-8")))
+        for name in ("run.json", "evaluation.json")
+    }
+    pictures = {k: v.tobytes() for k, v in np.load(folder / "pictures.npz").items()}
+    return {**records, "weights": (folder / "weights.safetensors").read_bytes(), **pictures}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    checkout = Checkout(tmp_path_factory.mktemp("killed"))
+    checkout.write_suite(SUITE)
+    killer = Killer(checkout)
+    kills = 0
+    while kills < KILLS and killer.kill():
+        kills += 1
+    print(f"{kills} kills, {killer.resumable} of them left a training to resume")
+    done = checkout.snakemake("run_two_moons")
+    assert done.returncode == 0, done.stdout
+    assert kills == KILLS
+    assert killer.resumable > KILLS // 3  # or they came too early or too late
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def whole(killed):
+    """The same suite, left alone."""
+    done = subprocess.run(
+        [killed.python.parent / "ebm-bench", *WHOLE.split()],
+        cwd=killed.folder,
+        env=killed.environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    return killed.folder / "whole"
+
+
+@pytest.mark.parametrize("method", SUITE["methods"])
+def test_a_suite_that_is_killed_again_and_again_has_the_same_numbers(method, killed, whole):
+    folder = killed.folder / RUNS / "two_moons" / method
+    assert numbers(folder) == numbers(whole / "two_moons" / method)
+    assert {path.name for path in folder.iterdir()} == {
+        *("run.json", "weights.safetensors", "evaluation.json", "pictures.npz")
+    }
+
+
+def test_nothing_half_written_is_left(killed):
+    left = [path.name for path in (killed.folder / RUNS / ".kept").rglob("*") if path.is_file()]
+    assert not [name for name in left if name.endswith(".tmp") or name == "checkpoint.pt"]
