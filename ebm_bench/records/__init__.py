@@ -15,6 +15,7 @@ from ebm_bench.records.schema import (
     Theory,
     Value,
     read,
+    read_whole,
     write,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "Theory",
     "Value",
     "read",
+    "read_whole",
     "write",
 ]

@@ -5,6 +5,7 @@ half a file.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -270,6 +271,13 @@ def write(record: BaseModel, path: str | Path) -> None:
     """Write a record as JSON."""
     with replacing(path) as temporary:
         temporary.write_text(record.model_dump_json(indent=1), encoding="utf-8")
+
+
+def read_whole(kind: type[BaseModel], path: str | Path) -> Any:
+    """Read a record; None where it is missing or damaged, and has to be made again."""
+    with suppress(InputError):
+        return read(kind, path)
+    return None
 
 
 def read(kind: type[BaseModel], path: str | Path) -> Any:

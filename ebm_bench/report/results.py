@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ebm_bench.errors import InputError
 from ebm_bench.records import Run
 from ebm_bench.report.columns import Difference, Estimate, Number, Rank
 from ebm_bench.report.learning_curves import LearningCurve
@@ -263,8 +264,11 @@ class Results:
         path = self.folder / "runs" / dataset / method / "pictures.npz"
         if not path.exists():
             return {}
-        with np.load(path) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        except Exception as error:  # of many kinds: empty, cut, or something else
+            raise InputError(f"{path}: is damaged ({error}); remove it and run again") from None
 
     def missing(self) -> dict[str, list[str]]:
         """List the runs that were not run, and those that were not evaluated."""

@@ -4,6 +4,7 @@ Nothing here imports torch before there is something to compute.
 """
 
 import json
+import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -146,7 +147,9 @@ class RunTask:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file is there, and weights are not truncated."""
+    """Whether a file is there, and weights and pictures are not truncated."""
+    if path.suffix == ".npz":
+        return zipfile.is_zipfile(path)
     if path.suffix != ".safetensors":
         return path.exists()
     try:

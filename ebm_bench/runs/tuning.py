@@ -139,9 +139,10 @@ def _replay(
         values = search.next_round()
         tried = json.dumps([one.model_dump() for one in values], sort_keys=True)
         path = Path(out, ".trials", f"{digest(f'{same} {tried}', [])}.json")
-        if not values or not path.exists():
+        read = records.read_whole(Trials, path)
+        trials = read.trials if read else []
+        if not values or len(trials) != len(values):
             return found, values, path
-        trials = records.read(Trials, path).trials
         search.add([trial.score for trial in trials])
         found += trials
 

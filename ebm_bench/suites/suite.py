@@ -280,7 +280,9 @@ def tuned_file(path: str | Path, suite: Suite) -> Path:
 def keep_file(path: str | Path, results: Path) -> None:
     """Note beside results which suite they are of."""
     with replacing(results / _FILE) as temporary:
-        temporary.write_text(os.path.relpath(path, results), encoding="utf-8")
+        # Without links, as a path that goes up from a folder does not go back through its link.
+        note = os.path.relpath(Path(path).resolve(), results.resolve())
+        temporary.write_bytes(os.fsencode(note))
 
 
 def refuse_other_file(path: str | Path, suite: Suite, results: Path) -> None:
@@ -294,11 +296,11 @@ def refuse_other_file(path: str | Path, suite: Suite, results: Path) -> None:
         Names both files.
     """
     note, path = results / _FILE, Path(path)
-    other = results / note.read_text(encoding="utf-8") if note.exists() else path
+    other = results / os.fsdecode(note.read_bytes()) if note.exists() else path
     if not other.is_file() or other.samefile(path) or other.read_bytes() == path.read_bytes():
         return
     content = yaml_files.read(other)
-    if content.get("name") == suite.name:
+    if isinstance(content, dict) and content.get("name") == suite.name:
         raise InputError(
             f"{results}: holds the results of {other.resolve()}, and {path} is another suite of "
             f"the same name '{suite.name}'; rename one of the suites"

@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -15,9 +17,12 @@ import typer
 from factories.suites import make_suite
 
 import ebm_bench
+from ebm_bench import records
 from ebm_bench.cli import options
 from ebm_bench.errors import InputError
+from ebm_bench.report.results import Results
 from ebm_bench.runs import processes, training
+from ebm_bench.suites import suite
 from ebm_bench.utils import files
 
 PACKAGE = Path(ebm_bench.__file__).parent
@@ -82,8 +87,7 @@ def test_a_compiler_that_fails_leaves_eager_steps(error, monkeypatch, caplog):
         raise error
 
     monkeypatch.setattr(torch, "compile", fail)
-    suite = make_suite(compute="compiled")
-    _, run = training.train_method(suite, "eight_gaussians", "dsm")
+    _, run = training.train_method(make_suite(compute="compiled"), "eight_gaussians", "dsm")
     assert "not compiled" in caplog.text
     assert [outcome.status for outcome in run.outcomes] == ["ok", "ok"]
 
@@ -151,6 +155,50 @@ def test_errors_of_the_system_are_one_message_with_the_file(tmp_path, capsys):
     assert capsys.readouterr().err == f"ebm-bench: {tmp_path / 'none'}: No such file or directory\n"
     with pytest.raises(ConnectionRefusedError), options.reported_errors():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY", b"\x80\x04N.", "npy"])
+def test_damaged_pictures_are_named(content, tmp_path):
+    path = tmp_path / "runs/two_moons/dsm/pictures.npz"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        if content == "npy":
+            np.save(file, np.zeros(3))
+        else:
+            file.write(content)
+    with pytest.raises(InputError, match=f"{path}: is damaged .*; remove it and run again"):
+        Results.pictures(SimpleNamespace(folder=tmp_path), "two_moons", "dsm")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"values": {}}', "\udce4"])
+def test_a_damaged_record_is_as_none(content, tmp_path):
+    path = tmp_path / "record.json"
+    assert records.read_whole(records.Evaluation, path) is None
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    assert records.read_whole(records.Evaluation, path) is None
+
+
+def test_results_behind_a_link_are_known_to_be_of_their_suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("far/away").mkdir(parents=True)
+    Path("results").symlink_to("far/away")
+    path, other = Path("süite.yaml"), Path("other.yaml")
+    for file in (path, other):
+        file.write_text(f"name: test\n# {file}", encoding="utf-8")
+    described = make_suite()
+    suite.keep_file(path, Path("results/test"))
+    suite.refuse_other_file(path, described, Path("results/test"))
+    with pytest.raises(InputError, match="another suite of the same name 'test'"):
+        suite.refuse_other_file(other, described, Path("results/test"))
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"a\0b", b"[]", b"\n"])
+def test_a_damaged_note_of_the_suite_refuses_nothing(note, tmp_path):
+    path = tmp_path / "suite.yaml"
+    path.write_text("name: test", encoding="utf-8")
+    (tmp_path / "[]").write_text("[]", encoding="utf-8")
+    (tmp_path / ".suite").write_bytes(note)
+    suite.refuse_other_file(path, make_suite(), tmp_path)
 
 
 CODE = """

@@ -92,6 +92,18 @@ def test_a_run_with_truncated_weights_is_repeated(make_task, computed):
     assert computed[0] == "train"
 
 
+@pytest.mark.parametrize("length", [0, 10, -10])
+def test_pictures_that_are_truncated_are_made_again(length, make_task, computed):
+    task = make_task()
+    task()
+    pictures = task.kept / "pictures.npz"
+    whole = pictures.read_bytes()
+    pictures.write_bytes(whole[:length])  # the link in the other folder too
+    make_task()()
+    assert computed[2:] == ["evaluate"]
+    assert len((task.folder / "pictures.npz").read_bytes()) == len(whole)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "3", "{", '{"fingerprint": 1}', "\udce4"])
 @pytest.mark.parametrize(
     ("record", "stage"), [("run.json", "train"), ("evaluation.json", "evaluate")]

@@ -147,13 +147,19 @@ def trained(monkeypatch):
     return done
 
 
-def test_trials_that_are_done_are_not_repeated(tmp_path, trained):
+@pytest.mark.parametrize("damage", [None, "", "{}", '{"dataset": "", "method": "", "trials": []}'])
+def test_trials_that_are_done_are_not_repeated(damage, tmp_path, trained):
     _, first = run(tmp_path, steps=2)
     # The rates of a round are trained side by side.
     assert [len(rates) for _, rates in trained] == [2, 2]
     lost = max((tmp_path / ".trials").iterdir())
     rates = [one["values"]["learning_rate"] for one in json.loads(lost.read_text())["trials"]]
     lost.unlink()
+    if damage is not None:
+        lost.write_text(damage)
+    described = make_suite(steps=2)
+    tuned = [tuning.is_tuned(described, "eight_gaussians", m, tmp_path) for m in ("exact", "dsm")]
+    assert sorted(tuned) == [False, True]
     for path in (tmp_path / "eight_gaussians").iterdir():
         path.unlink()
     trained.clear()

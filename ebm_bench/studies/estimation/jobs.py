@@ -123,7 +123,7 @@ def _theory(
 
 
 def _is_done(suite: EstimationSuite, model: str, method: str, folder: Path) -> bool:
-    if not (folder / RECORD).exists() or not (folder / TABLE).exists():
+    record = records.read_whole(records.Estimation, folder / RECORD)
+    if record is None or not (folder / TABLE).exists():
         return False
-    record: records.Estimation = records.read(records.Estimation, folder / RECORD)
     return record.fingerprint == fingerprint(suite, model, method)

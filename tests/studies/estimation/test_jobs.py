@@ -74,11 +74,14 @@ def test_the_record_says_what_theory_expects(finished):
     assert record.provenance.torch
 
 
-def test_what_is_done_is_not_done_again(finished):
+@pytest.mark.parametrize(("lost", "content"), [("estimates.parquet", None), ("record.json", "{")])
+def test_what_is_done_is_not_done_again(lost, content, finished):
     folder, suite = finished
     paths = [folder / "runs/line" / m / "record.json" for m in ("mle", "nce")]
     before = [path.read_bytes() for path in paths]
-    (folder / "runs/line/nce/estimates.parquet").unlink()
+    (folder / "runs/line/nce" / lost).unlink()
+    if content:
+        (folder / "runs/line/nce" / lost).write_text(content)
     result = run("estimate", "--suite", suite, "--model", "line", "--out", folder / "runs")
     assert result.exit_code == 0
     assert (folder / "runs/line/nce/estimates.parquet").exists()
