@@ -161,6 +161,21 @@ class Objective(Component):
         """
         return energy.location.new_zeros(energy.replicates, dtype=torch.bool)
 
+    def noise_evaluations(self, batch_size: int) -> int:
+        """Count the points of a replicate at which a step computes the density of a noise.
+
+        Parameters
+        ----------
+        batch_size : int
+            Data points of the step.
+
+        Returns
+        -------
+        int
+            Samples of the noise included; 0 by default.
+        """
+        return 0
+
     @property
     def smoothing(self) -> float | None:
         """Standard deviation of the noise under which its optimum is the density of the data.

@@ -106,6 +106,10 @@ class FlowContrastive(NoiseClassifier):
         energy.scale.copy_(flow.scale)
         return {"flow": energy}
 
+    def noise_evaluations(self, batch_size: int) -> int:
+        """Count the data and as many samples."""
+        return 2 * batch_size
+
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         points, log_noise, log_data = self.distribution.flow.sample_beside(x, streams)

@@ -43,11 +43,18 @@ class NoiseContrastive(NoiseClassifier):
     noise: str = "gaussian"
     ratio: Annotated[float, Gt(0)] = 1.0
 
+    def noise_evaluations(self, batch_size: int) -> int:
+        """Count the data and the samples."""
+        return batch_size + self._samples(batch_size)
+
+    def _samples(self, batch_size: int) -> int:
+        return max(1, round(self.ratio * batch_size))
+
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
         with torch.no_grad():
-            size = max(1, round(self.ratio * count))
+            size = self._samples(count)
             points, log_noise = self.distribution.sample_with_log_prob(size, streams)
             log_q = torch.cat([self.distribution.log_prob(x), log_noise], dim=1)
         # The ratio of the sizes that were drawn, so that the loss is right after rounding.

@@ -55,7 +55,8 @@ COLUMNS = {
 # Columns that tables of older versions lack, with the value that stands for them.
 _DEFAULTS = {
     name: json.dumps(field.default) if name in _NESTED else field.default
-    for name, field in Run.model_fields.items()
+    for record in (Run, Cost)
+    for name, field in record.model_fields.items()
     if not field.is_required()
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from ebm_bench.errors import InputError
 from ebm_bench.suites.names import Name
@@ -45,6 +45,9 @@ class Cost(_Record):
     energy_evaluations : int
         Points at which the energy or its gradient was evaluated, per replicate; each
         direction of a second derivative counts as one more.
+    noise_evaluations : int or None
+        Points at which the density of a noise or flow beside the energy was computed in steps, per
+        replicate; not among the energy evaluations. None in older records.
     flops_per_step : float
         Floating-point operations of matrix products and convolutions in one step.
     peak_memory_bytes : int
@@ -59,6 +62,10 @@ class Cost(_Record):
     flops_per_step: float
     peak_memory_bytes: int
     parameters: int
+    # In a table of records what is not known is no number.
+    noise_evaluations: Annotated[
+        int | None, BeforeValidator(lambda n: None if n is None or n != n else n)
+    ] = None
 
 
 class CurvePoint(_Record):

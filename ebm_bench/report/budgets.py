@@ -134,6 +134,9 @@ def _stopped(
         "train_seconds": max(seconds - run.cost.setup_seconds, 0.0),
         "energy_evaluations": round(np.interp(step, curve.steps, curve.evaluations)),
     }
+    if run.cost.noise_evaluations:
+        share = step / max(curve.steps.max(), 1)
+        spent["noise_evaluations"] = round(share * run.cost.noise_evaluations)
     cost = run.cost.model_copy(update=spent)
     return run.model_copy(update={"outcomes": outcomes, "cost": cost}), found
 

@@ -46,6 +46,8 @@ def record(trainer: Any, suite: Suite, dataset: str, method: str) -> records.Run
             setup_seconds=trainer.setup_seconds,
             train_seconds=trainer.train_seconds,
             energy_evaluations=parts.energy.evaluations,
+            noise_evaluations=trainer.step
+            * parts.objective.noise_evaluations(parts.budget.batch_size),
             flops_per_step=trainer.flops,
             peak_memory_bytes=max(trainer.peak, cost.peak(trainer.device)),
             parameters=sum(p.numel() for p in parts.energy.parameters()) // parts.energy.replicates,

@@ -8,6 +8,8 @@ import pytest
 
 from ebm_bench import energies, objectives, registry
 from ebm_bench.errors import InputError
+from ebm_bench.nn.flow import FlowModel
+from ebm_bench.noise.flow import Flow
 from ebm_bench.plugins.checks.objectives import CHECKS, Case, variants
 
 # What makes a test quick; nothing that changes what is tested.
@@ -46,6 +48,39 @@ def ids(named):
 )
 def test_contract(case, check):
     check(case)
+
+
+def density_points(found):
+    """Points of log-densities (R, B), alone or behind their points."""
+    return (found[1] if isinstance(found, tuple) else found).shape[1]
+
+
+@pytest.mark.parametrize("batch", [2, 7, 64])
+@pytest.mark.parametrize("case", CASES, ids=ids([(case.name, case.settings) for case in CASES]))
+def test_densities_of_noises_are_counted(case, batch, monkeypatch):
+    """As many points as pass the noise in a step, whichever way they do."""
+    seen = []
+
+    def count(cls, name, points):
+        original = getattr(cls, name)
+
+        def counting(self, *arguments):
+            found = original(self, *arguments)
+            seen.append(points(found))
+            return found
+
+        monkeypatch.setattr(cls, name, counting)
+
+    energy = case.energy(2)
+    objective, data, streams = case.prepare(energy, 2, n=max(batch, 64))
+    kind = type(getattr(objective, "distribution", None))
+    if kind is Flow:
+        for name in ("_density_of_samples", "_density_of_data"):
+            count(FlowModel, name, density_points)
+    elif kind is not type(None):
+        count(kind, "log_prob", density_points)
+    objective.loss_at(energy, data[:, :batch], streams)
+    assert sum(seen) == objective.noise_evaluations(batch)
 
 
 ROUGH = [

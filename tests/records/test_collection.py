@@ -178,3 +178,26 @@ def test_plugins_of_one_name_are_refused(tmp_path):
     twins = chosen.model_copy(update={"plugins": ("one/mine.py", "two/mine.py")})
     with pytest.raises(InputError, match="two plugins have the same file name"):
         collection.keep_suite(twins, "suite.yaml", tmp_path)
+
+
+@pytest.mark.parametrize("older", [[True, True], [True, False], [False, False]])
+def test_what_older_records_did_not_count_is_not_known(older, tmp_path):
+    folders = []
+    for name, unknown in zip(("dsm", "nce"), older, strict=True):
+        run = make_run(name)
+        run.cost.noise_evaluations = None if unknown else 384
+        folders.append(leave(tmp_path / name, run, make_evaluation(name)))
+    collection.collect(folders).write(tmp_path)
+    found = collection.load(tmp_path).records().values()
+    expected = [None if unknown else 384 for unknown in older]
+    assert [run.cost.noise_evaluations for run in found] == expected
+
+
+def test_tables_from_before_they_were_counted_are_read(tmp_path):
+    tables = collection.collect([leave(tmp_path / "a", make_run("dsm"), make_evaluation("dsm"))])
+    tables.write(tmp_path)
+    for name in ("runs", "values"):
+        older = getattr(tables, name).drop(columns="noise_evaluations")
+        older.to_parquet(tmp_path / f"{name}.parquet")
+    (run,) = collection.load(tmp_path).records().values()
+    assert run.cost.noise_evaluations is None

@@ -190,6 +190,22 @@ def test_captions_say_what_is_equal(results):
     assert "plane at 1 k energy evaluations" in overall
 
 
+def test_densities_of_noises_are_told_at_equal_evaluations(change):
+    def count(record):
+        record["cost"]["noise_evaluations"] = 600_000
+
+    results = change("plane", "slow_100", "run.json", count)
+    equal = budgets.at_equal(results, "evaluations")
+    # All reach 1,000 energy evaluations; there, half the steps are half the passes.
+    steps = by_label(equal)["slow_100"].steps
+    assert equal.runs["plane", "slow_100"].cost.noise_evaluations == 600 * steps
+    text = captions.caption(equal, "plane")
+    assert f"beside it is, per replicate: slow_100 {600 * steps // 1000} k." in text
+    assert "beside it is." in captions.caption(equal, "pixels")
+    for other in (results, budgets.at_equal(results, "seconds")):
+        assert "Counted are" not in captions.caption(other, "plane")
+
+
 def test_without_any_run_there_is_no_budget(results):
     empty = type(results)(results.suite, results.folder, {}, results.values.iloc[:0], {})
     equal = budgets.at_equal(empty, "seconds")

@@ -304,6 +304,13 @@ def test_compilation_ends_no_training(resumed, monkeypatch, tmp_path):
     assert record.cost.setup_seconds + record.cost.train_seconds == 0
 
 
+@pytest.mark.parametrize(("method", "points"), [("nce", 32), ("fce", 32), ("dsm", 0), ("truth", 0)])
+@pytest.mark.parametrize("steps", [0, 12])
+def test_densities_of_noises_are_counted_by_steps(method, points, steps):
+    _, record = run(method, steps=steps)
+    assert record.cost.noise_evaluations == steps * points
+
+
 def test_evaluation_does_not_count_as_cost():
     _, record = run("dsm")
     assert record.cost.energy_evaluations == 12 * 16

@@ -8,7 +8,7 @@ from ebm_bench.report.statistics.friedman import Omnibus
 from ebm_bench.report.statistics.intervals import ALPHA, GEOMETRIC, INTERVAL
 from ebm_bench.report.statistics.intervals import caution as few_replicates
 from ebm_bench.report.statistics.pairwise import COMPARISONS
-from ebm_bench.report.wording import WORDS, Quantity, amount, number, probability, quantity
+from ebm_bench.report.wording import WORDS, Quantity, amount, count, number, probability, quantity
 
 TIES = (
     "≈: not told apart from the best by the paired difference of replicates, or not comparable "
@@ -50,7 +50,7 @@ def caption(results: Results, dataset: str) -> str:
         f"In brackets: {_summaries(results, dataset)}; n: replicates with a finite value. {MARKS}",
         _floors(results, dataset),
         "Training seconds are those of setting up and training all replicates together, energy "
-        "evaluations those of one replicate.",
+        "evaluations those of one replicate, without densities of noises and flows.",
         _machines(results, dataset),
         few_replicates(spec.replicates),
         COMPARISONS,
@@ -302,5 +302,22 @@ def _limited(results: Results, dataset: str) -> str:
         "learning curves, between two of their points along the logarithm of the step. The "
         "learning rate falls over all steps of a training: what is stopped before its end is "
         "measured while the rate is still high. A replicate counts as failed if it failed within "
-        "that budget. Controls stand at their end."
+        f"that budget. Controls stand at their end.{_noises(results, dataset)}"
+    )
+
+
+def _noises(results: Results, dataset: str) -> str:
+    """State what energy evaluations leave out, where these are the budget."""
+    if results.unit != "evaluations":
+        return ""
+    spent = {
+        method: run.cost.noise_evaluations
+        for (name, method), run in results.runs.items()
+        if name == dataset and run.cost.noise_evaluations
+    }
+    listed = ", ".join(f"{method} {count(points)}" for method, points in spent.items())
+    told = f", per replicate: {listed}" if listed else ""
+    return (
+        " Counted are points at which the energy or its gradient is computed, and not those at "
+        f"which a noise or a flow beside it is{told}."
     )

@@ -149,6 +149,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "setup_seconds": run and run.cost.setup_seconds,
                 "hardware": run and run.hardware,
                 "energy_evaluations": run and run.cost.energy_evaluations,
+                "noise_evaluations": run and run.cost.noise_evaluations,
                 **{
                     f"{metric}_{name}": x
                     for metric in metrics
@@ -156,7 +157,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 },
             }
         )
-    integers = dict.fromkeys(["rank", "steps", "energy_evaluations"], "Int64")
+    integers = dict.fromkeys(["rank", "steps", "energy_evaluations", "noise_evaluations"], "Int64")
     return pd.DataFrame(rows).astype(integers)
 
 

@@ -57,7 +57,7 @@ function datasetColumns(view) {
     plain("steps", "Steps", "", "optimiser steps of the replicate that took most", spent(0, "steps")),
     plain("seconds", "Training", "s", "setting up and training all replicates together", spent(1, "seconds")),
     plain("evaluations", "Energy evaluations", "",
-      "points at which the energy or its gradient was computed, per replicate", spent(2, "evaluations")),
+      "points at which the energy or its gradient was computed, per replicate, without noises and flows", spent(2, "evaluations")),
   ];
 }
 
