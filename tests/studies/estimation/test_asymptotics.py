@@ -103,9 +103,9 @@ def test_order_and_sign_of_sources_are_no_error():
 
 def test_the_standard_error_is_that_of_independent_samples(monkeypatch):
     for name in ("_FOR_HESSIAN", "_FOR_SLOPES", "_FIT"):
-        monkeypatch.setattr(asymptotics, name, 3000)
+        monkeypatch.setattr(asymptotics, name, 500)
     chosen = gaussian("noise_contrastive", "ratio", noise="gaussian")
-    found = [asymptote(chosen, 1, Streams(seed), 1e4) for seed in range(20)]
+    found = [asymptote(chosen, 1, Streams(seed), 1e3) for seed in range(10)]
     scores = torch.tensor([(one.variance - 4) / one.error for one in found])
     assert 0.6 < scores.square().mean().sqrt() < 1.6
 

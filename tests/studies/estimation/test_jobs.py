@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from ebm_bench import cli, records
 from ebm_bench.report.files import estimation_outputs
+from ebm_bench.studies.estimation import asymptotics
 
 SUITE = {
     "kind": "estimation",
@@ -39,6 +40,15 @@ SUITE = {
 
 def run(*arguments):
     return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Compute theory from few points."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_FOR_HESSIAN", "_FOR_SLOPES", "_FIT"):
+            patch.setattr(asymptotics, name, 3000)
+        yield
 
 
 @pytest.fixture(scope="module")

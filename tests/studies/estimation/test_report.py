@@ -1,5 +1,6 @@
 """Tables, figures and claims on constructed estimates, where the right conclusion is known."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ SUITE = EstimationSuite.model_validate(
 )
 
 
+@cache
 def made(factor, slope=-1.0, failed=0, theory_factor=None):
     """Estimates and theory, with a variance in proportion to a factor of model, method, ratio."""
     tables, theory = [], []
