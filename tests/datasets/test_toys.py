@@ -61,13 +61,13 @@ def test_metadata(name):
 
 @pytest.mark.parametrize("name", TOYS)
 def test_a_wrong_scale_is_noticed_in_the_entropy(name):
-    wrong = -toy(name).log_prob(1.05 * draws(name))
+    wrong = -toy(name).log_prob(1.05 * draws(name)[:15_000])
     assert wrong.isinf().any() or deviation(wrong, toy(name).entropy()) > 4
 
 
 @pytest.mark.parametrize("name", HIGHER)
 def test_a_small_scale_is_noticed_too(name):
-    assert deviation(-toy(name).log_prob(0.95 * draws(name)), toy(name).entropy()) > 4
+    assert deviation(-toy(name).log_prob(0.95 * draws(name)[:15_000]), toy(name).entropy()) > 4
 
 
 @pytest.mark.parametrize("name", PLANAR)
