@@ -10,6 +10,7 @@ from ebm_bench import cli, registry
 from ebm_bench.errors import InputError
 from ebm_bench.plugins import ranking, templates
 from ebm_bench.records import collection, fingerprint
+from ebm_bench.report.figures import screen
 from ebm_bench.runs import evaluation, training
 from ebm_bench.suites import suite
 
@@ -66,7 +67,8 @@ def run(*arguments):
     return CliRunner().invoke(cli.app, ["run", *map(str, arguments)])
 
 
-def test_a_method_stands_beside_the_reference(place, reference):
+def test_a_method_stands_beside_the_reference(place, reference, monkeypatch):
+    monkeypatch.setattr(screen, "write", lambda results, folder: [])  # figures: tests/report
     templates.write("objective", "mine")
     done = run("--plugin", "mine.py", "--suite", "small", "--datasets", "eight_gaussians",
                "--settings", "sigma=0.1", "--reference", reference)  # fmt: skip
