@@ -40,8 +40,9 @@ class Objective(Component):
     Notes
     -----
     What `loss` changes must be parameters and buffers (`register_buffer`), which a checkpoint
-    holds, and not plain attributes. What changes in the course of training, such as a noise
-    level that is annealed, is a function of ``progress``.
+    holds, and not plain attributes: trainings with such state are neither compiled nor resumed.
+    What changes in the course of training, such as a noise level that is annealed, is a function
+    of ``progress``.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()

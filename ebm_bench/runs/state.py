@@ -179,7 +179,8 @@ class _Walk:
         match value:
             case Tensor():
                 self._tensor(value, name)
-                yield vars(value), name
+                # Names with an underscore are torch's, whose compiler leaves some.
+                yield {k: v for k, v in vars(value).items() if not k.startswith("_")}, name
             case np.ndarray() if not value.dtype.hasobject:
                 flat = value.reshape(-1)
                 self._note(name, value.dtype, value.shape, flat[:: _stride(flat.size)].tobytes())

@@ -231,6 +231,9 @@ def test_compiled_steps_are_the_same_steps(caplog):
         torch.testing.assert_close(value, eager_parts.state_dict()[name], rtol=1e-4, atol=1e-5)
     assert compiled.cost.energy_evaluations == eager.cost.energy_evaluations
     assert compiled.cost.flops_per_step == eager.cost.flops_per_step
+    assert (eager.steps, compiled.steps) == ("eager", "compiled")
+    assert compiled.segments[0].compiled == 12 - training.WATCHED
+    assert compiled.unsaved == []
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(caplog, monkeypatch):
