@@ -1,6 +1,7 @@
 """The contract of a dataset."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -74,6 +75,23 @@ class Dataset(ABC):
 
     def size(self, split: str) -> int | None:
         """Count the points of a split of finite data; None where there is no end of them."""
+        return None
+
+    def batches(self, streams: Streams, split: str = "train") -> Iterator[Tensor] | None:
+        """Go through the points of a split of finite data once.
+
+        Parameters
+        ----------
+        streams : Streams
+            Source of what is random about a point, such as dequantisation.
+        split : {"train", "validation", "test"}
+            Part of the data.
+
+        Returns
+        -------
+        iterator of Tensor of shape (R, n, *event_shape), or None
+            None where there is no end of them, or a class does not tell.
+        """
         return None
 
     def log_det(self, y: Tensor) -> Tensor:

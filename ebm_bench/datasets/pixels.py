@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch.nn.functional import logsigmoid
 
 from ebm_bench.datasets.base import Dataset
 from ebm_bench.streams import Streams
+
+_BATCH = 2048  # images that are held at once
 
 
 @dataclass(eq=False, kw_only=True)
@@ -66,6 +69,11 @@ class Images(Dataset):
         pixels = pixels.reshape(*indices.shape, *self.event_shape)
         x = (pixels + streams.uniform(indices.shape[-1], *self.event_shape)) / 256
         return torch.logit(self.lam + (1 - 2 * self.lam) * x)
+
+    def batches(self, streams: Streams, split: str = "train") -> Iterator[Tensor]:
+        """Go through the images of a split once."""
+        for indices in torch.arange(self.size(split)).split(_BATCH):
+            yield self.batch(indices, streams, split)
 
     def to_pixels(self, y: Tensor) -> Tensor:
         """Map points back to pixels in [0, 1]; what lies beyond is clipped. Shape of ``y``."""

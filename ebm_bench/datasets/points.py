@@ -1,5 +1,6 @@
 """Points of the user, from a file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, NamedTuple
@@ -96,6 +97,11 @@ class Points(Dataset):
             chosen = streams.uniform(len(rows)).argsort(1)[:, :n]
         drawn = self._data.rows[torch.from_numpy(rows)[chosen.cpu()]]
         return drawn.to(streams.device)
+
+    def batches(self, streams: Streams, split: str = "train") -> Iterator[Tensor]:
+        """Go through the rows of a split once, in one batch."""
+        rows = self._data.rows[torch.from_numpy(self._data.split.of(split))]
+        yield rows.to(streams.device).expand(streams.replicates, -1, -1)
 
     def log_det(self, y: Tensor) -> Tensor:
         """Log-determinant of standardising, shape (...)."""

@@ -1,6 +1,7 @@
 """The contract of an energy."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import InitVar, dataclass
 from typing import ClassVar
 
@@ -106,6 +107,21 @@ class Energy(Component):
         scale, location = torch.std_mean(data, dim=1, keepdim=True, correction=0)
         self.location.copy_(location)
         self.scale.copy_(scale.clamp_min(1e-6))
+
+    def fit_all(self, batches: Iterator[Tensor]) -> bool:
+        """Fit to all training points, where moments are enough to do so.
+
+        Parameters
+        ----------
+        batches : iterator of Tensor of shape (R, n, *event_shape)
+            All training points, more than may fit into memory.
+
+        Returns
+        -------
+        bool
+            Whether it was done; by default it is not, and `fit` is called.
+        """
+        return False
 
     @property
     def estimate(self) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Gaussian energy."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -68,20 +69,43 @@ class Quadratic(Energy):
     def fit(self, data: Tensor) -> None:
         """Set mean and precision to those of maximum likelihood, or to where they start."""
         super().fit(data)
-        flat = data.flatten(2).double()
-        mean = flat.mean(1, keepdim=True)
-        self.mean.copy_(mean)
         if self.start_precision is not None:
+            self.mean.copy_(data.flatten(2).double().mean(1, keepdim=True))
             self.log_diagonal.fill_(0.5 * math.log(self.start_precision))
             return
-        centred = flat - mean
-        covariance = centred.mT @ centred / flat.shape[1]
+        self._take_moments([data])
+
+    @torch.no_grad()
+    def fit_all(self, batches: Iterator[Tensor]) -> bool:
+        """Set mean and precision to those of maximum likelihood."""
+        if self.start_precision is not None:
+            return False
+        covariance = self._take_moments(batches)
+        self.location.copy_(self.mean.view_as(self.location))
+        scale = covariance.diagonal(dim1=1, dim2=2).sqrt()
+        self.scale.copy_(scale.view_as(self.scale).clamp_min(1e-6))
+        return True
+
+    def _take_moments(self, batches: Iterable[Tensor]) -> Tensor:
+        """Set mean and precision to those of points; returns their covariance, (R, d, d)."""
+        count, shift, total, squares = 0, torch.empty(0), torch.zeros(()), torch.zeros(())
+        for batch in batches:
+            flat = batch.flatten(2).double()
+            if not count:  # sums about a mean lose nothing to rounding
+                shift = flat.mean(1, keepdim=True)
+            centred = flat - shift
+            count += flat.shape[1]
+            total = total + centred.sum(1, keepdim=True)
+            squares = squares + centred.mT @ centred
+        offset = total / count
+        mean, covariance = shift + offset, squares / count - offset.mT @ offset
+        self.mean.copy_(mean)
         # cov = C Cᵀ, so the precision is C⁻ᵀ C⁻¹, and reversing the order of the
         # coordinates before and after makes its factor lower triangular.
         root, info = torch.linalg.cholesky_ex(covariance.flip(1, 2))
         if info.any():
             raise InputError(
-                f"a Gaussian in {mean.shape[2]} dimensions cannot be fitted to {data.shape[1]} "
+                f"a Gaussian in {mean.shape[2]} dimensions cannot be fitted to {count} "
                 "points: their covariance is singular. Raise fit_samples"
             )
         unit = torch.eye(root.shape[1], dtype=root.dtype, device=root.device)
@@ -89,6 +113,7 @@ class Quadratic(Energy):
         factor = inverse.flip(1, 2).mT
         self.lower.copy_(factor)
         self.log_diagonal.copy_(factor.diagonal(dim1=1, dim2=2).log())
+        return covariance
 
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""

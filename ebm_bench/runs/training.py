@@ -185,7 +185,9 @@ class _Trainer:
         parts, streams = self.parts, self.parts.streams.child("fit")
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
         inspection.look_at(data, parts.dataset, "points to fit to")
-        parts.energy.fit(data)
+        batches = None if parts.objective.trains else parts.dataset.batches(streams.child("all"))
+        if batches is None or not parts.energy.fit_all(batches):
+            parts.energy.fit(data)
         started += self._look_at_plugins(data)
         try:
             parts.objective.fit(parts.energy, data, streams)

@@ -154,7 +154,8 @@ class Budget(Strict):
     gradient_clip : float
         Largest gradient norm of a replicate; longer gradients are scaled down.
     fit_samples : int
-        Number of data points for fitting base measures and noise distributions.
+        Number of data points for fitting base measures and noise distributions. A Gaussian control
+        takes all training points of finite data.
     """
 
     steps: Annotated[int, Ge(0)]

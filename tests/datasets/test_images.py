@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ebm_bench import datasets, registry
-from ebm_bench.datasets import download
+from ebm_bench.datasets import download, pixels
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
 
@@ -44,6 +44,15 @@ def test_metadata(images):
     assert str(images.lam) in images.space
     assert images.licence
     assert images.citation
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_batches_have_each_image_once(images, split, monkeypatch):
+    monkeypatch.setattr(pixels, "_BATCH", 2)
+    first = [bytes_of(images, y)[:, :, 0, 0, 0] for y in images.batches(Streams(0, 2), split)]
+    found = torch.cat(first, 1)
+    expected = torch.arange(images.size(split)).double()
+    assert torch.equal(found, expected.expand(2, -1))
 
 
 def test_splits(images):

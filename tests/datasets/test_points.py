@@ -276,3 +276,14 @@ def test_contract(check, tmp_path):
     case = Case("points", {"path": str(tmp_path / "x.npy")})
     if check.applies(case):
         check(case)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_batches_have_each_row_once(split, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    dataset = points(tmp_path / "x.npy")
+    found = torch.cat(list(dataset.batches(Streams(0, 2), split)), 1)
+    assert found.shape == (2, dataset.size(split), 2)
+    assert len(found[1].unique(dim=0)) == dataset.size(split)
+    drawn = dataset.sample(dataset.size(split), Streams(0, 2), split)[0]
+    assert {tuple(row) for row in drawn.tolist()} <= {tuple(row) for row in found[0].tolist()}

@@ -64,6 +64,31 @@ def test_fitted_quadratic_is_the_gaussian_of_maximum_likelihood():
         torch.testing.assert_close(energy.scale[replicate].squeeze(), covariance.diagonal().sqrt())
 
 
+@pytest.mark.parametrize("sizes", [(200,), (1, 199), (64, 64, 64, 8), [1] * 200], ids=len)
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_a_quadratic_fitted_to_batches_is_that_fitted_to_all_of_them(sizes, mean):
+    data = mean + 2.0 * Streams(2, 3).normal(200, 1, 2, 2, dtype=torch.float64)
+    data[..., 1] += 0.5 * data[..., 0]
+    whole, parts = (energies.create("quadratic", event_shape=(1, 2, 2), replicates=3).double()
+                    for _ in range(2))  # fmt: skip
+    whole.fit(data)
+    assert parts.fit_all(iter(data.split(list(sizes), 1)))
+    for (name, value), other in zip(
+        whole.state_dict().items(), parts.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(value, other, rtol=1e-6, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("name", [n for n in energies.names() if n != "quadratic"])
+def test_energies_that_need_more_than_moments_say_so(name):
+    assert not make(name).fit_all(iter([points(make(name))]))
+
+
+def test_a_quadratic_with_a_start_is_not_fitted_to_all():
+    energy = make("quadratic", start_precision=3.0)
+    assert not energy.fit_all(iter([points(energy)]))
+
+
 def test_quadratic_samples_have_its_moments():
     energy = make("quadratic")
     x = energy.sample(20_000, Streams(5, 3))

@@ -5,8 +5,10 @@ import resource
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
+from factories.data import POINTS, correlated, write_suite
 from factories.suites import METHODS, make_suite
 
 from ebm_bench import records
@@ -14,6 +16,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
 from ebm_bench.objectives.flow_contrastive import FlowContrastive
 from ebm_bench.runs import assembly, compilation, training
+from ebm_bench.suites.suite import load
 
 
 def run(method, checkpoint=None, **options):
@@ -35,6 +38,21 @@ def test_leaves_weights_and_a_record_that_can_be_restored(method, tmp_path):
     trained, _ = run(method)
     x = torch.linspace(-3, 3, 8).view(1, 4, 2).expand(2, 4, 2)
     torch.testing.assert_close(restored.energy(x), trained.energy(x))
+
+
+@pytest.mark.parametrize(("method", "takes_all"), [("gaussian", True), ("dsm", False)])
+def test_a_gaussian_control_is_fitted_to_all_training_points(method, takes_all, tmp_path):
+    np.save(tmp_path / "x.npy", correlated(n=400))
+    suite = load(write_suite(tmp_path, {"points": {**POINTS, "settings": {"path": "x.npy"}}}))
+    parts, _ = training.train_method(suite, "points", method)
+    rows = torch.cat(list(parts.dataset.batches(parts.streams)), 1)
+    assert rows.shape[1] == 320  # and fit_samples are 300
+    same = torch.isclose(parts.energy.location.flatten(1), rows.mean(1), atol=1e-6).all()
+    assert same == takes_all
+    if takes_all:
+        precision = parts.energy.factor @ parts.energy.factor.mT
+        expected = torch.linalg.inv(torch.cov(rows[0].T.double(), correction=0))
+        torch.testing.assert_close(precision[0].double(), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [1000, 7000, 12_000])
