@@ -33,6 +33,8 @@ class Grid:
     converged : Tensor of shape (R,)
         Whether half the box and twice the spacing give the same ``log_z``, and no cell with data
         hides a peak.
+    hidden : Tensor of shape (R,)
+        Mass of peaks between the points that was found, relative to that of the grid.
     """
 
     points: Tensor
@@ -40,6 +42,7 @@ class Grid:
     energy: Tensor
     log_z: Tensor
     converged: Tensor
+    hidden: Tensor
 
     def probabilities(self) -> Tensor:
         """Mass of each cell in float64, shape (R, N)."""
@@ -128,10 +131,11 @@ def integrate(
         points, cell = lattice(box, cells // 2, energy.location)
         values = energies(energy, points.expand(energy.replicates, -1, -1))
         log_z = energy.log_z.detach().double()
-        return Grid(points, cell, values, log_z, torch.ones_like(log_z, dtype=torch.bool))
+        known = torch.ones_like(log_z, dtype=torch.bool)
+        return Grid(points, cell, values, log_z, known, torch.zeros_like(log_z))
     widening = 2.0
     while True:
-        wide = _widen(box[0], widening, cells), _widen(box[1], widening, cells)
+        wide = widen(box[0], widening, cells), widen(box[1], widening, cells)
         points, cell = lattice(wide, cells, energy.location)
         values = energies(energy, points.expand(energy.replicates, -1, -1))
         square = -values.double().unflatten(1, (cells, cells))
@@ -139,12 +143,14 @@ def integrate(
         inner = slice(cells // 4, -cells // 4)
         is_wide = (total - square[:, inner, inner].logsumexp((1, 2))).abs() < tolerance
         sparse = square[:, ::2, ::2].logsumexp((1, 2)) + math.log(4)
-        hidden = 0.0 if data is None else _hidden(energy, square, total, points[0], cell, data)
-        is_fine = ((total - sparse).abs() < tolerance) & torch.as_tensor(hidden < tolerance)
+        hidden = torch.zeros_like(total)
+        if data is not None:
+            hidden = _hidden(energy, square, total, points[0], cell, data)
+        is_fine = ((total - sparse).abs() < tolerance) & (hidden < tolerance)
         unsettled = total.isfinite() & ~(is_wide & is_fine)
         if cells >= most or not unsettled.any():
             log_z = total + cell.double().log().sum()
-            return Grid(points, cell, values, log_z, is_wide & is_fine)
+            return Grid(points, cell, values, log_z, is_wide & is_fine, hidden)
         if (unsettled & ~is_wide).any():
             widening *= 2
         cells *= 2
@@ -175,7 +181,8 @@ def _hidden(
     return surplus.clamp_min(0).sum(1) + peak.amax(1).clamp_min(0)
 
 
-def _widen(side: tuple[float, float], factor: float, cells: int) -> tuple[float, float]:
+def widen(side: tuple[float, float], factor: float, cells: int) -> tuple[float, float]:
+    """Widen a side of a box about its centre, for so many cells."""
     centre, half = (side[0] + side[1]) / 2, factor * (side[1] - side[0]) / 2
     # Off the middle by part of a cell: a narrow peak at equal distance from the four nearest
     # points has the same sum with and without every second row, however wrong it is.

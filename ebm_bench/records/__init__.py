@@ -1,6 +1,7 @@
 """What runs leave: records, tables of them, and what they depend on."""
 
 from ebm_bench.records.schema import (
+    ESCAPED_ABOVE,
     FAILED,
     Cost,
     CurvePoint,
@@ -20,6 +21,7 @@ from ebm_bench.records.schema import (
 )
 
 __all__ = [
+    "ESCAPED_ABOVE",
     "FAILED",
     "Cost",
     "CurvePoint",

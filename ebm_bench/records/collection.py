@@ -1,8 +1,9 @@
 """Conversion between the records of runs and three tidy tables.
 
 ``runs`` has one row per run, with its whole record except the curve. ``values`` and ``curves``
-repeat the columns to group by. ``values`` also has the outcome of the replicate and the cost of
-the run. Join on ``dataset`` and ``method`` for the rest.
+repeat the columns to group by. ``values`` also has the outcome of the replicate, which is
+``escaped`` for a model with too much mass far from the data, and the cost of the run. Join on
+``dataset`` and ``method`` for the rest.
 """
 
 import json
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import (
+    ESCAPED_ABOVE,
     Cost,
     CurvePoint,
     Evaluation,
@@ -55,10 +57,11 @@ COLUMNS = {
 # Columns that tables of older versions lack, with the value that stands for them.
 _DEFAULTS = {
     name: json.dumps(field.default) if name in _NESTED else field.default
-    for record in (Run, Cost)
+    for record in (Run, Cost, Value)
     for name, field in record.model_fields.items()
     if not field.is_required()
 }
+_NUMBERS = dict.fromkeys(["value", "standard_error", "outside"], float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,12 +186,12 @@ def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = 
         rows["runs"].append(_row(run))
         rows["curves"] += [{**about, **point.model_dump()} for point in run.curve]
         rows["values"] += [
-            {**about, **outcomes[v.replicate], **v.model_dump(), **cost}
+            {**about, **outcomes[v.replicate], **v.model_dump(), **cost, **_escape(run, v)}
             for v in (_measured(run, folder / "evaluation.json") if folder not in left_out else ())
         ]
     runs, values, curves = (pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in TABLES)
     # A column without numbers would have the type object.
-    tables = Tables(runs, values.astype({"value": float, "standard_error": float}), curves)
+    tables = Tables(runs, values.astype(_NUMBERS), curves)
     refuse_mixed(tables.runs, tables.values)
     return tables
 
@@ -299,6 +302,12 @@ def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
     except (ValidationError, ValueError, TypeError) as error:
         name = " ".join(str(row[part]) for part in KEY)
         raise InputError(f"runs.parquet: {name}: not a Run record: {error}") from None
+
+
+def _escape(run: Run, value: Value) -> dict[str, str]:
+    """Give the status of a model that has escaped; empty for others, and for controls."""
+    far = not run.control and value.outside is not None and value.outside > ESCAPED_ABOVE
+    return {"status": "escaped"} if far else {}
 
 
 def _measured(run: Run, path: Path) -> list[Value]:

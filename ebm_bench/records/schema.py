@@ -16,9 +16,13 @@ from ebm_bench.errors import InputError
 from ebm_bench.suites.names import Name
 from ebm_bench.utils.files import replacing
 
-Status = Literal["ok", "diverged", "out_of_memory", "flow_escaped", "timeout"]
-# Of replicates that left nothing to be measured.
-FAILED: tuple[Status, ...] = ("diverged", "out_of_memory", "flow_escaped")
+Status = Literal["ok", "diverged", "out_of_memory", "flow_escaped", "escaped", "timeout"]
+# Of replicates that rank last. Training sets all but "escaped", which collecting does where the
+# evaluation found the model's mass far from the data.
+FAILED: tuple[Status, ...] = ("diverged", "out_of_memory", "flow_escaped", "escaped")
+# Share of that mass above which a replicate has escaped: ten times the tolerance of grids, and more
+# than any model has that is merely too broad (docs/protocol.md).
+ESCAPED_ABOVE = 0.01
 Steps = Literal["eager", "compiled", "mixed", ""]
 
 
@@ -198,6 +202,9 @@ class Value(_Record):
         None where the replicate did not end in a model that can be measured.
     standard_error : float or None
         Of estimating this one value, where the metric knows it.
+    outside : float or None
+        Share of the model's mass that is known to lie far from the data, see
+        `ebm_bench.runs.escapes`; None where it cannot be known.
     """
 
     model: str
@@ -207,6 +214,7 @@ class Value(_Record):
     value: float | None
     standard_error: float | None
     split: str
+    outside: float | None = None
 
 
 class Evaluation(_Record):

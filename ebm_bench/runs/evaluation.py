@@ -1,6 +1,7 @@
 """Evaluation: every metric of a suite on what a run left."""
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ebm_bench import metrics, records
 from ebm_bench.metrics.grid import lattice
 from ebm_bench.metrics.points import energies
 from ebm_bench.records import fingerprint, provenance
-from ebm_bench.runs import assembly, contracts, cost
+from ebm_bench.runs import assembly, contracts, cost, escapes
 from ebm_bench.runs.model import Model
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
@@ -77,6 +78,8 @@ def evaluate(
                 name,
                 time.perf_counter() - begun,
             )
+    far = _outside(models, parts.outcomes, measured)
+    values = [v.model_copy(update={"outside": far[v.model, v.replicate]}) for v in values]
     pictures = _pictures(models, measured.index(True)) if any(measured) else {}
     with replacing(Path(folder, "pictures.npz")) as temporary, temporary.open("wb") as out:
         np.savez_compressed(out, allow_pickle=True, **pictures)
@@ -118,6 +121,19 @@ def _values(
         for part, of_part in numbers.items()
         for r, outcome in enumerate(outcomes)
     ]
+
+
+def _outside(
+    models: dict[str, Model], outcomes: list[records.Outcome], measured: list[bool]
+) -> dict[tuple[str, int], float | None]:
+    """Find the share of mass far from the data, by model and replicate; None where not known."""
+    found = {}
+    for name, model in models.items():
+        shares = escapes.outside(model).tolist() if any(measured) else [math.nan] * len(measured)
+        for outcome, share, known in zip(outcomes, shares, measured, strict=True):
+            known &= not math.isnan(share)
+            found[name, outcome.replicate] = share if known else None
+    return found
 
 
 def _pictures(models: dict[str, Model], replicate: int) -> dict[str, np.ndarray]:

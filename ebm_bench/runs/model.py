@@ -99,6 +99,12 @@ class Model:
             self._normalisers[key] = self._normaliser(chains, levels)
         return self._normalisers[key]
 
+    @property
+    def annealed(self) -> LogZ | None:
+        """The estimate by most chains of annealed importance sampling that was made so far."""
+        made = [key for key, found in self._normalisers.items() if found.chains]
+        return self._normalisers[max(made)] if made else None
+
     def _normaliser(self, chains: int, levels: int) -> LogZ:
         known = self.energy.log_z
         if known is not None:

@@ -33,11 +33,15 @@ class LogZ:
     details : dict of str to Tensor of shape (R,)
         Diagnostics of an estimate: ``"converged"`` (1 or 0), and of annealed importance sampling
         ``"effective_sample_size"`` in chains, and ``"missing"`` in nats.
+    chains : tuple of Tensor, optional
+        Points where the chains ended, (R, chains, *event_shape), and their shares of the mass of
+        the model, (R, chains).
     """
 
     log_z: Tensor
     standard_error: Tensor
     details: dict[str, Tensor] = field(default_factory=dict)
+    chains: tuple[Tensor, Tensor] | None = None
 
 
 def annealed_importance_sampling(
@@ -100,7 +104,7 @@ def annealed_importance_sampling(
     _anneal(energy, start, _base(energy, start, chains), steps, adapt=True)
     steps = steps[:, torch.arange(levels) * pilot_levels // levels]
     start = streams.child("weights")
-    weights = _anneal(energy, start, _base(energy, start, chains), steps)
+    weights, u = _anneal(energy, start, _base(energy, start, chains), steps)
     total = weights.logsumexp(1)
     effective = (2 * total - (2 * weights).logsumexp(1)).exp()
     error = ((chains / effective - 1).clamp_min(0) / (chains - 1)).sqrt()
@@ -108,13 +112,18 @@ def annealed_importance_sampling(
     converged = effective >= _ENOUGH * chains
     details = {"effective_sample_size": effective}
     if data is not None:
-        returned = _anneal(
+        returned, _ = _anneal(
             energy, streams.child("data"), rescale(energy, data), steps, backward=True
         )
         details["missing"] = acceptance_ratio(weights, returned) - log_z
         converged &= details["missing"] <= (_ERRORS * error).clamp_min(_NATS)
     base = 0.5 * size * math.log(2 * math.pi) + energy.scale.double().log().flatten(1).sum(1)
-    return LogZ(base + log_z, error, {"converged": converged.double(), **details})
+    return LogZ(
+        base + log_z,
+        error,
+        {"converged": converged.double(), **details},
+        (energy.location + energy.scale * u, weights.softmax(1)),
+    )
 
 
 def acceptance_ratio(forward: Tensor, backward: Tensor) -> Tensor:
@@ -154,8 +163,8 @@ def _anneal(
     steps: Tensor,
     adapt: bool = False,
     backward: bool = False,
-) -> Tensor:
-    """Move chains along the path, and return their log-weights (R, chains) in float64.
+) -> tuple[Tensor, Tensor]:
+    """Move chains along the path, to log-weights (R, chains) in float64 and their last points.
 
     The step sizes, (R, levels), are adapted in place on request. Backward, each transition is the
     reversal of the forward one: that of the momentum, which is drawn anew, needs no turn.
@@ -178,4 +187,4 @@ def _anneal(
             weights -= gain * state.excess.double()
         if adapt:
             steps[:, k + 1 :] *= (0.5 * (acceptance.mean(1) - _TARGET)).exp()[:, None]
-    return weights
+    return weights, state.u

@@ -32,7 +32,7 @@ KL = {
     ("slow_100", "flow"): (0.3, 120.0),
     ("unlucky", "energy"): (0.05, 15.0),
 }
-OBJECTIVES = {"slow_100": "guessing"}  # all others are fitted
+OBJECTIVES = {"slow_100": "guessing", "gaussian_fit": "waiting"}  # all others are fitted
 FAILED = {"unlucky": (1, 4)}  # replicates that diverge
 
 
@@ -86,6 +86,7 @@ def make_up_names(monkeypatch):
         "objectives": [
             _entry("objectives", "fitting", {"rate": (float, 0.5)}, kind="score matching"),
             _entry("objectives", "guessing", {"rate": (float, 0.5)}, kind="noise contrastive"),
+            _entry("objectives", "waiting", {"rate": (float, 0.5)}, kind="none", trains=False),
         ],
         "metrics": [
             _entry("metrics", "kl", unit="nats", label="KL", scale="log"),

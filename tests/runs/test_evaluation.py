@@ -236,3 +236,11 @@ def test_pictures_of_images(tmp_path, monkeypatch):
     drawn = energy.sample(70, Streams(0, 2, scope=("evaluation", "samples")))[1, :64]
     expected = (torch.sigmoid(drawn) * 255).round().byte().numpy()
     np.testing.assert_array_equal(pictures["energy.samples"], expected)
+
+
+def test_the_share_of_mass_far_from_the_data_is_recorded(evaluate, trained, monkeypatch):
+    shares = torch.tensor([math.nan, 0.25], dtype=torch.float64)
+    monkeypatch.setattr(evaluation.escapes, "outside", lambda model: shares)
+    evaluate("nce")
+    record, _ = read(trained[1] / "nce")
+    assert {(v.replicate, v.outside) for v in record.values} == {(0, None), (1, 0.25)}
