@@ -29,7 +29,8 @@ def at_equal(results: Results, unit: str) -> Results:
     The budget is the largest that every competing method of the dataset reached; one that
     took no step, or of which all replicates failed, does not count. Each dataset is ranked
     by the metric that its curves follow. A replicate has failed if the budget reaches beyond
-    the last point of its curve before it did so; it ended well if not. A method whose set-up
+    the last point of its curve before it did so; it ended well if not. That one has escaped is
+    known at its end alone. A method whose set-up
     alone takes more than the budget has no value and no rank. Nor has, at equal seconds, one
     that was timed on another machine than most of its competitors. Controls stand at their
     end. By-products are not followed by curves and are not shown.
@@ -120,7 +121,7 @@ def _stopped(
         failed = outcome.status in FAILED
         if failed:
             before = curve.steps[curve.steps <= outcome.step]
-            failed = beyond or bool(step > before.max(initial=-1))
+            failed = beyond or bool(step > before.max(initial=-1)) or step >= outcome.step
         kept = failed or (outcome.status == "timeout" and beyond)
         status = outcome.status if kept else "ok"
         ended = outcome.step if failed else int(step)

@@ -136,8 +136,9 @@ class Estimate(Value):
         log scale the mean is geometric.
     standard_error : float
         Mean over replicates of the standard error that the metric itself reports.
-    n, failed, not_finite : int
-        Number of replicates with a finite value, that failed, and without a finite value.
+    n, failed, not_finite, escaped : int
+        Number of replicates with a finite value, that failed, without a finite value, and of those
+        that failed since their mass has left the data.
     at_floor : int
         Number of values, on the log scale, that are no larger than what the evaluation resolves.
     converged : float
@@ -154,6 +155,7 @@ class Estimate(Value):
     n: int = 0
     failed: int = 0
     not_finite: int = 0
+    escaped: int = 0
     at_floor: int = 0
     converged: float = np.nan
     lower_bound: bool = False
@@ -176,9 +178,11 @@ class Estimate(Value):
 
     def cell(self, notation: Notation) -> Cell:
         """Write the mean with its interval, or why there is none, and the caveats."""
-        part = f"{self.n} of {self.replicates}" if 0 < self.n < self.replicates else ""
+        whole = self.n + self.escaped in (self.escaped, self.replicates)
+        part = "" if whole or notation.paper else f"{self.n} of {self.replicates}"
+        escaped = f"{self.escaped} of {self.replicates} escaped" if self.escaped else ""
         doubt = "not converged" if self.converged < 1 else ""
-        note = ", ".join(filter(None, [part * (not notation.paper), doubt]))
+        note = ", ".join(filter(None, [part, escaped, doubt]))
         if self.n == 0:
             reason = "not finite" if self.not_finite else "failed" if self.failed else MISSING
             return Cell(notation.text(reason), note=notation.text(note))

@@ -8,7 +8,7 @@ import pandas as pd
 from ebm_bench import registry
 from ebm_bench.records import FAILED, CurvePoint, collection, definition
 from ebm_bench.report import learning_curves
-from ebm_bench.report.results import COLUMNS, KEYS, Results
+from ebm_bench.report.results import COLUMNS, KEYS, Results, escaped, with_escapes
 from ebm_bench.suites.suite import Suite
 
 CURVE = ["dataset", "method", *CurvePoint.model_fields]
@@ -36,6 +36,10 @@ def load(suite: Suite, folder: Path) -> Results:
     runs = {key[1:]: records[key] for key in expected if key in records}
     definition.refuse_others(suite, runs.values(), folder / "records")
     values = _of(suite, runs, tables.values, COLUMNS)
+    gone = escaped(values)
+    for key, run in runs.items():
+        ended = with_escapes(run.outcomes, gone[*key, "energy"])
+        runs[key] = run.model_copy(update={"outcomes": ended})
     curves = learning_curves.collect(runs, _of(suite, runs, tables.curves, CURVE))
     return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
 

@@ -1,6 +1,6 @@
 """The results of a suite: what ran, how it ended, how it ranks."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,20 +10,21 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.errors import InputError
-from ebm_bench.records import Run
-from ebm_bench.report.columns import Difference, Estimate, Number, Rank
+from ebm_bench.records import Outcome, Run
+from ebm_bench.report import baselines
+from ebm_bench.report.columns import Difference, Estimate
 from ebm_bench.report.learning_curves import LearningCurve
+from ebm_bench.report.rows import Row
 from ebm_bench.report.statistics import friedman, pairwise
 from ebm_bench.report.statistics.intervals import ROW, summarise
 from ebm_bench.report.statistics.scales import Scale
-from ebm_bench.report.wording import count, ending, quantity
+from ebm_bench.report.wording import ending, quantity
 from ebm_bench.suites.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
 COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
 _UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
 _DIFFERENCE = {"mean": "difference", "low": "low", "high": "high", "p": "p_corrected"}
-CONTROL = "control"
 CONVERGED = "converged"  # part of a metric: 1 or 0, whether the value of a replicate converged
 
 
@@ -33,84 +34,6 @@ class Limit:
 
     amount: float
     method: str
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """A model on a dataset: what a method trained, or a by-product of it, which has no rank.
-
-    Attributes
-    ----------
-    method, model : str
-        The model is ``"energy"``, or the name of a by-product.
-    control : bool
-        Whether it is a control, which is not ranked.
-    status : str
-        Description of how its replicates ended.
-    rank : int or None
-        None for controls and by-products, and where there is nothing to rank.
-    mean_rank : float
-        Mean rank over replicates; NaN without a rank.
-    best, tied, reference : bool
-        Whether it is among the best, whether others are as well, and whether the others are
-        compared with it.
-    run : Run or None
-        None where it was not run.
-    machine : str
-        See `Results.machines`; empty where all runs of the dataset were timed on the same.
-    apart : bool
-        Whether it was timed on other hardware than the methods that it competes with.
-    """
-
-    method: str
-    model: str
-    control: bool
-    status: str
-    rank: int | None
-    mean_rank: float
-    best: bool
-    tied: bool
-    reference: bool
-    run: Run | None
-    machine: str = ""
-    apart: bool = False
-
-    @property
-    def label(self) -> str:
-        """Name for tables and legends: ``fce``, ``fce (flow)``."""
-        return label(self.method, self.model)
-
-    @property
-    def seconds(self) -> float:
-        """Time of setting up and training all replicates, to be compared.
-
-        NaN if not run, and for what was timed on other hardware than its competitors.
-        """
-        return self._spent if self.run and not self.apart else np.nan
-
-    @property
-    def training(self) -> Number:
-        """Training time on any hardware, with the mark of the machine."""
-        return Number(self._spent, note=self.machine)
-
-    @property
-    def _spent(self) -> float:
-        return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
-
-    @property
-    def steps(self) -> int | None:
-        """Optimiser steps of the replicate that took most; None if not run."""
-        return max(outcome.step for outcome in self.run.outcomes) if self.run else None
-
-    @property
-    def evaluations(self) -> str | None:
-        """Number of energy evaluations of a replicate; None if not run."""
-        return count(self.run.cost.energy_evaluations) if self.run else None
-
-    @property
-    def place(self) -> Rank | str:
-        """The rank, and whether it is shared with the best; `CONTROL` for controls."""
-        return CONTROL if self.control else Rank(self.rank, self.tied)
 
 
 @dataclass(frozen=True)
@@ -181,13 +104,23 @@ class Results:
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """See `friedman.overall`."""
-        return friedman.overall(self.rankings)
+        """See `friedman.overall`, over the datasets that count."""
+        return friedman.overall(self.rankings, self.counted)
 
     @cached_property
     def omnibus(self) -> friedman.Omnibus | None:
-        """See `friedman.over_datasets`."""
-        return friedman.over_datasets(self.rankings)
+        """See `friedman.over_datasets`, over the datasets that count."""
+        return friedman.over_datasets({name: self.rankings[name] for name in self.counted})
+
+    @cached_property
+    def baselines(self) -> dict[str, baselines.Baseline]:
+        """See `baselines.find`, for each dataset by its own criterion."""
+        return {name: baselines.find(self.suite, self.values, name) for name in self.suite.datasets}
+
+    @property
+    def counted(self) -> list[str]:
+        """Datasets that enter averages: those on which some method beats the controls."""
+        return [name for name, found in self.baselines.items() if not found.unbeaten]
 
     @property
     def controls(self) -> list[str]:
@@ -241,6 +174,7 @@ class Results:
                     run=self.runs.get((dataset, method)),
                     machine=self.machine(dataset, method),
                     apart=self.timed_apart(dataset, method),
+                    worse=self.baselines[dataset].worse.get((method, model)),
                 )
             )
         return sorted(rows, key=lambda row: (row.control, *self._order(dataset, row)))
@@ -351,11 +285,15 @@ class Results:
     def _measured(self) -> set[tuple[str, str, str]]:
         return {key[:3] for key in self._estimates}
 
+    @cached_property
+    def _escaped(self) -> dict[tuple[str, ...], set[int]]:
+        return escaped(self.values)
+
     def _status(self, dataset: str, method: str, model: str) -> str:
         run = self.runs.get((dataset, method))
         if run is None:
             return "not run"
-        ended = ending(run.outcomes)
+        ended = ending(with_escapes(run.outcomes, self._escaped[dataset, method, model]))
         if (dataset, method, model) in self._measured:
             return ended
         reason = self.unstarted.get((dataset, method), "not evaluated")
@@ -392,6 +330,18 @@ def estimates(
     return found
 
 
-def label(method: str, model: str) -> str:
-    """Name a model for tables and legends."""
-    return method if model == "energy" else f"{method} ({model})"
+def escaped(values: pd.DataFrame) -> dict[tuple[str, ...], set[int]]:
+    """List the replicates whose mass has left the data, by dataset, method and model."""
+    found = defaultdict(set)
+    gone = values.loc[values["status"] == "escaped", [*KEYS[:3], "replicate"]]
+    for *key, replicate in gone.itertuples(index=False, name=None):
+        found[tuple(key)].add(replicate)
+    return found
+
+
+def with_escapes(outcomes: list[Outcome], replicates: set[int]) -> list[Outcome]:
+    """Give these replicates the status of a model that has escaped."""
+    return [
+        o.model_copy(update={"status": "escaped"}) if o.replicate in replicates else o
+        for o in outcomes
+    ]

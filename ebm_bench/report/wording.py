@@ -9,6 +9,7 @@ from ebm_bench.records import Outcome
 
 MISSING = "–"
 _ENDINGS = {
+    "escaped": "escaped",
     "diverged": "diverged",
     "flow_escaped": "flow escaped",
     "out_of_memory": "out of memory",
@@ -137,8 +138,9 @@ def ending(outcomes: list[Outcome]) -> str:
         if steps:
             share = "" if len(outcomes) == 1 else f"{len(steps)} of {len(outcomes)} "
             first, last = steps[0], steps[-1]
-            at = f"step {first}" if first == last else f"steps {first} to {last}"
-            told.append(f"{share}{words} at {at}")
+            at = f" at step {first}" if first == last else f" at steps {first} to {last}"
+            # That a model has escaped is seen at its end, and not when it did.
+            told.append(f"{share}{words}{at if status != 'escaped' else ''}")
     return ", ".join(told) or "ok"
 
 

@@ -32,6 +32,16 @@ def test_models_that_failed_beside_one_that_did_not():
     assert found.set_index("method")["rank"].to_dict() == {"z": 1, "b": 3, "a": 3}
 
 
+@pytest.mark.parametrize("status", ["diverged", "out_of_memory", "escaped"])
+def test_a_failed_replicate_takes_the_last_place_whatever_its_value(status):
+    found = values(wild=[0.1, 0.1, 0.1], calm=[0.5, 0.5, 0.5], poor=[9.0, 9.0, 9.0])
+    found.loc[(found["method"] == "wild") & (found["replicate"] == 1), "status"] = status
+    ranked = pairwise.rank(found, False).set_index("method")
+    assert ranked.loc["wild", "mean_rank"] == pytest.approx(5 / 3)
+    found.loc[found["method"] == "wild", "status"] = status
+    assert pairwise.rank(found, False).set_index("method")["rank"]["wild"] == 3
+
+
 @pytest.mark.parametrize("higher", [False, True])
 def test_equal_mean_ranks_stand_by_their_values(higher):
     # Each is first once; the mean decides, and not the alphabet.

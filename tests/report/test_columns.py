@@ -50,6 +50,17 @@ NAN = math.nan
         (Estimate(failed=2, not_finite=1), "not finite", "not finite"),
         (Estimate(3.2, 3.2, 3.1, 3.3, n=4, failed=2), "3.20 [3.10, 3.30] (4 of 6)", "3.20 ± 0.10"),
         (
+            Estimate(3.2, 3.2, 3.1, 3.3, n=4, failed=2, escaped=2),
+            "3.20 [3.10, 3.30] (2 of 6 escaped)",
+            "3.20 ± 0.10 (2 of 6 escaped)",
+        ),
+        (
+            Estimate(3.2, 3.2, 3.1, 3.3, n=3, failed=2, escaped=1, not_finite=1),
+            "3.20 [3.10, 3.30] (3 of 6, 1 of 6 escaped)",
+            "3.20 ± 0.10 (1 of 6 escaped)",
+        ),
+        (Estimate(failed=3, escaped=3), "failed (3 of 3 escaped)", "failed (3 of 3 escaped)"),
+        (
             Estimate(3.2, 3.2, 3.1, 3.3, n=2, failed=1, converged=0.5),
             "3.20 [3.10, 3.30] (2 of 3, not converged)",
             "3.20 ± 0.10 (not converged)",

@@ -140,3 +140,74 @@ def test_empty_records_give_rows_that_were_not_run(suite, tmp_path):
     results = loading.load(suite, tmp_path)
     assert {row.status for row in results.rows("plane")} == {"not run"}
     assert curves(results, "plane").axes  # which looks into the columns of the curves
+
+
+def escape(outside, model="energy"):
+    """Say how much of the mass of some replicates lies far from the data."""
+
+    def edit(record):
+        for value in record["values"]:
+            if value["model"] == model and value["replicate"] in outside:
+                value["outside"] = outside[value["replicate"]]
+
+    return edit
+
+
+def test_a_model_with_mass_far_from_the_data_takes_the_last_place(change):
+    results = change("plane", "winner", "evaluation.json", escape({0: 0.5, 3: 0.011, 4: 0.009}))
+    row = by_label(results)["winner"]
+    found = results.estimate("plane", row, "kl")
+    assert (found.n, found.failed, found.escaped) == (4, 2, 2)
+    assert str(found).endswith("(2 of 6 escaped)")
+    assert row.status == "2 of 6 escaped"
+    assert row.mean_rank > 2
+    assert not row.reference
+    # Its numbers stay in the records.
+    kept = results.values.query("dataset == 'plane' and method == 'winner' and metric == 'kl'")
+    assert kept["value"].notna().all()
+    assert sorted(kept["status"].unique()) == ["escaped", "ok"]
+
+
+def test_a_method_that_always_escapes_is_last(change):
+    results = change("plane", "winner", "evaluation.json", escape(dict.fromkeys(range(6), 1.0)))
+    row = by_label(results)["winner"]
+    assert (row.rank, row.best, row.status) == (4, False, "6 of 6 escaped")
+    assert str(results.estimate("plane", row, "kl")) == "failed (6 of 6 escaped)"
+
+
+def test_controls_and_by_products_that_escape(change):
+    change("plane", "gaussian_fit", "evaluation.json", escape({0: 0.5}))
+    results = change("plane", "slow_100", "evaluation.json", escape({0: 0.5, 1: 0.02}, "flow"))
+    rows = by_label(results)
+    assert rows["gaussian_fit"].status == "ok"  # a control that is broad is as it should be
+    assert results.estimate("plane", rows["gaussian_fit"], "kl").n == 6
+    assert rows["slow_100"].status == "ok"
+    assert rows["slow_100 (flow)"].status == "2 of 6 escaped"
+
+
+def test_records_that_do_not_say_where_mass_lies_claim_nothing(suite, folder):
+    for kind in ("parquet", "csv"):
+        (folder / "records" / f"values.{kind}").unlink(missing_ok=True)
+    tables = collection.collect(sorted(p.parent for p in folder.glob("runs/*/*/run.json")))
+    tables.values.drop(columns="outside").to_parquet(folder / "records" / "values.parquet")
+    rows = by_label(loading.load(suite, folder))
+    assert "escaped" not in " ".join(row.status for row in rows.values())
+
+
+@pytest.mark.parametrize(("steps", "failed"), [(900, 0), (1000, 2)])
+def test_an_escape_is_known_at_the_end_alone(change, steps, failed):
+    from ebm_bench.report import budgets
+
+    change("plane", "winner", "evaluation.json", escape({0: 0.5, 3: 0.5}))
+
+    def shorten(record):
+        record["curve"] = [p for p in record["curve"] if p["step"] < 1000]
+        record["curve"] += [
+            {**p, "step": steps, "energy_evaluations": steps}
+            for p in record["curve"] if p["step"] == 316
+        ]  # fmt: skip
+
+    results = change("plane", "equal", "run.json", shorten)
+    equal = budgets.at_equal(results, "steps")
+    assert equal.limits["plane"].amount == steps
+    assert equal.estimate("plane", by_label(equal)["winner"], "kl").escaped == failed

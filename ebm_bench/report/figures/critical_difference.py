@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ebm_bench.report.figures.style import SCREEN, Style, look
-from ebm_bench.report.results import Results, label
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.friedman import MODELS, Omnibus
 from ebm_bench.report.statistics.intervals import ALPHA
 from ebm_bench.report.tables.captions import verdict

@@ -10,7 +10,8 @@ from ebm_bench.records import FAILED
 from ebm_bench.report.figures.axes import SECONDS, fit_axis, fit_cost_axis, whereabouts
 from ebm_bench.report.figures.style import legend_of, look
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
-from ebm_bench.report.results import Results, Row
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import Row
 from ebm_bench.report.wording import quantity
 
 
@@ -18,7 +19,7 @@ def curves(results: Results, dataset: str) -> Figure:
     """Draw learning curves against steps and against seconds.
 
     The line is the median over the replicates that are still being trained, the band their
-    range; a cross marks where a replicate diverged.
+    range; a cross marks where a replicate failed.
 
     Returns
     -------

@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ebm_bench.report.figures.panels import grid
 from ebm_bench.report.figures.style import DENSITY, GRAY, SCREEN, SMALL, Style
-from ebm_bench.report.results import Results, Row
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import Row
 from ebm_bench.report.wording import number, quantity
 
 PANELS = 5  # side by side

@@ -6,7 +6,7 @@ from typing import Any
 import seaborn as sns
 
 from ebm_bench.errors import unknown
-from ebm_bench.report.results import Row
+from ebm_bench.report.rows import Row
 from ebm_bench.suites.suite import Suite
 
 DENSITY = "mako_r"

@@ -10,7 +10,8 @@ from ebm_bench import registry
 from ebm_bench.records import FAILED, Run
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.page.views import family_of, finite
-from ebm_bench.report.results import Results, label
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import label
 from ebm_bench.report.wording import count, number, quantity
 from ebm_bench.suites.tuning import Chosen, TunedDataset
 

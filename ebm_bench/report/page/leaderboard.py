@@ -14,7 +14,8 @@ from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
 from ebm_bench.report.page.views import BUDGETS, family_of, lay_out, ranking_metrics
-from ebm_bench.report.results import CONTROL, Results, Row
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import CONTROL, Row
 from ebm_bench.report.statistics.intervals import GEOMETRIC, INTERVAL, caution
 from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES, data_statement
@@ -30,7 +31,7 @@ _CAPTIONS = {
     "samples": "Samples of one replicate beside data.",
     "cost": "Quality against cost at the end of training, with intervals and the Pareto front.",
     "curves": "Learning curves against steps and against time. Line: median over replicates; "
-    "band: their range; cross: a replicate diverged.",
+    "band: their range; cross: a replicate failed.",
     "critical-difference": "Average ranks by the criterion of each dataset at the end of "
     "training; bars join methods that do not differ significantly.",
 }

@@ -7,10 +7,11 @@ from ebm_bench import registry
 from ebm_bench.records import FAILED
 from ebm_bench.report.columns import Difference, Estimate, Number, cell_of
 from ebm_bench.report.files import UNITS
-from ebm_bench.report.results import CONTROL, Results, Row, label
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import CONTROL, Row, label
 from ebm_bench.report.statistics.intervals import ROW
 from ebm_bench.report.tables import tables
-from ebm_bench.report.tables.captions import certainty, power, verdict
+from ebm_bench.report.tables.captions import certainty, left_out, power, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
 END = "end"  # of training; the other budgets are `UNITS`
@@ -154,6 +155,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
                 "rank": finite(row.mean_rank),
                 "mean_rank": str(cell_of(Number(row.mean_rank, 2))),
                 "best": row.best,
+                "status": row.remarks,
                 "difference": _difference(view, dataset, row),
             }
             for row in rows
@@ -205,6 +207,8 @@ def _overall(view: Results) -> dict[str, Any]:
         and not found.left_out
         and [label(*key) for key in shaded] == [first],
         "datasets": names,
+        "counted": view.counted,
+        "left_out": left_out(view),
         "rows": rows,
         "alike": [label(*key) for key in shaded],
         "sure": certainty(found, tuple(view.overall.loc[0, ROW])) if rows else "",

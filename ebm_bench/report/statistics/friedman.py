@@ -5,6 +5,7 @@ correction need many more datasets than suites have: ten methods on fewer than t
 could never be told apart.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -83,12 +84,14 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
     ----------
     Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
     """
+    if len(rankings) < 2:
+        return None
     table = pd.concat(
         {name: found.set_index(ROW)["mean_rank"] for name, found in rankings.items()}, axis=1
     )
     places = table.dropna().rank()
     models, datasets = places.shape
-    if datasets < 2 or models < MODELS:
+    if models < MODELS:
         return None
     ranks = places.mean(axis=1).sort_values(kind="stable")
     statistic, p = _friedman(places.to_numpy())
@@ -105,21 +108,25 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
     )
 
 
-def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def overall(
+    rankings: dict[str, pd.DataFrame], counted: Collection[str] | None = None
+) -> pd.DataFrame:
     """Unite the rankings of several datasets.
 
     Parameters
     ----------
     rankings : dict of str to DataFrame
         Result of `pairwise.rank` for each dataset.
+    counted : collection of str, optional
+        Datasets that enter the average; by default all.
 
     Returns
     -------
     DataFrame
         Columns method, model, the rank on each dataset (missing where there is none),
-        ``datasets`` (on how many it is ranked) and ``average_rank`` over those, where models
-        that tie on a dataset share the average of their places. Ordered by the number of
-        datasets and then by average rank, so that missing ones never help.
+        ``datasets`` (on how many that count it is ranked) and ``average_rank`` over those,
+        where models that tie on a dataset share the average of their places. Ordered by the
+        number of datasets and then by average rank, so that missing ones never help.
     """
     ranks, places = (
         pd.concat(
@@ -135,7 +142,10 @@ def overall(rankings: dict[str, pd.DataFrame]) -> pd.DataFrame:
         table.reindex(pd.MultiIndex.from_tuples(order_of, names=ROW)) if order_of else table
         for table in (ranks, places)
     )
-    united = ranks.assign(datasets=ranks.notna().sum(axis=1), average_rank=places.mean(axis=1))
+    own = [name for name in rankings if counted is None or name in counted]
+    united = ranks.assign(
+        datasets=ranks[own].notna().sum(axis=1), average_rank=places[own].mean(axis=1)
+    )
     order = ["datasets", "average_rank"]
     return united.sort_values(order, ascending=[False, True], kind="stable").reset_index()
 

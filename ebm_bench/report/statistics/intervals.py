@@ -92,12 +92,14 @@ def summarise(
     DataFrame
         One row per dataset, method, model and metric: ``mean``, ``median``, ``low`` and
         ``high`` over the finite values of replicates that did not fail, their number ``n``, the
-        number ``failed``, the number ``not_finite`` among those that did not fail, and the
-        number ``at_floor`` of those that are no larger than what the evaluation resolves;
+        number ``failed``, the number ``not_finite`` among those that did not fail, the number
+        ``escaped`` among those that did, and the number ``at_floor`` of those that are no larger
+        than what the evaluation resolves;
         ``standard_error`` is the mean of what the metric itself says of these values, NaN where
         it says nothing. The interval is that of `interval`, on the log scale of `student`.
     """
     columns = ["mean", "median", "low", "high", "standard_error", "n", "failed", "not_finite"]
+    columns += ["escaped", "at_floor"]
     keys = ["dataset", *ROW, "metric"]
     found = []
     for key, group in values.groupby(keys, sort=False):
@@ -107,9 +109,10 @@ def summarise(
         finite = np.isfinite(measured)
         summary = _summary(measured[finite], errors[finite], scale_of(key[-1]))
         error = errors[~np.isnan(errors)].mean() if not np.isnan(errors).all() else np.nan
-        counts = (finite.sum(), failed.sum(), len(measured) - finite.sum(), summary[-1])
+        escaped = (group["status"] == "escaped").sum()
+        counts = (finite.sum(), failed.sum(), len(measured) - finite.sum(), escaped, summary[-1])
         found.append((*key, *summary[:-1], error, *map(int, counts)))
-    return pd.DataFrame(found, columns=[*keys, *columns, "at_floor"])
+    return pd.DataFrame(found, columns=[*keys, *columns])
 
 
 def _summary(

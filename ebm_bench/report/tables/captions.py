@@ -1,8 +1,12 @@
 """Captions of tables and figures: how they were made and how to read them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from ebm_bench.report.results import Results, label
+from ebm_bench.records import ESCAPED_ABOVE
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import label
 from ebm_bench.report.statistics import pairwise
 from ebm_bench.report.statistics.friedman import Omnibus
 from ebm_bench.report.statistics.intervals import ALPHA, GEOMETRIC, INTERVAL
@@ -20,7 +24,9 @@ ORDER = "Methods ranked on more datasets come first, so that a missing dataset n
 MARKS = (
     "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
     "not vouch for a value; ≥: which is no more than a lower bound; ≤: some replicate is no larger "
-    "than what the evaluation can resolve, its own standard error, and counts as that."
+    "than what the evaluation can resolve, its own standard error, and counts as that; escaped: "
+    f"more than {ESCAPED_ABOVE:.0%} of the model's mass is known to lie far from the data, and the "
+    "replicate counts as failed."
 )
 _FLOOR = ".smoothing_floor"  # part of a divergence
 _UNKNOWN = (
@@ -44,6 +50,7 @@ def caption(results: Results, dataset: str) -> str:
         data_statement(results, dataset),
         f"Ranked by {about.label} ({about.arrow}); the mean rank over replicates decides, and a "
         f"replicate that failed takes the last place. {BY_PRODUCTS}",
+        _worse(results, dataset),
         power(results, dataset),
         TIES,
         f"{_difference(about)} {PAIRED}",
@@ -54,6 +61,33 @@ def caption(results: Results, dataset: str) -> str:
         _machines(results, dataset),
         few_replicates(spec.replicates),
         COMPARISONS,
+    )
+
+
+def _worse(results: Results, dataset: str) -> str:
+    """State what replicates are compared with, and whether the ranks of a dataset count."""
+    found = results.baselines[dataset]
+    if not found.controls:
+        return ""
+    controls = " and ".join(found.controls)
+    told = (
+        "Worse than untrained: replicates that are worse than the better of the controls that "
+        f"learn nothing ({controls})."
+    )
+    return f"{told} {left_out(results, [dataset])}".strip()
+
+
+def left_out(results: Results, datasets: Iterable[str] | None = None) -> str:
+    """State which datasets do not enter the average rank, and why; empty if all do."""
+    names = [
+        name for name in datasets or results.suite.datasets if results.baselines[name].unbeaten
+    ]
+    if not names:
+        return ""
+    controls = dict.fromkeys(c for name in names for c in results.baselines[name].controls)
+    return (
+        f"Not in the average rank: {', '.join(names)}, where no method is better than the controls "
+        f"that learn nothing ({', '.join(controls)}) in most of its replicates."
     )
 
 
@@ -172,7 +206,7 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         "of them. No model on the Pareto front is beaten by a cheaper one. On the rim, hollow: "
         "beyond the axis.",
         "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
-        "cross: a replicate diverged; level lines: controls.",
+        "cross: a replicate failed; level lines: controls.",
         "critical difference": f"Average ranks on {len(datasets)} datasets (1 is best); bars "
         f"join what is not told apart. {verdict(tests) if tests else ''}".strip(),
     }[kind]
@@ -228,6 +262,7 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
         f"({by}), and their average over the datasets where the method is ranked; equal "
         "ones share the average of their places.",
         limits and f"{limits}.",
+        left_out(results),
         f"{ORDER} Controls are not ranked.",
         ties,
         f"Over all datasets: {verdict(found)}" if found else "",

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ebm_bench.report.columns import Difference, Estimate, Interval, Value, cell_of
-from ebm_bench.report.results import Results, Row, label
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import Row, label
 from ebm_bench.report.tables.formats import LATEX, escape, latex_number
 from ebm_bench.report.wording import probability
 

@@ -17,7 +17,8 @@ from ebm_bench.report.columns import (
     Value,
 )
 from ebm_bench.report.files import macros_path
-from ebm_bench.report.results import Results, Row, label
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import Row, label
 from ebm_bench.report.tables import formats, macros
 from ebm_bench.report.tables.captions import caption, overall_caption, pairs_caption, paper_caption
 from ebm_bench.report.wording import probability, quantity
@@ -72,7 +73,7 @@ def dataset_table(results: Results, dataset: str) -> Table:
         Column("n", "n", lambda row: Replicates(main(row).n, main(row).replicates)),
         Column("failed", "Failed", lambda row: main(row).failed if main(row).replicates else None),
         *cost_columns(),
-        Column("status", "Status", lambda row: row.status),
+        Column("status", "Status", lambda row: row.remarks),
     ]
     return Table(
         columns,
@@ -112,7 +113,7 @@ def _metric_column(results: Results, dataset: str, metric: str) -> Column:
 def _for_paper(results: Results, dataset: str, table: Table) -> Table:
     """Keep the columns for a paper, with a rule above the controls."""
     left_out = list(_NOT_FOR_PAPERS)
-    if all(row.status == "ok" for row in table.rows):
+    if all(row.remarks == "ok" for row in table.rows):
         left_out.append("status")
     controls = [row.control for row in table.rows]
     return replace(
@@ -143,6 +144,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 **{name: getattr(row, name) for name in _ROW},
                 **{f"difference_{name}": x for name, x in vars(found).items()},
                 "status": row.status,
+                "worse_than_untrained": row.worse,
                 "replicates": len(run.outcomes) if run else 0,
                 "steps": row.steps,
                 "train_seconds": run and run.cost.train_seconds,
@@ -174,7 +176,7 @@ def overall_table(results: Results) -> Table:
     columns = [
         Column("method", "Method", lambda row: label(row["method"], row["model"])),
         Column("rank", "Average rank", lambda row: Number(row["average_rank"], 2)),
-        Column("datasets", "Datasets", lambda row: f"{row['datasets']} of {len(names)}"),
+        Column("datasets", "Datasets", lambda row: f"{row['datasets']} of {len(results.counted)}"),
         *(_rank_column(results, name) for name in names),
     ]
     return Table(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ebm_bench.report.columns import Column, Estimate, Table
-from ebm_bench.report.results import estimates, label
+from ebm_bench.report.results import estimates
+from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.intervals import INTERVAL
 from ebm_bench.report.tables import formats
 from ebm_bench.report.wording import quantity

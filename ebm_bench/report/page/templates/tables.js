@@ -52,7 +52,7 @@ function datasetColumns(view) {
       "over paired replicates, its interval, and the p value corrected for the comparisons with the best",
       (row) => ({ text: row.difference.text, below: row.difference.below, value: row.difference.mean })),
     plain("n", "n", "", "replicates with a finite value", counted("n"), "desc"),
-    plain("failed", "Failed", "", "replicates that diverged or ran out of memory", counted("failed"), "desc"),
+    plain("failed", "Failed", "", "replicates that diverged, escaped from the data or ran out of memory", counted("failed"), "desc"),
     ...own.filter((metric) => metric !== chosen).map(measure),
     plain("steps", "Steps", "", "optimiser steps of the replicate that took most", spent(0, "steps")),
     plain("seconds", "Training", "s", "setting up and training all replicates together", spent(1, "seconds")),
@@ -62,15 +62,15 @@ function datasetColumns(view) {
 }
 
 function overallColumns(view) {
-  const { datasets } = budgetOf(view).overall[overallMetric(view)];
+  const { datasets, counted } = budgetOf(view).overall[overallMetric(view)];
   return [
-    { key: "rank", head: ["Average rank", ""], title: "over the datasets where it is ranked",
+    { key: "rank", head: ["Average rank", ""], title: "over the datasets that count and where it is ranked",
       cell: (row) => ({ text: row.text, value: row.average }) },
-    { key: "datasets", head: ["Datasets", ""], title: "on how many it is ranked", first: "desc",
-      cell: (row) => ({ text: `${row.datasets} of ${datasets.length}`, value: row.datasets }) },
+    { key: "datasets", head: ["Datasets", ""], title: "on how many that count it is ranked", first: "desc",
+      cell: (row) => ({ text: `${row.datasets} of ${counted.length}`, value: row.datasets }) },
     ...datasets.map((name) => {
       const [label, unit] = head(overallMetric(view) || budgetOf(view).datasets[name].criterion);
-      return { key: `data:${name}`, head: [name, `by ${label} ${unit.replace(/\[.*\]/, "").trim()}`], title: content.datasets[name].summary,
+      return { key: `data:${name}`, head: [name, `by ${label} ${unit.replace(/\[.*\]/, "").trim()}${counted.includes(name) ? "" : ", not in the average"}`], title: content.datasets[name].summary,
         cell: (row) => {
           const { text = "–", rank, best } = row.places[name] ?? {};
           return { text, value: rank, best };
@@ -98,7 +98,7 @@ function shownRows(view) {
 }
 
 function methodCell(view, row) {
-  const { label } = row, status = view.data ? budgetOf(view).datasets[view.data].rows[label].status : "ok";
+  const { label } = row, status = view.data ? row.status : "ok";
   const pick = make("input", {
     type: "checkbox", "aria-label": `Compare ${label}`, value: label, checked: compared(view).includes(label),
     onchange: ({ target }) => {
@@ -175,9 +175,9 @@ function lead(view) {
     if (won) return ["Best: ", ...strong(best), ", significantly different from all others. ", power, ...warning];
     return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}. ` : ". ", power, ...warning];
   }
-  const { rows, sure, verdict, won, datasets } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, sure, verdict, won, counted, left_out } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
   const first = rows[0];
-  return [won ? "Best: " : "No clear winner. First: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${datasets.length} datasets. ${sure} `,
+  return [won ? "Best: " : "No clear winner. First: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${counted.length} datasets. ${sure} `, left_out ? make("span", { class: "alarm" }, `${left_out} `) : "",
     verdict ? make("small", {}, verdict) : ""];
 }

@@ -1,0 +1,90 @@
+"""Controls that learn nothing, and what is worse than they are.
+
+A fitted Gaussian and an untrained energy show what a table is worth: a replicate that is worse has
+been harmed by its training, and a dataset on which no method is better ranks noise.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ebm_bench import registry
+from ebm_bench.report.statistics.intervals import FAILED, ROW
+from ebm_bench.report.wording import quantity
+from ebm_bench.suites.suite import Suite
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the controls of a dataset that learn nothing tell of its methods.
+
+    Attributes
+    ----------
+    controls : list of str
+        Controls that were measured.
+    worse : dict of (method, model) to int
+        Number of replicates of each ranked model that did not fail and are worse than the better of
+        these controls in the same replicate. Empty without controls.
+    unbeaten : bool
+        Whether there are controls, and no ranked model is better than the better of them in more
+        than half of its replicates. False where nothing is ranked.
+    """
+
+    controls: list[str] = field(default_factory=list)
+    worse: dict[tuple[str, str], int] = field(default_factory=dict)
+    unbeaten: bool = False
+
+
+def idle(suite: Suite, dataset: str) -> list[str]:
+    """List the controls of a dataset that learn nothing from it but moments."""
+
+    def knows_the_truth(method: str) -> bool:
+        energy = suite.energy_of(dataset, method).name
+        return "log_prob" in registry.describe("energies", energy).needs
+
+    return [
+        method
+        for method in suite.methods_of(dataset)
+        if (spec := suite.methods[method]).control
+        and not registry.describe("objectives", spec.objective).trains
+        and not knows_the_truth(method)
+    ]
+
+
+def find(suite: Suite, values: pd.DataFrame, dataset: str) -> Baseline:
+    """Compare the ranked models of a dataset with controls that learn nothing, by its criterion.
+
+    Parameters
+    ----------
+    suite, values
+        As those of `results.Results`.
+    dataset : str
+        Dataset of the suite.
+    """
+    metric = suite.datasets[dataset].rank_by
+    own = values.query("dataset == @dataset and metric == @metric and model == 'energy'")
+    sign = -1 if quantity(metric).higher_is_better else 1
+    usable = ~own["status"].isin(FAILED) & np.isfinite(own["value"].astype(float))
+    losses = own.assign(loss=(sign * own["value"].astype(float)).where(usable))
+    controls = losses[losses["method"].isin(idle(suite, dataset)) & usable]
+    best = controls.groupby("replicate")["loss"].min()
+    competing = [name for name, spec in suite.methods.items() if not spec.control]
+    ranked = losses[losses["method"].isin(competing)]
+    if best.empty or ranked.empty:
+        return Baseline()
+    level = ranked["replicate"].map(best)
+    counts = pd.DataFrame(
+        {
+            "worse": ranked["loss"] > level,
+            "better": ranked["loss"] < level,
+            "method": ranked["method"],
+            "model": ranked["model"],
+        }
+    ).groupby(ROW)
+    better = counts["better"].mean()
+    return Baseline(
+        list(dict.fromkeys(controls["method"])),
+        counts["worse"].sum().to_dict(),
+        bool((better <= 0.5).all()),
+    )

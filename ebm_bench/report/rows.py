@@ -1,0 +1,106 @@
+"""Rows of the table of a dataset."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebm_bench.records import Run
+from ebm_bench.report.columns import Number, Rank
+from ebm_bench.report.wording import count
+
+CONTROL = "control"
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A model on a dataset: what a method trained, or a by-product of it, which has no rank.
+
+    Attributes
+    ----------
+    method, model : str
+        The model is ``"energy"``, or the name of a by-product.
+    control : bool
+        Whether it is a control, which is not ranked.
+    status : str
+        Description of how its replicates ended.
+    worse : int or None
+        Number of ranked replicates that are worse than controls that learn nothing, see
+        `baselines.find`; None without a rank or without such controls.
+    rank : int or None
+        None for controls and by-products, and where there is nothing to rank.
+    mean_rank : float
+        Mean rank over replicates; NaN without a rank.
+    best, tied, reference : bool
+        Whether it is among the best, whether others are as well, and whether the others are
+        compared with it.
+    run : Run or None
+        None where it was not run.
+    machine : str
+        See `Results.machines`; empty where all runs of the dataset were timed on the same.
+    apart : bool
+        Whether it was timed on other hardware than the methods that it competes with.
+    """
+
+    method: str
+    model: str
+    control: bool
+    status: str
+    rank: int | None
+    mean_rank: float
+    best: bool
+    tied: bool
+    reference: bool
+    run: Run | None
+    machine: str = ""
+    apart: bool = False
+    worse: int | None = None
+
+    @property
+    def remarks(self) -> str:
+        """Status, and how many replicates are worse than controls that learn nothing."""
+        if not self.worse or not self.run:
+            return self.status
+        worse = f"{self.worse} of {len(self.run.outcomes)} worse than untrained"
+        return worse if self.status == "ok" else f"{self.status}, {worse}"
+
+    @property
+    def label(self) -> str:
+        """Name for tables and legends: ``fce``, ``fce (flow)``."""
+        return label(self.method, self.model)
+
+    @property
+    def seconds(self) -> float:
+        """Time of setting up and training all replicates, to be compared.
+
+        NaN if not run, and for what was timed on other hardware than its competitors.
+        """
+        return self._spent if self.run and not self.apart else np.nan
+
+    @property
+    def training(self) -> Number:
+        """Training time on any hardware, with the mark of the machine."""
+        return Number(self._spent, note=self.machine)
+
+    @property
+    def _spent(self) -> float:
+        return self.run.cost.setup_seconds + self.run.cost.train_seconds if self.run else np.nan
+
+    @property
+    def steps(self) -> int | None:
+        """Optimiser steps of the replicate that took most; None if not run."""
+        return max(outcome.step for outcome in self.run.outcomes) if self.run else None
+
+    @property
+    def evaluations(self) -> str | None:
+        """Number of energy evaluations of a replicate; None if not run."""
+        return count(self.run.cost.energy_evaluations) if self.run else None
+
+    @property
+    def place(self) -> Rank | str:
+        """The rank, and whether it is shared with the best; `CONTROL` for controls."""
+        return CONTROL if self.control else Rank(self.rank, self.tied)
+
+
+def label(method: str, model: str) -> str:
+    """Name a model for tables and legends."""
+    return method if model == "energy" else f"{method} ({model})"
