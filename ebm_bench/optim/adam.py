@@ -120,21 +120,37 @@ class Optimiser:
         # Without a branch, which would synchronise with a GPU.
         self.ended = torch.where(self.alive & ~finite, step, self.ended)
         self.alive = self.alive & finite
-        diverged = ~self.alive[:, None]
         rows = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
-        rows.masked_fill_(diverged, 0.0)
+        if rows.is_cuda or not self.alive.all():
+            # Without momentum and gradient, Adam leaves the weights exactly where they are.
+            diverged = ~self.alive[:, None]
+            rows.masked_fill_(diverged, 0.0)
+            self.first.masked_fill_(diverged, 0.0)
         kept = None if self._every is None else (self.first.clone(), self.second.clone())
-        # Without momentum and gradient, Adam leaves the weights exactly where they are.
-        self.first.lerp_(rows, 1 - BETAS[0]).masked_fill_(diverged, 0.0)
-        self.second.mul_(BETAS[1]).addcmul_(rows, rows, value=1 - BETAS[1])
-        spread = self.second.sqrt().div_(math.sqrt(1 - BETAS[1] ** (step + 1))).add_(EPSILON)
-        torch.div(self.first, spread, out=self._change)
+        self._move(rows, step)
         if self._relative is not None:
             self._change.mul_(self._relative)
         if kept is not None:
             self._rest(kept, step)
-        size = self.rate(step) / (1 - BETAS[0] ** (step + 1))
-        torch._foreach_add_(self._tensors, self._changes, alpha=-size)
+        torch._foreach_add_(self._tensors, self._changes, alpha=self.rate(step))
+
+    def _move(self, rows: Tensor, step: int) -> None:
+        """Update the moments, and set the change of the weights at a learning rate of 1."""
+        torch._fused_adam_(
+            [self._change.zero_()],
+            [rows],
+            [self.first],
+            [self.second],
+            [],
+            [torch.full((), step + 1.0, device=rows.device)],
+            lr=1.0,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def _rest(self, kept: tuple[Tensor, Tensor], step: int) -> None:
         """Take back the update of what rests in this step, as if there were no such step."""
