@@ -23,7 +23,11 @@ from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-NEEDS = {"smooth": "an energy with a second derivative", "log_z": "a known normaliser"}
+NEEDS = {
+    "smooth": "an energy with a second derivative",
+    "log_z": "a known normaliser",
+    "grid": "a density in the plane",
+}
 INDEX = """\
 # Objectives
 
