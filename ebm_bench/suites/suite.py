@@ -186,6 +186,15 @@ class Suite(Head):
         }
         return {dataset: methods for dataset, methods in grid.items() if methods}
 
+    def edges(self, dataset: str) -> dict[str, str]:
+        """Name, by method, what is best at an end of what tuning tried: beyond may be better."""
+        found = {m: self.tuned and self.tuned.chosen(dataset, m) for m in self.methods_of(dataset)}
+        return {
+            method: ", ".join(chosen.edge).replace("_", " ")
+            for method, chosen in found.items()
+            if chosen and chosen.edge
+        }
+
     def training_slice(self, dataset: str, method: str) -> str:
         """Everything that a training depends on, as canonical JSON."""
         chosen = self.datasets[dataset]

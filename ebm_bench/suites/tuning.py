@@ -171,9 +171,14 @@ class Tuned(Strict):
 
     def values(self, dataset: str, method: str) -> Values | None:
         """Return the tuned values of a method on a dataset; None if it keeps its own."""
+        chosen = self.chosen(dataset, method)
+        return chosen.best if chosen else None
+
+    def chosen(self, dataset: str, method: str) -> Chosen | None:
+        """Return the outcome of the trials that a method on a dataset uses; None if not tuned."""
         for name, tuned in self.datasets.items():
             if dataset in (name, *tuned.serves) and method in tuned.methods:
-                return tuned.methods[method].best
+                return tuned.methods[method]
         return None
 
 

@@ -138,15 +138,19 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
     if chosen.best is None:
         return f"Tuned on {where}, where all {chosen.trials} trials failed: the suite's own values."
     by = quantity(on.criterion).label
+    steps = tuned.steps or results.suite.datasets[where].budget.steps
     sentences = [
         f"Tuned on {where}{'' if where == dataset else ', which stands for this dataset'}: "
-        f"the best of {chosen.trials} trials of {tuned.steps} steps and {tuned.replicates} "
+        f"the best of {chosen.trials} trials of {steps} steps and {tuned.replicates} "
         f"replicates by {by} of validation data ({number(chosen.best.score)}).",
     ]
     if chosen.runner_up:
         values = plain({"learning rate": chosen.runner_up.learning_rate}
                         | chosen.runner_up.settings)  # fmt: skip
         sentences.append(f"Next: {values} ({number(chosen.runner_up.score)}).")
+    if chosen.edge:
+        names = ", ".join(chosen.edge).replace("_", " ")
+        sentences.append(f"Best at an end of what was tried: {names}.")
     if chosen.failed:
         sentences.append(f"{chosen.failed} failed.")
     return " ".join(sentences)

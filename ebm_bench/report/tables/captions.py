@@ -28,6 +28,7 @@ MARKS = (
     f"more than {ESCAPED_ABOVE:.0%} of the model's mass is known to lie far from the data, and the "
     "replicate counts as failed."
 )
+_EDGES = "At an end: what was best at an end of the values that tuning tried; beyond may be better."
 _FLOOR = ".smoothing_floor"  # part of a divergence
 _UNKNOWN = (
     "none where the one that looks better failed in a replicate and the other did not, or where "
@@ -58,6 +59,7 @@ def caption(results: Results, dataset: str) -> str:
         _floors(results, dataset),
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate, without densities of noises and flows.",
+        _EDGES if results.suite.edges(dataset) else "",
         _machines(results, dataset),
         few_replicates(spec.replicates),
         COMPARISONS,

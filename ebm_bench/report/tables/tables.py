@@ -24,7 +24,7 @@ from ebm_bench.report.tables.captions import caption, overall_caption, pairs_cap
 from ebm_bench.report.wording import probability, quantity
 
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
-_NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "steps")
+_NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "steps", "edge")
 
 
 def write(views: list[Results], folder: Path) -> list[Path]:
@@ -73,6 +73,7 @@ def dataset_table(results: Results, dataset: str) -> Table:
         Column("n", "n", lambda row: Replicates(main(row).n, main(row).replicates)),
         Column("failed", "Failed", lambda row: main(row).failed if main(row).replicates else None),
         *cost_columns(),
+        *_edge_column(results, dataset),
         Column("status", "Status", lambda row: row.remarks),
     ]
     return Table(
@@ -91,6 +92,12 @@ def cost_columns() -> list[Column]:
         Column("seconds", "Training [s]", lambda row: row.training),
         Column("evaluations", "Energy evaluations", lambda row: row.evaluations),
     ]
+
+
+def _edge_column(results: Results, dataset: str) -> list[Column]:
+    """Make the column that names what was best at an end of what tuning tried, if there is any."""
+    edges = results.suite.edges(dataset)
+    return [Column("edge", "At an end", lambda row: edges.get(row.method, ""))] if edges else []
 
 
 def difference(results: Results, dataset: str, row: Row) -> Value | str | None:

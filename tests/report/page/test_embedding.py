@@ -83,11 +83,17 @@ def test_small_samples_are_tiles_in_order(results, folder):
 
 def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     suite = load(ROOT / "benchmarks" / "toy.yaml")
+    where, other, *_ = suite.datasets
+    found = suite.tuned.datasets[where].model_copy(update={"serves": [other]})
+    found.methods["ssm"] = found.methods["ssm"].model_copy(update={"edge": ["learning_rate"]})
+    tuned = suite.tuned.model_copy(update={"datasets": {where: found}, "steps": None})
+    suite = suite.model_copy(update={"tuned": tuned})
     empty = Results(suite, tmp_path, {}, pd.DataFrame(columns=COLUMNS), {})
     told = details.methods(empty, "toy.yaml")
-    (where, found), *_ = suite.tuned.datasets.items()
     best = found.methods["ssm"].best
-    place = told["ssm"]["places"][found.serves[0]]
+    place = told["ssm"]["places"][other]
+    assert f"{suite.datasets[where].budget.steps} steps" in place["tuned"]
+    assert "Best at an end of what was tried: learning rate." in place["tuned"]
     assert f"Tuned on {where}, which stands for this dataset: the best of" in place["tuned"]
     assert ["learning rate", f"{best.learning_rate:g}", "tuned"] in place["settings"]
     origins = {name: by for name, _, by in place["settings"]}

@@ -1,5 +1,6 @@
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from factories.latex import balanced, bold
 from ebm_bench.report.statistics import intervals, pairwise
 from ebm_bench.report.tables import captions, formats, tables
 from ebm_bench.report.tables.formats import frame
+from ebm_bench.suites.tuning import Tuned
 
 
 def test_every_row_and_metric_is_shown(results):
@@ -19,6 +21,27 @@ def test_every_row_and_metric_is_shown(results):
     row = table.set_index("Method").loc["winner"]
     assert re.fullmatch(r"0\.0\d+ \[0\.0\d+, 0\.0\d+\]", row["KL [nats] ↓"])
     assert (row["n"], row["Failed"], row["Status"]) == ("6", "0", "ok")
+
+
+def test_what_is_at_an_end_of_what_was_tuned_is_marked(results):
+    def chosen(*edge):
+        best = {"learning_rate": 0.1, "score": 1.0}
+        return {"best": best, "trials": 3, "failed": 0, "edge": edge}
+
+    assert "At an end" not in list(frame(tables.dataset_table(results, "plane")))
+    methods = {"winner": chosen(), "unlucky": chosen("learning_rate", "rate")}
+    tuned = Tuned(
+        suite="small", suite_version=2, date="", version=[], commit=[], seed=1, trials=3,
+        replicates=2, learning_rates=(0.1, 0.2),
+        datasets={"plane": {"criterion": "kl", "methods": methods}},
+    )  # fmt: skip
+    marked = replace(results, suite=results.suite.model_copy(update={"tuned": tuned}))
+    table = tables.dataset_table(marked, "plane")
+    ends = frame(table).set_index("Method")["At an end"]
+    assert ends["unlucky"] == "learning rate, rate"
+    assert set(ends.drop("unlucky")) == {""}
+    assert "beyond may be better" in table.caption
+    assert "At an end" not in list(frame(tables.dataset_table(marked, "pixels")))
 
 
 def test_differences_are_told_from_the_reference_with_p_values(results):
