@@ -187,9 +187,9 @@ class Search:
     """The search for the best values of a method, in rounds of three learning rates.
 
     The settings take turns, each with the best learning rate so far and one on either side of it.
-    What is left of the trials goes to the best settings, with the learning rates that are next to
-    the best one: on both sides of it or, where it is the lowest or highest that was tried with
-    these settings, beyond it. A method without settings spends all of its trials on that.
+    What is left of the trials goes to the best settings, with the learning rates nearest to the
+    best one that were not tried with them: where it is the lowest or highest that was, they go on
+    beyond it. A method without settings spends all of its trials on that.
 
     Attributes
     ----------
@@ -226,11 +226,8 @@ class Search:
             wide = 2 if len(self.tuning.learning_rates) > 4 else 1
             return [(number, middle + step) for step in (0, wide, -wide)[:count]]
         tried = {place for number, place in self.scores if number == best}
-        below, above = min(tried) < middle, middle < max(tried)
-        if below == above:
-            around = (middle + side * step for step in itertools.count(1) for side in (-1, 1))
-        else:  # at an end: only beyond it, in steps that grow
-            around = (middle + (-1 if above else 1) * 2**step for step in itertools.count())
+        outward = -1 if middle == min(tried) else 1
+        around = (middle + side * outward * step for step in itertools.count(1) for side in (1, -1))
         untried = (place for place in around if place not in tried)
         return [(best, place) for place in itertools.islice(untried, count)]
 

@@ -341,7 +341,7 @@ def test_the_search_goes_on_beyond_the_rates_of_the_suite(tmp_path):
     only = {"exact": METHODS["exact"]}
     _, found = run(tmp_path, rates=(1e-7, 1e-6, 1e-5), methods=only, steps=2, trials=6)
     tried = sorted(one.values.learning_rate for one in found["exact"])
-    assert tried == [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-1]
+    assert tried == [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
 
 
 def test_trials_take_the_steps_of_the_suite_unless_told_otherwise():
