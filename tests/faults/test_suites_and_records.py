@@ -119,6 +119,17 @@ def test_a_method_that_becomes_a_control_is_not_out_of_date(place):
     assert command("collect").stderr == ""
 
 
+def test_show_names_state_that_is_not_saved(place):
+    path = place / "results/small/runs/two_moons/dsm/run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"unsaved": ["Mine.n"]}))
+    assert command("collect").exit_code == 0
+    (place / "results/small/tables").mkdir()
+    (place / "results/small/tables/overall.txt").write_text("a table\n")
+    said = command("show").stdout
+    assert "two_moons, dsm: steps changed state that no checkpoint holds: Mine.n" in said
+    assert said.count("state that no checkpoint") == 1
+
+
 def test_equal_settings_written_otherwise_are_no_difference(place):
     assert command("collect").exit_code == 0
     text = yaml.safe_dump(SUITE).replace("sigma: 0.2", "sigma: '2e-1'")

@@ -6,7 +6,7 @@ import pytest
 from ebm_bench.report import budgets
 from ebm_bench.report.figures.cost import cost
 from ebm_bench.report.figures.curves import curves
-from ebm_bench.report.page import leaderboard
+from ebm_bench.report.page import details, leaderboard
 from ebm_bench.report.tables import captions, tables
 from ebm_bench.report.tables.formats import frame
 
@@ -134,6 +134,27 @@ def test_what_was_not_run_is_not_apart(mixed, forget):
     results = forget("plane", "winner", "run.json", "evaluation.json", "pictures.npz")
     row = row_of(results, "winner")
     assert (row.machine, row.apart, str(row.training)) == ("", False, "–")
+
+
+def test_a_run_that_was_resumed_elsewhere_is_compared_with_none(change):
+    def resume(record):
+        record["steps"], record["unsaved"] = "compiled", ["Mine.n"]
+        record["segments"] = [
+            {"steps": 400, "compiled": 0, "seconds": s, "hardware": at, "commit": "c"}
+            for s, at in ((20.0, HERE), (41.0, ELSEWHERE))
+        ]
+
+    results = change("plane", "equal", "run.json", resume)
+    assert results.machines == {"M1": HERE, "M2": f"{HERE}, then {ELSEWHERE}"}
+    assert row_of(results, "equal").apart
+    assert not row_of(results, "winner").apart
+    told = details.methods(results, "suite.yaml")["equal"]["places"]["plane"]["provenance"]
+    assert told[-3:] == [
+        ["Steps", "compiled"],
+        ["Remark", "steps changed state that no checkpoint holds: Mine.n"],
+        ["Remark", f"resumed elsewhere: 400 steps in 20 s on {HERE}, commit c; "
+         f"400 steps in 41 s on {ELSEWHERE}, commit c"],
+    ]  # fmt: skip
 
 
 def test_the_page_lists_the_machines(results, mixed):

@@ -101,6 +101,8 @@ def test_resumed_equals_uninterrupted(method, tmp_path, monkeypatch):
         assert torch.equal(a, b), name
     assert resumed_record.cost.energy_evaluations == record.cost.energy_evaluations
     assert [p.value for p in resumed_record.curve] == [p.value for p in record.curve]
+    assert [s.steps for s in record.segments] == [12]
+    assert [s.steps for s in resumed_record.segments] == [5, 7]
 
 
 def test_checkpoint_of_another_setting_is_not_used(tmp_path):
