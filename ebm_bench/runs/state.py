@@ -28,8 +28,8 @@ _SIMPLE = (type(None), bool, int, float, complex, str, bytes, np.generic)
 _WORLD = (types.ModuleType, logging.Logger)  # belongs to no part
 _PACKAGE = __name__.partition(".")[0]
 _LIBRARIES = {_PACKAGE, "torch", "numpy", *sys.stdlib_module_names}
-# Attributes of modules that are flattened, and those that say nothing of state.
-_HELD, _PASSING = ("_parameters", "_buffers", "_modules"), ("training",)
+# Attributes of modules that are flattened, and all that torch gives them, mostly empty.
+_HELD, _TORCH = ("_parameters", "_buffers", "_modules"), frozenset(vars(nn.Module()))
 
 _Found = Iterator[tuple[Any, str]]
 
@@ -280,9 +280,10 @@ def _attributes(value: object) -> _Found:
     for key, attribute in found.items() if isinstance(found, dict) else ():
         if isinstance(value, nn.Module) and key in _HELD:
             yield from ((each, name) for name, each in attribute.items())
-        elif not (isinstance(value, nn.Module) and key in _PASSING) and not (
-            isinstance(value, Energy) and key == "evaluations"
-        ):
+        elif isinstance(value, nn.Module) and key in _TORCH:
+            if attribute and key != "training":
+                yield attribute, key
+        elif not (isinstance(value, Energy) and key == "evaluations"):
             yield attribute, key
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
