@@ -1,4 +1,4 @@
-"""Commands for plugins: write a template, and rank a method beside a suite."""
+"""Commands for plugins: write a template, and rank a method against a suite."""
 
 from pathlib import Path
 from typing import Annotated

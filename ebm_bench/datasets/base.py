@@ -74,7 +74,7 @@ class Dataset(ABC):
         """
 
     def size(self, split: str) -> int | None:
-        """Count the points of a split of finite data; None where there is no end of them."""
+        """Count the points of a split of finite data; None where there are infinitely many."""
         return None
 
     def batches(self, streams: Streams, split: str = "train") -> Iterator[Tensor] | None:
@@ -90,7 +90,7 @@ class Dataset(ABC):
         Returns
         -------
         iterator of Tensor of shape (R, n, *event_shape), or None
-            None where there is no end of them, or a class does not tell.
+            None where there are infinitely many, or the class does not state it.
         """
         return None
 
@@ -137,7 +137,7 @@ class Dataset(ABC):
         Returns
         -------
         Tensor of shape (...)
-            Indices into ``modes``, which a dataset that knows modes has beside ``mode_weights``.
+            Indices into ``modes``, which a dataset that knows modes has besides ``mode_weights``.
         """
         modes = self.modes.to(x).flatten(1)  # type: ignore[attr-defined] # where they are known
         lead = x.shape[: x.ndim - len(self.event_shape)]

@@ -73,6 +73,10 @@ class _ImageMixture(Dataset):
 
     kind = "image"
     knows = ("log_prob", "score", "entropy", "modes")
+    citation = (
+        "Tipping and Bishop 1999, Mixtures of probabilistic principal component analyzers, "
+        "doi:10.1162/089976699300016728"
+    )
 
     @property
     @abstractmethod
@@ -81,8 +85,13 @@ class _ImageMixture(Dataset):
 
     @property
     @abstractmethod
+    def side(self) -> int:
+        """Pixels to a side, a setting."""
+
+    @property
     def event_shape(self) -> tuple[int, int, int]:
         """Shape of one image: (C, H, W)."""
+        return (self.shape[0], self.side, self.side)
 
     @cached_property
     def fit(self) -> Fit:
@@ -237,16 +246,7 @@ class MnistMixture(_ImageMixture):
 
     downloads = "mnist"
     licence = "CC BY-SA 3.0"
-    citation = (
-        "Tipping and Bishop 1999, Mixtures of probabilistic principal component analyzers, "
-        "doi:10.1162/089976699300016728"
-    )
     shape = (1, 28, 28)
-
-    @property
-    def event_shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (C, H, W)."""
-        return (1, self.side, self.side)
 
 
 @register
@@ -264,13 +264,4 @@ class Cifar10Mixture(_ImageMixture):
 
     downloads = "cifar10"
     licence = "none stated"
-    citation = (
-        "Tipping and Bishop 1999, Mixtures of probabilistic principal component analyzers, "
-        "doi:10.1162/089976699300016728"
-    )
     shape = (3, 32, 32)
-
-    @property
-    def event_shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (C, H, W)."""
-        return (3, self.side, self.side)

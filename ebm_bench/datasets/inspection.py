@@ -1,4 +1,4 @@
-"""One look at data before anything is trained on them: the same for every dataset."""
+"""Inspection of data before anything is trained on them: the same for every dataset."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ebm_bench.datasets.tables import listed
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
 
-# Numbers that are looked at in each split and replicate.
+# Numbers that are inspected in each split and replicate.
 _NUMBERS = 200_000
 _REPLICATES = 2
 
@@ -27,7 +27,7 @@ def constant(columns: Sequence[str]) -> str:
 
 
 def inspect(dataset: Dataset, batch_size: int | None = None, where: str = "") -> None:
-    """Look at shape, type, values and size of a dataset.
+    """Check shape, type, values and size of a dataset.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def inspect(dataset: Dataset, batch_size: int | None = None, where: str = "") ->
 def look_at(
     points: Tensor, dataset: Dataset, where: str, drawn: tuple[int, int] | None = None
 ) -> None:
-    """Look at points that were drawn.
+    """Check points that were drawn.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ def _choose(path: Path, names: list[str], columns: Sequence[str | int]) -> list[
         else:
             raise InputError(f"{path}: columns: {column} is not from 0 to {len(names) - 1}")
     if len({*chosen}) < len(chosen):
-        raise InputError(f"{path}: columns: one column stands there twice")
+        raise InputError(f"{path}: columns: a column is listed twice")
     return chosen or list(range(len(names)))
 
 
@@ -192,7 +192,7 @@ class _Layout:
     Attributes
     ----------
     separator : str or None
-        Between cells; None stands for white space.
+        Between cells; None for white space.
     names : list of str
         Names of the columns.
     skipped : int
@@ -262,9 +262,9 @@ def _is_number(text: str) -> bool:
 
 
 def _is_header(first: list[str], second: list[str] | None) -> bool:
-    """Tell a line of names from a row: text where the next line has numbers, or nothing else.
+    """Recognise a line of names: text where the next line has numbers, or nothing but text.
 
-    Names that are 0, 1, 2, … (pandas writes them for an array) stand over numbers with decimals.
+    Names that are 0, 1, 2, … (pandas writes them for an array) are above numbers with decimals.
     """
     text = [not _is_number(cell) and cell.strip().lower() not in _MISSING for cell in first]
     if all(text):

@@ -1,1 +1,1 @@
-"""Users' own classes: templates, checks, and ranking beside reference records."""
+"""Users' own classes: templates, checks, and ranking against reference records."""

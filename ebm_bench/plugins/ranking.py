@@ -1,4 +1,4 @@
-"""Ranking of a plugin beside the reference records of a suite.
+"""Ranking of a plugin against the reference records of a suite.
 
 Only the plugin's own methods are run. A dataset, energy, metric or sampler, which changes the
 runs of other methods too, gets a suite that names it, with an estimate of its cost.

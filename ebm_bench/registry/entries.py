@@ -1,6 +1,6 @@
 """Typed descriptions of registered classes, one for each family.
 
-Each declares types and valid values only. Defaults stand once, in the ``base.py`` of a family,
+Each declares types and valid values only. Defaults are stated once, in the ``base.py`` of a family,
 from whose syntax tree they are read.
 """
 

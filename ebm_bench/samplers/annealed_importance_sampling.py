@@ -63,7 +63,7 @@ def annealed_importance_sampling(
     then the standard error of the delta method, which cannot exceed 1, is too small, and
     ``converged`` is 0.
 
-    Weights cannot tell of a mode that no chain has found. Chains that start at data and return to
+    Weights cannot reveal a mode that no chain has found. Chains that start at data and return to
     the base measure can, if the mode has data: their weights are larger. Bennett's acceptance
     ratio combines the weights of both directions; what it adds to the estimate is ``missing``, and
     ``converged`` is 0 where that is more than two standard errors. The estimate itself does not

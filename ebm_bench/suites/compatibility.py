@@ -1,6 +1,6 @@
-"""What fits together, as far as names, settings and declarations tell.
+"""What fits together, according to names, settings and declarations.
 
-Each check raises a ValueError that names where in a suite the misfit stands. Nothing here
+Each check raises a ValueError that names the place in the suite. Nothing here
 imports torch.
 """
 
@@ -21,7 +21,7 @@ def fail(where: str, why: object) -> NoReturn:
 def check_named(where: str, family: str, name: str, settings: dict[str, Any]) -> None:
     """Refuse unknown names and settings, and normalise the settings in place.
 
-    What is recorded, hashed and compared is what stands in a suite after this.
+    What is recorded, hashed and compared is what the suite contains after this.
     """
     try:
         settings.update(registry.describe(family, name).normalise(settings))
@@ -36,7 +36,7 @@ def check_served(where: str, serving: dict[str, list[str]], known: Iterable[str]
         if dataset not in known:
             fail(where, unknown("dataset of this suite", dataset, known))
         if dataset in seen:
-            fail(where, f"{dataset} stands there twice")
+            fail(where, f"{dataset} is listed twice")
         seen.add(dataset)
 
 

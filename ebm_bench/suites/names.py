@@ -1,4 +1,4 @@
-"""Names of suites, datasets and methods: folders, files and rows of tables are called so.
+"""Names of suites, datasets and methods, which are those of folders, files and rows of tables.
 
 Results move between file systems, of which some ignore case or reserve names.
 """
@@ -15,7 +15,7 @@ _WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECA
 Names = TypeVar("Names", bound=Iterable[str])
 # Tables that are no dataset's: their files would be overwritten.
 TABLES = ("overall", "macros")
-# Folders of results beside those of leaderboards, with the kind of suite that may be called so.
+# Folders of results besides those of leaderboards, with the kind of suite that may have the name.
 FOLDERS = {"stress": "stress", "estimation": "estimation", "speed": "", "reference": ""}
 
 

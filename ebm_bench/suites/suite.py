@@ -218,7 +218,7 @@ class Suite(Head):
         )
 
     def evaluation_slice(self, dataset: str) -> str:
-        """Everything that an evaluation depends on beside the trained model, as JSON."""
+        """Everything that an evaluation depends on besides the trained model, as JSON."""
         used = self.datasets[dataset].model_dump(include={"settings", "metrics", "sampler"})
         used["settings"] = registry.describe("datasets", dataset).portable(used["settings"])
         # Metrics are measured in their order, and may draw from the same streams.

@@ -55,7 +55,7 @@ class Tuning(Strict):
         """Let each dataset of a list stand for itself alone."""
         if isinstance(given, list) and all(isinstance(name, str) for name in given):
             if len(set(given)) < len(given):
-                raise ValueError("a dataset stands there twice")
+                raise ValueError("a dataset is listed twice")
             return {name: [] for name in given}
         return given
 

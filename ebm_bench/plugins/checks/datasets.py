@@ -1,4 +1,4 @@
-"""What every dataset keeps: its density integrates to one, and its samples are from it."""
+"""Checks of datasets: the density integrates to one, and samples are drawn from it."""
 
 import math
 from collections.abc import Callable
@@ -58,12 +58,12 @@ class Case(Named):
 
 
 def knows(*what: str) -> Callable[[Case], bool]:
-    """Tell which datasets offer something."""
+    """Select datasets that offer something."""
     return lambda case: {*what} <= {*case.entry.knows}
 
 
 def _in_space(case: Case) -> bool:
-    """Tell vectors of known density for which there is no grid."""
+    """Select vectors of known density without a grid."""
     vectors = case.entry.kind == "toy"
     return vectors and knows("log_prob")(case) and not knows("grid")(case)
 
@@ -128,7 +128,7 @@ def changes_are_saved(case: Case) -> None:
     needed=True,
 )
 def data_are_whole(case: Case) -> None:
-    """Look at them as a run does."""
+    """Inspect the data as a run does."""
     try:
         inspect(case.dataset)
     except InputError as error:
@@ -136,7 +136,7 @@ def data_are_whole(case: Case) -> None:
 
 
 @check(
-    "a replicate alone has the points that it has among others, and other ones than these",
+    "a replicate has the same points alone as among others, which have different points",
     "One draw for all replicates, or a generator of its own: draw from the streams",
 )
 def replicates_do_not_mix(case: Case) -> None:
@@ -190,7 +190,7 @@ def samples_have_the_entropy(case: Case) -> None:
 
 
 @check(
-    "samples that fall where the density says",
+    "samples that are distributed as the density",
     "sample() and log_prob() are of different densities",
     knows("log_prob", "grid"),
 )

@@ -1,4 +1,4 @@
-"""What every energy keeps: shapes, replicates, derivatives, its normaliser where it knows one."""
+"""Checks of energies: shapes, replicates, derivatives, and the normaliser where it is known."""
 
 import math
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def shape_and_dtype(case: Case) -> None:
 
 @check(
     "log_z is the logarithm of the integral of exp(−E)",
-    "A factor or a dimension is missing in log_z, or `normalised = True` is said of an energy "
+    "A factor or a dimension is missing in log_z, or an energy is declared `normalised` "
     "whose normaliser is not known",
     lambda case: case.entry.normalised,
 )
@@ -86,7 +86,7 @@ def known_normaliser_is_right(case: Case) -> None:
     with torch.no_grad():
         integral = torch.logsumexp(-energy(grid), 1) + 2 * math.log(28 / 400)
     log_z = energy.log_z
-    assert log_z is not None, "log_z is None, and `normalised` says that it is known"
+    assert log_z is not None, "log_z is None, although the class is declared `normalised`"
     expect_close(integral, log_z.double(), "integral and log_z differ", atol=2e-3, rtol=0)
 
 

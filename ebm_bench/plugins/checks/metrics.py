@@ -1,4 +1,4 @@
-"""What every metric keeps: one value a replicate, the same whenever asked, no hidden NaN."""
+"""Checks of metrics: one value per replicate, the same in each call, no hidden NaN."""
 
 import math
 from collections.abc import Sequence
@@ -111,7 +111,7 @@ def one_finite_value_per_replicate(case: Case) -> None:
 
 
 @check(
-    "a replicate alone has the value that it has among others",
+    "a replicate has the same value alone as among others",
     "Something is computed over all replicates together, or drawn otherwise than from streams",
 )
 def replicates_do_not_mix(case: Case) -> None:
@@ -122,7 +122,7 @@ def replicates_do_not_mix(case: Case) -> None:
 
 
 @check(
-    "the same value whenever it is asked, whatever was drawn before",
+    "the same value in each call, whatever was drawn before",
     "Draws from the streams themselves: use streams.child('data'), which begins anew each time",
 )
 def same_whenever_asked(case: Case) -> None:
@@ -149,7 +149,7 @@ def keeps_what_is_not_finite(case: Case) -> None:
 
 
 @check(
-    "a value for models that are no network, which stand in every table: a Gaussian, the truth",
+    "a value for models that are not networks, such as the controls: a Gaussian, the truth",
     "Uses layers or weights of the energy; use energy(x), and gradient and laplacian from "
     "ebm_bench.derivatives",
     lambda case: _beside_truth(case) != (),

@@ -1,4 +1,4 @@
-"""What every noise keeps: a density that integrates to one, and samples that are from it."""
+"""Checks of noise: a density that integrates to one, and samples that are drawn from it."""
 
 from functools import cached_property
 

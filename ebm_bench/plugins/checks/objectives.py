@@ -1,4 +1,4 @@
-"""What every objective keeps: shapes, signs, gradients, replicates, state."""
+"""Checks of objectives: shapes, signs, gradients, replicates, state."""
 
 import math
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ class Case(Named):
         objective.loss_at(energy, data, streams)
 
     def notes(self) -> list[str]:
-        """Report where training a Gaussian on standard normal data would come to rest.
+        """Report where training a Gaussian on standard normal data would converge.
 
         With 4,000 points in each of two replicates, whose own variances scatter by two percent.
         """
@@ -122,7 +122,7 @@ def variants(name: str) -> Iterator[dict[str, Any]]:
 
 
 def trains(case: Case) -> bool:
-    """Tell whether there is a loss to minimise."""
+    """Return whether there is a loss to minimise."""
     return case.create().trains
 
 
@@ -145,8 +145,8 @@ def shape_and_dtype(case: Case) -> None:
 
 
 @check(
-    "the loss of an energy that is too flat falls as it grows steeper, and the other way round "
-    "(a Gaussian energy beside standard normal data)",
+    "the loss of an energy that is too flat falls as it grows steeper, and vice versa (a "
+    "Gaussian energy, standard normal data)",
     "A sign: E is minus the log-density, the score is −∇E, and the loss is minimised. A wrong sign "
     "trains an inverted energy, and converges",
     trains,
@@ -195,7 +195,7 @@ def replicates_do_not_mix(case: Case) -> None:
     trains,
 )
 def gradient_is_right(case: Case) -> None:
-    """In the weights of the energy and of all that is trained beside it."""
+    """In the weights of the energy and of all that is trained with it."""
     for path in PATHS:
         with _samples_held():
             _compare_gradients(case, path)
@@ -261,7 +261,7 @@ def changes_are_saved(case: Case) -> None:
 
 
 @check(
-    "an energy without a second derivative is refused where one is asked for",
+    "an energy without a second derivative is refused where one is needed",
     "build() is overridden and does not call super().build(energy) first",
     lambda case: "smooth" in case.requires,
 )
@@ -279,7 +279,7 @@ CHECKS = checks_of(globals())
 
 
 def _parts(energy: nn.Module, objective: nn.Module) -> dict[str, list[Any]]:
-    """List what is trained, in the parts that training clips: the energy and what is beside it."""
+    """List trained parameters by parts, each of which training clips: the energy and others."""
     named = {"energy": energy, **dict(objective.named_children())}
     trained = {k: [p for p in part.parameters() if p.requires_grad] for k, part in named.items()}
     return {name: parameters for name, parameters in trained.items() if parameters}

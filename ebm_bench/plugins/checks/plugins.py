@@ -1,4 +1,4 @@
-"""Checks every class of a plugin by the contract of its family."""
+"""Run the checks of its family on every class of a plugin."""
 
 import importlib
 from dataclasses import dataclass, replace

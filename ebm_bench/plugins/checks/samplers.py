@@ -1,4 +1,4 @@
-"""What every sampler keeps: its start, replicates, units, and the density it samples."""
+"""Checks of samplers: the start, replicates, units, and the density that is sampled."""
 
 import torch
 from torch import Tensor
@@ -100,9 +100,9 @@ def stays_in_the_density(case: Case) -> None:
     energy = energies.create("quadratic", event_shape=(1,), replicates=2)
     found = case.create().run(energy, start(2, _CHAINS, 1), Streams(0, 2))
     means, variances = found.mean(1).flatten().tolist(), found.var(1).flatten().tolist()
-    told = f"means {means} and variances {variances}"
-    expect(max(abs(m) for m in means) < 4 / _CHAINS**0.5, told)
-    expect(max(abs(v - 1) for v in variances) < TOLERANCE, told)
+    words = f"means {means} and variances {variances}"
+    expect(max(abs(m) for m in means) < 4 / _CHAINS**0.5, words)
+    expect(max(abs(v - 1) for v in variances) < TOLERANCE, words)
 
 
 @check(

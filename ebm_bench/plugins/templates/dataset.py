@@ -29,7 +29,7 @@ class MyOwn(Dataset):
 
     # Raise it whenever the distribution changes.
     version = 1
-    # What it offers beside samples; metrics ask for these. Leave out what is not known; "grid"
+    # What it offers besides samples; metrics require these. Leave out what is not known; "grid"
     # is a box in the plane that holds all of the mass.
     knows = ("log_prob", "score", "entropy", "grid")
     citation = "Authors, title, where and when"

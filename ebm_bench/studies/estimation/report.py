@@ -1,4 +1,4 @@
-"""Estimates of known parameters beside the theory of large samples: records, tables, report."""
+"""Estimates of known parameters, compared with large-sample theory: records, tables, report."""
 
 import itertools
 from functools import partial
@@ -149,7 +149,7 @@ def total_variance(values: np.ndarray, size: int) -> tuple[float, tuple[float, f
         Unbiased.
     ends : tuple of float
         95 % interval of 2,000 resamples of the data sets, bias-corrected and accelerated
-        (Efron 1987), the same whenever it is asked for; both the variance where it is zero.
+        (Efron 1987), the same in each call; both the variance where it is zero.
         Percentiles would cover the variance of 100 normal estimates in 92 % only.
     """
     count = len(values)

@@ -1,6 +1,6 @@
 """Stress tests: a known failure mode each, as a curve over a knob of difficulty.
 
-A panel is a suite in which a knob stands open, as ``$knob``; for each value of the knob it
+A panel is a suite in which a value is left open, as ``$knob``; for each value of the knob it
 becomes an ordinary suite, which is trained, evaluated and recorded like any other. Nothing at
 the top imports torch: the workflow reads the panels each time it starts.
 """
@@ -71,7 +71,7 @@ class Curve(Strict):
 
 
 class Panel(Strict):
-    """A failure mode: a suite of one dataset in which the knob stands open.
+    """A failure mode: a suite of one dataset in which the value of the knob is left open.
 
     Attributes
     ----------
