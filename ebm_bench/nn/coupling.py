@@ -203,7 +203,8 @@ class VectorFlow(nn.Module):
             h = kept
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 h = silu(torch.baddbmm(bias, h, weight))
-            settings = torch.baddbmm(biases[-1], h, weights[-1]).mT
+            # Points along the rows of the result, as the transform goes through them.
+            settings = torch.baddbmm(biases[-1].mT, weights[-1].mT, h.mT)
             settings = settings.unflatten(1, (self.split[1], -1))
             changed, step = self.transform(moved.mT.unsqueeze(2), settings, up, sign)
             moved = changed.squeeze(2).mT
