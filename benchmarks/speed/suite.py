@@ -98,37 +98,21 @@ class Checkout:
         self._process.wait()
 
 
-def table(found: dict[str, dict[str, Timing]], replicates: dict[str, int]) -> str:
-    """Lay out timings by checkout and method, with the sum of all methods and the ratios.
+def row(label: str, steps: dict[str, float], replicates: dict[str, int]) -> str:
+    """Lay out milliseconds a step by checkout, and the ratio of replicate-steps."""
+    first, *others = [replicates[name] / ms for name, ms in steps.items()]
+    ratio = f"{first / others[0]:.2f}" if others else ""
+    return "| " + " | ".join([label, *(f"{ms:.2f}" for ms in steps.values()), ratio]) + " |"
 
-    Parameters
-    ----------
-    found : dict
-        Timings by checkout and method; the first checkout is compared with the second.
-    replicates : dict
-        Number of replicates in each checkout.
-    """
-    sums = {name: sum(t.step for t in times.values()) for name, times in found.items()}
-    rows = {method: {name: found[name][method].step for name in found} for method in found["here"]}
-    rows["all, each once"] = sums
-    lines = ["| method | " + " | ".join(f"{name}, ms a step" for name in found) + " | ratio |"]
-    lines += ["|---|" + "---:|" * (len(found) + 1)]
-    for method, steps in rows.items():
-        first, *others = [replicates[name] / ms for name, ms in steps.items()]
-        ratio = f"{first / others[0]:.2f}" if others else ""
-        cells = [method, *(f"{ms:.2f}" for ms in steps.values()), ratio]
-        lines.append("| " + " | ".join(cells) + " |")
-    for name, times in found.items():
-        rate = 1000 * len(times) * replicates[name] / sums[name]
-        compiled, setup = (
-            sum(getattr(t, of) for t in times.values()) for of in ("compiled", "setup")
-        )
-        lines += [
-            "",
-            f"{name}: {replicates[name]} replicates, {rate:,.0f} replicate-steps per processor "
-            f"second; setup of all methods {setup:.0f} s, compilation {compiled:.0f} s.",
-        ]
-    return "\n".join(lines)
+
+def summary(name: str, timings: list[Timing], replicates: int) -> str:
+    """State the replicate-steps per processor second of a checkout, every method once."""
+    rate = 1000 * len(timings) * replicates / sum(t.step for t in timings)
+    setup, compiled = (sum(getattr(t, of) for t in timings) for of in ("setup", "compiled"))
+    return (
+        f"{name}: {replicates} replicates, {rate:,.0f} replicate-steps per processor second; "
+        f"setup of all methods {setup:.0f} s, compilation {compiled:.0f} s (wall clock)."
+    )
 
 
 @app.command()
@@ -156,16 +140,27 @@ def main(
             name: Checkout(*place, suite, dataset, r, n)
             for (name, place), r, n in zip(places.items(), replicates, steps, strict=False)
         }
+        counts = dict(zip(runs, replicates, strict=False))
+        found: dict[str, list[Timing]] = {name: [] for name in runs}
         try:
-            for name in methods:
+            typer.echo(
+                "| method | " + " | ".join(f"{name}, ms a step" for name in runs) + " | ratio |"
+            )
+            typer.echo("|---|" + "---:|" * (len(runs) + 1))
+            for label in methods:
                 for _ in range(rounds + 1):
                     for run in runs.values():
-                        run.take(name, count)
+                        run.take(label, count)
+                for name, run in runs.items():
+                    found[name].append(run.timing(label, count))
+                typer.echo(row(label, {n: t[-1].step for n, t in found.items()}, counts))
         finally:
             for run in runs.values():
                 run.close()
-    found = {name: {m: run.timing(m, count) for m in methods} for name, run in runs.items()}
-    typer.echo(table(found, dict(zip(runs, replicates, strict=False))))
+    sums = {name: sum(t.step for t in timings) for name, timings in found.items()}
+    typer.echo(row("all, each once", sums, counts))
+    for name, timings in found.items():
+        typer.echo("\n" + summary(name, timings, counts[name]))
 
 
 def _trained(path: Path, dataset: str) -> list[str]:
