@@ -13,7 +13,7 @@ import pandas as pd
 
 from ebm_bench.records import FAILED, Outcome, Run, Status
 from ebm_bench.report.files import UNITS
-from ebm_bench.report.learning_curves import LearningCurve
+from ebm_bench.report.learning_curves import LearningCurve, interpolated
 from ebm_bench.report.results import COLUMNS, Limit, Results
 from ebm_bench.report.wording import amount
 
@@ -126,7 +126,9 @@ def _stopped(
         status = outcome.status if kept else "ok"
         ended = outcome.step if failed else int(step)
         outcomes.append(Outcome(replicate=outcome.replicate, status=status, step=ended))
-        value = _value(curve.steps, curve.values[i], step) if measured and not failed else np.nan
+        value = (
+            interpolated(curve.steps, curve.values[i], step) if measured and not failed else np.nan
+        )
         found.append((outcome.replicate, status, value))
     if not measured:
         return run.model_copy(update={"outcomes": outcomes}), found
@@ -140,11 +142,3 @@ def _stopped(
         spent["noise_evaluations"] = round(share * run.cost.noise_evaluations)
     cost = run.cost.model_copy(update=spent)
     return run.model_copy(update={"outcomes": outcomes, "cost": cost}), found
-
-
-def _value(steps: np.ndarray, values: np.ndarray, step: float) -> float:
-    """Interpolate a curve at a step; before the first step it is the untrained model's value."""
-    if step < 1:
-        return float(values[0])
-    trained = steps > 0
-    return float(np.interp(np.log(step), np.log(steps[trained]), values[trained]))

@@ -53,6 +53,14 @@ def collect(
     return {key: _curve(run, found[key]) if key in found else EMPTY for key, run in runs.items()}
 
 
+def interpolated(steps: np.ndarray, values: np.ndarray, step: float) -> float:
+    """Interpolate a curve at a step; before the first step it is the untrained model's value."""
+    if step < 1:
+        return float(values[0])
+    trained = steps > 0
+    return float(np.interp(np.log(step), np.log(steps[trained]), values[trained]))
+
+
 def _curve(run: Run, table: pd.DataFrame) -> LearningCurve:
     points = table.drop_duplicates("step").sort_values("step")
     steps = points["step"].to_numpy()

@@ -11,8 +11,9 @@ import pandas as pd
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import Outcome, Run
-from ebm_bench.report import baselines
+from ebm_bench.report import baselines, stability
 from ebm_bench.report.columns import Difference, Estimate
+from ebm_bench.report.convergence import Trend, last_quarter
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.rows import Row
 from ebm_bench.report.statistics import friedman, pairwise
@@ -174,6 +175,7 @@ class Results:
                     run=self.runs.get((dataset, method)),
                     machine=self.machine(dataset, method),
                     apart=self.timed_apart(dataset, method),
+                    trend=self.trend(dataset, method) if model == "energy" else Trend(),
                     worse=self.baselines[dataset].worse.get((method, model)),
                 )
             )
@@ -182,6 +184,14 @@ class Results:
     def estimate(self, dataset: str, row: Row, metric: str) -> Estimate:
         """Look up the summary of a metric of a row."""
         return self._estimates.get((dataset, row.method, row.model, metric), Estimate())
+
+    def trend(self, dataset: str, method: str) -> Trend:
+        """See `convergence.last_quarter`; missing at equal budgets."""
+        if self.unit or (dataset, method) not in self.curves:
+            return Trend()
+        about = quantity(self.suite.datasets[dataset].curve)
+        curve = self.curves[dataset, method]
+        return last_quarter(curve, about.scale, bool(about.higher_is_better))
 
     def difference(self, dataset: str, row: Row) -> Difference | None:
         """Look up how a row differs from the reference; None where there is nothing to compare."""
@@ -235,6 +245,15 @@ class Results:
         if (dataset, metric) not in self._ranked:
             self._ranked[dataset, metric] = pairwise.rank(*self._measured_by(dataset, metric))
         return self._ranked[dataset, metric]
+
+    def places(self, dataset: str) -> pd.DataFrame:
+        """See `pairwise.places`, by the criterion of a dataset."""
+        return pairwise.places(*self._measured_by(dataset, self.suite.datasets[dataset].rank_by))
+
+    @cached_property
+    def stability(self) -> stability.Stability | None:
+        """See `stability.between_halves`, over the datasets that count."""
+        return stability.between_halves({name: self.places(name) for name in self.counted})
 
     @cached_property
     def _ranked(self) -> dict[tuple[str, str], pd.DataFrame]:

@@ -6,9 +6,11 @@ import numpy as np
 
 from ebm_bench.records import Run
 from ebm_bench.report.columns import Number, Rank
+from ebm_bench.report.convergence import Trend
 from ebm_bench.report.wording import count
 
 CONTROL = "control"
+_UNKNOWN = Trend()
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class Row:
     worse : int or None
         Number of ranked replicates that are worse than controls that learn nothing, see
         `baselines.find`; None without a rank or without such controls.
+    trend : Trend
+        How much it still improved over the last quarter of training.
     rank : int or None
         None for controls and by-products, and where there is nothing to rank.
     mean_rank : float
@@ -54,14 +58,17 @@ class Row:
     machine: str = ""
     apart: bool = False
     worse: int | None = None
+    trend: Trend = _UNKNOWN
 
     @property
     def remarks(self) -> str:
-        """Status, and how many replicates are worse than controls that learn nothing."""
-        if not self.worse or not self.run:
-            return self.status
-        worse = f"{self.worse} of {len(self.run.outcomes)} worse than untrained"
-        return worse if self.status == "ok" else f"{self.status}, {worse}"
+        """Status, how many replicates are worse than untrained, and whether it still moves."""
+        found = [self.status]
+        if self.worse and self.run:
+            found.append(f"{self.worse} of {len(self.run.outcomes)} worse than untrained")
+        if self.trend.moving:
+            found.append("still moving")
+        return ", ".join(found[1:] if found[0] == "ok" and len(found) > 1 else found)
 
     @property
     def label(self) -> str:

@@ -2,7 +2,7 @@
 
 Each dataset is one block, in which the models are ranked. Wilcoxon's signed ranks with Holm's
 correction need many more datasets than suites have: ten methods on fewer than twelve datasets
-could never be told apart.
+could never differ significantly.
 """
 
 from collections.abc import Collection

@@ -131,7 +131,7 @@ def _summary(
 def caution(replicates: int) -> str:
     """State how far so few replicates can be trusted; empty where they suffice."""
     if replicates == 1:
-        return "One replicate: there is no interval, and no difference can be told from chance."
+        return "One replicate: there is no interval, and no difference can be tested."
     if replicates < FEW:
         return (
             f"With {replicates} replicates the intervals hold as far as replicates, or their "

@@ -21,9 +21,9 @@ POWER = 0.8  # with which the smallest detectable difference is found
 DIFFERENCE = ["n", "difference", "low", "high", "p", "p_corrected"]
 COMPARISONS = (
     "≈ and the p values of a table are corrected for its comparisons with the best (Holm), and "
-    "nothing is told apart where no pair of all is, corrected for all pairs, as the p values of a "
-    "table of pairs are. So about one table in twenty has a difference that looks clear and is "
-    "chance."
+    "no difference is significant where that of no pair is, corrected for all pairs, as p "
+    "values of a table of pairs are. So about one table in twenty has a difference that looks "
+    "clear and is chance."
 )
 
 
@@ -77,9 +77,9 @@ def rank(values: pd.DataFrame, higher_is_better: bool, scale: Scale = "linear") 
     not the whole comparison.
 
     The reference is the first model that is finite in every replicate. A model is among the
-    ``best`` unless it is ranked below the reference and told to be worse: by the paired t test,
-    corrected for the comparisons with the reference (Holm), if any two models are told apart by
-    `compare`. No model with failures, and none with a single replicate, wins alone. A model
+    ``best`` unless it is ranked below the reference and significantly worse: by the paired t test,
+    corrected for the comparisons with the reference (Holm), if any two models differ significantly
+    by `compare`. No model with failures, and none with a single replicate, wins alone. A model
     without any finite value is not among the best.
 
     Parameters
@@ -122,6 +122,17 @@ def rank(values: pd.DataFrame, higher_is_better: bool, scale: Scale = "linear") 
         ranked["best"] &= ~(below & worse & (ranked["p_corrected"] < ALPHA))
     ranked["tied"] = ranked["best"] & (ranked["best"].sum() > 1)
     return ranked.iloc[order].reset_index()
+
+
+def places(values: pd.DataFrame, higher_is_better: bool, scale: Scale = "linear") -> pd.DataFrame:
+    """Rank the models within each replicate; see `rank`.
+
+    Returns
+    -------
+    DataFrame
+        Rows by (method, model), a column for each replicate.
+    """
+    return _losses(values, higher_is_better, scale).raw.rank(na_option="bottom")
 
 
 def compare(values: pd.DataFrame, higher_is_better: bool, scale: Scale = "linear") -> pd.DataFrame:

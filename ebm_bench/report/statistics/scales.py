@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 Scale = Literal["linear", "log"]
-# In units of the metric: what single precision resolves. No less is told apart from zero.
+# In units of the metric: what single precision resolves. Less counts as zero.
 FLOOR = 1e-6
 
 

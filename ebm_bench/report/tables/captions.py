@@ -15,7 +15,7 @@ from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.wording import WORDS, Quantity, amount, count, number, probability, quantity
 
 TIES = (
-    "≈: not told apart from the best by the paired difference of replicates, or not comparable "
+    "≈: not significantly different from the best by paired replicates, or not comparable "
     "because replicates are missing."
 )
 BY_PRODUCTS = "By-products of a method, in brackets, are not ranked."
@@ -57,6 +57,7 @@ def caption(results: Results, dataset: str) -> str:
         f"{_difference(about)} {PAIRED}",
         f"In brackets: {_summaries(results, dataset)}; n: replicates with a finite value. {MARKS}",
         _floors(results, dataset),
+        _last_quarter(results, dataset),
         "Training seconds are those of setting up and training all replicates together, energy "
         "evaluations those of one replicate, without densities of noises and flows.",
         _EDGES if results.suite.edges(dataset) else "",
@@ -93,14 +94,26 @@ def left_out(results: Results, datasets: Iterable[str] | None = None) -> str:
     )
 
 
+def _last_quarter(results: Results, dataset: str) -> str:
+    """State what the column of the last quarter shows; empty where no row has a value."""
+    if all(np.isnan(row.trend.mean) for row in results.rows(dataset)):
+        return ""
+    about = quantity(results.suite.datasets[dataset].curve)
+    kind = "factor" if about.scale == "log" else "difference"
+    return (
+        f"Last quarter: {kind} by which {about.label} improved over the last quarter of the steps, "
+        "by the learning curves; still moving: by more than half the 95 % interval of its mean."
+    )
+
+
 def power(results: Results, dataset: str) -> str:
-    """State how many pairs of a table are told apart, and what could have been; empty for none."""
+    """State how many pairs of a table differ significantly, and what could; empty for none."""
     pairs = results.comparisons[dataset]
     if pairs.empty:
         return ""
     about = quantity(results.suite.datasets[dataset].rank_by)
     least = pairwise.detectable(pairs, about.scale)
-    told = f"Of {len(pairs)} pairs {pairs['better'].sum()} are told apart"
+    told = f"Of {len(pairs)} pairs {pairs['better'].sum()} are significantly different"
     if np.isnan(least):
         return f"{told}; there are too few replicates to see any difference."
     size = (
@@ -157,8 +170,8 @@ def paper_caption(results: Results, dataset: str) -> str:
         _limited(results, dataset),
         data_statement(results, dataset),
         f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
-        "the best of each metric, with all that are not told from it by the paired t test "
-        "(5 %, corrected for the comparisons with it by Holm); not what did not converge. "
+        "the best of each metric, with all that do not differ significantly from it by paired t "
+        "tests (5 %, corrected for the comparisons with it by Holm); not what did not converge. "
         "Below the rule: controls. Training: seconds of all replicates together; "
         "evaluations of the energy: of one.",
         _machines(results, dataset),
@@ -210,7 +223,7 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
         "cross: a replicate failed; level lines: controls.",
         "critical difference": f"Average ranks on {len(datasets)} datasets (1 is best); bars "
-        f"join what is not told apart. {verdict(tests) if tests else ''}".strip(),
+        f"join what is not significantly different. {verdict(tests) if tests else ''}".strip(),
     }[kind]
     return f"{body} {_conditions(results, datasets)}"
 
@@ -246,7 +259,7 @@ def pairs_caption(results: Results, dataset: str) -> str:
         f"{told} over the n replicates in which both are finite, and in brackets its 95 % interval "
         "(Student t).",
         _ALL_PAIRS,
-        "≈: not told apart at a corrected level of 5 %.",
+        "≈: not significantly different at a corrected level of 5 %.",
         power(results, dataset),
     )
 
@@ -268,6 +281,7 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
         f"{ORDER} Controls are not ranked.",
         ties,
         f"Over all datasets: {verdict(found)}" if found else "",
+        "" if results.unit else str(results.stability or ""),
     )
 
 
@@ -280,11 +294,15 @@ def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
     if found is None:
         return "There are too few methods or datasets to test whether that is chance."
     if not found.decides:
-        return "That is no proof: there are too few datasets to tell any two methods apart."
+        return "That is no proof: too few datasets for any two methods to differ significantly."
     alike = found.alike()
     best = leader if found.ranks.get(leader) == found.ranks.iloc[0] else alike[0]
     others = ", ".join(label(*key) for key in alike if key != best)
-    told = f"not told apart from it: {others}" if others else "it is told apart from all others"
+    told = (
+        f"not significantly different from it: {others}"
+        if others
+        else "it is significantly different from all others"
+    )
     if best != leader:  # which takes that some are left out
         told = f"{label(*best)} is first, and {told}"
     if found.left_out:
@@ -301,11 +319,11 @@ def verdict(found: Omnibus) -> str:
         f"Nemenyi: critical difference {found.critical_difference:.2f} at 5 % for all pairs.",
     ]
     if found.decides and not (found.pairs < ALPHA).any(axis=None):
-        sentences.append("No two methods are told apart.")
+        sentences.append("No two methods are significantly different.")
     if not found.decides:
         sentences.append(
             f"{found.datasets} datasets are too few: even a method that is first on all of them "
-            "could not be told from one that is last."
+            "would not differ significantly from one that is last."
         )
     if found.left_out:
         names = ", ".join(label(*key) for key in found.left_out)

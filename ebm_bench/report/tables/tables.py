@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ebm_bench.report.columns import (
@@ -24,7 +25,7 @@ from ebm_bench.report.tables.captions import caption, overall_caption, pairs_cap
 from ebm_bench.report.wording import probability, quantity
 
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
-_NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "steps", "edge")
+_NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "trend", "steps", "edge")
 
 
 def write(views: list[Results], folder: Path) -> list[Path]:
@@ -50,7 +51,8 @@ def write(views: list[Results], folder: Path) -> list[Path]:
     for name in results.suite.datasets:
         written += formats.write(formats.texts(pairs_table(results, name)), folder, f"{name}-pairs")
     written.append(formats.save(macros.render(views), macros_path(folder)))
-    terminal = formats.plain(overall_table(results))
+    stable = results.stability
+    terminal = formats.plain(overall_table(results)) + (f"\n{stable}\n" if stable else "")
     return [*written, formats.save(terminal, folder / "tables" / "overall.txt")]
 
 
@@ -72,6 +74,7 @@ def dataset_table(results: Results, dataset: str) -> Table:
         Column("difference", "Difference to the best", partial(difference, results, dataset)),
         Column("n", "n", lambda row: Replicates(main(row).n, main(row).replicates)),
         Column("failed", "Failed", lambda row: main(row).failed if main(row).replicates else None),
+        *trend_columns(results, dataset),
         *cost_columns(),
         *_edge_column(results, dataset),
         Column("status", "Status", lambda row: row.remarks),
@@ -83,6 +86,14 @@ def dataset_table(results: Results, dataset: str) -> Table:
         _label(results, dataset),
         dataset_numbers(results, dataset),
     )
+
+
+def trend_columns(results: Results, dataset: str) -> list[Column]:
+    """Make the column of what the last quarter of training changed; none if no row knows."""
+    if all(np.isnan(row.trend.mean) for row in results.rows(dataset)):
+        return []
+    about = quantity(results.suite.datasets[dataset].curve)
+    return [Column("trend", f"Last quarter, {about.label}", lambda row: row.trend)]
 
 
 def cost_columns() -> list[Column]:
@@ -152,6 +163,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 **{f"difference_{name}": x for name, x in vars(found).items()},
                 "status": row.status,
                 "worse_than_untrained": row.worse,
+                **{f"last_quarter_{name}": x for name, x in vars(row.trend).items()},
                 "replicates": len(run.outcomes) if run else 0,
                 "steps": row.steps,
                 "train_seconds": run and run.cost.train_seconds,

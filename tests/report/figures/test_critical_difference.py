@@ -30,7 +30,7 @@ def texts(figure):
 
 
 def bars(figure):
-    """Ends of the bars over methods that are not told apart."""
+    """Ends of the bars over methods that are not significantly different."""
     lines = [line for line in figure.axes[0].lines if line.get_linewidth() == 3]
     return [(min(line.get_xdata()), max(line.get_xdata())) for line in lines]
 

@@ -149,20 +149,20 @@ def test_nothing_is_said_of_what_is_not_ranked_on_every_dataset():
     scope = "Among the methods ranked on every dataset, "
     # With all methods a has an average rank of 11/7 and b of 12/7, among the three b has 10/7.
     places = np.array([GAP, *[A_WINS] * 2, *[B_WINS] * 4], dtype=float)
-    assert told(places) == ("a", f"{scope}b is first, and not told apart from it: a.")
+    assert told(places) == ("a", f"{scope}b is first, and not significantly different from it: a.")
     even = np.array([GAP, *[A_WINS] * 2, *[B_WINS] * 3], dtype=float)
     for order in ([0, 1, 2, 3, 4], [1, 0, 2, 3, 4]):
         leader, sure = told(even[:, order])
         other = {"a": "b", "b": "a"}[leader]
-        assert sure == f"{scope}not told apart from it: {other}."
+        assert sure == f"{scope}not significantly different from it: {other}."
     clear = np.array([GAP, *[A_WINS] * 3, *[[*C_SECOND, np.nan, np.nan]] * 4], dtype=float)
-    assert told(clear) == ("a", f"{scope}it is told apart from all others.")
+    assert told(clear) == ("a", f"{scope}it is significantly different from all others.")
 
 
 def test_a_leader_of_methods_that_are_all_compared_is_told_apart_or_not():
     apart = np.array([[1, 2, 3], C_SECOND] * 4, dtype=float)
-    assert told(apart) == ("a", "It is told apart from all others.")
-    assert told(np.ones((8, 3)))[1] == "Not told apart from it: b, c."
+    assert told(apart) == ("a", "It is significantly different from all others.")
+    assert told(np.ones((8, 3)))[1] == "Not significantly different from it: b, c."
     assert "too few datasets" in told(apart[:2])[1]
     assert "too few methods" in told(apart[:, :2])[1]
 
