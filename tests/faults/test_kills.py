@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 
 import numpy as np
+import psutil
 import pytest
 from factories.checkouts import Checkout
 
@@ -46,13 +47,13 @@ COSTS = {"seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "prov
 
 
 class Killer:
-    """Start the workflow, and kill all of its processes at random moments."""
+    """Start the workflow, and kill it at random moments: all processes, or the first alone."""
 
     def __init__(self, checkout):
         self.checkout = checkout
         self.random = random.Random(0)
         self.startup = 1.0  # seconds until something is saved, as far as they are known
-        self.resumable = 0  # kills that left a checkpoint
+        self.amid = 0  # kills amid a training, after it saved progress
 
     def _start(self):
         return subprocess.Popen(
@@ -80,7 +81,7 @@ class Killer:
             # Before anything is saved, or some time after it was saved so often.
             saves = self.random.randrange(4)
             pause = self.random.uniform(0, self.startup if saves == 0 else 0.3)
-            seen = self._saved()
+            seen = before = self._saved()
             for number in range(saves):
                 while (now := self._saved()) == seen and process.poll() is None:
                     time.sleep(0.002)
@@ -90,9 +91,14 @@ class Killer:
             time.sleep(pause)
             ended = process.poll() is not None
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            jobs = psutil.Process(process.pid).children(recursive=True)
+            kill = os.kill if self.random.random() < 0.3 else os.killpg
+            kill(process.pid, signal.SIGKILL)
             process.wait()
-        self.resumable += any((self.checkout.folder / RUNS).rglob("checkpoint.pt"))
+            left = psutil.wait_procs(jobs, timeout=600)[1]  # jobs end with the workflow
+        assert not left
+        saved = self._saved() != before
+        self.amid += saved and any((self.checkout.folder / RUNS).rglob("checkpoint.pt"))
         return not ended
 
 
@@ -120,11 +126,11 @@ def killed(tmp_path_factory):
     kills = 0
     while kills < KILLS and killer.kill():
         kills += 1
-    print(f"{kills} kills, {killer.resumable} of them left a training to resume")
+    print(f"{kills} kills, {killer.amid} of them amid a training")
     done = checkout.snakemake("run_two_moons")
     assert done.returncode == 0, done.stdout
     assert kills == KILLS
-    assert killer.resumable > KILLS // 3  # or they came too early or too late
+    assert killer.amid > KILLS // 3  # or they came too early or too late
     return checkout
 
 

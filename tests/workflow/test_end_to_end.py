@@ -1,18 +1,12 @@
-"""A tiny suite through the whole workflow, killed on the way."""
+"""A tiny suite through the whole workflow."""
 
 import re
 import subprocess
-import time
 import zipfile
 
-import psutil
 import pytest
-import safetensors.torch
-import torch
 
 from ebm_bench import records
-from ebm_bench.runs import training
-from ebm_bench.suites.suite import Suite
 
 TOY = {
     "energy": {"name": "mlp", "settings": {"width": 16}},
@@ -27,11 +21,7 @@ TOY = {
 SUITE = {
     "name": "tiny",
     "version": 1,
-    "datasets": {
-        "two_moons": TOY,
-        # Long enough to be killed while it trains.
-        "eight_gaussians": {**TOY, "budget": {**TOY["budget"], "steps": 600}},
-    },
+    "datasets": {"two_moons": TOY, "eight_gaussians": TOY},
     "methods": {
         "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
         "nce": {
@@ -48,36 +38,12 @@ SUITE = {
     },
 }
 RUNS = [("two_moons", m) for m in SUITE["methods"]] + [("eight_gaussians", "dsm-0.2")]
-KILLED = "runs/eight_gaussians/dsm-0.2"
-
-
-def kill_while_training(checkout):
-    """Run the workflow towards one training, and kill it amid the steps; its jobs end with it."""
-    checkpoint = checkout.folder / "results/tiny/runs/.kept/eight_gaussians/dsm-0.2/checkpoint.pt"
-    process = psutil.Popen(
-        checkout.command(f"results/tiny/{KILLED}/run.json"),
-        cwd=checkout.folder,
-        env=checkout.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline and process.is_running():
-        time.sleep(0.01)
-    started = process.children(recursive=True)
-    assert started
-    process.kill()
-    process.wait()
-    assert not psutil.wait_procs(started, timeout=30)[1]
-    assert checkpoint.exists()
 
 
 @pytest.fixture(scope="module")
 def finished(checkout):
-    """The workflow after it was killed and run again, and what the second run said."""
+    """The workflow after it was run."""
     checkout.write_suite(SUITE)
-    kill_while_training(checkout)
-    assert not (checkout.folder / "results/tiny" / KILLED / "run.json").exists()
     done = checkout.snakemake()
     assert done.returncode == 0, done.stdout
     return checkout
@@ -124,20 +90,6 @@ def test_the_report_is_made_offline_and_carries_captions(finished):
         entry = page[page.index(f'"name": "{file}"') :]
         told = re.search(r'"caption": "(.*?)", "mime_type"', entry)[1]
         assert caption in told, (file, told)
-
-
-def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
-    log = "results/tiny/logs/run_eight_gaussians.log"
-    assert "resumed at step" in (finished.folder / log).read_text()
-    training.train(Suite.model_validate(SUITE), "eight_gaussians", ["dsm-0.2"], tmp_path / "runs")
-    folders = finished.folder / "results/tiny" / KILLED, tmp_path / KILLED
-    killed, whole = (records.read(records.Run, folder / "run.json") for folder in folders)
-    assert killed.outcomes == whole.outcomes
-    assert [p.value for p in killed.curve] == pytest.approx([p.value for p in whole.curve])
-    assert killed.cost.energy_evaluations == whole.cost.energy_evaluations
-    weights = [safetensors.torch.load_file(folder / "weights.safetensors") for folder in folders]
-    for name, tensor in weights[1].items():
-        torch.testing.assert_close(weights[0][name], tensor)
 
 
 def edit(checkout, path):
