@@ -43,7 +43,9 @@ SUITE = {
 RUNS = "results/killed/runs"
 WHOLE = "train --evaluate --suite suite.yaml --dataset two_moons --out whole --jobs 2"
 # What differs between runs of the same numbers.
-COSTS = {"seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "provenance"}
+COSTS = {
+    *("seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "segments", "provenance")
+}
 
 
 class Killer:
@@ -78,8 +80,8 @@ class Killer:
         """Kill one start; False if it ended before."""
         process, started = self._start(), time.monotonic()
         try:
-            # Before anything is saved, or some time after it was saved so often.
-            saves = self.random.randrange(4)
+            # Before anything is saved, or after so many times that kills are spread over the work.
+            saves = self.random.randrange(4 * TOY["curve_points"] // (KILLS + 1))
             pause = self.random.uniform(0, self.startup if saves == 0 else 0.3)
             seen = before = self._saved()
             for number in range(saves):
@@ -92,7 +94,7 @@ class Killer:
             ended = process.poll() is not None
         finally:
             jobs = psutil.Process(process.pid).children(recursive=True)
-            kill = os.kill if self.random.random() < 0.3 else os.killpg
+            kill = os.kill if self.random.random() < 0.4 else os.killpg
             kill(process.pid, signal.SIGKILL)
             process.wait()
             left = psutil.wait_procs(jobs, timeout=600)[1]  # jobs end with the workflow
@@ -126,7 +128,7 @@ def killed(tmp_path_factory):
     kills = 0
     while kills < KILLS and killer.kill():
         kills += 1
-    print(f"{kills} kills, {killer.amid} of them amid a training")
+    print(f"{kills} kills, {killer.amid} of them amid a training; steps without one:")
     done = checkout.snakemake("run_two_moons")
     assert done.returncode == 0, done.stdout
     assert killer.amid  # or all came too early, or too late
@@ -150,6 +152,8 @@ def whole(killed):
 @pytest.mark.parametrize("method", SUITE["methods"])
 def test_a_suite_that_is_killed_again_and_again_has_the_same_numbers(method, killed, whole):
     folder = killed.folder / RUNS / "two_moons" / method
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    print(method, *(segment["steps"] for segment in record["segments"]))
     assert numbers(folder) == numbers(whole / "two_moons" / method)
     assert {path.name for path in folder.iterdir()} == {
         *("run.json", "weights.safetensors", "evaluation.json", "pictures.npz")
