@@ -8,6 +8,12 @@ INSTALLED := .venv/.installed
 export OMP_NUM_THREADS := 1
 # Recipes read it from the environment, whatever letters it has; Snakemake takes it as YAML.
 export SUITE
+# Snakemake does not start without a cache that can be written, which a home need not be.
+CACHE := $(shell for f in "$$XDG_CACHE_HOME" "$$HOME/.cache" "$$HOME"; do \
+  [ -w "$$f" ] && exit; done; [ -z "$$HOME" ] || echo none)
+ifneq ($(CACHE),)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint docs clean

@@ -201,6 +201,20 @@ def test_a_damaged_note_of_the_suite_refuses_nothing(note, tmp_path):
     suite.refuse_other_file(path, make_suite(), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("home", "cache", "own"),
+    [("none", "", True), (".", "", False), ("none", ".", False), ("", "", False)],
+)
+def test_make_has_a_cache_of_its_own_where_the_home_cannot_be_written(home, cache, own, tmp_path):
+    root = PACKAGE.parent
+    given = {"HOME": home, "XDG_CACHE_HOME": cache}
+    folders = {name: str(tmp_path / folder) for name, folder in given.items() if folder}
+    command = ["make", "--print-data-base", "--dry-run", "help"]
+    environment = {"PATH": os.environ["PATH"], **folders}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, encoding="utf-8")
+    assert (f"XDG_CACHE_HOME := {root / '.cache'}" in done.stdout) == own
+
+
 CODE = """
 import operator
 from functools import partial
