@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factories.report import late
 
 from ebm_bench.report.convergence import Trend, last_quarter
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
@@ -68,13 +69,6 @@ def test_too_few_points_claim_nothing(unknown):
     found = last_quarter(unknown, "log")
     assert str(found) == "–"
     assert not found.moving
-
-
-def late(record):
-    """Give the curve of a run a point at three quarters."""
-    record["curve"] += [
-        {**p, "step": 750, "value": 2 * p["value"]} for p in record["curve"] if p["step"] == 1000
-    ]
 
 
 def test_tables_show_it_where_it_is_known(results, change):

@@ -5,13 +5,13 @@ from typing import Any
 
 from ebm_bench import registry
 from ebm_bench.records import FAILED
+from ebm_bench.report import orders, summary
 from ebm_bench.report.columns import Difference, Estimate, Number, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import CONTROL, Row, label
-from ebm_bench.report.statistics.intervals import ROW
 from ebm_bench.report.tables import tables
-from ebm_bench.report.tables.captions import certainty, left_out, power, verdict
+from ebm_bench.report.tables.captions import left_out, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
 END = "end"  # of training; the other budgets are `UNITS`
@@ -37,10 +37,11 @@ def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, 
         second part is empty.
     """
     found, texts = {}, {}
+    turned = orders.reversals(views)
     for view in views:
         budget = view.unit or END
         found[budget] = {
-            "datasets": {name: _dataset(view, name) for name in view.suite.datasets},
+            "datasets": {name: _dataset(view, name, turned) for name in view.suite.datasets},
             "overall": {},
         }
         for metric in ["", *ranking_metrics(view)]:
@@ -49,6 +50,8 @@ def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, 
                 found[budget]["datasets"][name]["by"][metric] = _ranking(ranked, name)
                 texts[f"{budget}/{name}/{metric}"] = tables.dataset_texts(ranked, name)
             found[budget]["overall"][metric] = _overall(ranked)
+            if not metric:
+                found[budget]["overall"][metric]["answers"] += summary.of_budgets(turned)
             texts[f"{budget}//{metric}"] = tables.overall_texts(ranked)
     return found, texts
 
@@ -92,8 +95,9 @@ def finite(x: float | None) -> float | None:
     return None if x is None or not math.isfinite(x) else float(x)
 
 
-def _dataset(view: Results, dataset: str) -> dict[str, Any]:
+def _dataset(view: Results, dataset: str, turned: list[orders.Reversal]) -> dict[str, Any]:
     """Lay out what of a dataset's rows does not depend on the metric that ranks."""
+    own = [reversal for reversal in turned if reversal.dataset == dataset]
     limit = view.limits.get(dataset)
     metrics = [*tables.by_criterion(view, dataset), *view.parts(dataset)]
     return {
@@ -101,6 +105,7 @@ def _dataset(view: Results, dataset: str) -> dict[str, Any]:
         "limit": f"at {amount(limit.amount, view.unit)}, the most that every method reached "
         f"({limit.method} ended there)" if limit else "",
         "metrics": metrics,
+        "budgets": summary.of_budgets(own),
         "rows": {
             row.label: {
                 "method": row.method,
@@ -166,7 +171,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
             for (*values, _), pair in zip(pairs.values(), pairs.rows, strict=True)
         ],
         "best": [row.label for row in best],
-        "power": power(view, dataset),
+        "answers": summary.of_dataset(view, dataset),
         "factor": quantity(criterion).scale == "log",
         "won": len(best) == 1 and found[0].n == found[0].replicates > 1,
     }
@@ -209,8 +214,8 @@ def _overall(view: Results) -> dict[str, Any]:
         "datasets": names,
         "counted": view.counted,
         "left_out": left_out(view),
+        "answers": summary.of_suite(view),
         "rows": rows,
         "alike": [label(*key) for key in shaded],
-        "sure": certainty(found, tuple(view.overall.loc[0, ROW])) if rows else "",
         "verdict": verdict(found) if found else "",
     }

@@ -98,7 +98,10 @@ def test_the_page_says_who_leads_and_how_sure_that_is(visit):
     assert re.match(
         r"No clear winner\. First: (winner|equal), average rank 1\.\d+", page.inner_text("#lead")
     )
-    assert "too few datasets" in page.inner_text("#lead")
+    told = page.inner_text("#answers")
+    assert "too few datasets" in told
+    for question in ("By how much?", "How sure?", "Would more training change it?", "budget?"):
+        assert question in told
     assert set(methods(page)[:2]) == {"winner", "equal"}
     assert (
         page.locator("#figure-critical-difference img").evaluate(

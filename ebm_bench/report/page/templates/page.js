@@ -45,6 +45,7 @@ function drawHeading(view) {
     : "Average of the ranks on all datasets: 1 would be first everywhere.";
   if (view.at !== "end") $("about").append(" Flows beside an energy have no learning curve, and stand in no table of equal budgets.");
   $("lead").replaceChildren(...lead(view));
+  $("answers").replaceChildren(...answers(view).map(([question, answer]) => make("div", {}, make("dt", {}, question), make("dd", {}, answer))));
   $("marks").textContent = view.data
     ? "Small: 95 % interval over replicates, of the geometric mean where values are positive. ≈ and shade: not significantly different from the best. Gray: controls. Controls and by-products (in brackets) are not ranked."
     : "Shaded: not significantly different from the best over all datasets (Nemenyi), or on that dataset. Controls are not ranked.";

@@ -164,20 +164,27 @@ function drawTable(view) {
   });
 }
 
-// Who leads, and how sure that is.
+// What else the first screen answers: by how much, how sure, what would change it.
+function answers(view) {
+  if (!view.data) return budgetOf(view).overall[overallMetric(view)].answers;
+  const { by, budgets, criterion } = budgetOf(view).datasets[view.data], chosen = metricOf(view, view.data);
+  return [...by[chosen].answers, ...(chosen === criterion ? budgets : [])];
+}
+
+// Who leads.
 function lead(view) {
   const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
   if (view.data) {
-    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, power, rows: ranked } = by[metricOf(view, view.data)];
+    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
     const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
     const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
-    if (won) return ["Best: ", ...strong(best), ", significantly different from all others. ", power, ...warning];
-    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}. ` : ". ", power, ...warning];
+    if (won) return ["Best: ", ...strong(best), ", significantly different from all others. ", ...warning];
+    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}. ` : ". ", ...warning];
   }
-  const { rows, sure, verdict, won, counted, left_out } = budgetOf(view).overall[overallMetric(view)];
+  const { rows, verdict, won, counted, left_out } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
   const first = rows[0];
-  return [won ? "Best: " : "No clear winner. First: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${counted.length} datasets. ${sure} `, left_out ? make("span", { class: "alarm" }, `${left_out} `) : "",
+  return [won ? "Best: " : "No clear winner. First: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${counted.length} datasets. `, left_out ? make("span", { class: "alarm" }, `${left_out} `) : "",
     verdict ? make("small", {}, verdict) : ""];
 }

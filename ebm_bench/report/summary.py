@@ -1,0 +1,118 @@
+"""Answers for the first screen of the page: by how much, how sure, and what would change it."""
+
+import numpy as np
+
+from ebm_bench.report.columns import Interval, cell_of
+from ebm_bench.report.orders import Reversal
+from ebm_bench.report.results import Results
+from ebm_bench.report.rows import Row, label
+from ebm_bench.report.statistics.intervals import ROW
+from ebm_bench.report.tables.captions import certainty, power
+from ebm_bench.report.wording import number, quantity
+
+SHOWN = 3  # names or pairs in a sentence; the others are counted
+
+Answers = list[tuple[str, str]]  # questions with their answers
+
+
+def of_dataset(view: Results, dataset: str) -> Answers:
+    """Answer of a dataset by how much its first is better, how sure that is, and what would change.
+
+    Parameters
+    ----------
+    view : Results
+        Results, ranked by the metric that is shown.
+    dataset : str
+        One of its datasets.
+    """
+    ranked = [row for row in view.rows(dataset) if row.rank is not None]
+    if not ranked:
+        return []
+    answers = [
+        ("By how much?", _margin(view, dataset, ranked)),
+        ("How sure?", f"{_replicates(view, dataset)} {power(view, dataset)}".strip()),
+    ]
+    if not view.unit:
+        answers.append(("Would more training change it?", _training(view, [dataset])))
+    return answers
+
+
+def of_suite(view: Results) -> Answers:
+    """Answer the same over all datasets of a suite."""
+    overall = view.overall
+    if overall.empty:
+        return []
+    answers = []
+    if len(overall) > 1:
+        first, second = overall.iloc[0], overall.iloc[1]
+        margin = (
+            f"Average rank {number(first['average_rank'], 2)}, the next, "
+            f"{label(*second[ROW])}, {number(second['average_rank'], 2)}"
+        )
+        tests = view.omnibus
+        critical = f"; {tests.critical_difference:.2f} apart would be significant" if tests else ""
+        answers.append(("By how much?", f"{margin}{critical}."))
+    decided = [
+        pairs["better"].mean() for name in view.counted if len(pairs := view.comparisons[name])
+    ]
+    sure = [certainty(view.omnibus, tuple(overall.loc[0, ROW]))]
+    if decided:
+        sure.append(
+            f"On the median dataset {np.median(decided):.0%} of pairs are significantly different."
+        )
+    if not view.unit and view.stability:
+        sure.append(str(view.stability))
+    answers.append(("How sure?", " ".join(sure)))
+    if not view.unit:
+        names = list(view.suite.datasets)
+        answers.append(("Would more training change it?", _training(view, names)))
+    return answers
+
+
+def of_budgets(found: list[Reversal]) -> Answers:
+    """State which orders depend on the budget; what holds of all datasets names each."""
+    several = len({reversal.dataset for reversal in found}) > 1
+    told = [f"{r.dataset}: {r}" if several else str(r) for r in found]
+    text = f"{_few(told, '; ')}." if told else "No: no two methods change places significantly."
+    return [("Does it depend on the budget?", text)]
+
+
+def _margin(view: Results, dataset: str, ranked: list[Row]) -> str:
+    """State the value of the first, and how the next best and the next worse one differ."""
+    metric = view.suite.datasets[dataset].rank_by
+    about, first = quantity(metric), ranked[0]
+    value = cell_of(view.estimate(dataset, first, metric))
+    parts = [f"{about.label} of {first.label}: {value.main} {value.interval}".strip()]
+    worse = next((row for row in ranked[1:] if not row.best), None)
+    for row in dict.fromkeys(filter(None, (ranked[1] if ranked[1:] else None, worse))):
+        found = view.difference(dataset, row)
+        if found is not None and np.isfinite(found.mean):
+            before = "× " if found.factor else "differs by "
+            parts.append(f"{row.label} {Interval(found.mean, found.low, found.high, before)}")
+    return f"{'; '.join(parts)}."
+
+
+def _replicates(view: Results, dataset: str) -> str:
+    n = view.suite.datasets[dataset].replicates
+    return f"{n} replicate{'s' if n > 1 else ''}."
+
+
+def _training(view: Results, datasets: list[str]) -> str:
+    """State which ranked rows still moved over the last quarter of training."""
+    known = [
+        (row.label if len(datasets) == 1 else f"{row.label} on {name}", row.trend.moving)
+        for name in datasets
+        for row in view.rows(name)
+        if row.rank is not None and np.isfinite(row.trend.mean)
+    ]
+    if not known:
+        return "Not known: learning curves have too few points near the end."
+    moving = [name for name, moves in known if moves]
+    if not moving:
+        return f"Hardly: none of {len(known)} rows moved by more than its interval at the end."
+    return f"It may: {len(moving)} of {len(known)} rows are still moving ({_few(moving, ', ')})."
+
+
+def _few(names: list[str], between: str) -> str:
+    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return between.join([*names[:SHOWN], *more])

@@ -1,0 +1,77 @@
+"""What the first screen of the page answers."""
+
+import pytest
+from factories.report import late
+
+from ebm_bench.report import budgets, orders, summary
+from ebm_bench.report.page import views
+
+
+def answer(answers, question):
+    return next(text for asked, text in answers if question in asked)
+
+
+def test_a_dataset_answers_by_how_much_and_how_sure(results):
+    answers = summary.of_dataset(results, "plane")
+    first, second, *_ = (row.label for row in results.rows("plane"))
+    much = answer(answers, "how much")
+    assert much.startswith(f"KL of {first}: 0.0")
+    assert f"; {second} × " in much
+    assert "unlucky × " in much  # the next that is significantly worse
+    assert answer(answers, "sure").startswith("6 replicates. Of 6 pairs ")
+    assert "too few points" in answer(answers, "training")
+
+
+def test_what_is_still_moving_is_named(change):
+    results = change("plane", "slow_100", "run.json", late)
+    told = answer(summary.of_dataset(results, "plane"), "training")
+    assert told == "It may: 1 of 1 rows are still moving (slow_100)."
+    told = answer(summary.of_suite(results), "training")
+    assert told == "It may: 1 of 1 rows are still moving (slow_100 on plane)."
+
+
+def test_a_suite_answers_from_its_overall_ranking(results):
+    answers = summary.of_suite(results)
+    assert answer(answers, "how much").startswith("Average rank 1.")
+    sure = answer(answers, "sure")
+    assert "of pairs are significantly different" in sure
+    assert "Kendall" in sure
+
+
+def test_nothing_is_answered_where_nothing_is_ranked(suite, tmp_path):
+    from ebm_bench.records import collection
+    from ebm_bench.report import loading
+
+    collection.collect([]).write(tmp_path / "records")
+    empty = loading.load(suite, tmp_path)
+    assert summary.of_dataset(empty, "plane") == summary.of_suite(empty) == []
+
+
+def reverse(record):
+    """Let the curve of a method end far below all others."""
+    for point in record["curve"]:
+        point["value"] = 1e-4 if point["step"] == 1000 else 5.0
+
+
+def test_orders_that_depend_on_the_budget(change):
+    results = change("plane", "slow_100", "run.json", reverse)
+    found = orders.reversals(budgets.at_all(results))
+    pairs = {frozenset((r.first, r.second)) for r in found}
+    assert frozenset(("slow_100", "winner")) in pairs
+    assert {r.dataset for r in found} == {"plane"}
+    told = next(str(r) for r in found if "winner" in (r.first, r.second))
+    assert "at equal steps" in told
+    assert "at the end of training" in told  # its evaluation says otherwise
+    shown = views.lay_out(budgets.at_all(results))[0]["end"]["datasets"]["plane"]["budgets"]
+    assert "beats" in answer(shown, "budget")
+
+
+def test_orders_that_do_not(results):
+    assert orders.reversals(budgets.at_all(results)) == []
+    assert answer(summary.of_budgets([]), "budget").startswith("No")
+
+
+@pytest.mark.parametrize(("number", "ends"), [(3, "."), (5, "2 more.")])
+def test_long_lists_are_cut(number, ends):
+    found = [orders.Reversal("d", f"a{i}", "b", ("x",), ("y",)) for i in range(number)]
+    assert answer(summary.of_budgets(found), "budget").endswith(ends)
