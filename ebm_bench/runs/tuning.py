@@ -16,6 +16,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.records import provenance
 from ebm_bench.records.fingerprint import digest, tuning_files
 from ebm_bench.runs import assembly, cost, training
+from ebm_bench.runs.compilation import REPLICATE_STEPS
 from ebm_bench.streams import hashed
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import (
@@ -159,9 +160,13 @@ def trial_suite(suite: Suite, dataset: str, method: str, settings: dict[str, Any
     """
     data, tuning = suite.datasets[dataset], _section(suite)
     budget = data.budget.model_copy(update={"steps": tuning.steps or data.budget.steps})
+    # The rounds of all datasets find in the compiler's cache what was compiled for one of them.
+    spent = budget.steps * tuning.replicates * tuning.trials
+    compiles = data.compute == "auto" and spent >= REPLICATE_STEPS
     data = data.model_copy(
         update={
             "budget": budget,
+            "compute": "compiled" if compiles else data.compute,
             "replicates": tuning.replicates,
             "metrics": {},
             "curve": TRIAL_CURVE,

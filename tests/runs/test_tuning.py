@@ -354,6 +354,17 @@ def test_trials_take_the_steps_of_the_suite_unless_told_otherwise():
     assert steps == {None: 4, 7: 7}
 
 
+@pytest.mark.parametrize(("steps", "compute"), [(1_000, "auto"), (20_000, "compiled")])
+def test_steps_are_compiled_where_the_whole_search_is_long(steps, compute):
+    described = make_suite(steps=steps)
+    trial_of = tuning.trial_suite(described, "eight_gaussians", "dsm", {})
+    assert trial_of.datasets["eight_gaussians"].compute == compute
+    eager = described.datasets["eight_gaussians"].model_copy(update={"compute": "eager"})
+    described = described.model_copy(update={"datasets": {"eight_gaussians": eager}})
+    trial_of = tuning.trial_suite(described, "eight_gaussians", "dsm", {})
+    assert trial_of.datasets["eight_gaussians"].compute == "eager"
+
+
 def test_code_that_was_edited_meanwhile_is_told(tmp_path):
     with pytest.raises(InputError, match="code was edited"):
         tuning.tune(make_suite(), "eight_gaussians", "dsm", tmp_path, expected="other")
