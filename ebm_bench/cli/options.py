@@ -51,7 +51,9 @@ app = typer.Typer(
 )
 
 SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="Dataset of the suite.")]
+DatasetsOption = Annotated[
+    list[str], typer.Option("--dataset", help="Dataset of the suite; repeatable.")
+]
 MethodsOption = Annotated[
     list[str] | None,
     typer.Option("--method", help="Method of the suite; repeatable. Default: all."),

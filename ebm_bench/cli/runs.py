@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ebm_bench.cli.options import (
-    DatasetOption,
+    DatasetsOption,
     DeviceOption,
     JobsOption,
     MethodsOption,
@@ -55,7 +55,7 @@ def prepare(
 @app.command()
 def train(
     path: SuiteOption,
-    dataset: DatasetOption,
+    dataset: DatasetsOption,
     out: OutOption,
     method: MethodsOption = None,
     evaluate: Annotated[
@@ -65,7 +65,7 @@ def train(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train methods of a suite on one of its datasets.
+    """Train methods of a suite on some of its datasets.
 
     Finished runs are not repeated, interrupted ones are resumed. A training that diverges, or
     runs out of memory or time, is a result: its record states it, and the exit code is 0.
@@ -77,14 +77,14 @@ def train(
 @app.command()
 def evaluate(
     path: SuiteOption,
-    dataset: DatasetOption,
+    dataset: DatasetsOption,
     out: OutOption,
     method: MethodsOption = None,
     jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Evaluate trained methods of a suite on one of its datasets."""
+    """Evaluate trained methods of a suite on some of its datasets."""
     _carry_out(path, dataset, method, jobs, threads, out=out, device=device, trains=False)
 
 
@@ -148,7 +148,7 @@ def tune(
 
 def _carry_out(
     path: Path,
-    dataset: str,
+    datasets: list[str],
     methods: list[str] | None,
     jobs: int,
     threads: int,
@@ -156,14 +156,19 @@ def _carry_out(
     device: str,
     **options: Any,
 ) -> None:
-    """Carry out the unfinished runs of a dataset; options as for `RunTask`."""
+    """Carry out the unfinished runs of datasets; options as for `RunTask`."""
     chosen = suite.load(path)
-    choose("dataset of this suite", [dataset], chosen.datasets, path)
-    given = choose(f"method of {dataset}", methods, chosen.methods_of(dataset), path)
-    names = tasks.longest_first(chosen, dataset, given)
+    pairs = [
+        (dataset, method)
+        for dataset in choose("dataset of this suite", datasets, chosen.datasets, path)
+        for method in choose(f"method of {dataset}", methods, chosen.methods_of(dataset), path)
+    ]
     start_work(threads)
     _check_device(device)
-    runs = [tasks.RunTask(chosen, dataset, name, device=device, **options) for name in names]
+    runs = [
+        tasks.RunTask(chosen, *pair, device=device, **options)
+        for pair in tasks.longest_first(chosen, pairs)
+    ]
     for run in runs:
         run.link()
     finished = [run for run in runs if run.is_done()]

@@ -159,15 +159,17 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def longest_first(suite: Suite, dataset: str, methods: Iterable[str]) -> list[str]:
-    """Sort methods so that the longest runs start first and leave no core idle at the end.
+def longest_first(suite: Suite, runs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Sort runs, as (dataset, method), so that those that take longest start first.
 
-    Flows take longest, then sampling from the model; controls without training take least.
+    No core is then idle at the end. Flows take longest, then sampling from the model; controls
+    without training take least.
     """
 
-    def key(method: str) -> tuple[bool, bool, bool]:
+    def key(run: tuple[str, str]) -> tuple[bool, bool, bool]:
+        dataset, method = run
         objective = registry.describe("objectives", suite.methods[method].objective)
         parts = [part.name for _, part in suite.training_parts(dataset, method)]
         return objective.trains, any("flow" in name for name in parts), objective.samples_model
 
-    return sorted(methods, key=key, reverse=True)
+    return sorted(runs, key=key, reverse=True)

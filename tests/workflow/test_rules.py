@@ -116,7 +116,17 @@ def probe(checkout, *arguments, **config):
 
 def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
     planned = make_checkout(tmp_path).planned(suite=None)
-    assert planned >= {"prepare", "run_mnist", *END}
+    # Those that wait for the same data are one job, and none waits for data that it does not need.
+    together = {"run_eight_gaussians_and_1_more", "run_mnist_and_1_more"}
+    assert planned == {"prepare", *together, *END}
+
+
+@pytest.mark.parametrize("elsewhere", ["gpu=4", "cluster=1"])
+def test_where_others_can_share_the_work_each_dataset_is_a_job(elsewhere, make_checkout, tmp_path):
+    checkout = make_checkout(tmp_path)
+    planned = checkout.planned("--resources", elsewhere, suite=None)
+    alone = {f"run_{name}" for name in ("eight_gaussians", "two_moons", "mnist", "cifar10")}
+    assert planned == {"prepare", *alone, *END}
 
 
 @pytest.mark.parametrize(
@@ -262,8 +272,13 @@ def test_memory_is_limited_by_the_machine_or_by_hand(finished):
 
 @pytest.mark.parametrize(
     ("options", "threads"),
-    [(["--cores", "2"], 2), (["--cores", "16"], 4), (["--resources", "mem_mb=4000"], 1)],
-    ids=["cores", "methods", "memory"],
+    [
+        (["--cores", "2"], 2),
+        (["--cores", "16"], 4),
+        (["--resources", "mem_mb=4000"], 1),
+        (["--cores", "2", "--resources", "cluster=1"], 4),
+    ],
+    ids=["cores", "methods", "memory", "cluster"],
 )
 def test_a_job_has_as_many_runs_at_once_as_fit(options, threads, finished):
     found = probe(finished, *options)["threads"]

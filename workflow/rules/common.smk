@@ -88,8 +88,11 @@ QUOTED = shlex.quote(str(PROGRAMS)).replace("{", "{{").replace("}", "}}")
 shell.prefix(
     f"set -euo pipefail; PATH={QUOTED}:$PATH; export {processes.WORKFLOW}=$PPID; "
 )
+# Snakemake chooses the executor after it has read this; `workflow.local_exec` is always true here.
+CLUSTER = workflow.remote_exec or "cluster" in workflow.global_resources
+GPUS = "gpu" in workflow.global_resources
 # Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
-if workflow.local_exec and "mem_mb" not in workflow.global_resources:
+if not CLUSTER and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workflow.register_resource("mem_mb", MEMORY // 10**6)
 MEMORY_OF_RUN = 3000  # MB
@@ -98,9 +101,9 @@ CORES_OF_JOB = 8  # on a cluster
 
 def at_once(runs):
     """Number of runs that a job has at once, each with a core and memory of its own."""
-    if "gpu" in workflow.global_resources:
+    if GPUS:
         return 1
-    if not workflow.local_exec:
+    if CLUSTER:
         return min(runs, CORES_OF_JOB)
     memory = workflow.global_resources["mem_mb"].value // MEMORY_OF_RUN
     return max(1, min(runs, workflow.cores, memory))

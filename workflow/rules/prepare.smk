@@ -1,7 +1,7 @@
 """Fetch and verify data sets; densities need no data."""
 
 STAMPS = {
-    entry.name: f"{RESULTS}/data/{entry.name}.json"
+    entry.name: f"{RESULTS}/data/{entry.downloads}.json"
     for entry in registry.packaged("datasets")
     if entry.downloads
 }
@@ -17,7 +17,7 @@ rule prepare:
     log:
         f"{RESULTS}/logs/prepare_{{dataset}}.log",
     wildcard_constraints:
-        dataset="|".join(STAMPS),
+        dataset="|".join(sorted({Path(stamp).stem for stamp in STAMPS.values()})),
     # Before anything else: what waits for the data takes longest.
     priority: 100
     conda:

@@ -1,48 +1,66 @@
-"""Train and evaluate: a job for each dataset, with several of its methods at once.
+"""Train and evaluate: many runs in a job, several of them at once.
 
-The grid is known, so that each dataset is a rule of its own; a wildcard would need outputs that
+The grid is known, so that each job is a rule of its own; a wildcard would need outputs that
 depend on it. A job runs when anything changes that one of its runs depends on; the command
 itself repeats only the runs, and of these only the stages, that the change concerns.
 """
 
-for dataset, methods in SUITE.jobs().items():
+# What must have been fetched; image sets are compared with each other.
+DATA = {
+    dataset: (
+        sorted(set(STAMPS.values()))
+        if dataset in STAMPS or "ood_auroc" in SUITE.datasets[dataset].metrics
+        else []
+    )
+    for dataset in SUITE.jobs()
+}
+# On one machine a job has all datasets that wait for the same data: its processes import torch
+# once, and no core is idle but at its end. Where machines or GPUs can share the work, each has one.
+JOBS = {}
+for dataset in SUITE.jobs():
+    shared = (
+        ("images" if DATA[dataset] else "vectors") if not (CLUSTER or GPUS) else dataset
+    )
+    JOBS.setdefault(shared, []).append(dataset)
+
+for datasets in JOBS.values():
+    runs = [(d, method) for d in datasets for method in SUITE.methods_of(d)]
+    others = f"_and_{len(datasets) - 1}_more" if len(datasets) > 1 else ""
 
     rule:
         name:
-            f"run_{dataset}"
+            f"run_{datasets[0]}{others}"
         input:
             suite=ancient(SUITE_FILE),
             # Of data only the digest counts: there can be many files, of any name.
-            sources=relative(f for f in SOURCES[dataset] if f.suffix == ".py"),
-            # Image sets are compared with each other, as out-of-distribution data.
-            data=(
-                STAMPS.values()
-                if dataset in STAMPS or "ood_auroc" in SUITE.datasets[dataset].metrics
-                else []
+            sources=relative(
+                {f for d in datasets for f in SOURCES[d] if f.suffix == ".py"}
             ),
+            data=DATA[datasets[0]],
         output:
-            expand(f"{RUNS}/{dataset}/{{method}}/{{file}}", method=methods, file=FILES),
+            [f"{RUNS}/{d}/{method}/{file}" for d, method in runs for file in FILES],
         log:
-            f"{RESULTS}/logs/run_{dataset}.log",
+            f"{RESULTS}/logs/run_{datasets[0]}{others}.log",
         # Images take longest: started first, they leave no core idle at the end.
-        priority: len(methods) + 10 * (dataset in STAMPS)
+        priority: len(DATA[datasets[0]])
         conda:
             "../../environment.yml"
-        threads: at_once(len(methods))
+        threads: at_once(len(runs))
         resources:
             mem_mb=memory,
             runtime=minutes(
-                len(methods), SUITE.datasets[dataset].budget.seconds / 60 + 20
+                len(runs),
+                max(SUITE.datasets[d].budget.seconds for d in datasets) / 60 + 20,
             ),
         params:
-            dataset=dataset,
+            datasets=[f"--dataset={d}" for d in datasets],
             # Times of files can be older than outputs: moved and unpacked files keep theirs.
-            code=DIGESTS[dataset],
-            slices=[SUITE.training_slice(dataset, method) for method in methods]
-            + [SUITE.evaluation_slice(dataset)],
+            code=[DIGESTS[d] for d in datasets],
+            slices=[SUITE.training_slice(*run) for run in runs]
+            + [SUITE.evaluation_slice(d) for d in datasets],
             out=subpath(output[0], ancestor=3),
         message:
-            f"train and evaluate {len(methods)} methods on {dataset}"
+            f"train and evaluate {len(runs)} methods on {', '.join(datasets)}"
         shell:
-            "ebm-bench train --evaluate --suite {input.suite:q} --dataset {params.dataset:q}"
+            "ebm-bench train --evaluate --suite {input.suite:q} {params.datasets:q}"
             " --out {params.out:q} --jobs {threads} 2>{log:q}"

@@ -32,8 +32,9 @@ rule speed:
         # What it measures are processors.
         gpu=0,
     params:
+        checkout=CHECKOUT,
         out=subpath(output[0], parent=True),
     message:
         "measure training steps beside the published way and other libraries"
     shell:
-        "PYTHONPATH={CHECKOUT:q}:${{PYTHONPATH:-}} python -m benchmarks.speed --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        "PYTHONPATH={params.checkout:q}:${{PYTHONPATH:-}} python -m benchmarks.speed --out {params.out:q} 2>&1 | tee {log:q} >&2"
