@@ -163,6 +163,8 @@ class _Trainer:
             round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
             for i in range(self.spec.curve_points)
         }
+        if self.spec.curve_points > 2:
+            self.due.add(round(0.75 * self.total))  # shows what the last quarter changes
         self.optimiser: Optimiser | None = None
         self.compiled: CompiledLoss | CompiledSampling | None = None
         self.look_every = 50 if self.device.startswith("cuda") else 1

@@ -188,7 +188,8 @@ class DatasetSpec(Strict):
     curve : str
         Metric of the learning curve.
     curve_points : int
-        Number of points of the learning curve, evenly spaced in the logarithm of the step.
+        Number of points of the learning curve, evenly spaced in the logarithm of the step. Three
+        or more have another one at three quarters of the steps.
     compute : str
         How steps are executed: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``,
         compiled with matrix products in bfloat16; ``auto``, compiled if that saves time.

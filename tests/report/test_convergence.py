@@ -6,6 +6,7 @@ from factories.report import late
 
 from ebm_bench.report.convergence import Trend, last_quarter
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
+from ebm_bench.report.page import views
 from ebm_bench.report.tables import tables
 
 STEPS = np.array([0, 1, 10, 100, 500, 750, 1000])
@@ -78,6 +79,8 @@ def test_tables_show_it_where_it_is_known(results, change):
     assert rows["slow_100"].trend.mean == pytest.approx(2)
     assert rows["slow_100"].remarks == "still moving"
     assert rows["slow_100 (flow)"].trend == rows["winner"].trend == Trend()
+    shown = views.lay_out([results])[0]["end"]["datasets"]["plane"]["by"]["kl"]["rows"]
+    assert {row["label"] for row in shown if "mean" in row["trend"]} == {"slow_100"}
     text = tables.dataset_texts(results, "plane")
     assert "Last quarter, KL" in text["md"]
     assert "still moving" in text["tex"]

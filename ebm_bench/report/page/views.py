@@ -161,6 +161,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
                 "mean_rank": str(cell_of(Number(row.mean_rank, 2))),
                 "best": row.best,
                 "status": row.remarks,
+                "trend": _cell(row.trend, mean=finite(row.trend.mean)),
                 "difference": _difference(view, dataset, row),
             }
             for row in rows
