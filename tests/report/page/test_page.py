@@ -300,7 +300,9 @@ def test_first_lines_are_the_overall_ranking(built):
     lines = report.first_lines(built[0]).splitlines()
     assert lines[0].split()[:3] == ["Method", "Average", "rank"]
     assert {lines[2].split()[0], lines[3].split()[0]} == {"winner", "equal"}
-    assert len(lines) == 2 + 4
+    assert lines[6] == ""
+    assert lines[7].startswith("Kendall's τ")
+    assert len(lines) == 2 + 4 + 2
 
 
 def test_first_lines_before_the_report(tmp_path):
