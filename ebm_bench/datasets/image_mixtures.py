@@ -239,7 +239,7 @@ class MnistMixture(_ImageMixture):
     Parameters
     ----------
     side : int
-        Pixels to a side; 14 and 7 average blocks of pixels.
+        Pixels to a side; 14 averages blocks of pixels.
     """
 
     side: Literal[28, 14] = 28

@@ -163,7 +163,7 @@ class DatasetEntry(Entry):
     licence: str
     citation: str
     knows: tuple[Knowledge, ...]
-    downloads: str
+    downloads: Literal["", "mnist", "cifar10"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,7 +148,9 @@ def _replay(
         found += trials
 
 
-def trial_suite(suite: Suite, dataset: str, method: str, settings: dict[str, Any]) -> Suite:
+def trial_suite(
+    suite: Suite, dataset: str, method: str, settings: dict[str, Any], trials: int = 1
+) -> Suite:
     """Describe trials as a suite of one run, with random numbers of its own.
 
     Parameters
@@ -157,9 +159,16 @@ def trial_suite(suite: Suite, dataset: str, method: str, settings: dict[str, Any
         As for `tune`, for one method.
     settings : dict
         To be tried; the learning rates are told to the training.
+    trials : int
+        Trials that are trained side by side, each with the time of a run.
     """
     data, tuning = suite.datasets[dataset], _section(suite)
-    budget = data.budget.model_copy(update={"steps": tuning.steps or data.budget.steps})
+    budget = data.budget.model_copy(
+        update={
+            "steps": tuning.steps or data.budget.steps,
+            "seconds": data.budget.seconds * trials,
+        }
+    )
     # The rounds of all datasets find in the compiler's cache what was compiled for one of them.
     spent = budget.steps * tuning.replicates * tuning.trials
     compiles = data.compute == "auto" and spent >= REPLICATE_STEPS
@@ -205,10 +214,10 @@ def run_round(
         As torch calls it.
     """
     started = cost.seconds(device)
-    described = trial_suite(suite, dataset, method, values[0].settings)
+    described = trial_suite(suite, dataset, method, values[0].settings, len(values))
     rates = [one.learning_rate for one in values]
     parts, _ = training.train_method(described, dataset, method, device, rates=rates)
-    if parts.outcomes[0].status == "out_of_memory" and len(values) > 1:
+    if len(values) > 1 and any(o.status == "out_of_memory" for o in parts.outcomes):
         # Side by side they need more memory than a run of the suite may.
         return [run_round(suite, dataset, method, [one], device)[0] for one in values]
     scores = _scores(suite, dataset, parts, len(values))

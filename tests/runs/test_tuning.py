@@ -326,8 +326,9 @@ def test_rates_that_have_no_memory_together_are_tried_alone(monkeypatch):
         stacked.append(len(rates))
         parts, record = train(*given, rates=rates)
         if len(rates) > 1:
-            failed = {"status": "out_of_memory"}
-            parts.outcomes = [one.model_copy(update=failed) for one in parts.outcomes]
+            # The first had diverged before.
+            for place, status in enumerate(["diverged"] + ["out_of_memory"] * 3):
+                parts.outcomes[place] = parts.outcomes[place].model_copy(update={"status": status})
         return parts, record
 
     monkeypatch.setattr(training, "train_method", limited)
@@ -342,6 +343,13 @@ def test_the_search_goes_on_beyond_the_rates_of_the_suite(tmp_path):
     _, found = run(tmp_path, rates=(1e-7, 1e-6, 1e-5), methods=only, steps=2, trials=6)
     tried = sorted(one.values.learning_rate for one in found["exact"])
     assert tried == [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+
+
+def test_trials_side_by_side_have_the_time_of_as_many_runs():
+    described = make_suite(steps=2)
+    seconds = described.budget_of("eight_gaussians", "dsm").seconds
+    found = tuning.trial_suite(described, "eight_gaussians", "dsm", {}, trials=3)
+    assert found.budget_of("eight_gaussians", "dsm").seconds == 3 * seconds
 
 
 def test_trials_take_the_steps_of_the_suite_unless_told_otherwise():

@@ -9,8 +9,8 @@ itself repeats only the runs, and of these only the stages, that the change conc
 DATA = {
     dataset: (
         sorted(set(STAMPS.values()))
-        if dataset in STAMPS or "ood_auroc" in SUITE.datasets[dataset].metrics
-        else []
+        if "ood_auroc" in SUITE.datasets[dataset].metrics
+        else [STAMPS[dataset]] if dataset in STAMPS else []
     )
     for dataset in SUITE.jobs()
 }
