@@ -59,14 +59,16 @@ def last_quarter(curve: LearningCurve, scale: Scale, higher_is_better: bool = Fa
     Returns
     -------
     Trend
-        Missing without training, without a replicate that is finite at both ends, and without a
-        point of the curve in the second half of the steps before the last.
+        Of the replicates that did not fail. Missing without training, without such a replicate
+        that is finite at both ends, and without a point of the curve in the second half of the
+        steps before the last.
     """
     last = curve.steps.max(initial=0)
     within = (curve.steps >= EARLIEST * last) & (curve.steps < last)
     if last == 0 or not within.any():
         return Trend()
-    scaled = on_scale(curve.values, np.full(curve.values.shape, np.nan), scale)[0]
+    values = curve.values[~curve.failed]
+    scaled = on_scale(values, np.full(values.shape, np.nan), scale)[0]
     before = np.array([interpolated(curve.steps, own, FROM * last) for own in scaled])
     end = scaled[:, -1]
     both = np.isfinite(before) & np.isfinite(end)

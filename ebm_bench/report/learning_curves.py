@@ -20,12 +20,15 @@ class LearningCurve:
     values : ndarray of shape (R, n)
         Metric of each replicate, in the order of the run's outcomes. NaN where it was not
         measured, and after the step at which the replicate failed.
+    failed : ndarray of shape (R,)
+        Whether each replicate failed, at its last step or before.
     """
 
     steps: np.ndarray
     seconds: np.ndarray
     evaluations: np.ndarray
     values: np.ndarray
+    failed: np.ndarray
 
     @property
     def finite(self) -> np.ndarray:
@@ -34,7 +37,7 @@ class LearningCurve:
 
 
 _NONE = np.empty(0)
-EMPTY = LearningCurve(_NONE, _NONE, _NONE, np.empty((0, 0)))
+EMPTY = LearningCurve(_NONE, _NONE, _NONE, np.empty((0, 0)), np.empty(0, bool))
 
 
 def collect(
@@ -68,7 +71,8 @@ def _curve(run: Run, table: pd.DataFrame) -> LearningCurve:
         index="replicate", columns="step", values="value"
     )
     values = measured.reindex([o.replicate for o in run.outcomes]).to_numpy(float)
-    last = np.array([o.step if o.status in FAILED else np.inf for o in run.outcomes])
+    failed = np.array([o.status in FAILED for o in run.outcomes])
+    last = np.where(failed, [o.step for o in run.outcomes], np.inf)
     values = np.where(steps > last[:, None], np.nan, values)
     seconds, evaluations = points["seconds"], points["energy_evaluations"]
-    return LearningCurve(steps, seconds.to_numpy(float), evaluations.to_numpy(), values)
+    return LearningCurve(steps, seconds.to_numpy(float), evaluations.to_numpy(), values, failed)

@@ -1,5 +1,7 @@
 """Whether longer training would change a result."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from factories.report import late
@@ -13,7 +15,9 @@ STEPS = np.array([0, 1, 10, 100, 500, 750, 1000])
 
 
 def curve(values, steps=STEPS):
-    return LearningCurve(steps, steps / 100, steps * 128, np.array(values, dtype=float))
+    values = np.array(values, dtype=float)
+    failed = np.zeros(len(values), dtype=bool)
+    return LearningCurve(steps, steps / 100, steps * 128, values, failed)
 
 
 def ending(*pairs, steps=STEPS):
@@ -54,6 +58,30 @@ def test_the_direction_of_the_metric():
 def test_between_points_the_logarithm_of_the_step_counts():
     found = last_quarter(ending((4.0, 1.0), (4.0, 1.0), steps=np.array([0, 500, 1000])), "log")
     assert np.log(found.mean) == pytest.approx(np.log(4) * np.log(1000 / 750) / np.log(2))
+
+
+@pytest.mark.parametrize("failed", [[False, False, True], [False, True, True], [True] * 3])
+def test_replicates_that_failed_do_not_count(failed):
+    found = ending((0.2, 0.1), (0.4, 0.2), (0.1, 400.0))
+    kept = [
+        pair for pair, gone in zip([(0.2, 0.1), (0.4, 0.2)], failed[:2], strict=True) if not gone
+    ]
+    alone = last_quarter(ending(*kept), "log") if kept else Trend()
+    found = last_quarter(replace(found, failed=np.array(failed)), "log")
+    assert repr(found) == repr(alone)  # in which nan is nan
+
+
+@pytest.mark.parametrize("status", ["escaped", "flow_escaped", "diverged", "timeout"])
+def test_a_failure_at_the_last_step_does_not_count(status, change):
+    def escape(record):
+        late(record)
+        record["outcomes"][0]["status"] = status
+        for point in record["curve"]:
+            if point["replicate"] == 0 and point["step"] == record["outcomes"][0]["step"]:
+                point["value"] = 400.0
+
+    trend = change("plane", "slow_100", "run.json", escape).trend("plane", "slow_100")
+    assert (trend.mean == pytest.approx(2)) == (status != "timeout")
 
 
 @pytest.mark.parametrize(
