@@ -13,6 +13,7 @@ import types
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _SIMPLE = (type(None), bool, int, float, complex, str, bytes, np.generic)
 _WORLD = (types.ModuleType, logging.Logger)  # belongs to no part
 _PACKAGE = __name__.partition(".")[0]
 _LIBRARIES = {_PACKAGE, "torch", "numpy", *sys.stdlib_module_names}
+_FILLED_LATER = (cached_property, types.MemberDescriptorType)
 # Attributes of modules that are flattened, and all that torch gives them, mostly empty.
 _HELD, _TORCH = ("_parameters", "_buffers", "_modules"), frozenset(vars(nn.Module()))
 
@@ -240,14 +242,15 @@ class _Walk:
             else:
                 wanted = not key.startswith("__") and key != "_abc_impl"
             if wanted:
-                yield attribute, f"{value.__name__}.{key}"
+                # Not under the name of the value that an object gets when it is first needed.
+                mark = "()" if isinstance(attribute, _FILLED_LATER) else ""
+                yield attribute, f"{value.__name__}.{key}{mark}"
 
     def _object(self, value: Any, name: str) -> _Found:
         for kind in type(value).__mro__:
             if id(kind) not in self._met and _package(kind) in {*self._own, _PACKAGE}:
                 yield kind, kind.__name__
-        attributes = list(_attributes(value))
-        yield from ((attribute, f"{name}.{key}") for attribute, key in attributes)
+        yield from ((attribute, f"{name}.{key}") for attribute, key in _attributes(value))
         match value:
             case dict():
                 yield from ((each, name) for pair in value.items() for each in pair)
@@ -259,7 +262,7 @@ class _Walk:
                 with suppress(Exception):  # what cannot be pickled
                     parts = value.__reduce_ex__(4)
                     yield [list(p) if isinstance(p, Iterator) else p for p in parts], name
-            case _ if not attributes and " at 0x" not in (text := repr(value)):
+            case _ if not _has_room(value) and " at 0x" not in (text := repr(value)):
                 self._note(name, text)
 
 
@@ -291,6 +294,12 @@ def _attributes(value: object) -> _Found:
             mangled = f"_{kind.__name__}{key}" if key.startswith("__") else key
             with suppress(AttributeError):  # not set
                 yield getattr(value, mangled), key
+
+
+def _has_room(value: object) -> bool:
+    """Whether an object can have attributes, which it may get when they are first needed."""
+    slots = any(vars(kind).get("__slots__") for kind in type(value).__mro__)
+    return slots or isinstance(getattr(value, "__dict__", None), dict)
 
 
 def _reduces(kind: type) -> bool:

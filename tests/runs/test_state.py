@@ -1,11 +1,12 @@
 """What changes from call to call is found wherever it is kept; what is saved or a cache is not."""
 
 import textwrap
+from functools import cached_property
 
 import pytest
 import torch
 
-from ebm_bench import energies, objectives, registry
+from ebm_bench import datasets, energies, objectives, registry
 from ebm_bench.runs import contracts, state
 from ebm_bench.streams import Streams
 
@@ -335,6 +336,46 @@ def test_what_appears_late_is_watched_from_then_on():
     one.n = 2
     assert watch.look()
     assert watch.unsaved == ["One.n"]
+
+
+MADE = [e.name for e in registry.packaged("datasets") if not (e.downloads or e.files)]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_caches_of_datasets_are_no_change(name):
+    """Whichever are made first, also where a dataset has no other attributes."""
+    dataset, other = datasets.create(name), datasets.create(name)
+    before = state.plain_state(dataset)
+    members = {k: v for kind in type(dataset).__mro__ for k, v in vars(kind).items()}
+    caches = [k for k, v in members.items() if isinstance(v, cached_property)]
+    for key in caches:
+        getattr(dataset, key)
+        assert state.changed(before, state.plain_state(dataset)) == []
+    for key in reversed(caches):
+        getattr(other, key)
+    assert state.changed(state.plain_state(dataset), state.plain_state(other)) == []
+
+
+class Slotted:
+    __slots__ = ("n",)
+
+    def __repr__(self):
+        return "Slotted()"
+
+
+class Caching:
+    @cached_property
+    def n(self):
+        return 1
+
+
+@pytest.mark.parametrize("kind", [Slotted, Caching])
+def test_first_attributes_are_no_change(kind):
+    one = kind()
+    before = state.plain_state(one)
+    one.n = 1
+    assert state.changed(before, state.plain_state(one)) == []
+    assert state.plain_state(one).keys() - before.keys() == {f"{kind.__name__}.n"}
 
 
 def test_large_arrays_are_compared(monkeypatch):
