@@ -64,7 +64,7 @@ def at_equal(results: Results, unit: str) -> Results:
             method: float(getattr(curve, unit).max())
             for (name, method), curve in results.curves.items()
             if name == dataset
-            and _counts(results.runs[name, method], curve, unit)
+            and _counts(results, (name, method), unit)
             and not (unit == "seconds" and results.timed_apart(dataset, method))
         }
         if reached:
@@ -72,6 +72,7 @@ def at_equal(results: Results, unit: str) -> Results:
             limits[dataset] = Limit(reached[last], last)
     runs, values, unstarted = {}, [], {}
     for key, run in results.runs.items():
+        run = run.model_copy(update={"outcomes": results.outcomes(*key)})
         if unit == "seconds" and not run.control and results.timed_apart(*key):
             runs[key] = run
             unstarted[key] = f"timed on {results.machine(*key)}, not to be compared"
@@ -97,9 +98,10 @@ def at_equal(results: Results, unit: str) -> Results:
     )
 
 
-def _counts(run: Run, curve: LearningCurve, unit: str) -> bool:
+def _counts(results: Results, key: tuple[str, str], unit: str) -> bool:
     """Whether a run counts for the common budget."""
-    survived = any(outcome.status not in FAILED for outcome in run.outcomes)
+    run, curve = results.runs[key], results.curves[key]
+    survived = any(outcome.status not in FAILED for outcome in results.outcomes(*key))
     started = all(x.max(initial=0) > 0 for x in (curve.steps, getattr(curve, unit)))
     return not run.control and survived and started
 

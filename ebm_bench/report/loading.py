@@ -37,11 +37,12 @@ def load(suite: Suite, folder: Path) -> Results:
     definition.refuse_others(suite, runs.values(), folder / "records")
     values = _of(suite, runs, tables.values, COLUMNS)
     gone = escaped(values)
-    for key, run in runs.items():
-        ended = with_escapes(run.outcomes, gone[*key, "energy"])
-        runs[key] = run.model_copy(update={"outcomes": ended})
-    curves = learning_curves.collect(runs, _of(suite, runs, tables.curves, CURVE))
-    return Results(suite, folder, runs, _with_failures(suite, runs, values), curves)
+    energies = {
+        key: run.model_copy(update={"outcomes": with_escapes(run.outcomes, gone[*key, "energy"])})
+        for key, run in runs.items()
+    }
+    curves = learning_curves.collect(energies, _of(suite, runs, tables.curves, CURVE))
+    return Results(suite, folder, runs, _with_failures(suite, energies, values), curves)
 
 
 def _of(suite: Suite, runs: dict, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -48,7 +48,7 @@ class Results:
     folder : Path
         Folder of the suite's results.
     runs : dict of (dataset, method) to Run
-        Runs that were made.
+        Runs that were made, as training ended; that a model has escaped is in `outcomes`.
     values : DataFrame
         What `collecting.collect` gave, in the columns `COLUMNS`; a replicate that failed
         without being measured has its rows all the same.
@@ -173,6 +173,7 @@ class Results:
                     status=self._status(dataset, method, model),
                     **{key: ranked[key] for key in _UNRANKED},
                     run=self.runs.get((dataset, method)),
+                    outcomes=self.outcomes(dataset, method, model),
                     machine=self.machine(dataset, method),
                     apart=self.timed_apart(dataset, method),
                     trend=self.trend(dataset, method) if model == "energy" else Trend(),
@@ -180,6 +181,13 @@ class Results:
                 )
             )
         return sorted(rows, key=lambda row: (row.control, *self._order(dataset, row)))
+
+    def outcomes(self, dataset: str, method: str, model: str = "energy") -> list[Outcome]:
+        """List how the replicates of a model ended, of which escapes are its own."""
+        run = self.runs.get((dataset, method))
+        if run is None:
+            return []
+        return with_escapes(run.outcomes, self._escaped[dataset, method, model])
 
     def estimate(self, dataset: str, row: Row, metric: str) -> Estimate:
         """Look up the summary of a metric of a row."""
@@ -312,7 +320,7 @@ class Results:
         run = self.runs.get((dataset, method))
         if run is None:
             return "not run"
-        ended = ending(with_escapes(run.outcomes, self._escaped[dataset, method, model]))
+        ended = ending(self.outcomes(dataset, method, model))
         if (dataset, method, model) in self._measured:
             return ended
         reason = self.unstarted.get((dataset, method), "not evaluated")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebm_bench.records import Run
+from ebm_bench.records import Outcome, Run
 from ebm_bench.report.columns import Number, Rank
 from ebm_bench.report.convergence import Trend
 from ebm_bench.report.wording import count
@@ -39,6 +39,8 @@ class Row:
         compared with it.
     run : Run or None
         None where it was not run.
+    outcomes : list of Outcome
+        How each of its replicates ended; empty where it was not run.
     machine : str
         See `Results.machines`; empty where all runs of the dataset were timed on the same.
     apart : bool
@@ -55,6 +57,7 @@ class Row:
     tied: bool
     reference: bool
     run: Run | None
+    outcomes: list[Outcome]
     machine: str = ""
     apart: bool = False
     worse: int | None = None
@@ -64,8 +67,8 @@ class Row:
     def remarks(self) -> str:
         """Status, how many replicates are worse than untrained, and whether it still moves."""
         found = [self.status]
-        if self.worse and self.run:
-            found.append(f"{self.worse} of {len(self.run.outcomes)} worse than untrained")
+        if self.worse:
+            found.append(f"{self.worse} of {len(self.outcomes)} worse than untrained")
         if self.trend.moving:
             found.append("still moving")
         return ", ".join(found[1:] if found[0] == "ok" and len(found) > 1 else found)
@@ -95,7 +98,7 @@ class Row:
     @property
     def steps(self) -> int | None:
         """Optimiser steps of the replicate that took most; None if not run."""
-        return max(outcome.step for outcome in self.run.outcomes) if self.run else None
+        return max((outcome.step for outcome in self.outcomes), default=None)
 
     @property
     def evaluations(self) -> str | None:

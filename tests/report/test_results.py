@@ -6,6 +6,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.records import collection
 from ebm_bench.report import loading
 from ebm_bench.report.figures.curves import curves
+from ebm_bench.report.page import details, views
 
 
 def by_label(results, dataset="plane"):
@@ -192,6 +193,38 @@ def test_records_that_do_not_say_where_mass_lies_claim_nothing(suite, folder):
     tables.values.drop(columns="outside").to_parquet(folder / "records" / "values.parquet")
     rows = by_label(loading.load(suite, folder))
     assert "escaped" not in " ".join(row.status for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "others"), [("energy", {"slow_100 (flow)"}), ("flow", {"slow_100"})]
+)
+def test_an_escape_is_of_one_model_of_a_method(model, others, change):
+    results = change("plane", "slow_100", "evaluation.json", escape({0: 0.5, 1: 0.02}, model))
+    rows = by_label(results)
+    for name in ("slow_100", "slow_100 (flow)"):
+        row = rows[name]
+        gone = [o.replicate for o in row.outcomes if o.status == "escaped"]
+        assert gone == ([] if name in others else [0, 1])
+        assert row.status == ("ok" if name in others else "2 of 6 escaped")
+        assert views.state(row) == ("ok" if name in others else "failed")
+        assert (row.steps, len(row.outcomes)) == (1000, 6)
+
+
+def test_a_by_product_is_told_how_training_ended_whatever_its_energy_did(change):
+    def stop(record):
+        for outcome in record["outcomes"]:
+            outcome["status"] = "timeout"
+
+    change("plane", "slow_100", "run.json", stop)
+    results = change("plane", "slow_100", "evaluation.json", escape(dict.fromkeys(range(6), 1.0)))
+    rows = by_label(results)
+    assert rows["slow_100"].status == "6 of 6 escaped"
+    assert rows["slow_100 (flow)"].status.startswith("6 of 6")
+    assert "escaped" not in rows["slow_100 (flow)"].status
+    assert views.state(rows["slow_100 (flow)"]) == "early"
+    shown = details.methods(results, "suite.yaml")["slow_100"]["places"]["plane"]
+    assert {status for _, status, _ in shown["outcomes"]} == {"escaped"}
+    assert shown["curve"]["failed"] == list(range(6))
 
 
 @pytest.mark.parametrize(("steps", "failed"), [(900, 0), (1000, 2)])

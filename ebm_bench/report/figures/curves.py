@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ebm_bench.records import FAILED
 from ebm_bench.report.figures.axes import SECONDS, fit_axis, fit_cost_axis, whereabouts
 from ebm_bench.report.figures.style import legend_of, look
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
@@ -101,8 +100,7 @@ def _draw_curve(
     end = whereabouts(axis, measured.iloc[-1]) if len(measured) else ", not finite"
     axis.plot(x, middle, label=name + end * notes, **line)
     axis.fill_between(x, over.min(), over.max(), color=line["color"], alpha=0.15, linewidth=0)
-    failed = [outcome.status in FAILED for outcome in row.run.outcomes] if row.run else []
-    last = [(x[known[-1]], own[known[-1]]) for own in values[failed]
+    last = [(x[known[-1]], own[known[-1]]) for own in values[curve.failed]
             if len(known := np.flatnonzero(np.isfinite(own)))]  # fmt: skip
     size = 2 * mpl.rcParams["lines.markersize"]
     axis.plot(*np.reshape(last, (-1, 2)).T, "x", color=line["color"], markersize=size, zorder=4)

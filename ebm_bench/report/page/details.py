@@ -6,8 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ebm_bench import registry
-from ebm_bench.records import FAILED, Run
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.page.views import family_of, finite
 from ebm_bench.report.results import Results
@@ -90,8 +91,9 @@ def _place(results: Results, dataset: str, name: str, suite_path: str | Path) ->
         "cost": f"{cost.parameters} parameters, {count(int(cost.flops_per_step))} floating-point "
         f"operations a step, {cost.peak_memory_bytes / 2**20:.0f} MiB at most, "
         f"{number(cost.setup_seconds)} s to set up, {number(cost.train_seconds)} s to train",
-        "outcomes": [[o.replicate, o.status.replace("_", " "), o.step] for o in run.outcomes],
-        "curve": _curve(run, results.curves[dataset, name]),
+        "outcomes": [[o.replicate, o.status.replace("_", " "), o.step]
+                     for o in results.outcomes(dataset, name)],
+        "curve": _curve(results.curves[dataset, name]),
         "apart": results.timed_apart(dataset, name),
         "provenance": [
             ["Trained", f"{origin.date} on {origin.device}, {origin.machine}, "
@@ -156,14 +158,14 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
     return " ".join(sentences)
 
 
-def _curve(run: Run, curve: LearningCurve) -> dict[str, list]:
+def _curve(curve: LearningCurve) -> dict[str, list]:
     """Lay out a learning curve for the page; a value that is missing or not finite is None."""
     return {
         "steps": curve.steps.tolist(),
         "seconds": curve.seconds.tolist(),
         "evaluations": curve.evaluations.tolist(),
         "values": [[finite(value) for value in own] for own in curve.values.tolist()],
-        "failed": [i for i, outcome in enumerate(run.outcomes) if outcome.status in FAILED],
+        "failed": np.flatnonzero(curve.failed).tolist(),
     }
 
 

@@ -82,10 +82,9 @@ def state(row: Row) -> str:
         ``failed`` in some replicate; else ``missing`` if not measured, ``early`` if some
         replicate ran out of time, which is measured as it is, and ``ok`` otherwise.
     """
-    outcomes = row.run.outcomes if row.run else []
-    if any(outcome.status in FAILED for outcome in outcomes):
+    if any(outcome.status in FAILED for outcome in row.outcomes):
         return "failed"
-    if not outcomes or row.status != ending(outcomes):
+    if not row.outcomes or row.status != ending(row.outcomes):
         return "missing"
     return "ok" if row.status == "ok" else "early"
 

@@ -164,7 +164,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 "status": row.status,
                 "worse_than_untrained": row.worse,
                 **{f"last_quarter_{name}": x for name, x in vars(row.trend).items()},
-                "replicates": len(run.outcomes) if run else 0,
+                "replicates": len(row.outcomes),
                 "steps": row.steps,
                 "train_seconds": run and run.cost.train_seconds,
                 "setup_seconds": run and run.cost.setup_seconds,
