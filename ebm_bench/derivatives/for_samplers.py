@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ebm_bench.derivatives import autograd, sweeps
 from ebm_bench.derivatives.base import Energy
-from ebm_bench.derivatives.compiled import CompiledSlopes
 
 # Numbers in the points of one chunk, all replicates together: intermediate results of a network
 # at that many stay in cache.
@@ -72,9 +71,6 @@ def half_square(u: Tensor) -> Tensor:
 def _value_and_grad(energy: Energy, u: Tensor) -> tuple[Tensor, Tensor]:
     if sweeps.supports(energy):
         energy.count(u.shape[1])
-        fast = CompiledSlopes.active
-        if fast is not None and fast.know(energy, u):
-            return fast(u)
         return sweeps.value_and_gradient(energy.layers, u)
     value, slope, _ = autograd.value_and_gradient(lambda point: energy(unscale(energy, point)), u)
     return value.detach() - half_square(u), slope - u

@@ -5,17 +5,17 @@ Compilation takes from seconds to two minutes, so that it saves time only in lon
 same shape, as all data are inputs.
 """
 
+import itertools
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.derivatives import sweeps
-from ebm_bench.derivatives.compiled import CompiledSlopes, compile_method
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
 from ebm_bench.runs import contracts
@@ -28,6 +28,7 @@ log = logging.getLogger("ebm_bench")
 # that toys have, where a CPU saves a tenth of a millisecond or two for each replicate and step,
 # and a GPU the launches of a step.
 REPLICATE_STEPS, STEPS_ON_GPU = 50_000, 2_000
+_COUNT = itertools.count()
 
 
 def should_compile(objective: Objective, steps: int, replicates: int, device: torch.device) -> bool:
@@ -36,22 +37,23 @@ def should_compile(objective: Objective, steps: int, replicates: int, device: to
     Parameters
     ----------
     objective : Objective
-        What is compiled of one that draws samples of the model is chosen for CPUs.
+        One that draws samples of the model runs a sampler, which is not compiled.
     steps, replicates : int
         Of the training.
     device : torch.device
         Where it runs. A CPU needs a C++ compiler.
     """
+    if objective.samples_model:
+        return False
     if device.type == "cuda":
-        return steps >= STEPS_ON_GPU and not objective.samples_model
+        return steps >= STEPS_ON_GPU
     return steps * replicates >= REPLICATE_STEPS and shutil.which("g++") is not None
 
 
-def attempt(objective: Objective, *arguments: Any) -> "CompiledLoss | CompiledSampling | None":
+def attempt(*arguments: Any) -> "CompiledLoss | None":
     """Compile a loss, or say why it cannot be; arguments as for `CompiledLoss`."""
-    kind = CompiledSampling if objective.samples_model else CompiledLoss
     try:
-        compiled = kind(objective, *arguments)
+        compiled = CompiledLoss(*arguments)
     except Exception as error:  # of torch, its compiler, or the folder of its cache
         if is_out_of_memory(error):
             raise
@@ -122,7 +124,7 @@ class CompiledLoss:
         energy.evaluations = counted
         self._draws = trial.on(streams)
         options = {"triton.cudagraphs": True} if x.device.type == "cuda" else {}
-        self._function = compile_method(CompiledLoss._differentiate, self, **options)
+        self._function = _compile(CompiledLoss._differentiate, self, **options)
         self._call(x, trial.draws, progress)
         self.seconds = time.perf_counter() - started
 
@@ -159,55 +161,19 @@ class CompiledLoss:
         return tuple(gradients.values()), loss
 
 
-class CompiledSampling:
-    """The loss of an objective that draws samples, of which the sampler's derivatives are compiled.
+def _compile(
+    method: Callable[..., Any], owner: object, **options: str | int | bool | Callable[..., Any]
+) -> Callable[..., Any]:
+    """Compile a method of an owner as a whole, for inputs like those of its first call.
 
-    The loss itself stays as it is, since a sampler may do what cannot be compiled. Parameters and
-    attributes are those of `CompiledLoss`; the energy counts its evaluations itself.
-
-    Raises
-    ------
-    RuntimeError
-        Where the sampler uses no derivatives that can be compiled.
+    Shapes, dtypes and modules must stay what they are, so that nothing is guarded: all the more
+    must no other owner find what is compiled here under the same code.
     """
-
-    evaluations = 0
-
-    def __init__(
-        self,
-        objective: Objective,
-        energy: Energy,
-        streams: Streams,
-        x: Tensor,
-        parameters: Sequence[nn.Parameter],
-        mixed: bool = False,
-    ):
-        started = time.perf_counter()
-        self._objective, self._energy, self._parameters = objective, energy, parameters
-        if not sweeps.supports(energy):
-            raise RuntimeError("the energy is no network whose derivatives samplers know")
-        self._slopes = CompiledSlopes(energy)
-        self._streams = streams.child("trial")
-        with FlopCounter() as counter:
-            self._differentiate(x, 1.0)
-        self.flops = counter.total
-        with self._slopes:
-            self._differentiate(x, 1.0)
-        self._slopes.learns, self._streams = False, streams
-        self.seconds = time.perf_counter() - started
-
-    def __call__(self, x: Tensor, progress: float = 1.0) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Differentiate the loss of a batch; see `CompiledLoss`."""
-        with self._slopes:
-            return self._differentiate(x, progress)
-
-    def _differentiate(self, x: Tensor, progress: float) -> tuple[tuple[Tensor, ...], Tensor]:
-        share = torch.full((), progress, dtype=x.dtype, device=x.device)
-        loss = self._objective.loss_at(self._energy, x, self._streams, share)
-        gradients = torch.autograd.grad(
-            loss.sum(), list(self._parameters), allow_unused=True, materialize_grads=True
-        )
-        return gradients, loss.detach()
+    assert isinstance(method, types.FunctionType)
+    options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
+    code = method.__code__.replace(co_name=f"{method.__name__}_{next(_COUNT)}")
+    function = types.FunctionType(code, method.__globals__).__get__(owner)
+    return torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 
 class _Loss(nn.Module):

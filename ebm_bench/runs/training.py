@@ -21,7 +21,7 @@ from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint
 from ebm_bench.runs import checkpoints, compilation, contracts, cost, outcomes, recording
 from ebm_bench.runs.assembly import Parts, assemble
-from ebm_bench.runs.compilation import CompiledLoss, CompiledSampling
+from ebm_bench.runs.compilation import CompiledLoss
 from ebm_bench.runs.state import Watch, held
 from ebm_bench.streams import Streams
 from ebm_bench.suites.suite import Suite
@@ -166,7 +166,7 @@ class _Trainer:
         if self.spec.curve_points > 2:
             self.due.add(round(0.75 * self.total))  # shows what the last quarter changes
         self.optimiser: Optimiser | None = None
-        self.compiled: CompiledLoss | CompiledSampling | None = None
+        self.compiled: CompiledLoss | None = None
         self.look_every = 50 if self.device.startswith("cuda") else 1
 
     @property
