@@ -22,7 +22,7 @@ from ebm_bench.records import fingerprint
 from ebm_bench.runs import checkpoints, compilation, contracts, cost, outcomes, recording
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
-from ebm_bench.runs.state import Watch, held
+from ebm_bench.runs.state import Watch, held, plain_state
 from ebm_bench.streams import Streams
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
@@ -31,9 +31,7 @@ from ebm_bench.utils.progress import track
 log = logging.getLogger("ebm_bench")
 
 CHECKPOINT_SECONDS = 60.0
-WATCHED = (
-    2  # eager steps at the beginning, between which changes of plain attributes are looked for
-)
+WATCHED = 2  # eager steps at the beginning, between which changes of plain attributes are sought
 
 
 def train(
@@ -152,6 +150,7 @@ class _Trainer:
         self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
         self.flops, self.peak = 0.0, 0
         self.curve: list[dict] = []
+        self.made: list[str] = []  # by `fit`: names of plain state
         self.earlier: list[dict] = []  # segments of a run that was interrupted
         self.compiled_steps = 0  # in this process
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
@@ -183,8 +182,9 @@ class _Trainer:
         """Fit the energy's base and the objective's own parts."""
         cost.warm_up(self.device)
         cost.reset_peak(self.device)
-        started = cost.seconds(self.device)
         parts, streams = self.parts, self.parts.streams.child("fit")
+        before = plain_state(parts.energy, parts.objective)
+        started = cost.seconds(self.device)
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
         inspection.look_at(data, parts.dataset, "points to fit to")
         batches = None if parts.objective.trains else parts.dataset.batches(streams.child("all"))
@@ -200,6 +200,7 @@ class _Trainer:
         self._optimise()
         self._synchronise()
         self.setup_seconds = cost.seconds(self.device) - started
+        self.made = [n for n in plain_state(parts.energy, parts.objective) if n not in before]
         self._measure()
 
     def _look_at_plugins(self, data: Tensor) -> float:
@@ -276,16 +277,18 @@ class _Trainer:
         checkpoints.write(state, checkpoint)
         self.saved_at = time.monotonic()
 
-    _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "peak", "curve", "status")
+    _PLAIN = ("step", "setup_seconds", "train_seconds", "flops", "peak", "curve", "status", "made")
 
     def resume(self, state: dict) -> bool:
         """Continue from a checkpoint, if a call of the loss leaves all as it was then."""
-        self.parts.load_state_dict(state["parts"])
         self.parts.progress = state["plain"]["step"] / self.total
         try:
+            self.parts.load_state_dict(state["parts"])
             with held(self.parts):
                 self._loss(self._trial(), self.streams["objective"].child("trial"))
-            why = ", ".join(self.watch.differences(state["seen"]))
+            found = self.watch.differences(state["seen"])
+            missing = [name for name in state["plain"]["made"] if name not in self.watch.seen]
+            why = ", ".join([*found, *missing])
         except Exception as error:  # of a loss that misses what `fit` or a step left
             if cost.is_out_of_memory(error):
                 raise

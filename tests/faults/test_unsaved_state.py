@@ -188,6 +188,22 @@ def test_is_neither_compiled_nor_resumed(case, make, tmp_path, monkeypatch, inte
         ("n = self.n", "pass", "self.n = data.mean().item()", "no attribute 'n'"),
         ("n = self.n", "self.n = 0.0", "self.n = data.mean().item()", "Mine.n"),
         ("n = self.d.setdefault(0, x.std().item())", "self.d = {}", "pass", "Mine.d"),
+        # What `fit` leaves, and the loss does without.
+        ("n = getattr(self, 'n', 1.0)", "pass", "self.n = data.std().item()", "Mine.n"),
+        ("n = getattr(self, 'n', 1.0)", "pass", "type(self).n = data.std().item()", "Mine.n"),
+        ("n = vars(self).get('n', [1.0])[0]", "pass", "self.n = [data.std().item()]", "Mine.n"),
+        (
+            "n = getattr(self.inner, 'n', 1.0)",
+            "self.inner = nn.Identity()",
+            "self.inner.n = data.std().item()",
+            "Mine.inner.n",
+        ),
+        (
+            "n = getattr(self, 'n', torch.ones(())).item()",
+            "pass",
+            "self.register_buffer('n', data.std())",
+            'Unexpected key(s) in state_dict: "n"',
+        ),
     ],
 )
 def test_what_a_new_process_cannot_restore_is_not_resumed(
