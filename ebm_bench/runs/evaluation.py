@@ -3,6 +3,8 @@
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +64,8 @@ def evaluate(
             begun = time.perf_counter()
             result = {"value": torch.full((len(measured),), torch.nan)}
             if any(measured):
-                try:
+                with _spared(f"{method}: no memory for {metric_name} of {name}"):
                     result = metric(model, parts.dataset, streams)
-                except (MemoryError, RuntimeError) as error:
-                    if not cost.is_out_of_memory(error):
-                        raise
-                    log.warning("%s: no memory for %s of %s", method, metric_name, name)
             contracts.MEASURED.require(metric_name, result, len(measured))
             values += _values(metric, name, result, parts.outcomes, measured)
             log.info(
@@ -80,7 +78,10 @@ def evaluate(
             )
     far = _outside(models, parts.outcomes, measured)
     values = [v.model_copy(update={"outside": far[v.model, v.replicate]}) for v in values]
-    pictures = _pictures(models, measured.index(True)) if any(measured) else {}
+    pictures = {}
+    if any(measured):
+        with _spared(f"{method}: no memory for pictures"):
+            pictures = _pictures(models, measured.index(True))
     with replacing(Path(folder, "pictures.npz")) as temporary, temporary.open("wb") as out:
         np.savez_compressed(out, allow_pickle=True, **pictures)
     evaluation = records.Evaluation(
@@ -96,6 +97,17 @@ def evaluate(
     )
     records.write(evaluation, Path(folder, "evaluation.json"))
     return evaluation
+
+
+@contextmanager
+def _spared(warning: str) -> Iterator[None]:
+    """Go on where there is no memory for a part, and say so."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not cost.is_out_of_memory(error):
+            raise
+        log.warning(warning)
 
 
 def _values(
@@ -129,7 +141,10 @@ def _outside(
     """Find the share of mass far from the data, by model and replicate; None where not known."""
     found = {}
     for name, model in models.items():
-        shares = escapes.outside(model).tolist() if any(measured) else [math.nan] * len(measured)
+        shares = [math.nan] * len(measured)
+        if any(measured):
+            with _spared(f"no memory for the mass far from the data of {name}"):
+                shares = escapes.outside(model).tolist()
         for outcome, share, known in zip(outcomes, shares, measured, strict=True):
             known &= not math.isnan(share)
             found[name, outcome.replicate] = share if known else None

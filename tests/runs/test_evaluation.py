@@ -244,3 +244,23 @@ def test_the_share_of_mass_far_from_the_data_is_recorded(evaluate, trained, monk
     evaluate("nce")
     record, _ = read(trained[1] / "nce")
     assert {(v.replicate, v.outside) for v in record.values} == {(0, None), (1, 0.25)}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+@pytest.mark.parametrize("part", ["mass", "pictures"])
+def test_what_there_is_no_memory_for_is_left_out(part, error, evaluate, monkeypatch, caplog):
+    def fail(*arguments):
+        raise error
+
+    owner, name = {
+        "mass": (evaluation.escapes, "outside"),
+        "pictures": (evaluation, "_density"),
+    }[part]
+    monkeypatch.setattr(owner, name, fail)
+    record = evaluate("nce")
+    assert all(math.isfinite(v) for v in values_of(record, "kl_divergence"))
+    assert all((v.outside is None) == (part == "mass") for v in record.values)
+    assert part in caplog.text
+    monkeypatch.setattr(owner, name, lambda *arguments: torch.zeros(2, 3) @ torch.zeros(2, 3))
+    with pytest.raises(RuntimeError, match="shapes"):
+        evaluate("nce")
