@@ -65,10 +65,10 @@ class Row:
 
     @property
     def remarks(self) -> str:
-        """Status, how many replicates are worse than untrained, and whether it still moves."""
+        """Status, how many replicates are worse than idle controls, and whether it still moves."""
         found = [self.status]
         if self.worse:
-            found.append(f"{self.worse} of {len(self.outcomes)} worse than untrained")
+            found.append(f"{self.worse} of {len(self.outcomes)} worse than idle controls")
         if self.trend.moving:
             found.append("still moving")
         return ", ".join(found[1:] if found[0] == "ok" and len(found) > 1 else found)

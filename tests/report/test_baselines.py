@@ -1,6 +1,7 @@
 """Replicates that are worse than controls that learn nothing, and datasets that rank noise."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from factories.report import REPLICATES, collect
 from ebm_bench.report import baselines, loading
 from ebm_bench.report.page import views
 from ebm_bench.report.tables import tables
+from ebm_bench.suites.suite import load
 
 METHODS = ("winner", "equal", "slow_100", "unlucky")
 
@@ -43,20 +45,20 @@ def test_controls_that_learn_nothing(results):
 def test_replicates_worse_than_the_control_are_counted(give):
     results = give(gaussian_fit=1.0, winner=[0.1, 2.0, 0.1, 30.0, 0.1, 1.0])
     row = row_of(results, "winner")
-    assert (row.worse, row.status, row.remarks) == (2, "ok", "2 of 6 worse than untrained")
+    assert (row.worse, row.status, row.remarks) == (2, "ok", "2 of 6 worse than idle controls")
     assert row_of(results, "equal").remarks == "ok"
     assert row_of(results, "gaussian_fit").remarks == "ok"
     text = tables.dataset_texts(results, "plane")
-    assert "2 of 6 worse than untrained" in text["md"]
-    assert "2 of 6 worse than untrained" in text["tex"]
+    assert "2 of 6 worse than idle controls" in text["md"]
+    assert "2 of 6 worse than idle controls" in text["tex"]
     shown = views.lay_out([results])[0]["end"]["datasets"]["plane"]["by"]["kl"]["rows"]
-    assert "2 of 6 worse than untrained" in [row["status"] for row in shown]
+    assert "2 of 6 worse than idle controls" in [row["status"] for row in shown]
 
 
 def test_failures_are_counted_apart(give):
     results = give(gaussian_fit=0.01)
     assert row_of(results, "unlucky").remarks == (
-        "2 of 6 diverged at step 120, 4 of 6 worse than untrained"
+        "2 of 6 diverged at step 120, 4 of 6 worse than idle controls"
     )
 
 
@@ -122,3 +124,40 @@ def test_no_dataset_counts(give):
 def test_without_controls_all_datasets_count(results, suite):
     suite.methods.pop("gaussian_fit")
     assert baselines.find(suite, results.values, "plane") == baselines.Baseline()
+
+
+def test_the_controls_that_have_the_density():
+    toy = load("benchmarks/toy.yaml")
+    assert baselines.truths(toy, "gaussian") == ["truth"]
+    assert baselines.idle(toy, "gaussian") == ["gaussian", "untrained"]
+
+
+@pytest.mark.parametrize(
+    ("truth", "gaussian", "untrained", "true"),
+    [
+        (7.1077, 7.1085, 7.3626, ["gaussian"]),  # Gaussian data, by negative log-likelihood
+        (7.1077, 7.1070, 7.3626, ["gaussian"]),  # by chance better than the truth
+        (0.0, 1e-5, 1.2, ["gaussian"]),  # by divergence
+        (7.1, 7.0999, 7.1, ["gaussian", "untrained"]),
+        (8.131, 8.381, 8.385, []),
+        (0.0, 0.02, 1.2, []),
+        (0.0, 1e-5, np.nan, []),  # a control alone has no measure
+        (np.nan, 1e-5, 1.2, []),  # no truth
+    ],
+)
+def test_a_control_as_good_as_the_truth_is_not_compared_with(
+    truth, gaussian, untrained, true, give, suite, monkeypatch
+):
+    give(winner=gaussian + 0.01, gaussian_fit=gaussian, truth=truth, equal=untrained)
+    results = give(slow_100=9.0, unlucky=9.0)
+    monkeypatch.setattr(baselines, "truths", lambda suite, dataset: ["truth"])
+    monkeypatch.setattr(baselines, "idle", lambda suite, dataset: ["gaussian_fit", "equal"])
+    suite.methods["equal"] = suite.methods["gaussian_fit"]
+    found = baselines.find(suite, results.values, "plane")
+    names = {"gaussian": "gaussian_fit", "untrained": "equal"}
+    assert found.true == [names[name] for name in true]
+    assert not set(found.true) & set(found.controls)
+    # Nothing beats a control that has the truth; the dataset counts by the other.
+    assert found.unbeaten == (not true)
+    caption = tables.dataset_table(replace(results, suite=suite), "plane").caption
+    assert ("as good as the truth" in caption) == bool(true)

@@ -70,14 +70,13 @@ def caption(results: Results, dataset: str) -> str:
 def _worse(results: Results, dataset: str) -> str:
     """State what replicates are compared with, and whether the ranks of a dataset count."""
     found = results.baselines[dataset]
-    if not found.controls:
-        return ""
-    controls = " and ".join(found.controls)
-    told = (
-        "Worse than untrained: replicates that are worse than the better of the controls that "
-        f"learn nothing ({controls})."
-    )
-    return f"{told} {left_out(results, [dataset])}".strip()
+    controls, true = (" and ".join(names) for names in (found.controls, found.true))
+    return _join(
+        "Worse than idle controls: replicates that are worse than the better of the controls that "
+        f"learn nothing ({controls})." if controls else "",
+        f"Not compared with {true}, as good as the truth." if true else "",
+        left_out(results, [dataset]),
+    )  # fmt: skip
 
 
 def left_out(results: Results, datasets: Iterable[str] | None = None) -> str:

@@ -162,7 +162,7 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
                 **{name: getattr(row, name) for name in _ROW},
                 **{f"difference_{name}": x for name, x in vars(found).items()},
                 "status": row.status,
-                "worse_than_untrained": row.worse,
+                "worse_than_idle_controls": row.worse,
                 **{f"last_quarter_{name}": x for name, x in vars(row.trend).items()},
                 "replicates": len(row.outcomes),
                 "steps": row.steps,
