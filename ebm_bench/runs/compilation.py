@@ -50,6 +50,11 @@ def should_compile(objective: Objective, steps: int, replicates: int, device: to
     return steps * replicates >= REPLICATE_STEPS and shutil.which("g++") is not None
 
 
+def is_mixed(compute: str, device: torch.device) -> bool:
+    """Whether compiled steps run in bfloat16, which they do on a GPU alone."""
+    return compute == "mixed" and device.type == "cuda"
+
+
 def attempt(*arguments: Any) -> "CompiledLoss | None":
     """Compile a loss, or say why it cannot be; arguments as for `CompiledLoss`."""
     try:
@@ -83,7 +88,7 @@ class CompiledLoss:
     parameters : sequence of torch.nn.Parameter
         By which to differentiate.
     mixed : bool
-        Whether matrix products on a GPU run in bfloat16.
+        Whether matrix products run in bfloat16; see `is_mixed`.
 
     Attributes
     ----------

@@ -4,7 +4,7 @@ from typing import Any
 
 from ebm_bench import records
 from ebm_bench.records import provenance
-from ebm_bench.runs import cost
+from ebm_bench.runs import compilation, cost
 from ebm_bench.suites.suite import Suite
 
 
@@ -26,7 +26,9 @@ def record(trainer: Any, suite: Suite, dataset: str, method: str) -> records.Run
     """Make the record of a training that has ended."""
     parts, spec = trainer.parts, suite.methods[method]
     found = segments(trainer)
-    compiled: records.Steps = "mixed" if suite.datasets[dataset].compute == "mixed" else "compiled"
+    compiled: records.Steps = "compiled"
+    if compilation.is_mixed(suite.datasets[dataset].compute, parts.streams.device):
+        compiled = "mixed"
     return records.Run(
         suite=suite.name,
         suite_version=suite.version,

@@ -335,9 +335,10 @@ class _Trainer:
         if ended or self.watch.unsaved or not (wanted or automatic):
             return
         streams, parameters = self.streams["objective"], self._optimiser.parameters
+        mixed = compilation.is_mixed(chosen, device)
         with held(parts):
             self.compiled = compilation.attempt(
-                parts.objective, parts.energy, streams, self._trial(), parameters, chosen == "mixed"
+                parts.objective, parts.energy, streams, self._trial(), parameters, mixed
             )
         if self.compiled:
             self.flops = float(self.compiled.flops)

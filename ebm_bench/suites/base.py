@@ -192,7 +192,7 @@ class DatasetSpec(Strict):
         or more have another one at three quarters of the steps.
     compute : str
         How steps are executed: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``,
-        compiled with matrix products in bfloat16; ``auto``, compiled if that saves time.
+        compiled with matrix products in bfloat16 on a GPU; ``auto``, compiled if that saves time.
     """
 
     settings: dict[str, Any] = {}

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import itertools
 import logging
 import resource
@@ -256,6 +257,17 @@ def test_compiled_steps_are_the_same_steps(caplog):
     assert (eager.steps, compiled.steps) == ("eager", "compiled")
     assert compiled.segments[0].compiled == 12 - training.WATCHED
     assert compiled.unsaved == []
+
+
+def test_mixed_steps_are_those_of_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    (eager, _), (parts, record) = run("dsm"), run("dsm", compute="mixed", seconds=3600)
+    assert (record.steps, record.segments[0].compiled) == ("compiled", 12 - training.WATCHED)
+    for name, value in parts.state_dict().items():
+        torch.testing.assert_close(value, eager.state_dict()[name], rtol=1e-4, atol=1e-5)
+    mixed = [compilation.is_mixed("mixed", torch.device(d)) for d in ("cpu", "cuda:1")]
+    assert mixed == [False, True]
+    assert not compilation.is_mixed("compiled", torch.device("cuda"))
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(caplog, monkeypatch):
