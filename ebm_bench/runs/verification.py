@@ -302,8 +302,12 @@ def _retrain(
 ) -> list[Check]:
     """Train a replicate, and measure it."""
     run = submission.runs[dataset, method]
-    # Replicates do not depend on each other; the first ones are numbered from 0.
-    few = submission.suite.datasets[dataset].model_copy(update={"replicates": replicate + 1})
+    # Replicates do not depend on each other; the first ones are numbered from 0. Whether steps are
+    # compiled may depend on their number, and older records do not say it.
+    data = submission.suite.datasets[dataset]
+    few = data.model_copy(
+        update={"replicates": replicate + 1, "compute": run.steps or data.compute}
+    )
     smaller = submission.suite.model_copy(
         update={"datasets": {**submission.suite.datasets, dataset: few}}
     )

@@ -143,6 +143,27 @@ def test_the_cheapest_training_is_repeated(submission):
         assert verification.to_retrain(loaded, None) == (("two_moons", method), 0)
 
 
+@pytest.mark.parametrize(
+    ("steps", "compute"),
+    [("eager", "eager"), ("compiled", "compiled"), ("mixed", "mixed"), ("", "auto")],
+)
+def test_steps_are_repeated_as_they_ran(steps, compute, submission, monkeypatch):
+    """Whether `auto` compiles depends on replicates, of which fewer are repeated."""
+    path = submission / "records" / collection.SUITE
+    path.write_text(path.read_text().replace("compute: eager", "compute: auto"))
+    edit(submission, "runs", lambda rows: rows.assign(steps=steps))
+
+    class BegunError(Exception):
+        pass
+
+    def begin(chosen, dataset, *others):
+        raise BegunError(chosen.datasets[dataset].compute)
+
+    monkeypatch.setattr(training, "train", begin)
+    with pytest.raises(BegunError, match=f"^{compute}$"):
+        verify(submission, methods=["dsm"])
+
+
 def test_a_failed_replicate_is_not_the_one_to_repeat(submission):
     def fail(rows):
         rows["outcomes"] = rows["outcomes"].str.replace('"ok"', '"diverged"', n=1)
