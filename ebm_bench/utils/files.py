@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ def replacing(path: str | Path):
         If the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
@@ -47,9 +48,10 @@ def replacing(path: str | Path):
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed left half written."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = left.suffixes[-2][1:]
+    """Remove what processes of this machine that were killed left half written."""
+    start = f".{path.name}.{socket.gethostname()}."
+    for left in path.parent.glob(f"{glob.escape(start)}*.tmp"):
+        process = left.name.removeprefix(start).removesuffix(".tmp")
         if process.isdigit() and not process_exists(int(process)):
             left.unlink(missing_ok=True)
 
