@@ -40,7 +40,7 @@ def of_dataset(view: Results, dataset: str) -> Answers:
 def of_suite(view: Results) -> Answers:
     """Answer the same over all datasets of a suite."""
     overall = view.overall
-    if overall.empty:
+    if overall.empty or not view.counted:
         return []
     answers = []
     if len(overall) > 1:

@@ -9,7 +9,7 @@ from factories.report import REPLICATES, collect
 
 from ebm_bench.report import baselines, loading
 from ebm_bench.report.page import views
-from ebm_bench.report.tables import tables
+from ebm_bench.report.tables import captions, macros, tables
 from ebm_bench.suites.suite import load
 
 METHODS = ("winner", "equal", "slow_100", "unlucky")
@@ -118,7 +118,17 @@ def test_no_dataset_counts(give):
     table = tables.overall_table(results)
     assert {str(column) for column in table.exact["average_rank"]} == {"nan"}
     assert "plane, pixels" in table.caption
-    assert views.lay_out([results])[0]["end"]["overall"][""]["rows"][0]["text"] == "–"
+    shown = views.lay_out([results])[0]["end"]["overall"][""]
+    assert shown["rows"][0]["text"] == "–"
+    assert [question for question, _ in shown["answers"]] == ["Does it depend on the budget?"]
+
+
+@pytest.mark.parametrize(("level", "n"), [(1e-9, 1), (5.0, 2)])
+def test_texts_state_how_many_datasets_count(level, n, give):
+    results = give(gaussian_fit=level)
+    told = captions.figure_caption(results, "critical difference", ["plane", "pixels"])
+    assert told.startswith(f"Average ranks on {n} datasets")
+    assert rf"\newcommand{{\ebmSmallDatasets}}{{{n}}}" in macros.render([results])
 
 
 def test_without_controls_all_datasets_count(results, suite):

@@ -140,11 +140,13 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
     if chosen.best is None:
         return f"Tuned on {where}, where all {chosen.trials} trials failed: the suite's own values."
     by = quantity(on.criterion).label
-    steps = tuned.steps or results.suite.datasets[where].budget.steps
+    # Where only some datasets are shown, the budget of another one is not known.
+    shown = results.suite.datasets.get(where)
+    steps = tuned.steps or (shown.budget.steps if shown else None)
     sentences = [
         f"Tuned on {where}{'' if where == dataset else ', which stands for this dataset'}: "
-        f"the best of {chosen.trials} trials of {steps} steps and {tuned.replicates} "
-        f"replicates by {by} of validation data ({number(chosen.best.score)}).",
+        f"the best of {chosen.trials} trials of {f'{steps} steps and ' if steps else ''}"
+        f"{tuned.replicates} replicates by {by} of validation data ({number(chosen.best.score)}).",
     ]
     if chosen.runner_up:
         values = plain({"learning rate": chosen.runner_up.learning_rate}

@@ -221,8 +221,8 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         "beyond the axis.",
         "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
         "cross: a replicate failed; level lines: controls.",
-        "critical difference": f"Average ranks on {len(datasets)} datasets (1 is best); bars "
-        f"join what is not significantly different. {verdict(tests) if tests else ''}".strip(),
+        "critical difference": f"Average ranks on {len(results.counted)} datasets (1 is best); "
+        f"bars join what is not significantly different. {verdict(tests) if tests else ''}".strip(),
     }[kind]
     return f"{body} {_conditions(results, datasets)}"
 

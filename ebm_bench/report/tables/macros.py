@@ -29,8 +29,8 @@ _HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file bes
 %   N, Failed: replicates with a finite value of the ranking metric, and those that failed;
 %   Steps, Seconds, Evaluations: what training took.
 % \ebm<Suite><Dataset>...: Replicates, BudgetSteps, BudgetBatch, BudgetSeconds.
-% \ebm<Suite>AverageRank<Method>, and \ebm<Suite>...: Version, Datasets, Methods, FriedmanP,
-%   CriticalDifference.
+% \ebm<Suite>AverageRank<Method>, and \ebm<Suite>...: Version, Methods, FriedmanP,
+%   CriticalDifference, Datasets: those that enter the average rank.
 % A by-product is named after its method: fce (flow) is FceFlow.
 """
 
@@ -98,7 +98,7 @@ def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
         words = [suite.name, "AverageRank", label(ranked["method"], ranked["model"])]
         yield words, latex_number(ranked["average_rank"], 2)
     yield [suite.name, "Version"], str(suite.version)
-    yield [suite.name, "Datasets"], str(len(suite.datasets))
+    yield [suite.name, "Datasets"], str(len(results.counted))
     yield [suite.name, "Methods"], str(sum(not m.control for m in suite.methods.values()))
     if tests := results.omnibus:
         yield [suite.name, "FriedmanP"], escape(probability(tests.p))

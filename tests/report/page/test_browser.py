@@ -12,6 +12,7 @@ from PIL import Image
 
 from ebm_bench import report
 from ebm_bench.report import budgets, loading
+from ebm_bench.report.baselines import Baseline
 from ebm_bench.report.page import leaderboard
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -498,3 +499,15 @@ def test_the_page_without_any_result(visit, tmp_path, monkeypatch):
         page = visit(fragment, path=path)
         if fragment in ("", "data=plane"):
             assert "Nothing is ranked yet" in page.inner_text("#lead")
+
+
+def test_no_leader_where_no_dataset_counts(visit, suite, folder, monkeypatch):
+    monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
+    shown = loading.load(suite, folder)
+    found = {name: Baseline(["gaussian_fit"], unbeaten=True) for name in suite.datasets}
+    shown.__dict__["baselines"] = found
+    path = folder / "leaderboard.html"
+    path.write_text(leaderboard.page(budgets.at_all(shown), "small.yaml", folder))
+    text = visit("", path=path).inner_text("#lead")
+    assert text.startswith("Not in the average rank: plane, pixels")
+    assert "First" not in text

@@ -95,6 +95,13 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     assert f"{suite.datasets[where].budget.steps} steps" in place["tuned"]
     assert "Best at an end of what was tried: learning rate." in place["tuned"]
     assert f"Tuned on {where}, which stands for this dataset: the best of" in place["tuned"]
+    # Where that dataset is not shown, its steps are known only if the tuning states them.
+    few = suite.model_copy(update={"datasets": {other: suite.datasets[other]}})
+    for steps, text in ((None, "trials of"), (300, "trials of 300 steps and")):
+        stated = tuned.model_copy(update={"steps": steps})
+        shown = Results(few.model_copy(update={"tuned": stated}), tmp_path, {}, empty.values, {})
+        alone = details.methods(shown, "toy.yaml")["ssm"]["places"][other]
+        assert f"{text} {tuned.replicates} replicates by" in alone["tuned"]
     assert ["learning rate", f"{best.learning_rate:g}", "tuned"] in place["settings"]
     origins = {name: by for name, _, by in place["settings"]}
     assert origins["variance_reduced"] == "suite"

@@ -187,6 +187,7 @@ function lead(view) {
   }
   const { rows, verdict, won, counted, left_out } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
+  if (!counted.length) return [make("span", { class: "alarm" }, left_out)];
   const first = rows[0];
   return [won ? "Best: " : "No clear winner. First: ", ...strong([first.label]), `, average rank ${first.text} over ${first.datasets} of ${counted.length} datasets. `, left_out ? make("span", { class: "alarm" }, `${left_out} `) : "",
     verdict ? make("small", {}, verdict) : ""];
