@@ -81,7 +81,9 @@ class Killer:
         process, started = self._start(), time.monotonic()
         try:
             # Before anything is saved, or after so many times that kills are spread over the work.
-            saves = self.random.randrange(4 * TOY["curve_points"] // (KILLS + 1))
+            # One comes early, so that it is amid a training on a machine of any speed.
+            most = 4 * TOY["curve_points"] // (KILLS + 1)
+            saves = self.random.randrange(most) if self.amid else 2
             pause = self.random.uniform(0, self.startup if saves == 0 else 0.3)
             seen = before = self._saved()
             for number in range(saves):
