@@ -77,10 +77,17 @@ class Quadratic(Energy):
 
     @torch.no_grad()
     def fit_all(self, batches: Iterator[Tensor]) -> bool:
-        """Set mean and precision to those of maximum likelihood."""
+        """Set mean and precision to those of maximum likelihood.
+
+        Not done with fewer points than dimensions, or with constant pixels that only the noise of
+        repeated draws keeps from being singular.
+        """
         if self.start_precision is not None:
             return False
-        covariance = self._take_moments(batches)
+        try:
+            covariance = self._take_moments(batches)
+        except InputError:
+            return False
         self.location.copy_(self.mean.view_as(self.location))
         scale = covariance.diagonal(dim1=1, dim2=2).sqrt()
         self.scale.copy_(scale.view_as(self.scale).clamp_min(1e-6))

@@ -89,6 +89,14 @@ def test_a_quadratic_with_a_start_is_not_fitted_to_all():
     assert not energy.fit_all(iter([points(energy)]))
 
 
+def test_a_gaussian_is_not_fitted_to_fewer_points_than_dimensions():
+    few = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    energy = energies.create("quadratic", event_shape=(5,), replicates=2)
+    assert not energy.fit_all(iter([few]))
+    with pytest.raises(InputError, match="Raise fit_samples"):
+        energy.fit(few)
+
+
 def test_quadratic_samples_have_its_moments():
     energy = make("quadratic")
     x = energy.sample(20_000, Streams(5, 3))

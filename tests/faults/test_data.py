@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ebm_bench import fit, registry
 from ebm_bench.cli import app
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection, fingerprint
-from ebm_bench.runs import evaluation, training
+from ebm_bench.runs import checkpoints, evaluation, training
 from ebm_bench.suites import suite
 from tests.factories.data import IMAGES, POINTS, correlated, save_images, write_suite
 
@@ -154,11 +155,13 @@ def test_a_checkpoint_of_replaced_data_is_not_resumed(tmp_path):
     trainer.setup()
     trainer.save(tmp_path / "checkpoint.pt")
     again = training._Trainer(suite.load(path), "points", "dsm", "cpu")
-    assert again.resume(tmp_path / "checkpoint.pt")
+    saved = checkpoints.read(tmp_path / "checkpoint.pt", again.identity, torch.device("cpu"))
+    assert saved
+    assert again.resume(saved)
     np.save(tmp_path / "x.npy", correlated(seed=1))
     fingerprint.forget()
     again = training._Trainer(suite.load(path), "points", "dsm", "cpu")
-    assert not again.resume(tmp_path / "checkpoint.pt")
+    assert not checkpoints.read(tmp_path / "checkpoint.pt", again.identity, torch.device("cpu"))
 
 
 def test_a_batch_is_no_larger_than_the_training_split(tmp_path):
