@@ -1,14 +1,17 @@
 """Records of trainings, with what each process did of them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebm_bench import records
 from ebm_bench.records import provenance
 from ebm_bench.runs import compilation, cost
 from ebm_bench.suites.suite import Suite
 
+if TYPE_CHECKING:
+    from ebm_bench.runs.training import _Trainer
 
-def segments(trainer: Any) -> list[dict[str, Any]]:
+
+def segments(trainer: "_Trainer") -> list[dict[str, Any]]:
     """State what each process did: those before, of which a checkpoint tells, and this one."""
     before = {key: sum(s[key] for s in trainer.earlier) for key in ("steps", "seconds")}
     here = provenance.collect(trainer.device)
@@ -22,7 +25,7 @@ def segments(trainer: Any) -> list[dict[str, Any]]:
     return [*trainer.earlier, own]
 
 
-def record(trainer: Any, suite: Suite, dataset: str, method: str) -> records.Run:
+def record(trainer: "_Trainer", suite: Suite, dataset: str, method: str) -> records.Run:
     """Make the record of a training that has ended."""
     parts, spec = trainer.parts, suite.methods[method]
     found = segments(trainer)

@@ -207,8 +207,11 @@ class _Walk:
                 yield from self._object(value, name)
 
     def _tensor(self, value: Tensor, name: str) -> None:
-        with suppress(RuntimeError, NotImplementedError):  # those that have no numbers
+        # Those on the device "meta", and uninitialised ones, have no numbers.
+        with suppress(RuntimeError, NotImplementedError):
             value = value.detach()
+            if value.layout != torch.strided:  # sparse ones have no storage of their own
+                value = value.to_dense()
             held = self._saved.get(value.untyped_storage().data_ptr())
             if held is not None and value.numel():
                 self._note(name, held, value.shape, value.storage_offset())

@@ -174,12 +174,17 @@ class Tuned(Strict):
         chosen = self.chosen(dataset, method)
         return chosen.best if chosen else None
 
-    def chosen(self, dataset: str, method: str) -> Chosen | None:
-        """Return the outcome of the trials that a method on a dataset uses; None if not tuned."""
+    def found(self, dataset: str, method: str) -> tuple[str, TunedDataset, Chosen] | None:
+        """Return where what a method uses on a dataset was tuned, and the outcome; None if not."""
         for name, tuned in self.datasets.items():
             if dataset in (name, *tuned.serves) and method in tuned.methods:
-                return tuned.methods[method]
+                return name, tuned, tuned.methods[method]
         return None
+
+    def chosen(self, dataset: str, method: str) -> Chosen | None:
+        """Return the outcome of the trials that a method on a dataset uses; None if not tuned."""
+        found = self.found(dataset, method)
+        return found[2] if found else None
 
 
 @dataclass

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from factories.interruption import killed_before
 from typer.testing import CliRunner
 
 import ebm_bench
@@ -352,27 +353,6 @@ def run(path, name="m", checkpoint=None):
     return training.train_method(suite.load(path), "eight_gaussians", name, "cpu", checkpoint)
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Kill trainings at a step; each of them is saved after every step."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-
-    def interrupt(step, call):
-        proper = training._Trainer.take_step
-
-        def stop(self):
-            if self.step == step:
-                raise KeyboardInterrupt
-            proper(self)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(training._Trainer, "take_step", stop)
-            with pytest.raises(KeyboardInterrupt):
-                call()
-
-    return interrupt
-
-
 def module_of(name):
     return registry.imported(registry.describe("objectives", name))
 
@@ -400,11 +380,12 @@ def test_a_subclass_inherits_the_progress(tmp_path):
     assert module_of("below").SEEN.values == [0, 0.5]
 
 
-def test_a_resumed_run_knows_its_progress(tmp_path, interrupt):
+def test_a_resumed_run_knows_its_progress(tmp_path):
     path = write(tmp_path, {"m": method("annealed")}, {"annealed": annealed(SEES)}, steps=8)
     whole, _ = run(path)
     checkpoint = tmp_path / "checkpoint.pt"
-    interrupt(5, lambda: run(path, checkpoint=checkpoint))
+    with killed_before(5):
+        run(path, checkpoint=checkpoint)
     module_of("annealed").SEEN.values.clear()
     resumed, _ = run(path, checkpoint=checkpoint)
     trial, *seen = module_of("annealed").SEEN.values

@@ -9,6 +9,7 @@ import logging
 
 import pytest
 import torch
+from factories.interruption import killed_before
 from factories.suites import METHODS, make_suite
 
 from ebm_bench import records, registry
@@ -133,27 +134,6 @@ def run(suite, checkpoint=None):
     return training.train_method(suite, "eight_gaussians", "m", "cpu", checkpoint)
 
 
-@pytest.fixture
-def interrupted(monkeypatch):
-    """Kill a training at step 5, of whose steps each is saved."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-
-    def interrupted(suite, checkpoint):
-        proper = training._Trainer.take_step
-
-        def stop(self):
-            if self.step == 5:
-                raise KeyboardInterrupt
-            proper(self)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(training._Trainer, "take_step", stop)
-            with pytest.raises(KeyboardInterrupt):
-                run(suite, checkpoint)
-
-    return interrupted
-
-
 def equal(one, other):
     for a, b in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
         assert a[0] == b[0]
@@ -161,12 +141,13 @@ def equal(one, other):
 
 
 @pytest.mark.parametrize("case", KEPT)
-def test_is_neither_compiled_nor_resumed(case, make, tmp_path, monkeypatch, interrupted, caplog):
+def test_is_neither_compiled_nor_resumed(case, make, tmp_path, monkeypatch, caplog):
     code, method, names = KEPT[case]
     whole, _ = run(make(code, method))
     monkeypatch.setattr(compilation, "CompiledLoss", None)  # must not be called
     checkpoint = tmp_path / "checkpoint.pt"
-    interrupted(make(code, method, "compiled"), checkpoint)
+    with killed_before(5):
+        run(make(code, method, "compiled"), checkpoint)
     caplog.clear()
     resumed, record = run(make(code, method, "compiled"), checkpoint)
     equal(whole, resumed)
@@ -207,13 +188,14 @@ def test_is_neither_compiled_nor_resumed(case, make, tmp_path, monkeypatch, inte
     ],
 )
 def test_what_a_new_process_cannot_restore_is_not_resumed(
-    call, build, fit, why, make, tmp_path, interrupted, caplog
+    call, build, fit, why, make, tmp_path, caplog
 ):
     code = objective(call, build, fit)
     whole, record = run(make(code))
     assert record.unsaved == []
     checkpoint = tmp_path / "checkpoint.pt"
-    interrupted(make(code), checkpoint)
+    with killed_before(5):
+        run(make(code), checkpoint)
     resumed, _ = run(make(code), checkpoint)
     equal(whole, resumed)
     (warned,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
@@ -221,13 +203,14 @@ def test_what_a_new_process_cannot_restore_is_not_resumed(
     assert why in warned
 
 
-def test_a_change_that_comes_late_is_not_resumed(make, tmp_path, interrupted, caplog):
+def test_a_change_that_comes_late_is_not_resumed(make, tmp_path, caplog):
     call = "n = self.n = self.n if x.mean() > -0.05 else self.n + 1"
     code = objective(call, "self.n = 0")
     whole, record = run(make(code, steps=30))
     assert record.unsaved == ["Mine.n"]
     checkpoint = tmp_path / "checkpoint.pt"
-    interrupted(make(code, steps=30), checkpoint)
+    with killed_before(5):
+        run(make(code, steps=30), checkpoint)
     resumed, _ = run(make(code, steps=30), checkpoint)
     equal(whole, resumed)
 
@@ -259,10 +242,11 @@ def test_buffers_are_as_they_were_after_a_compilation_that_fails(make, monkeypat
     assert (record.steps, record.unsaved) == ("eager", [])
 
 
-def test_buffers_are_resumed(make, tmp_path, interrupted):
+def test_buffers_are_resumed(make, tmp_path):
     whole, _ = run(make(BUFFER))
     checkpoint = tmp_path / "checkpoint.pt"
-    interrupted(make(BUFFER), checkpoint)
+    with killed_before(5):
+        run(make(BUFFER), checkpoint)
     resumed, record = run(make(BUFFER), checkpoint)
     equal(whole, resumed)
     assert [s.steps for s in record.segments] == [5, 3]
@@ -273,12 +257,13 @@ def test_buffers_are_resumed(make, tmp_path, interrupted):
 
 
 @pytest.fixture
-def moved(tmp_path, monkeypatch, interrupted):
+def moved(tmp_path, monkeypatch):
     """The record of a run that was resumed on another machine."""
     checkpoint, chosen = tmp_path / "checkpoint.pt", make_suite(methods={"m": METHODS["dsm"]})
     monkeypatch.setattr(provenance, "_machine", lambda device: "old")
     monkeypatch.setattr(provenance, "_checkout", lambda root: ("c1", False))
-    interrupted(chosen, checkpoint)
+    with killed_before(5):
+        run(chosen, checkpoint)
     saved = torch.load(checkpoint)
     monkeypatch.setattr(provenance, "_machine", lambda device: "new")
     monkeypatch.setattr(provenance, "_checkout", lambda root: ("c2", False))

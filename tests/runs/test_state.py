@@ -110,6 +110,7 @@ KEPT = {
     "tensor": case("self.n += 1", build="self.n = torch.zeros(())"),
     "bfloat16": case("self.n += 1", build="self.n = torch.zeros(2).bfloat16()"),
     "complex tensor": case("self.n += 1j", build="self.n = torch.zeros(2) + 0j"),
+    "sparse tensor": case("self.n = self.n + self.n", build="self.n = torch.ones(2).to_sparse()"),
     "tensor with a graph": case(
         "self.n = self.n + energy(x).sum()", build="self.n = torch.zeros(2)"
     ),

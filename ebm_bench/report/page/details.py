@@ -14,7 +14,6 @@ from ebm_bench.report.page.views import family_of, finite
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
 from ebm_bench.report.wording import count, number, quantity
-from ebm_bench.suites.tuning import Chosen, TunedDataset
 
 
 def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any]]:
@@ -118,22 +117,16 @@ def _settings(results: Results, dataset: str, name: str) -> list[list[str]]:
     ]
 
 
-def _chosen(results: Results, dataset: str, name: str) -> tuple[str, TunedDataset, Chosen] | None:
-    tuned = results.suite.tuned
-    for where, found in tuned.datasets.items() if tuned else ():
-        if dataset in (where, *found.serves) and name in found.methods:
-            return where, found, found.methods[name]
-    return None
-
-
 def _origin_of_rate(results: Results, dataset: str, name: str) -> str:
-    found = _chosen(results, dataset, name)
-    return "tuned" if found and found[2].best else "suite"
+    tuned = results.suite.tuned
+    chosen = tuned.chosen(dataset, name) if tuned else None
+    return "tuned" if chosen and chosen.best else "suite"
 
 
 def _tuned(results: Results, dataset: str, name: str) -> str:
     """Describe where settings were tuned, and by how much the best were better than the next."""
-    found, tuned = _chosen(results, dataset, name), results.suite.tuned
+    tuned = results.suite.tuned
+    found = tuned.found(dataset, name) if tuned else None
     if found is None or tuned is None:
         return "Not tuned: values of the suite, and defaults."
     where, on, chosen = found
