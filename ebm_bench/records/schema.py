@@ -185,7 +185,7 @@ class Run(_Record):
                 f"{s.steps} steps in {s.seconds:.3g} s on {s.hardware}, commit {s.commit}"
                 for s in self.segments
             ]
-            found.append(f"resumed elsewhere: {'; '.join(parts)}")
+            found.append(f"resumed after a change of machine or commit: {'; '.join(parts)}")
         return found
 
 

@@ -287,7 +287,7 @@ def test_seconds_of_two_machines_are_compared_with_none(moved):
     record, _ = moved
     assert record.hardware == "old (cpu, 1 thread), then new (cpu, 1 thread)"
     (remark,) = record.remarks
-    assert remark.startswith("resumed elsewhere: 5 steps in ")
+    assert remark.startswith("resumed after a change of machine or commit: 5 steps in ")
     alone = record.model_copy(update={"segments": record.segments[1:]})
     assert (alone.hardware, alone.remarks) == ("new (cpu, 1 thread)", [])
 

@@ -152,8 +152,8 @@ def test_a_run_that_was_resumed_elsewhere_is_compared_with_none(change):
     assert told[-3:] == [
         ["Steps", "compiled"],
         ["Remark", "steps changed state that no checkpoint holds: Mine.n"],
-        ["Remark", f"resumed elsewhere: 400 steps in 20 s on {HERE}, commit c; "
-         f"400 steps in 41 s on {ELSEWHERE}, commit c"],
+        ["Remark", "resumed after a change of machine or commit: 400 steps in 20 s on "
+         f"{HERE}, commit c; 400 steps in 41 s on {ELSEWHERE}, commit c"],
     ]  # fmt: skip
 
 
