@@ -232,9 +232,14 @@ def offer(
     content["datasets"] = {name: content["datasets"][name] for name in chosen}
     for key in ("tuned", "tuning"):
         content.pop(key, None)
-    trained = False
+    own = [entry for entry in entries if isinstance(entry, DatasetEntry)]
+    if own:
+        model = content["datasets"][chosen[0]]
+        content["datasets"] = {entry.name: _like(model, entry) for entry in own}
     for entry in entries:
-        trained |= _adopt(content, entry, chosen[0])
+        _adopt(content["datasets"], entry)
+    # Otherwise trained models are there, to be measured again.
+    trained = bool(own) or any(entry.family == "energies" for entry in entries)
     if trained:
         content["name"] = re.sub(r"[^a-z0-9]+", "-", f"{loaded.name}-{plugin.stem}".lower())
     content["methods"] = _fitting(content, path)
@@ -300,27 +305,23 @@ def _write(content: dict[str, Any], path: Path) -> Suite:
     return suite.load(path)
 
 
-def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
-    """Put a class into a suite; return whether the methods must be trained again."""
-    datasets = content["datasets"]
-    if isinstance(entry, DatasetEntry):
-        spec = datasets.pop(model, None) or next(iter(datasets.values()))
-        offered = {*entry.knows, "learned_log_z"}
-        metrics = {
-            name: settings
-            for name, settings in spec["metrics"].items()
-            if {*registry.describe("metrics", name).requires} <= offered
-        }
-        metrics = metrics or {"hyvarinen_score": {}}
-        rank, curve = (
-            spec[key] if spec[key] in metrics else next(iter(metrics))
-            for key in ("rank_by", "curve")
-        )
-        content["datasets"] = {
-            entry.name: {**spec, "settings": {}, "metrics": metrics, "rank_by": rank,
-                         "curve": curve}
-        }  # fmt: skip
-        return True
+def _like(spec: dict[str, Any], entry: DatasetEntry) -> dict[str, Any]:
+    """Describe a dataset like another one, with the metrics that it allows."""
+    offered = {*entry.knows, "learned_log_z"}
+    metrics = {
+        name: settings
+        for name, settings in spec["metrics"].items()
+        if {*registry.describe("metrics", name).requires} <= offered
+    }
+    metrics = metrics or {"hyvarinen_score": {}}
+    rank, curve = (
+        spec[key] if spec[key] in metrics else next(iter(metrics)) for key in ("rank_by", "curve")
+    )
+    return {**spec, "settings": {}, "metrics": metrics, "rank_by": rank, "curve": curve}
+
+
+def _adopt(datasets: dict[str, dict[str, Any]], entry: Entry) -> None:
+    """Put a class that is no dataset into the datasets of a suite."""
     for spec in datasets.values():
         if entry.family == "energies":
             spec["energy"] = {"name": entry.name}
@@ -328,7 +329,6 @@ def _adopt(content: dict[str, Any], entry: Entry, model: str) -> bool:
             spec["sampler"] = {"name": entry.name}
         elif entry.family == "metrics":
             spec["metrics"] = {**spec["metrics"], entry.name: {}}
-    return entry.family == "energies"
 
 
 def _fitting(content: dict[str, Any], path: Path) -> dict[str, Any]:

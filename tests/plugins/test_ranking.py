@@ -189,6 +189,14 @@ def test_a_dataset_without_a_density_leaves_out_what_needs_one(place, reference)
     assert list(content["methods"]) == ["dsm"]
 
 
+def test_all_classes_of_a_file_enter_the_suite(place, reference):
+    text = templates.write("dataset", "mine").read_text()
+    (place / "mine.py").write_text(text + text[text.index("@register") :].replace("Mine", "Other"))
+    done = run("--plugin", "mine.py", "--suite", "small", "--reference", reference)
+    assert done.exit_code == 0, done.output
+    assert list(suite.load(place / "mine-small.yaml").datasets) == ["mine", "other"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
