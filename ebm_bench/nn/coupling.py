@@ -5,7 +5,6 @@ the weights of all couplings are stacked, vectors lie along columns, where opera
 and coordinates are fast, and samples and data can pass in one sweep, each its own way.
 """
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from torch.nn.functional import silu, softplus
 from ebm_bench.nn.layers import Dense
 from ebm_bench.streams import Streams
 
-HIDDEN, DEPTH = 64, 2  # units and hidden layers of the coupling networks
+HIDDEN = 64  # units of the coupling networks
 BINS, TAIL_BOUND = 8, 4.0  # of splines; beyond the bound they are the identity
 LEAST_BIN, LEAST_SLOPE = 1e-3, 1e-3  # a bin as a part of the interval
 LOG_SCALE_BOUND = 2.0  # of one affine coupling: keeps training stable
@@ -155,9 +154,8 @@ class VectorFlow(nn.Module):
         for _ in range(count):
             last = Dense(HIDDEN, self.split[1] * settings, streams)
             nn.init.zeros_(last.weight)  # an untrained coupling is the identity
-            sizes = [self.split[0], *[HIDDEN] * DEPTH]
-            hidden = [Dense(a, b, streams) for a, b in itertools.pairwise(sizes)]
-            layers.append((*hidden, last))
+            first, second = Dense(self.split[0], HIDDEN, streams), Dense(HIDDEN, HIDDEN, streams)
+            layers.append((first, second, last))
             if dimension > 2:
                 mixing.append(torch.linalg.qr(streams.normal(dimension, dimension)).Q)
 
@@ -198,13 +196,11 @@ class VectorFlow(nn.Module):
         kept, moved = v.split(self.split, dim=2)
         log_det = volume
         layers = (_in_order([p] * len(ups), ups) for p in (*self.weights, *self.biases))
-        for i, own in enumerate(zip(*layers, strict=True)):
-            weights, biases = own[: len(self.weights)], own[len(self.weights) :]
-            h = kept
-            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-                h = silu(torch.baddbmm(bias, h, weight))
+        for i, (w1, w2, w3, b1, b2, b3) in enumerate(zip(*layers, strict=True)):
+            h = silu(torch.baddbmm(b1, kept, w1))
+            h = silu(torch.baddbmm(b2, h, w2))
             # Points along the rows of the result, as the transform goes through them.
-            settings = torch.baddbmm(biases[-1].mT, weights[-1].mT, h.mT)
+            settings = torch.baddbmm(b3.mT, w3.mT, h.mT)
             settings = settings.unflatten(1, (self.split[1], -1))
             changed, step = self.transform(moved.mT.unsqueeze(2), settings, up, sign)
             moved = changed.squeeze(2).mT
