@@ -124,7 +124,3 @@ class Elementwise(nn.Module, ABC):
     @abstractmethod
     def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
         """Value and derivatives up to ``order`` (1, 2 or 3) at ``a``, each of its shape."""
-
-    @abstractmethod
-    def pull_back(self, g: Tensor, a: Tensor) -> Tensor:
-        """Multiply ``g`` by the first derivative at ``a``."""

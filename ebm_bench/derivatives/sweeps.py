@@ -49,14 +49,18 @@ def supports(energy: object) -> TypeGuard[Network]:
 @torch.no_grad()
 def value_and_gradient(layers: Iterable[nn.Module], u: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate and differentiate a network without a graph, (R, B) and (R, B, *event_shape)."""
-    h, inputs = u, []
+    h, steps = u, list[tuple[nn.Module, Tensor | None]]()
     for layer in layers:
-        inputs.append((layer, h))
-        h = layer(h)
-    g = torch.ones_like(h)
-    for layer, a in reversed(inputs):
         if isinstance(layer, Elementwise):
-            g = layer.pull_back(g, a)
+            h, slope = layer.derivatives(h, 1)
+            steps.append((layer, slope))
+        else:
+            h = layer(h)
+            steps.append((layer, None))
+    g = torch.ones_like(h)
+    for layer, factor in reversed(steps):
+        if factor is not None:
+            g = factor.mul_(g)
         elif isinstance(layer, Affine):
             g = layer.adjoint(g)
     return h.squeeze(2), g

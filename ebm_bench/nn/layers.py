@@ -53,8 +53,12 @@ class Dense(Affine):
 
     @property
     def _fuses(self) -> bool:
-        """Whether a compiler does without a matrix product, which a single output does not fill."""
-        return torch.compiler.is_compiling() and self.weight.shape[2] == 1
+        """Whether to do without a matrix product, which a single output does not fill.
+
+        Not in eager training, where differentiating it would take a pass for each operation.
+        """
+        alone = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+        return alone and self.weight.shape[2] == 1
 
     def weight_gradient(self, t: Tensor, g: Tensor) -> Tensor:
         """Differentiate ``⟨g, linear(t)⟩`` by the weight."""
@@ -223,10 +227,6 @@ class Activation(Elementwise):
         """Value and the derivatives up to an order of 1 to 3 at ``a``, each of its shape."""
         return _DERIVATIVES[self.function](a, order)
 
-    def pull_back(self, g: Tensor, a: Tensor) -> Tensor:
-        """Multiply ``g`` by the first derivative at ``a``, in one pass."""
-        return _PULL_BACKS[self.function](g, a)
-
 
 def _silu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     s = torch.sigmoid(a)
@@ -265,12 +265,4 @@ _DERIVATIVES: dict[str, Callable[[Tensor, int], tuple[Tensor, ...]]] = {
     "softplus": _softplus,
     "tanh": _tanh,
     "gelu": _gelu,
-}
-
-
-_PULL_BACKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "silu": torch.ops.aten.silu_backward,
-    "softplus": lambda g, a: torch.ops.aten.softplus_backward(g, a, 1, 20),
-    "tanh": lambda g, a: torch.ops.aten.tanh_backward(g, a.tanh()),
-    "gelu": torch.ops.aten.gelu_backward,
 }
