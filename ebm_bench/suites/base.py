@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.registry.entries import refuse_switch
 from ebm_bench.suites import names
 from ebm_bench.utils import yaml_files
 
@@ -26,6 +27,7 @@ class Strict(BaseModel):
     """Part of a file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    _refuse_switch = field_validator("*", mode="wrap")(refuse_switch)
 
 
 class Named(Strict):
