@@ -16,6 +16,7 @@ from ebm_bench.cli.options import (
     SuiteOption,
     ThreadsOption,
     app,
+    checked_folder,
     start_work,
 )
 from ebm_bench.errors import InputError, choose
@@ -30,7 +31,8 @@ def prepare(
         list[str] | None, typer.Option(help="Registered name; may be repeated.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for a note on each data set fetched.")
+        Path | None,
+        typer.Option(help="Folder for a note on each data set fetched.", callback=checked_folder),
     ] = None,
 ) -> None:
     """Fetch and verify the data of a suite, or of single datasets."""
@@ -91,7 +93,9 @@ def evaluate(
 @app.command()
 def tune(
     path: SuiteOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the trials.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the trials.", callback=checked_folder)
+    ],
     dataset: Annotated[
         str | None, typer.Option(help="Tune on this dataset only, and write no values.")
     ] = None,
