@@ -112,10 +112,27 @@ def test_frechet_distance_needs_far_more_samples_than_features(
 def test_kernel_distance_scatters_about_its_expectation():
     streams = Streams(0, 100)
     x, y = (streams.child(name).normal(40, 5) for name in "xy")
-    values = kernel_distance(x, y)
+    values, errors = kernel_distance(x, y)
     assert values.mean().abs() < 4 * values.std() / 10
     assert (values < 0).any()
-    assert (kernel_distance(x, y + 2) > 5).all()
+    # To first order the error of equal distributions is zero, and its estimate is not.
+    assert errors.mean() == pytest.approx(2**0.5 * values.std().item(), rel=0.3)
+    shifted, errors = kernel_distance(x, y + 2)
+    assert (shifted > 5).all()
+    assert errors.mean() == pytest.approx(shifted.std().item(), rel=0.2)
+
+
+def test_kernel_distance_of_unequal_numbers():
+    x, y = Streams(0).normal(7, 3), Streams(1).normal(4, 3)
+    value, _ = kernel_distance(x, y)
+
+    def mean(a, b, same):
+        pairs = [(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)]
+        return sum((p @ q / 3 + 1) ** 3 for p, q in pairs) / len(pairs)
+
+    x, y = x[0].double(), y[0].double()
+    expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
+    torch.testing.assert_close(value[0], expected)
 
 
 def test_features_tell_images_apart():
