@@ -1,5 +1,7 @@
 """Commands for the stages of a suite: data, training, evaluation, tuning."""
 
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,8 @@ from ebm_bench.errors import InputError, choose
 from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
 
+log = logging.getLogger("ebm_bench")
+
 
 @app.command()
 def prepare(
@@ -34,6 +38,10 @@ def prepare(
         Path | None,
         typer.Option(help="Folder for a note on each data set fetched.", callback=checked_folder),
     ] = None,
+    optional: Annotated[
+        bool,
+        typer.Option("--optional", help="Go on without data that are only compared with."),
+    ] = False,
 ) -> None:
     """Fetch and verify the data of a suite, or of single datasets."""
     from ebm_bench.datasets import cached
@@ -44,14 +52,23 @@ def prepare(
     start_work(threads=1)
     chosen = suite.load(path).datasets if path else {}
     names = [*chosen, *(dataset or ())]
+    spared = set(cached.OPTIONAL if optional else ())
     if any("ood_auroc" in data.metrics for data in chosen.values()):
         # Image sets are measured against each other, as data from elsewhere.
+        spared |= {*cached.OPTIONAL} - {*names}
         names += cached.ARRAYS
     for name in dict.fromkeys(names):
-        stamp = cached.prepare(name)
-        if stamp and out:
+        try:
+            stamp = cached.prepare(name)
+            note = stamp.read_bytes() if stamp else None
+        except InputError as error:
+            if name not in spared:
+                raise
+            log.warning("%s is left out of comparisons: %s", name, error)
+            note = (json.dumps({"dataset": name, "missing": str(error)}, indent=2) + "\n").encode()
+        if note and out:
             with replacing(out / f"{name}.json") as temporary:
-                temporary.write_bytes(stamp.read_bytes())
+                temporary.write_bytes(note)
 
 
 @app.command()
