@@ -19,6 +19,8 @@ from ebm_bench.suites.base import Strict
 # Metric of the learning curves of trials, which are not used: the cheapest one.
 TRIAL_CURVE = "hyvarinen_score"
 
+ROUND = 3  # learning rates that are tried side by side
+
 Rate = Annotated[float, Gt(0)]
 
 
@@ -39,9 +41,6 @@ class Tuning(Strict):
     learning_rates : tuple of float
         Learning rates. The search begins in their middle, and goes on beyond their ends where
         the best is there.
-    together : int
-        Number of learning rates that are trained side by side: a round. Many take hardly longer
-        than a few.
     """
 
     datasets: Literal["all"] | Annotated[dict[str, list[str]], Field(min_length=1)] = "all"
@@ -49,7 +48,6 @@ class Tuning(Strict):
     steps: Annotated[int, Ge(1)] | None = None
     replicates: Annotated[int, Ge(1)] = 2
     learning_rates: tuple[Rate, ...] = (5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 3e-2, 5e-2)
-    together: Annotated[int, Ge(2)] = 3
 
     @field_validator("datasets", mode="before")
     @classmethod
@@ -71,16 +69,12 @@ class Tuning(Strict):
 
     @property
     def rounds(self) -> int:
-        """Number of rounds, each of some settings with several learning rates."""
-        return math.ceil(self.trials / self.together)
+        """Number of rounds, each of some settings with three learning rates."""
+        return math.ceil(self.trials / ROUND)
 
-    def rate(self, place: float) -> float:
-        """Return the learning rate at a place of the list, between two, or beyond its ends."""
-        rates, below = self.learning_rates, math.floor(place)
-        if share := place - below:
-            between = self.rate(below) ** (1 - share) * self.rate(below + 1) ** share
-            return float(f"{between:.3g}")
-        place = below
+    def rate(self, place: int) -> float:
+        """Return the learning rate at a place of the list, or as far beyond its ends."""
+        rates = self.learning_rates
         beyond = place - min(max(place, 0), len(rates) - 1)
         if beyond == 0:
             return rates[place]
@@ -157,7 +151,7 @@ class Tuned(Strict):
         Commits of its code, followed by ``+`` if files had been changed.
     seed : int
         Seed of all trials, derived from that of the suite and different from it.
-    trials, steps, replicates, learning_rates, together
+    trials, steps, replicates, learning_rates
         As in `Tuning`.
     datasets : dict of str to TunedDataset
         Outcome for each dataset.
@@ -173,7 +167,6 @@ class Tuned(Strict):
     steps: int | None = None
     replicates: int
     learning_rates: tuple[Rate, ...]
-    together: int = 3
     datasets: dict[str, TunedDataset]
 
     def values(self, dataset: str, method: str) -> Values | None:
@@ -196,12 +189,12 @@ class Tuned(Strict):
 
 @dataclass
 class Search:
-    """The search for the best values of a method, in rounds of several learning rates.
+    """The search for the best values of a method, in rounds of three learning rates.
 
-    The settings take turns, each with the best learning rate so far and some on either side of it.
-    What is left of the trials goes to the best settings: where their best learning rate is the
-    lowest or highest that was tried with them, to rates beyond it, and otherwise to its neighbours
-    and to rates between them. A method without settings spends all of its trials on that.
+    The settings take turns, each with the best learning rate so far and one on either side of it.
+    What is left of the trials goes to the best settings, with the learning rates nearest to the
+    best one that were not tried with them: where it is the lowest or highest that was, they go on
+    beyond it. A method without settings spends all of its trials on that.
 
     Attributes
     ----------
@@ -209,14 +202,14 @@ class Search:
         Number of trials and learning rates.
     settings : list of dict
         Settings that are tried.
-    scores : dict of (int, float) to float
+    scores : dict of (int, int) to float
         Score of each trial by the places of its settings and of its learning rate in their
         lists; infinite where there is none.
     """
 
     tuning: Tuning
     settings: list[dict[str, Any]]
-    scores: dict[tuple[int, float], float] = field(default_factory=dict)
+    scores: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def next_round(self) -> list[Values]:
         """List what is tried next: some settings with learning rates; nothing at the end."""
@@ -230,36 +223,24 @@ class Search:
         found = [math.inf if score is None else score for score in scores]
         self.scores |= zip(self._next(), found, strict=True)
 
-    def _next(self) -> list[tuple[int, float]]:
-        count = min(self.tuning.together, self.tuning.trials - len(self.scores))
+    def _next(self) -> list[tuple[int, int]]:
+        count = min(ROUND, self.tuning.trials - len(self.scores))
         number = len({number for number, _ in self.scores})
         best, middle = self._best()
         if number < len(self.settings):
-            # As far apart as they need to be to span the list.
-            wide = max(1, round(len(self.tuning.learning_rates) / (self.tuning.together + 1)))
-            return [(number, middle + wide * step) for step in _sides(count)]
+            wide = 2 if len(self.tuning.learning_rates) > 4 else 1
+            return [(number, middle + step) for step in (0, wide, -wide)[:count]]
         tried = {place for number, place in self.scores if number == best}
-        steps = itertools.count(1)
-        if middle == min(tried):
-            around = (middle - side * step for step in steps for side in (1, -1))
-        elif middle == max(tried):
-            around = (middle + side * step for step in steps for side in (1, -1))
-        else:  # the neighbours, and then half-way to them and to others
-            halves = itertools.chain((2, 1), itertools.count(3))
-            around = (middle + side * half / 2 for half in halves for side in (1, -1))
+        outward = -1 if middle == min(tried) else 1
+        around = (middle + side * outward * step for step in itertools.count(1) for side in (1, -1))
         untried = (place for place in around if place not in tried)
         return [(best, place) for place in itertools.islice(untried, count)]
 
-    def _best(self) -> tuple[int, float]:
+    def _best(self) -> tuple[int, int]:
         """Places of the best values; of the lowest rate where all failed."""
         if not self.scores:
             return 0, (len(self.tuning.learning_rates) - 1) // 2
         return min(self.scores, key=lambda key: (self.scores[key], key[1]))
-
-
-def _sides(count: int) -> list[int]:
-    """List 0, 1, −1, 2, −2, …: so many."""
-    return [(i + 1) // 2 * (1 if i % 2 else -1) for i in range(count)]
 
 
 def combinations(space: Mapping[str, Sequence[Any]], most: int, seed: str) -> list[dict[str, Any]]:
