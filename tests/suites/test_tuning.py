@@ -387,6 +387,7 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
     later = set(registry.names("objectives")) - objectives  # than the committed reference
     assert later == {
         "grid_maximum_likelihood",
+        "constant_target_energy_matching",
         "energy_discrepancy",
         "exponential_noise_contrastive",
         "finite_difference_score_matching",
