@@ -29,6 +29,9 @@ class Objective(Component):
     samples_model : bool
         Whether the loss needs samples of the model during training. They are held constant when
         the loss is differentiated.
+    maximises : tuple of str
+        Names of those of its parts that are trained against the energy: the loss gives them the
+        gradient with its sign reversed.
     kind : str
         Family of methods, by which a leaderboard can be filtered.
     search : dict of str to tuple
@@ -48,6 +51,7 @@ class Objective(Component):
     requires: ClassVar[tuple[str, ...]] = ()
     trains: ClassVar[bool] = True
     samples_model: ClassVar[bool] = False
+    maximises: ClassVar[tuple[str, ...]] = ()
     kind: ClassVar[str] = "other"
     search: ClassVar[dict[str, tuple]] = {}
     takes_progress: ClassVar[bool] = False

@@ -95,6 +95,30 @@ class BesideNoise(Objective):
         points, log_noise = self.distribution.sample_with_log_prob(count, streams)
         return points, torch.cat([self.distribution.log_prob(x), log_noise], dim=1)
 
+    def evaluate(
+        self, energy: Energy, x: Tensor, count: int, streams: Streams
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate the energy at data and, in the same pass, at samples of the noise.
+
+        Parameters
+        ----------
+        energy : Energy
+            Energy that is trained.
+        x, count, streams
+            As for `draw`.
+
+        Returns
+        -------
+        data : Tensor of shape (R, B)
+            Energy of the data.
+        noise, log_q : Tensor of shape (R, N)
+            Energy of the samples, and the log-density of the noise there.
+        """
+        with torch.no_grad():
+            points, log_q = self.distribution.sample_with_log_prob(count, streams)
+        data, noise = energy(torch.cat([x, points], dim=1)).split([x.shape[1], count], dim=1)
+        return data, noise, log_q
+
 
 @dataclass(eq=False, kw_only=True, repr=False)
 class NoiseClassifier(BesideNoise):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Ge
 from torch import Tensor
 
@@ -49,9 +48,6 @@ class SelfNormalizedLikelihood(NoiseClassifier):
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Bound of a batch (R, B, *event_shape), in nats, shape (R,)."""
-        with torch.no_grad():
-            count = self.ratio * x.shape[1]
-            points, log_q = self.distribution.sample_with_log_prob(count, streams)
-        data, noise = energy(torch.cat([x, points], dim=1)).split([x.shape[1], count], dim=1)
+        data, noise, log_q = self.evaluate(energy, x, self.ratio * x.shape[1], streams)
         log_weights = -noise - self.log_z[:, None] - log_q
         return data.mean(1) + self.log_z + log_weights.exp().mean(1) - 1

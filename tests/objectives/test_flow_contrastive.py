@@ -5,6 +5,7 @@ import torch
 
 from ebm_bench import energies, objectives, registry
 from ebm_bench.optim.adam import Optimiser
+from ebm_bench.plugins.checks.objectives import variants
 from ebm_bench.streams import Streams
 
 R = 3
@@ -93,8 +94,7 @@ def test_the_range_is_in_a_checkpoint():
 def test_nothing_else_escapes(name):
     energy = energies.create("quadratic", event_shape=(2,), replicates=R)
     data = Streams(1, R).normal(64, 2)
-    settings = {"noise_settings": {"steps": 1}} if name == "flow_contrastive" else {}
-    objective = objectives.create(name, **settings)
+    objective = objectives.create(name, **next(variants(name)))
     objective.setup(energy, data, Streams(2, R))
     found = objective.escaped(energy, Streams(4, R))
     assert found.dtype == torch.bool

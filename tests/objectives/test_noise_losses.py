@@ -76,6 +76,19 @@ def test_self_normalized_likelihood_bounds_the_entropy(data, noise, shift):
     torch.testing.assert_close(found, torch.full_like(found, expected), rtol=0, atol=2e-3)
 
 
+@pytest.mark.parametrize(("model", "noise"), [(1.0, 1.0), (1.0, 2.0), (0.5, 3.0), (4.0, 4.0)])
+def test_importance_sampling_has_the_value_and_slope_of_the_likelihood(model, noise):
+    """Exactly where the noise is the model, and else as far as the nodes integrate."""
+    energy, data = gaussian(model), nodes(2.0, NODES)
+    objective = create("flow_importance", energy, noise)
+    found = objective.loss(energy, data, None)
+    expected = energy(data).mean(1) + energy.log_z
+    tolerance = {"rtol": 0, "atol": 1e-7 if model == noise else 2e-3}
+    torch.testing.assert_close(found, expected, **tolerance)
+    slopes = [torch.autograd.grad(loss.sum(), energy.log_diagonal) for loss in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=0, atol=2e-3)
+
+
 @pytest.mark.parametrize("ratio", [1, 5])
 def test_ranking_cannot_tell_the_truth_from_noise_that_is_the_truth(ratio):
     energy = gaussian(2.0)

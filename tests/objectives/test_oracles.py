@@ -13,6 +13,7 @@ denoising: value and optimum are of the smoothed density   test_denoising_finds_
 signal to noise of the denoising gradient                  test_objectives_limits
 a classifier that knows nothing: 2 log 2, c = log Z        test_a_classifier_that_knows_nothing
 the same against a flow that can learn: log 4              test_flow_contrastive_at_equilibrium
+a flow below the likelihood, by its divergence             test_adversarial_flow_bounds_the_...
 c becomes log Z from any noise                             test_noise_contrastive_learns_the_...
 density chasm: curvature of the loss                       test_density_chasm
 density chasm: accuracy of the classifier                  test_accuracy_of_the_classifier
@@ -413,3 +414,36 @@ def test_flow_contrastive_at_equilibrium(kind):
     everywhere(loss, math.log(4))
     (slope,) = torch.autograd.grad(loss.sum(), objective.normaliser.theta)
     everywhere(slope, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("precision", "variance"), [(1.0, 1.0), (1.0, 2.0), (0.5, 1.0), (3.0, 0.3)]
+)
+def test_adversarial_flow_bounds_the_likelihood(precision, variance):
+    """Below it by the divergence of the flow, N(0, 1), from the model, at any data."""
+    energy = standard_normal(2)
+    torch.nn.init.constant_(energy.log_diagonal, 0.5 * math.log(precision))
+    objective = objectives.create("adversarial_flow", noise_settings={"kind": "affine"})
+    objective.build(energy)
+    objective.double()
+    data, latents = math.sqrt(variance) * signs(2), signs(2)
+    loss = objective.loss(energy, data, Replay([latents]))
+    likelihood = precision * variance + energy.log_z.detach()
+    divergence = precision - 1 - math.log(precision)
+    torch.testing.assert_close(loss, likelihood - divergence, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", [0.5, 1.0, 3.0])
+def test_the_adversarial_flow_goes_to_the_model_and_the_energy_to_the_data(precision):
+    """Slopes by the width s of the flow, ``d (a s − 1/s)``, and by the model's log-precision."""
+    energy = standard_normal(2)
+    torch.nn.init.constant_(energy.log_diagonal, 0.5 * math.log(precision))
+    objective = objectives.create("adversarial_flow", noise_settings={"kind": "affine"})
+    objective.build(energy)
+    objective.double()
+    flow, data = objective.distribution.flow, math.sqrt(1.7) * signs(2)
+    flow.scale.mul_(1.5).requires_grad_()
+    loss = objective.loss(energy, data, Replay([signs(2)]))
+    by_scale, by_precision = torch.autograd.grad(loss.sum(), [flow.scale, energy.log_diagonal])
+    everywhere(by_scale, precision * 1.5 - 1 / 1.5)
+    everywhere(by_precision, precision * (1.7 - 1.5**2))

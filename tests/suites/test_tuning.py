@@ -387,10 +387,12 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
     later = set(registry.names("objectives")) - objectives  # than the committed reference
     assert later == {
         "grid_maximum_likelihood",
+        "adversarial_flow",
         "constant_target_energy_matching",
         "energy_discrepancy",
         "exponential_noise_contrastive",
         "finite_difference_score_matching",
+        "flow_importance",
         "minimum_probability_flow",
         "ranking_noise_contrastive",
         "self_normalized_likelihood",

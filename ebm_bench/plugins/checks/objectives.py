@@ -29,6 +29,9 @@ _QUICK_NOISE: dict[str, dict[str, Any]] = {
     "gaussian_mixture": {"noise_settings": {"components": 2}},
 }
 
+# Of what is trained against the energy, before the slope of the loss is looked at.
+_RESPONSE_STEPS, _RESPONSE_RATE, _RESPONSE_BATCH = 15, 1e-2, 256
+
 
 @dataclass(frozen=True, eq=False)
 class Case(Named):
@@ -40,12 +43,9 @@ class Case(Named):
         Registered name.
     settings : dict
         Other than the defaults.
-    maximised : tuple of str
-        What it owns and trains against the energy, in its loss's place with the other sign.
     """
 
     family = "objectives"
-    maximised: tuple[str, ...] = ()
 
     @classmethod
     def all(cls, name: str) -> list["Case"]:
@@ -100,25 +100,38 @@ class Case(Named):
         ]
 
     def slope(self, precision: float) -> Tensor:
-        """Differentiate the loss of a Gaussian energy by its log-precision, shape (2, 2)."""
+        """Differentiate the loss of a Gaussian energy by its log-precision, shape (2, 2).
+
+        What is trained against the energy has responded to it first.
+        """
         energy = gaussian_energy(precision, replicates=2)
         objective, data, streams = self.prepare(energy, 2)
+        if against := _trained(*(getattr(objective, name) for name in objective.maximises)):
+            optimiser = Optimiser([against], 2, _RESPONSE_RATE, 1.0, _RESPONSE_STEPS)
+            for step in range(_RESPONSE_STEPS):
+                optimiser.step(objective.loss_at(energy, data[:, :_RESPONSE_BATCH], streams), step)
         objective.loss_at(energy, data, streams).sum().backward()
         expect(energy.log_diagonal.grad is not None, "the loss does not depend on the energy")
         return energy.log_diagonal.grad
 
 
 def variants(name: str) -> Iterator[dict[str, Any]]:
-    """List the defaults, then settings with each other value where there are few to choose from."""
-    yield {}
-    for key, (annotation, default) in registry.describe("objectives", name).settings.items():
+    """List the defaults, then settings with each other value where there are few to choose from.
+
+    Noise that is fitted by many steps takes few.
+    """
+    entry = registry.describe("objectives", name)
+    _, noise_of = entry.settings.get("noise", (None, entry.noise))
+    own = _QUICK_NOISE.get(noise_of, {})
+    yield own
+    for key, (annotation, default) in entry.settings.items():
         if key == "noise":
             others = (n for n in noise.names() if n != default)
             yield from ({key: n, **_QUICK_NOISE.get(n, {})} for n in others)
         elif annotation is bool:
-            yield {key: not default}
+            yield {**own, key: not default}
         elif get_origin(annotation) is Literal:
-            yield from ({key: value} for value in get_args(annotation) if value != default)
+            yield from ({**own, key: value} for value in get_args(annotation) if value != default)
 
 
 def trains(case: Case) -> bool:
@@ -221,7 +234,7 @@ def _compare_gradients(case: Case, path: str) -> None:
         with torch.no_grad():
             torch._foreach_add_(parameters, directions, alpha=1e-5)
         expected = (values[0] - values[1]) / 2e-5
-        sign = -1 if part in case.maximised else 1
+        sign = -1 if part in objective.maximises else 1
         words = f"the derivative by the weights of the {part}, of energy {path}"
         expect_close(along, sign * expected, words, rtol=1e-6, atol=1e-7)
         expect(along != 0, f"the loss does not depend on the weights of the {part}")
@@ -281,8 +294,12 @@ CHECKS = checks_of(globals())
 def _parts(energy: nn.Module, objective: nn.Module) -> dict[str, list[Any]]:
     """List trained parameters by parts, each of which training clips: the energy and others."""
     named = {"energy": energy, **dict(objective.named_children())}
-    trained = {k: [p for p in part.parameters() if p.requires_grad] for k, part in named.items()}
+    trained = {name: _trained(part) for name, part in named.items()}
     return {name: parameters for name, parameters in trained.items() if parameters}
+
+
+def _trained(*parts: nn.Module) -> list[Any]:
+    return [p for part in parts for p in part.parameters() if p.requires_grad]
 
 
 @contextmanager
