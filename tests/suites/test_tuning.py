@@ -393,6 +393,7 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
         "exponential_noise_contrastive",
         "finite_difference_score_matching",
         "flow_importance",
+        "kernel_stein",
         "minimum_probability_flow",
         "ranking_noise_contrastive",
         "self_normalized_likelihood",
