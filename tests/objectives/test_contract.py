@@ -21,6 +21,7 @@ NUMBERS = [
     ("sliced_score_matching", {"variance_reduced": False, "projections": 3}),
     ("denoising_score_matching", {"sigma": 0.3}),
     ("conditional_noise_contrastive", {"epsilon": 1.0, "ratio": 3}),
+    ("weighted_score_matching", {"projections": 2}),
     ("noise_contrastive", {"ratio": 3}),
     ("noise_contrastive", {"ratio": 0.5}),
 ]

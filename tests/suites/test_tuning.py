@@ -397,6 +397,7 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
         "minimum_probability_flow",
         "ranking_noise_contrastive",
         "self_normalized_likelihood",
+        "weighted_score_matching",
     }
     noises = {method.settings.get("noise") for method in toy.methods.values()}
     assert noises - {None} == set(registry.names("noise"))
