@@ -1,7 +1,6 @@
 """Distance of samples to the training images, which shows copies."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ebm_bench.metrics.base import Metric
+from ebm_bench.metrics.neighbours import nearest
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -78,34 +78,6 @@ class NearestNeighbourRatio(Metric):
             "held_out": usual.expand_as(value),
             "near": torch.where(median.isnan(), math.nan, near),
         }
-
-
-def nearest(queries: Tensor, train: Iterable[Tensor]) -> Tensor:
-    """Compute the distance of points to the nearest of others.
-
-    Parameters
-    ----------
-    queries : Tensor of shape (Q, D)
-        Points.
-    train : iterable of Tensor of shape (n, D)
-        The others, in batches; gone through once.
-
-    Returns
-    -------
-    Tensor of shape (Q,)
-        Root mean squared differences in float64, not a number where a point is not.
-    """
-    found = torch.full_like(queries, math.nan)
-    least = torch.full_like(queries[:, :1], math.inf)
-    for batch in train:
-        # Squared distances less the squares of the queries, which do not matter here.
-        partial = torch.addmm(batch.square().sum(1), queries, batch.T, alpha=-2)
-        best, place = partial.min(1, keepdim=True)
-        nearer = best < least
-        found = torch.where(nearer, batch[place[:, 0]], found)
-        least = torch.where(nearer, best, least)
-    # As differences: those of squares would cancel where points are close.
-    return (queries - found).double().square().mean(1).sqrt()
 
 
 def _median(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,7 +73,8 @@ class Swapped(Energy):
 def sampled(model):
     """The same model, which can be sampled exactly."""
     energy = model.energy
-    energy.sample = lambda n, streams: energy.mean + streams.normal(n, *energy.event_shape)
+    shape = energy.event_shape
+    energy.sample = lambda n, streams: energy.mean + energy.sd * streams.normal(n, *shape)
     return model
 
 
@@ -81,6 +82,16 @@ def copying(model):
     """The same model, of which samples are training images."""
     images = torch.cat([*model.dataset.batches(model.streams)], 1)
     model.energy.sample = lambda n, streams: images[:, :n]
+    return model
+
+
+def repeating(model, images, times=1, far=0):
+    """The same model, of which samples are some of the held-out images, and some far from all."""
+    streams = model.streams.child("data")
+    held_out = model.dataset.sample(times * images + far, streams, "test")[:, :images]
+    strange = 8 + 0 * streams.normal(far, *model.energy.event_shape)
+    samples = torch.cat([*[held_out] * times, strange], 1)
+    model.energy.sample = lambda n, streams: samples
     return model
 
 
@@ -113,6 +124,12 @@ def discrepancy(mean, size=FEATURES):
     return kernel(mean, mean) + kernel(0, 0) - 2 * kernel(mean, 0)
 
 
+def kernel(mean):
+    """Mean kernel of planar normals around (mean, mean) and 0; h² = 4 log 2, of the median."""
+    square = 4 * math.log(2)
+    return square / (square + 2) * math.exp(-(mean**2) / (square + 2))
+
+
 def likelihood(mean=0.0, log_precision=0.0):
     """A Gaussian energy on a line, trained by maximum likelihood on the standard normal."""
     dataset = datasets.create("gaussian", dimension=1, condition_number=1.0)
@@ -131,6 +148,14 @@ CASES = {
         answer=bits(),
         bad=lambda bowl, images, truth_of: images(mean=5.0),
         limit=bits() + 10,
+    ),
+    # Of normals that are √2 apart, the best classifier is a plane half way.
+    "classifier_two_sample_test": Case(
+        known=lambda bowl, images, truth_of: bowl(mean=1.0),
+        answer=0.5 + 0.5 * math.erf(0.5),
+        within=0.03,
+        bad=lambda bowl, images, truth_of: bowl(mean=4.0),
+        limit=0.98,
     ),
     # The step leaves (1 − σ²/s²)² σ² of the noise and moves the data by σ²/s².
     "denoising_error": Case(
@@ -185,6 +210,15 @@ CASES = {
         limit=100.0,
         settings={"points": 1000},
     ),
+    # Scores that differ by the shift, and the mean of the kernel.
+    "kernel_stein_discrepancy": Case(
+        known=lambda bowl, images, truth_of: bowl(mean=3.0),
+        answer=18 * kernel(0),
+        within=0.05 * 18 * kernel(0),
+        bad=lambda bowl, images, truth_of: bowl(slope=-8.0),
+        limit=15.0,
+        settings={"points": 2000},
+    ),
     "kl_divergence": Case(
         known=lambda bowl, images, truth_of: bowl(mean=0.8),
         answer=0.8**2,
@@ -217,6 +251,14 @@ CASES = {
         limit=10.0,
         settings={"batches": 10_000},
     ),
+    "maximum_mean_discrepancy": Case(
+        known=lambda bowl, images, truth_of: bowl(mean=1.0),
+        answer=2 * kernel(0) - 2 * kernel(1.0),
+        within=0.05 * (2 * kernel(0) - 2 * kernel(1.0)),
+        bad=lambda bowl, images, truth_of: bowl(mean=6.0),
+        limit=1.0,
+        settings={"points": 3000},
+    ),
     "mode_mass_error": Case(
         known=lambda bowl, images, truth_of: truth_of("weighted_gaussians", Swapped),
         answer=0.6,
@@ -246,6 +288,24 @@ CASES = {
         within=1e-9,
         bad=lambda bowl, images, truth_of: images(slope=-1.0),
         limit=0.2,
+    ),
+    # Half of the samples are held-out images, the others are like none.
+    "precision_efficientnet": Case(
+        known=lambda bowl, images, truth_of: repeating(images(), images=200, far=200),
+        answer=0.5,
+        within=1e-9,
+        bad=lambda bowl, images, truth_of: sampled(images(mean=8.0)),
+        limit=0.01,
+        settings={"points": 400},
+    ),
+    # A quarter of the held-out images, each four times: nothing else is near enough.
+    "recall_efficientnet": Case(
+        known=lambda bowl, images, truth_of: repeating(images(), images=100, times=4),
+        answer=0.25,
+        within=1e-9,
+        bad=lambda bowl, images, truth_of: sampled(images(sd=0.0)),
+        limit=0.01,
+        settings={"points": 400},
     ),
     "sampled_kl_divergence": Case(
         known=lambda bowl, images, truth_of: bowl(mean=0.8),

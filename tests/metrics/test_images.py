@@ -10,8 +10,9 @@ from ebm_bench import metrics
 from ebm_bench.datasets import cached
 from ebm_bench.metrics import features
 from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
-from ebm_bench.metrics.kernel_distance_efficientnet import kernel_distance
-from ebm_bench.metrics.nearest_neighbour_ratio import nearest
+from ebm_bench.metrics.kernel_distance_efficientnet import cubic
+from ebm_bench.metrics.kernels import squared_discrepancy
+from ebm_bench.metrics.neighbours import nearest
 from ebm_bench.metrics.ood_auroc import _fit, _patch, _shuffle, auroc
 from ebm_bench.streams import Streams
 
@@ -156,6 +157,10 @@ def test_frechet_distance_needs_far_more_samples_than_features(
     result = measure("frechet_distance_efficientnet", images(), points=points)
     assert result["converged"].tolist() == [converged] * 2
     assert (result["floor"] > 0).all()
+
+
+def kernel_distance(x, y):
+    return squared_discrepancy(cubic, x, y).values()
 
 
 def test_kernel_distance_scatters_about_its_expectation():
