@@ -1,5 +1,6 @@
 """Commands that list names and check suites and plugins."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from ebm_bench import registry
 from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.registry.entries import Entry
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.suites import suite
 from ebm_bench.suites.base import Head, kind_of
@@ -20,15 +22,23 @@ def list_names(
         str | None, typer.Argument(help=f"One of {', '.join(registry.FAMILIES)}.")
     ] = None,
 ) -> None:
-    """List registered names with their settings and defaults."""
+    """List registered names by their kind, with settings and defaults."""
     if family and family not in registry.FAMILIES:
         raise unknown("family", family, registry.FAMILIES)
     for chosen in [family] if family else registry.FAMILIES:
-        typer.secho(chosen, bold=True)
-        for name, entry in registry.entries(chosen).items():
-            typer.echo(f"  {name:30}{entry.summary}")
-            for setting, (_, default) in entry.settings.items():
-                typer.echo(f"    {setting} = {'(required)' if default is ... else default!r}")
+        entries = sorted(registry.entries(chosen).values(), key=_kind)
+        width = max(len(entry.name) for entry in entries) + 2
+        for kind, alike in groupby(entries, _kind):
+            typer.secho(f"{chosen}: {kind}" if kind else chosen, bold=True)
+            for entry in alike:
+                typer.echo(f"  {entry.name:{width}}{entry.summary}")
+                for setting, (_, default) in entry.settings.items():
+                    typer.echo(f"    {setting} = {'(required)' if default is ... else default!r}")
+
+
+def _kind(entry: Entry) -> str:
+    """Name the kind of an objective or of a dataset; no other families have any."""
+    return getattr(entry, "kind", "")
 
 
 @app.command()

@@ -73,6 +73,18 @@ def test_list_of_one_family():
     assert "two_moons" not in output
 
 
+def test_list_groups_objectives_and_datasets_by_their_kind():
+    for family in ("objectives", "datasets"):
+        lines = run("list", family).output.splitlines()
+        heads = [line for line in lines if line.startswith(f"{family}: ")]
+        assert len(heads) == len(set(heads)) > 1
+        for name, entry in registry.entries(family).items():
+            (place,) = (i for i, line in enumerate(lines) if line.startswith(f"  {name}  "))
+            above = [line for line in lines[:place] if line in heads]
+            assert above[-1] == f"{family}: {entry.kind}"
+    assert "metrics" in run("list", "metrics").output.splitlines()
+
+
 def test_check_shows_what_would_run(suite_file):
     output = run("check", suite_file).output
     assert "two_moons  dsm-0.2, gaussian" in output
