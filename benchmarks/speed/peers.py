@@ -3,18 +3,20 @@
 A library is imported when one of its contenders is built; `contest.is_missing` checks first.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.contest import Builder, Contender
-from benchmarks.speed.problem import Plain, Problem, adam
+from benchmarks.speed.problem import Parts, Plain, Problem, adam
 
 
 def torchebm(problem: Problem) -> Builder:
     """Train with a loss of torchebm."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
-        from torchebm import losses
+        from torchebm import losses, samplers
         from torchebm.core import BaseModel
 
         parts = problem.build(dtype, batch)
@@ -37,20 +39,41 @@ def torchebm(problem: Problem) -> Builder:
                     return losses.SlicedScoreMatching(
                         Model(), n_projections=1, projection_type="gaussian", dtype=dtype
                     )
+                case "contrastive_divergence":
+                    model = Model()
+                    chains = samplers.LangevinDynamics(model, step_size=_time(parts), dtype=dtype)
+                    return losses.ContrastiveDivergence(
+                        model,
+                        chains,
+                        k_steps=parts.objective.steps,
+                        energy_reg_weight=0.0,
+                        dtype=dtype,
+                    )
             sigma = parts.objective.sigma
             return losses.DenoisingScoreMatching(Model(), noise_scale=sigma, dtype=dtype)
 
         evaluate, x = loss(), parts.x[0].flatten(1)
-        return adam(net, lambda: evaluate(x))
+
+        def value() -> Tensor:
+            found = evaluate(x)
+            # Contrastive divergence gives the samples as well.
+            return found[0] if isinstance(found, tuple) else found
+
+        return adam(net, value)
 
     return build
+
+
+def _time(parts: Parts) -> float:
+    """Time that a Langevin step covers, by which theirs are measured; ours by its root."""
+    return parts.objective.step_size**2 / 2
 
 
 def ebmkit(problem: Problem) -> Builder:
     """Train with a loss of ebmkit."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
-        from ebm.losses import nce, score_matching
+        from ebm import losses, samplers
 
         parts = problem.build(dtype, batch)
         net, x = Plain(parts.energy), parts.x[0]
@@ -58,13 +81,23 @@ def ebmkit(problem: Problem) -> Builder:
         def loss() -> nn.Module:
             match problem.objective:
                 case "exact_score_matching":
-                    return score_matching.ExactScoreMatching()
+                    return losses.ExactScoreMatching()
                 case "sliced_score_matching":
-                    return score_matching.SlicedScoreMatching(n_projections=1, vr=False)
+                    return losses.SlicedScoreMatching(n_projections=1, vr=False)
                 case "denoising_score_matching":
-                    return score_matching.DenoisingScoreMatching(sigma=parts.objective.sigma)
+                    return losses.DenoisingScoreMatching(sigma=parts.objective.sigma)
+                case "contrastive_divergence":
+                    steps = parts.objective.steps
+                    chains = samplers.LangevinDynamics(step_size=_time(parts), steps=steps)
+                    return losses.ContrastiveDivergence(chains, init_fn=lambda shape: x)
+                case "energy_discrepancy":
+                    return losses.EnergyDiscrepancy(
+                        math.sqrt(parts.objective.time),
+                        parts.objective.samples,
+                        parts.objective.weight,
+                    )
             # Its default noise is the standard normal, the fit of standardised data.
-            found = nce.NoiseContrastiveEstimation()
+            found = losses.NoiseContrastiveEstimation()
             found.log_z = nn.Parameter(parts.objective.log_z[0].detach().clone())
             return found
 

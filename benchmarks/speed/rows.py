@@ -12,17 +12,21 @@ from benchmarks.speed.published import published
 
 EXACT, SLICED = "exact_score_matching", "sliced_score_matching"
 DENOISING, CONTRASTIVE = "denoising_score_matching", "noise_contrastive"
+CHAINS, DISCREPANCY = "contrastive_divergence", "energy_discrepancy"
 TITLES = {
     EXACT: "exact score matching",
     SLICED: "sliced score matching",
     DENOISING: "denoising score matching",
     CONTRASTIVE: "noise-contrastive estimation",
+    CHAINS: "contrastive divergence, ten steps",
+    DISCREPANCY: "energy discrepancy, four points",
 }
 SHORT = {EXACT: "exact", SLICED: "sliced", DENOISING: "dsm", CONTRASTIVE: "nce"}
 # What all libraries have in common: both terms projected, noise with independent dimensions.
 SETTINGS: dict[str, Mapping[str, Any]] = {
     SLICED: {"variance_reduced": False},
     CONTRASTIVE: {"noise": "diagonal_gaussian"},
+    CHAINS: {"adjusted": False, "chains": 512},
 }
 Others = Mapping[str, Callable[[Problem], Builder]]
 ALL: Others = {"published": published, "torchebm": torchebm, "ebmkit": ebmkit}
@@ -44,6 +48,7 @@ def rows() -> list[Row]:
     return [
         *_exact(),
         *_single(),
+        *_peers(),
         *_compiled(),
         *_images(),
         *_replicates(),
@@ -80,6 +85,21 @@ def _single() -> list[Row]:
         for objective, ratio in least.items()
         for d in (2, 64, 784)
     ]
+
+
+def _peers() -> list[Row]:
+    """Compare with the other libraries alone, in the plane."""
+    both: Others = {"torchebm": torchebm, "ebmkit": ebmkit}
+    chains = _problem(CHAINS, "mlp", (2,))
+    points = _problem(DISCREPANCY, "mlp", (2,))
+    # A step evaluates the energy at the data and at four points for each.
+    targets = [Target("ebmkit", at_least=1.5), Target("plain", at_most=1.3 * (1 + 4))]
+    return [
+        _row("cd-2", f"{TITLES[CHAINS]}, MLP 2-128-128-1", chains, both, []),
+        # Theirs draws the same points in another order: `tests/peers` compares the values.
+        _row("energy-discrepancy-2", f"{TITLES[DISCREPANCY]}, MLP 2-128-128-1", points,
+             {"ebmkit": ebmkit}, targets, compared=False),
+    ]  # fmt: skip
 
 
 def _compiled() -> list[Row]:

@@ -5,6 +5,7 @@ by fault over there is in docs/peers.md, and each line of it is a test below.
 """
 
 import math
+from types import SimpleNamespace
 
 import ebm
 import pytest
@@ -15,9 +16,19 @@ import torchebm.samplers
 
 from ebm_bench import datasets, derivatives, metrics, objectives, samplers
 from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
+from ebm_bench.metrics.kernel_stein_discrepancy import stein
+from ebm_bench.metrics.kernels import gaussian, squared_discrepancy, to_others
+from ebm_bench.metrics.neighbours import covered
 from ebm_bench.metrics.ood_auroc import auroc
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
+
+
+class Bowl(torchebm.core.BaseModel):
+    """A Gaussian as a model of theirs."""
+
+    def forward(self, x):
+        return 0.5 * x.flatten(1).square().sum(1)
 
 
 def ours(pair, name, **settings):
@@ -146,6 +157,54 @@ def test_contrastive_divergence(unit_scale, hand_out):
     agree(pair, loss, by_ebmkit("ContrastiveDivergence", pair, **settings))
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_energy_discrepancy(any_pair, hand_out, monkeypatch, samples, weight):
+    """By ebmkit, which sums over the M points of a data point where ours averages."""
+    settings = {"time": 0.3, "samples": samples, "weight": weight}
+    _, loss = ours(any_pair, "energy_discrepancy", **settings)
+    numbers, size = any_pair.draws(), any_pair.x[0].shape
+    there, back = numbers.split([size.numel(), samples * size.numel()])
+    # Theirs are drawn point by point, ours a set for all points at a time.
+    take = hand_out(torch.cat([there, back.view(samples, *size).transpose(0, 1).flatten()]))
+    monkeypatch.setattr(torch, "randn", lambda *shape, **_: take(shape))
+    theirs = {"sigma": 0.3**0.5, "m_particles": samples, "w_stable": weight}
+    other = by_ebmkit("EnergyDiscrepancy", any_pair, **theirs)
+    agree(any_pair, loss, other - math.log(samples))
+
+
+def test_persistent_contrastive_divergence(unit_scale, hand_out, monkeypatch):
+    """With as many chains as points, so that theirs have slots of their own too; for two steps."""
+    pair = unit_scale
+    settings = {"persistent": True, "chains": 7, "steps": 5, "step_size": STEP}
+    objective = objectives.create("contrastive_divergence", adjusted=False, **settings)
+    objective.setup(pair.energy, pair.x, Streams(4, 1))
+    start = objective.states[0].clone()
+
+    sampler = torchebm.samplers.LangevinDynamics(pair.theirs, step_size=TIME, dtype=torch.float64)
+    settings = {"k_steps": 5, "buffer_size": 7, "new_sample_ratio": 0.0, "init_steps": 0}
+    by_torchebm = torchebm.losses.PersistentContrastiveDivergence(
+        pair.theirs, sampler, energy_reg_weight=0.0, dtype=torch.float64, **settings
+    )
+    by_torchebm.initialize_buffer(start.shape[1:])
+    by_torchebm.replay_buffer.copy_(start)
+
+    buffer = ebm.ReplayBuffer(7, start.shape[1:], reinit_prob=0.0)
+    buffer.data = start.clone()
+    by_ebmkit = ebm.ContrastiveDivergence(ebm.LangevinDynamics(step_size=TIME, steps=5), buffer)
+    for _ in range(2):
+        pair.streams.draws.clear()
+        loss = objective.loss(pair.energy, pair.x, pair.streams).squeeze(0)
+        hand_out(pair.draws())
+        agree(pair, loss, by_torchebm(pair.x[0])[0])
+        hand_out(pair.draws())
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "randint", lambda n, shape: torch.arange(*shape))
+            agree(pair, loss, by_ebmkit(pair.theirs, pair.x[0]).loss)
+    torch.testing.assert_close(by_torchebm.replay_buffer, objective.states[0])
+    torch.testing.assert_close(buffer.data, objective.states[0])
+
+
 class TestDifferences:
     """What docs/peers.md lists."""
 
@@ -172,10 +231,6 @@ class TestDifferences:
     def test_torchebm_slices_images_row_by_row(self):
         """The average over C × H rows: a smaller loss by that factor, with the same optimum."""
 
-        class Bowl(torchebm.core.BaseModel):
-            def forward(self, x):
-                return 0.5 * x.flatten(1).square().sum(1)
-
         loss = torchebm.losses.SlicedScoreMatching(Bowl())
         assert loss(torch.ones(5, 2, 3, 1)).item() == pytest.approx(-0.5 * 6 / (2 * 3))
 
@@ -187,6 +242,30 @@ class TestDifferences:
         penalty = 1e-3 * (data.square().mean() + model.square().mean())
         torch.testing.assert_close(loss.compute_loss(x, y), data.mean() - model.mean() + penalty)
         assert loss.compute_loss(math.nan * x, y).item() == pytest.approx(0.1)
+
+    def test_torchebm_writes_persistent_chains_over_others(self):
+        """In turn, wherever they came from: with chains that stand still, few are left."""
+        still = SimpleNamespace(sample=lambda x, **_: x)
+        settings = {"buffer_size": 32, "init_steps": 0, "new_sample_ratio": 0.0}
+        loss = torchebm.losses.PersistentContrastiveDivergence(Bowl(), still, **settings)
+        torch.manual_seed(0)
+        loss.initialize_buffer((2,))
+        for _ in range(1000):
+            loss(torch.zeros(8, 2))
+        assert len(loss.replay_buffer.unique(dim=0)) == 1
+
+    def test_torchebm_starts_persistent_chains_at_the_origin(self):
+        loss = torchebm.losses.PersistentContrastiveDivergence(Bowl(), None, init_steps=0)
+        assert loss.initialize_buffer((2,)).std().item() == pytest.approx(0.01, rel=0.05)
+
+    def test_ebmkit_draws_persistent_chains_with_replacement(self):
+        """Of 1,000 among as many, a third of the slots is not drawn, and 5 % begin anew."""
+        torch.manual_seed(0)
+        buffer = ebm.ReplayBuffer(1000, (2,))
+        assert buffer.data.std().item() == pytest.approx(1, rel=0.1)
+        begun = (buffer.sample(1000) != buffer.data[buffer._last_idx]).any(1)
+        assert begun.double().mean().item() == pytest.approx(0.05, abs=0.03)
+        assert len(buffer._last_idx.unique()) == pytest.approx(632, abs=40)
 
     def test_ebmkit_starts_chains_at_noise(self):
         loss = ebm.ContrastiveDivergence(ebm.LangevinDynamics())
@@ -237,6 +316,26 @@ def test_metrics(pair):
     )
     found = metric(model, normal, model.streams)["value"]
     assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_metrics_of_pairs():
+    """Of ebmkit, by the same bandwidth: theirs is the median of both sets, ours of the data."""
+    x = Streams(3, 1).normal(60, 3, dtype=torch.float64)
+    y = 0.5 + 1.5 * Streams(4, 1).normal(70, 3, dtype=torch.float64)
+    width = torch.tensor([1.3], dtype=torch.float64)
+    found = squared_discrepancy(gaussian(width), x, y)["value"]
+    assert found.item() == pytest.approx(ebm.eval.mmd(x[0], y[0], bandwidth=1.3), rel=1e-9)
+
+    points = torch.cat([x, -x / 2], 2)
+    found = to_others(stein(width), points).mean()
+    expected = ebm.eval.kernel_stein_discrepancy(
+        lambda p: p.square().sum(1) / 4, x[0], bandwidth=1.3
+    )
+    assert found.item() == pytest.approx(expected, rel=1e-9)
+
+    found = (covered(x, y).mean().item(), covered(y, x).mean().item())
+    assert found == pytest.approx(ebm.eval.precision_recall(y[0], x[0]), abs=1e-12)
+    assert 0.1 < min(found) < 0.99
 
 
 def test_samplers(unit_scale, hand_out):

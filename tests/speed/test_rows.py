@@ -122,5 +122,5 @@ def test_targets_of_training(name, against, at_least):
 
 
 def test_evaluation_stays_near_its_bound():
-    found = [t for row in ALL.values() if not row.compared for t in row.targets]
+    found = [t for row in ALL.values() if "bare passes" in row.contenders for t in row.targets]
     assert [(t.against, t.at_most) for t in found] == [("bare passes", 1.3)] * 4
