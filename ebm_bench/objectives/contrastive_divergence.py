@@ -1,22 +1,18 @@
 """Contrastive divergence, plain and persistent."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-import torch
-from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
-from ebm_bench.objectives.base import Objective
+from ebm_bench.objectives.chains import BesideChains
 from ebm_bench.registry import register
-from ebm_bench.samplers.langevin import Langevin
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class ContrastiveDivergence(Objective):
+class ContrastiveDivergence(BesideChains):
     """Lower the energy of data and raise that of short Langevin chains.
 
     ``mean E(x) − mean E(x⁻)``, whose gradient approaches that of the likelihood as the chains
@@ -45,36 +41,9 @@ class ContrastiveDivergence(Objective):
     doi:10.1145/1390156.1390290.
     """
 
-    kind = "contrastive divergence"
-    samples_model = True
     search = {"step_size": (0.03, 0.1, 0.3)}  # noqa: RUF012
-
-    persistent: bool = False
-    steps: Annotated[int, Ge(1)] = 10
-    step_size: Annotated[float, Gt(0)] = 0.1
-    adjusted: bool = True
-    chains: Annotated[int, Ge(1)] = 128
-
-    def build(self, energy: Energy) -> None:
-        """Create the sampler, and room for the persistent chains."""
-        super().build(energy)
-        self.sampler = Langevin(steps=self.steps, step_size=self.step_size, adjusted=self.adjusted)
-        self.states: Tensor
-        if self.persistent:
-            shape = (energy.replicates, self.chains, *energy.event_shape)
-            self.register_buffer("states", torch.zeros(shape))
-
-    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
-        """Start the persistent chains at data points."""
-        if self.persistent:
-            index = streams.integers(data.shape[1], self.chains)
-            rows = torch.arange(len(data), device=data.device)[:, None]
-            self.states.copy_(data[rows, index])
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Energy of the data less that of the chains, shape (R,)."""
-        start = self.states if self.persistent else x[:, : self.chains]
-        points = self.sampler.run(energy, start, streams)
-        if self.persistent:
-            self.states.copy_(points)
+        points = self.samples(energy, x, streams)
         return energy(x).mean(1) - energy(points).mean(1)

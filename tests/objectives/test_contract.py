@@ -13,8 +13,12 @@ from ebm_bench.noise.flow import Flow
 from ebm_bench.plugins.checks.objectives import CHECKS, Case, variants
 
 # What makes a test quick; nothing that changes what is tested.
+CHAINS = {"steps": 20, "step_size": 0.3, "chains": 4000}
 QUICK = {
-    "contrastive_divergence": {"steps": 20, "step_size": 0.3, "chains": 4000},
+    "contrastive_divergence": CHAINS,
+    "improved_contrastive_divergence": {**CHAINS, "chains": 150},
+    "jarzynski_contrastive_divergence": {"walkers": 4000, "steps": 2},
+    "pseudo_spherical": CHAINS,
 }
 # Numbers that matter and are not a choice between a few.
 NUMBERS = [

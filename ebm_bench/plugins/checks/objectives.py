@@ -218,7 +218,11 @@ def _compare_gradients(case: Case, path: str) -> None:
     energy = case.energy(2, path)
     objective, data, streams = case.prepare(energy, 2, n=32)
 
+    start = [buffer.clone() for buffer in objective.buffers()]
+
     def loss():
+        for buffer, value in zip(objective.buffers(), start, strict=True):
+            buffer.copy_(value)
         return objective.loss_at(energy, data, streams.child("again")).sum()
 
     for part, parameters in _parts(energy, objective).items():
