@@ -17,8 +17,9 @@ from ebm_bench.streams import Streams
 class NoiseContrastive(NoiseClassifier):
     """Classify data against noise of a known density, with the energy in the logit.
 
-    With ν noise samples per data point and ``G(x) = −E(x) − c − log q(x) − log ν``, the
-    loss is ``−E_data log σ(G) − ν E_noise log σ(−G)``; the learned ``c`` estimates log Z.
+    With ν noise samples per data point and ``G(x) = −E(x) − c − log q(x) − log M``, the
+    loss is ``−E_data log σ(G) − M E_noise log σ(−G)``; the learned ``c`` estimates log Z. M is ν
+    unless it is given: a larger one brings the gradient near that of the likelihood.
 
     Parameters
     ----------
@@ -28,12 +29,16 @@ class NoiseContrastive(NoiseClassifier):
         Settings of the noise distribution.
     ratio : float
         ν, noise samples per data point. Their number in a batch is rounded to an integer.
+    weight : float, optional
+        M, weight of the noise.
 
     References
     ----------
     Gutmann and Hyvärinen, "Noise-contrastive estimation of unnormalized statistical models,
     with applications to natural image statistics", JMLR 2012,
-    https://jmlr.org/papers/v13/gutmann12a.html.
+    https://jmlr.org/papers/v13/gutmann12a.html. A weight other than ν is that of Yu et al.,
+    "'Noisier' noise contrastive estimation is (almost) maximum likelihood", ICLR 2026,
+    arXiv:2405.16730.
     """
 
     kind = "noise contrastive"
@@ -41,6 +46,7 @@ class NoiseContrastive(NoiseClassifier):
 
     noise: str = "gaussian"
     ratio: Annotated[float, Gt(0)] = 1.0
+    weight: Annotated[float, Gt(0)] | None = None
 
     def noise_evaluations(self, batch_size: int) -> int:
         """Count the data and the samples."""
@@ -55,4 +61,4 @@ class NoiseContrastive(NoiseClassifier):
         size = self._samples(count)
         points, log_q = self.draw(x, size, streams)
         # The ratio of the sizes that were drawn, so that the loss is right after rounding.
-        return self.logistic_loss(energy, x, points, log_q, size / count)
+        return self.logistic_loss(energy, x, points, log_q, self.weight or size / count)

@@ -107,3 +107,32 @@ def test_ranking_among_one_is_the_logistic_loss_of_differences():
     log_w = [-energy(points) - log_density(points, 4.0) for points in (x, y)]
     expected = torch.nn.functional.softplus(log_w[1] - log_w[0]).mean(1)
     torch.testing.assert_close(objective.loss(energy, x, None), expected)
+
+
+@pytest.mark.parametrize("weight", [0.5, 10.0])
+def test_the_weight_of_noise_does_not_depend_on_the_number_of_its_samples(weight):
+    """Model, data and noise are one: the loss of noise-contrastive estimation at ν = M."""
+    energy = gaussian(1.0)
+    x = nodes(1.0, 50)
+    expected = math.log(1 + weight) + weight * math.log(1 + 1 / weight)
+    for ratio in (1.0, 3.0):
+        settings = {"ratio": ratio, "weight": weight}
+        objective = create("noise_contrastive", energy, 1.0, energy.log_z, **settings)
+        found = objective.loss(energy, x, None)
+        torch.testing.assert_close(found, torch.full_like(found, expected))
+
+
+def test_heavy_noise_has_the_slopes_of_the_likelihood():
+    """Those of the self-normalised one, also where the normaliser is not the model's."""
+    energy, data = gaussian(0.7), nodes(2.0, 50)
+    shifted = energy.log_z + 0.3
+    slopes = []
+    for name, settings in (
+        ("noise_contrastive", {"weight": 1e8}),
+        ("self_normalized_likelihood", {}),
+    ):
+        objective = create(name, energy, 3.0, shifted, **settings)
+        parameters = [energy.log_diagonal, objective.normaliser.theta]
+        loss = objective.loss(energy, data, None)
+        slopes.append(torch.autograd.grad(loss.sum(), parameters))
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-6)
