@@ -8,7 +8,8 @@ from annotated_types import Gt
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
-from ebm_bench.objectives.trained_flow import TrainedFlow, reversed_gradient
+from ebm_bench.objectives.adversary import reversed_gradient
+from ebm_bench.objectives.trained_flow import TrainedFlow
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 

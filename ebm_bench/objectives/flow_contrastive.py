@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
+from ebm_bench.objectives.adversary import reversed_gradient
 from ebm_bench.objectives.classifier import NoiseClassifier
-from ebm_bench.objectives.trained_flow import TrainedFlow, reversed_gradient
+from ebm_bench.objectives.trained_flow import TrainedFlow
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 

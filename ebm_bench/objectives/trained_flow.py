@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.energies.flow import Flow
+from ebm_bench.objectives.adversary import pace
 from ebm_bench.objectives.classifier import BesideNoise
 from ebm_bench.streams import Streams
 
@@ -21,8 +22,8 @@ _SAMPLES, _MARGIN, _ESCAPED = 500, 0.25, 0.1
 class TrainedFlow(BesideNoise):
     """An objective with two players: the energy minimises it, and a flow maximises it.
 
-    The gradient of one backward pass reaches the flow through `reversed_gradient`. The flow starts
-    at its maximum-likelihood fit, and is evaluated as a second model after training.
+    The gradient of one backward pass reaches the flow with its sign reversed. The flow starts at
+    its maximum-likelihood fit, and is evaluated as a second model after training.
 
     Parameters
     ----------
@@ -62,10 +63,7 @@ class TrainedFlow(BesideNoise):
     def _release(self) -> None:
         """Let the flow be trained, at its own rate and in its turn."""
         self.distribution.requires_grad_(True)
-        for parameter in self.distribution.parameters():
-            setattr(parameter, "rate", self.flow_rate)  # noqa: B010  # no attribute of parameters
-            if self.energy_steps > 1:
-                setattr(parameter, "every", self.energy_steps)  # noqa: B010
+        pace(self.distribution, rate=self.flow_rate, every=self.energy_steps)
 
     @torch.no_grad()
     def escaped(self, energy: Energy, streams: Streams) -> Tensor:
@@ -92,18 +90,3 @@ class TrainedFlow(BesideNoise):
         energy.location.copy_(flow.mean)
         energy.scale.copy_(flow.scale)
         return {"flow": energy}
-
-
-def reversed_gradient(x: Tensor) -> Tensor:
-    """Return ``x``, and reverse the sign of the gradient that passes it."""
-    return _Reversed.apply(x)
-
-
-class _Reversed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return -gradient

@@ -164,8 +164,8 @@ class Optimiser:
         self._change.mul_(first / second.sqrt()).masked_fill_(resting, 0.0)
 
     def _attribute(self, name: str) -> Tensor | None:
-        """Lay an attribute of parameters out as their gradients are; None where none has it."""
-        if not any(hasattr(parameter, name) for parameter in self.parameters):
+        """Lay an attribute of parameters out as their gradients are; None where all are 1."""
+        if all(getattr(parameter, name, 1) == 1 for parameter in self.parameters):
             return None  # as nearly always
         values = [torch.full_like(p, getattr(p, name, 1.0)) for p in self.parameters]
         parts = [self._block(self.parameters[a:b], values[a:b]) for a, b in self._bounds]

@@ -191,7 +191,9 @@ def replicates_do_not_mix(case: Case) -> None:
         players = list(_parts(energy, objective).values())
         before = [p[row].clone() for p in players[0]]
         loss = objective.loss_at(energy, data, streams)
-        Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, 0)
+        # A step in which all players move.
+        turns = [getattr(p, "every", 1) for player in players for p in player]
+        Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, math.lcm(*turns) - 1)
         moved = any((p[row] != old).any() for p, old in zip(players[0], before, strict=True))
         expect(moved, "a step of training leaves the energy as it was")
         state = {**energy.state_dict(), **objective.state_dict(prefix="objective.")}
