@@ -79,16 +79,20 @@ def test_an_energy_without_parameters_is_refused():
         run("t", methods=methods)
 
 
-@pytest.mark.parametrize("method", ["dsm", "nce", "pcd", "fce"])
+CRITIC = {"objective": "learned_stein_discrepancy", "settings": {"width": 8, "critic_steps": 4}}
+WITH_CRITIC = {**METHODS, "lsd": CRITIC}
+
+
+@pytest.mark.parametrize("method", ["dsm", "nce", "pcd", "fce", "lsd"])
 def test_resumed_equals_uninterrupted(method, tmp_path, monkeypatch):
-    whole, record = run(method)
+    whole, record = run(method, methods=WITH_CRITIC)
     checkpoint = tmp_path / "checkpoint.pt"
     with killed_before(7, seconds=1e9):  # saved at step 5 for the last time
-        run(method, checkpoint)
+        run(method, checkpoint, methods=WITH_CRITIC)
     assert checkpoint.exists()
     setups = []
     monkeypatch.setattr(training._Trainer, "setup", lambda self: setups.append(self))
-    resumed, resumed_record = run(method, checkpoint)
+    resumed, resumed_record = run(method, checkpoint, methods=WITH_CRITIC)
     assert not setups
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name

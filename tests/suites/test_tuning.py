@@ -396,6 +396,7 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
         "improved_contrastive_divergence",
         "jarzynski_contrastive_divergence",
         "kernel_stein",
+        "learned_stein_discrepancy",
         "minimum_probability_flow",
         "pseudo_spherical",
         "ranking_noise_contrastive",
