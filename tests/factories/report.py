@@ -45,6 +45,10 @@ Parameters
 ----------
 points : int
     Not to be shown.
+
+References
+----------
+Somebody, "A paper", 2020, arXiv:2004.05675.
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from ebm_bench import registry
+from ebm_bench.registry.entries import Entry
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.page.views import family_of, finite
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
 from ebm_bench.report.wording import count, number, quantity
+
+_RESOLVERS = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
+_IDENTIFIER = re.compile(r"((?:arXiv:|doi:|https?://)\S*\w)")
 
 
 def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any]]:
@@ -42,7 +47,8 @@ def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any
             "summary": entry.summary,
             # Formulas stand in double backticks.
             "prose": [" ".join(part.split()) for part in sections[""].split("\n\n")[1:]],
-            "references": " ".join(sections.get("References", "").split()),
+            "references": linked(" ".join(sections.get("References", "").split())),
+            "code": _file_of(entry),
             "places": {
                 dataset: _place(results, dataset, name, suite_path)
                 for dataset in suite.datasets_of(name)
@@ -61,6 +67,26 @@ def replicates(results: Results) -> dict[str, dict[str, dict[str, list]]]:
         row = found[dataset].setdefault(label(method, model), {})
         row.setdefault(metric, []).append([replicate, number(value)])
     return found
+
+
+def linked(text: str) -> list[list[str]]:
+    """Cut a text into parts with the address each leads to, empty where it leads nowhere.
+
+    DOIs, arXiv numbers and addresses lead somewhere; the full stop after one is not part of it.
+    """
+    found = []
+    for place, part in enumerate(_IDENTIFIER.split(text)):
+        scheme, _, number = part.partition(":")
+        address = f"{_RESOLVERS[scheme]}{number}" if scheme in _RESOLVERS else part
+        found.append([part, address if place % 2 else ""])
+    return [pair for pair in found if pair[0]]
+
+
+def _file_of(entry: Entry) -> str:
+    """Name the file of a class: in the repository, or where it is a plugin's, as it is called."""
+    module = entry.module or ""
+    packaged = module.startswith("ebm_bench.")
+    return f"{module.replace('.', '/')}.py" if packaged else entry.path.name
 
 
 def _place(results: Results, dataset: str, name: str, suite_path: str | Path) -> dict[str, Any]:

@@ -196,6 +196,8 @@ def test_a_method_is_told_in_full(visit):
     ):  # fmt: skip
         assert part in text
     assert dialog.locator(".formula").inner_text() == "it"
+    paper = dialog.get_by_role("link", name="arXiv:2004.05675")
+    assert paper.get_attribute("href") == "https://arxiv.org/abs/2004.05675"
     assert dialog.locator("table[role], table").count() >= 2
     assert dialog.locator("caption", has_text="Every replicate of unlucky").count() == 1
     assert page.locator(".pictures img").evaluate_all(

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.report.page import details, embedding, thumbnails
 from ebm_bench.report.results import COLUMNS, Results
@@ -110,4 +111,27 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     assert told["truth"]["places"][where]["tuned"] == ""
     assert told["ssm"]["family"] == "score matching"
     assert any("``" in text for text in told["ssm"]["prose"])
-    assert "UAI 2019" in told["ssm"]["references"]
+    words, (number, address) = told["ssm"]["references"][:2]
+    assert "UAI 2019" in words[0]
+    assert address == f"https://arxiv.org/abs/{number.removeprefix('arXiv:')}"
+    assert told["ssm"]["code"] == "ebm_bench/objectives/sliced_score_matching.py"
+
+
+def test_papers_are_linked():
+    text = "A, 2013, doi:10.1016/j.x(2).018. B, arXiv:2406.19807: C, https://d.org/v13/e12a.html. F"
+    assert details.linked(text) == [
+        ["A, 2013, ", ""],
+        ["doi:10.1016/j.x(2).018", "https://doi.org/10.1016/j.x(2).018"],
+        [". B, ", ""],
+        ["arXiv:2406.19807", "https://arxiv.org/abs/2406.19807"],
+        [": C, ", ""],
+        ["https://d.org/v13/e12a.html", "https://d.org/v13/e12a.html"],
+        [". F", ""],
+    ]
+    assert details.linked("") == []
+
+
+def test_every_objective_that_trains_leads_to_its_paper():
+    for name, entry in registry.entries("objectives").items():
+        parts = details.linked(entry.sections.get("References", ""))
+        assert any(address for _, address in parts) or not entry.trains, name

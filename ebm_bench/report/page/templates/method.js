@@ -79,7 +79,10 @@ async function drawMethod(view) {
     make("p", {}, make("span", { class: "soft" }, `${told.family}, objective `), make("code", {}, told.objective)),
     make("p", {}, marked(told.summary)),
     ...told.prose.map((text) => make("p", {}, marked(text))),
-    told.references ? make("p", { class: "soft" }, told.references) : "",
+    told.references.length ? make("p", { class: "soft" }, told.references.map(([text, address]) =>
+      address ? make("a", { href: address, rel: "noreferrer" }, text) : text)) : "",
+    make("p", { class: "soft" }, "Code: ", make("code", {}, told.code),
+      ...told.code.includes("/") ? [", tested against closed-form values in ", make("code", {}, "tests/objectives")] : []),
     make("p", {}, `On ${dataset}: `, make("strong", {}, told.control ? "control" : `rank ${ranked?.place ?? "–"}`),
       `, ${head(criterion).join(" ")} ${cell.text ?? "–"} ${cell.below ?? ""}; `,
       make("span", { class: row.state === "ok" ? null : "alarm" }, row.state === "ok" ? "all replicates ended well" : row.status), "."),
