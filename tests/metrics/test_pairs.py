@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from ebm_bench import metrics
+from ebm_bench import metrics, objectives
 from ebm_bench.metrics import kernels, neighbours
 from ebm_bench.metrics.kernel_stein_discrepancy import stein
 from ebm_bench.streams import Streams
@@ -72,17 +72,27 @@ def test_the_stein_discrepancy_does_not_ask_for_a_normaliser(bowl):
     torch.testing.assert_close(one, other)
 
 
+def test_the_stein_discrepancy_is_what_the_objective_minimises(bowl):
+    model = bowl(3, mean=0.5, sd=1.5)
+    found = measure("kernel_stein_discrepancy", model, points=60)["value"]
+    x = model.dataset.sample(60, model.streams.child("data"), "test")
+    objective = objectives.create("kernel_stein", kernel="rbf")
+    objective.setup(model.energy, x, model.streams)
+    torch.testing.assert_close(objective.loss(model.energy, x, model.streams).double(), found)
+
+
 def test_the_classifier_is_that_of_scikit_learn(bowl):
     model = bowl(mean=0.7)
-    found = measure("classifier_two_sample_test", model, points=301)
-    x = model.samples(301).double()
-    y = model.dataset.sample(301, model.streams.child("data"), "test").double()
+    # An odd number of neighbours, where the root of 330 rounds to an even one.
+    found = measure("classifier_two_sample_test", model, points=331)
+    x = model.samples(331).double()
+    y = model.dataset.sample(331, model.streams.child("data"), "test").double()
     for r in range(2):
-        judge = KNeighborsClassifier(math.isqrt(300) | 1)
-        judge.fit(torch.cat([x[r, :150], y[r, :150]]), [1] * 150 + [0] * 150)
-        expected = judge.score(torch.cat([x[r, 150:], y[r, 150:]]), [1] * 151 + [0] * 151)
+        judge = KNeighborsClassifier(math.isqrt(330) | 1)
+        judge.fit(torch.cat([x[r, :165], y[r, :165]]), [1] * 165 + [0] * 165)
+        expected = judge.score(torch.cat([x[r, 165:], y[r, 165:]]), [1] * 166 + [0] * 166)
         assert found["value"][r].item() == pytest.approx(expected, abs=1e-12)
-        error = (expected * (1 - expected) / 301.0) ** 0.5
+        error = (expected * (1 - expected) / 331) ** 0.5
         assert found["standard_error"][r].item() == pytest.approx(error, rel=1e-2)
 
 
