@@ -4,14 +4,18 @@ Networks of affine and elementwise layers go through `ebm_bench.derivatives.swee
 derivative of a derivative; any other energy through `ebm_bench.derivatives.autograd`.
 """
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.derivatives import autograd, for_samplers, sweeps
 from ebm_bench.derivatives.base import Network
 
+Points = Callable[[Tensor], Tensor]  # maps (R, B, *event_shape) to (R, B)
 
-def gradient(energy: nn.Module, x: Tensor) -> Tensor:
+
+def gradient(energy: Points, x: Tensor) -> Tensor:
     """Differentiate an energy once.
 
     Parameters
@@ -36,7 +40,7 @@ def gradient(energy: nn.Module, x: Tensor) -> Tensor:
     return autograd.value_and_gradient(energy, x, create_graph=True)[1]
 
 
-def curvature(energy: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def curvature(energy: Points, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Differentiate an energy once, and twice along directions.
 
     Parameters
@@ -63,7 +67,7 @@ def curvature(energy: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return first, total + t.square().flatten(3).sum((1, 3))
 
 
-def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+def laplacian(energy: Points, x: Tensor) -> tuple[Tensor, Tensor]:
     """Differentiate an energy once, and sum its second derivatives over the coordinates.
 
     Parameters
@@ -83,12 +87,11 @@ def laplacian(energy: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         return autograd.laplacian(energy, x)
     v, triangular = energy.directions()
     energy.count((1 + v.shape[1]) * x.shape[1])
-    scale = energy.scale.unsqueeze(1)
-    first, total = _curvature(energy, x, v / scale, triangular)
-    return first, total + scale.pow(-2).flatten(1).sum(1, keepdim=True)
+    first, total = _curvature(energy, x, v / energy.scale.unsqueeze(1), triangular)
+    return first, total + energy.scale.pow(-2).flatten(2).sum(2)
 
 
-def _count(energy: nn.Module, points: int) -> None:
+def _count(energy: Points, points: int) -> None:
     getattr(energy, "count", lambda _: None)(points)  # any module may be differentiated
 
 

@@ -4,10 +4,11 @@ Samplers work in units of the base measure, ``u = (x − location) / scale``, wh
 ``½‖u‖²`` plus an excess ``f(u)``. A network computes just this excess.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_bench.derivatives import autograd, sweeps
 from ebm_bench.derivatives.base import Energy
@@ -34,18 +35,26 @@ def value_and_grad(energy: Energy, u: Tensor) -> tuple[Tensor, Tensor]:
     slope : Tensor of shape (R, C, *event_shape)
         ``∂f/∂u``, detached; ``∇E = (u + slope) / scale``.
     """
-    excess, slopes = zip(*(_value_and_grad(energy, chunk) for chunk in chunks(u)), strict=True)
+    excess, slopes = zip(*(_value_and_grad(*part) for part in _parts(energy, u)), strict=True)
     return join(excess), join(slopes)
 
 
-def gradient(energy: nn.Module, x: Tensor) -> Tensor:
+def gradient(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Differentiate an energy at points (R, C, *event_shape), detached."""
-    return join([_gradient(energy, chunk) for chunk in chunks(x)])
+    return join([_gradient(*part) for part in _parts(energy, x)])
 
 
 def chunks(x: Tensor) -> tuple[Tensor, ...]:
     """Split points (R, N, *event_shape) along N."""
     return x.split(max(128, _CHUNK // (len(x) * x[0, 0].numel())), 1)
+
+
+def _parts(energy: Any, x: Tensor) -> Iterator[tuple[Any, Tensor]]:
+    """Chunks of points, each with its energy: one that differs between points is split too."""
+    pieces = chunks(x)
+    split = getattr(energy, "split", None)
+    energies = split([len(piece[0]) for piece in pieces]) if split else [energy] * len(pieces)
+    return zip(energies, pieces, strict=True)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
@@ -76,7 +85,7 @@ def _value_and_grad(energy: Energy, u: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach() - half_square(u), slope - u
 
 
-def _gradient(energy: nn.Module, x: Tensor) -> Tensor:
+def _gradient(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if sweeps.supports(energy):
         u = rescale(energy, x)
         return (u + _value_and_grad(energy, u)[1]) / energy.scale

@@ -42,6 +42,8 @@ class Energy(Component):
         Whether ``log_z`` is known.
     needs : tuple of str
         What it asks of the dataset: an entry of `Dataset.knows`, or its kind.
+    levels : bool
+        Whether it can be continued to noise levels; see `ebm_bench.energies.levels.Levels`.
     evaluations : int
         Points of one replicate at which the energy was evaluated so far. A gradient counts as
         one evaluation, and so does each direction of a second derivative.
@@ -55,6 +57,7 @@ class Energy(Component):
     rough_for: ClassVar[tuple[str, ...]] = ("toy", "image")
     normalised: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
+    levels: ClassVar[bool] = False
 
     def __post_init__(self, streams: Streams | None):
         self.event_shape = tuple(self.event_shape)

@@ -22,6 +22,8 @@ class Network(Energy):
         Affine and elementwise layers from (R, B, *event_shape) to (R, B, 1).
     """
 
+    levels = True
+
     def build(self, streams: Streams) -> None:
         """Create the layers."""
         self.layers = nn.ModuleList(self.make_layers(streams))

@@ -31,6 +31,7 @@ class Quadratic(Energy):
     """
 
     normalised = True
+    levels = True
 
     start_precision: Annotated[float, Gt(0)] | None = None
 
@@ -125,6 +126,28 @@ class Quadratic(Energy):
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
         return 0.5 * torch.bmm(x.flatten(2) - self.mean, self.factor).square().sum(2)
+
+    def smoothed(self, x: Tensor, share: Tensor, variance: Tensor) -> Tensor:
+        """Energy of the Gaussian of noised points, with the same log Z, shape (R, B).
+
+        Parameters
+        ----------
+        x : Tensor of shape (R, B, *event_shape)
+            Noised points.
+        share, variance : Tensor
+            As `ebm_bench.energies.levels.Path` gives them.
+        """
+        start, share = self.location.flatten(2), share.flatten(2)
+        unit = torch.eye(start.shape[2], dtype=x.dtype, device=x.device)
+        inverse = torch.linalg.solve_triangular(
+            self.factor, unit.expand_as(self.lower), upper=False
+        )
+        covariance = share.square().unsqueeze(3) * (inverse.mT @ inverse).unsqueeze(1)
+        root = torch.linalg.cholesky(covariance + variance.flatten(2).unsqueeze(3) * unit)
+        centred = x.flatten(2) - start - share * (self.mean - start)
+        z = torch.linalg.solve_triangular(root, centred.unsqueeze(3), upper=False)
+        log_root = root.diagonal(dim1=2, dim2=3).log().sum(2)
+        return 0.5 * z.square().sum((2, 3)) + log_root + self.log_diagonal.sum(1, keepdim=True)
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draw exact samples, shape (R, n, *event_shape)."""

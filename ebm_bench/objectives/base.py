@@ -23,7 +23,8 @@ class Objective(Component):
     ----------
     requires : tuple of str
         What it asks of the energy: ``"smooth"`` (a second derivative), ``"log_z"`` (a known
-        normaliser); and of the dataset: ``"grid"`` (a box in the plane).
+        normaliser), ``"levels"`` (a continuation to noise levels); and of the dataset: ``"grid"``
+        (a box in the plane).
     trains : bool
         Whether there is a loss to minimise. False for controls that are only fitted.
     samples_model : bool

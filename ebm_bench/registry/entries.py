@@ -224,6 +224,7 @@ class EnergyEntry(Entry):
     rough_for: tuple[Kind, ...]
     normalised: StrictBool
     needs: tuple[Literal[Knowledge, Kind], ...]
+    levels: StrictBool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +237,7 @@ class ObjectiveEntry(Entry):
         Noise that the definition fixes. Where the noise is a setting, see `settings`.
     """
 
-    requires: tuple[Literal["smooth", "log_z", "grid"], ...]
+    requires: tuple[Literal["smooth", "log_z", "levels", "grid"], ...]
     trains: StrictBool
     samples_model: StrictBool
     kind: str

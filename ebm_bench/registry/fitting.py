@@ -62,12 +62,21 @@ def misfit(
         if not energy.smooth:
             return f"{need} is not{advice}"
     if "log_z" in requires and not energy.normalised:
-        normalised = ", ".join(n for n, e in registry.entries("energies").items() if e.normalised)
         return (
             "needs an energy whose normaliser is known, and that of "
-            f"{energy.name} is not. Valid: {normalised}"
+            f"{energy.name} is not. Valid: {_declaring('normalised')}"
+        )
+    if "levels" in requires and not energy.levels:
+        return (
+            "needs an energy that can be continued to noise levels, and "
+            f"{energy.name} cannot. Valid: {_declaring('levels')}"
         )
     return None
+
+
+def _declaring(attribute: str) -> str:
+    """List the energies of which an attribute is true."""
+    return ", ".join(n for n, e in registry.entries("energies").items() if getattr(e, attribute))
 
 
 def needs_plane() -> str:
