@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ebm_bench.derivatives import autograd
 from ebm_bench.derivatives.base import Affine
 from ebm_bench.energies.base import Energy
 from ebm_bench.energies.network import Network
@@ -118,14 +119,20 @@ class Levels(nn.Module):
             Levels from 0 to 1.
         """
         share, variance = self.path.amounts(_beside(t, energy.scale), energy.scale)
-        if self._first is None:
+        if not isinstance(energy, Network):
             return _Smoothed(energy, share, variance)
+        assert self._first is not None, "made for this energy"
         waves = math.pi / 2 * torch.arange(1, _FEATURES + 1, dtype=t.dtype, device=t.device)
         features = torch.sin(t.unsqueeze(2) * waves)
         shift = torch.bmm(features, self.weight)
         shift = shift.reshape(*shift.shape, *[1] * self._spread)
         constant = torch.bmm(features, self.constant).squeeze(2)
         return _Shifted(energy, share, variance, self._first, shift, constant)
+
+    def slope(self, energy: Energy, t: Tensor, x: Tensor) -> Tensor:
+        """Differentiate the energy of points by their levels, shape (R, B)."""
+        energy_at = lambda level: self.at(energy, level)(x)  # noqa: E731
+        return autograd.value_and_gradient(energy_at, t, create_graph=True)[1]
 
     def noised(self, energy: Energy, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Move data along the path, all of shape (R, B, *event_shape) but the levels (R, B)."""
@@ -178,6 +185,8 @@ class _Smoothed(AtLevel):
 class _Shifted(AtLevel):
     """A network whose first layer is shifted, and which sees points in units of their level."""
 
+    energy: Network
+
     def __init__(
         self,
         energy: Network,
@@ -189,8 +198,9 @@ class _Shifted(AtLevel):
     ):
         super().__init__(energy, share, variance)
         self.first, self.shift, self.constant = first, shift, constant
-        layers = list(energy.layers)
-        self.layers = [*layers[:first], _ShiftedLayer(layers[first], shift), *layers[first + 1 :]]
+        layers, lead = list(energy.layers), energy.layers[first]
+        assert isinstance(lead, Affine)
+        self.layers = [*layers[:first], _ShiftedLayer(lead, shift), *layers[first + 1 :]]
 
     def _parts(self) -> tuple:
         return self.share, self.variance, self.first, self.shift, self.constant
@@ -221,10 +231,13 @@ class _ShiftedLayer(Affine):
         Added to its outputs (R, B, C, *out_shape).
     """
 
-    def __init__(self, layer: nn.Module, shift: Tensor):
+    weight: Any
+    bias: Any
+
+    def __init__(self, layer: Affine, shift: Tensor):
         super().__init__()
-        self.layer = layer
-        self.weight = layer.weight
+        self.layer, self.weight = layer, layer.weight
+        assert layer.bias is not None
         self.bias = layer.bias.view(len(shift), 1, *shift.shape[2:]) + shift
 
     def forward(self, h: Tensor) -> Tensor:

@@ -388,6 +388,7 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
     assert later == {
         "adversarial_flow",
         "constant_target_energy_matching",
+        "diffusion_recovery_likelihood",
         "energy_discrepancy",
         "exponential_noise_contrastive",
         "finite_difference_score_matching",
@@ -399,9 +400,12 @@ def test_the_toy_suite_has_everything_and_serves_all_of_it():
         "learned_stein_discrepancy",
         "minimum_probability_flow",
         "multi_noise_denoising",
+        "noise_level_classification",
         "pseudo_spherical",
         "ranking_noise_contrastive",
         "self_normalized_likelihood",
+        "telescoping_ratio",
+        "time_score_matching",
         "weighted_score_matching",
     }
     noises = {method.settings.get("noise") for method in toy.methods.values()}
