@@ -111,11 +111,14 @@ def test_three_of_four_points_on_a_line_lie_among_others_of_their_law():
     assert abs(found.mean() - 0.75) < 4 * found.std() / 40**0.5
 
 
-def test_points_lie_among_others_by_definition():
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_points_lie_among_others_by_definition(offset):
+    """Wherever they all are, in single precision."""
     streams = Streams(0, 2)
-    x, y = 1.5 * streams.normal(150, 3), streams.child("y").normal(140, 3)
-    reach = torch.stack([torch.cdist(p, p).sort(1).values[:, 3] for p in y])
-    expected = (torch.cdist(x, y) <= reach.unsqueeze(1)).any(2).double()
+    x, y = offset + 1.5 * streams.normal(150, 3), offset + streams.child("y").normal(140, 3)
+    reach = torch.stack([torch.cdist(p, p).sort(1).values[:, 3] for p in y.double()])
+    beside = torch.cdist(x.double(), y.double()) <= reach.unsqueeze(1)
+    expected = beside.any(2).double()
     found = neighbours.covered(x, y)
     assert 0.1 < expected.mean() < 0.9
     torch.testing.assert_close(found, expected)
