@@ -34,7 +34,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Fetch and verify the data of a suite, or of single datasets."""
-    from ebm_bench.datasets import download
+    from ebm_bench.datasets import cached
     from ebm_bench.utils.files import replacing
 
     if not path and not dataset:
@@ -44,9 +44,9 @@ def prepare(
     names = [*chosen, *(dataset or ())]
     if any("ood_auroc" in data.metrics for data in chosen.values()):
         # Image sets are measured against each other, as data from elsewhere.
-        names += download.ARRAYS
+        names += cached.ARRAYS
     for name in dict.fromkeys(names):
-        stamp = download.prepare(name)
+        stamp = cached.prepare(name)
         if stamp and out:
             with replacing(out / f"{name}.json") as temporary:
                 temporary.write_bytes(stamp.read_bytes())

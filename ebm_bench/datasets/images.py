@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ebm_bench.datasets import download
+from ebm_bench.datasets import cached
 from ebm_bench.datasets.pixels import Images
 from ebm_bench.datasets.splits import SPLITS
 from ebm_bench.errors import unknown
@@ -30,7 +30,7 @@ class _Downloaded(Images):
 
     @cached_property
     def _splits(self) -> dict[str, np.ndarray]:
-        train, test = (download.load(self.name, f"{part}_images") for part in ("train", "test"))
+        train, test = (cached.load(self.name, f"{part}_images") for part in ("train", "test"))
         return {"train": train[:-_VALIDATION], "validation": train[-_VALIDATION:], "test": test}
 
 

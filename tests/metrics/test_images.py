@@ -9,6 +9,7 @@ from ebm_bench import metrics
 from ebm_bench.metrics import features
 from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
 from ebm_bench.metrics.kernel_distance_efficientnet import kernel_distance
+from ebm_bench.metrics.nearest_neighbour_ratio import nearest
 from ebm_bench.metrics.ood_auroc import _fit, auroc
 from ebm_bench.streams import Streams
 
@@ -141,3 +142,47 @@ def test_distances_of_samples_use_the_same_features(images, monkeypatch):
         for kind in ("frechet", "kernel")
     ]
     assert all((b > g).all() for g, b in zip(good, bad, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_nearest_is_that_of_all_distances(size):
+    """However the others are cut into batches, and to the last digit where points are close."""
+    streams = Streams(0)
+    train = 0.5 + 0.2 * streams.normal(40, 12)[0]
+    queries = torch.cat([train[::5] + 1e-5, streams.uniform(9, 12)[0]])
+    queries[-1, 3] = math.nan
+    found = nearest(queries, train.split(size))
+    differences = queries[:-1, None].double() - train.double()
+    expected = differences.square().mean(2).sqrt().amin(1)
+    torch.testing.assert_close(found[:-1], expected, rtol=1e-3, atol=0)
+    assert found[-1].isnan()
+
+
+def test_nearest_neighbours_of_copies_among_other_samples(images):
+    """A fifth of copies shows in the share of near samples, and not in the ratio."""
+    model = images()
+    copies = torch.cat([*model.dataset.batches(model.streams)], 1)[:, :40]
+    drawn = torch.cat([copies, model.streams.child("others").normal(160, 1, 8, 8)], 1)
+    model.energy.sample = lambda n, streams: drawn
+    result = measure("nearest_neighbour_ratio", model, points=200)
+    assert (result["value"] > 0.95).all()
+    assert ((result["near"] - 0.2 - 0.8 * 0.05).abs() < 0.05).all()
+    model = images()
+    model.energy.sample = lambda n, streams: copies
+    result = measure("nearest_neighbour_ratio", model, points=40)
+    assert (result["value"] == 0).all()
+    assert (result["held_out"] > 0.1).all()
+    assert (result["standard_error"] == 0).all()
+
+
+def test_the_error_of_the_nearest_neighbour_ratio_is_its_scatter(images):
+    model = images(replicates=100)
+    model.energy.sample = lambda n, streams: streams.normal(n, 1, 8, 8)
+    result = measure("nearest_neighbour_ratio", model, points=50, held_out=5000)
+    assert result["standard_error"].mean() == pytest.approx(result["value"].std().item(), rel=0.3)
+
+
+def test_nothing_is_copied_from_data_without_end(images, monkeypatch):
+    model = images()
+    monkeypatch.setattr(type(model.dataset), "batches", lambda *arguments: None)
+    assert measure("nearest_neighbour_ratio", model)["value"].isnan().all()
