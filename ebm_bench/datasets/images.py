@@ -52,6 +52,22 @@ class Mnist(_Downloaded):
 
 @register
 @dataclass(eq=False, kw_only=True)
+class FashionMnist(_Downloaded):
+    """Articles of clothing, 28 × 28 in grey, in logit space with λ = 0.001."""
+
+    downloads = "fashion_mnist"
+    licence = "MIT"
+    citation = (
+        "Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking "
+        "machine learning algorithms, arXiv:1708.07747"
+    )
+    lam = 1e-3
+    space = "logit of 0.001 + 0.998 (pixel + u) / 256"
+    event_shape = (1, 28, 28)
+
+
+@register
+@dataclass(eq=False, kw_only=True)
 class Cifar10(_Downloaded):
     """Small photographs of ten classes, 32 × 32 in colour, in logit space with λ = 0.05."""
 

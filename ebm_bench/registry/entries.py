@@ -206,7 +206,7 @@ class DatasetEntry(Entry):
     licence: str
     citation: str
     knows: tuple[Knowledge, ...]
-    downloads: Literal["", "mnist", "cifar10"]
+    downloads: Literal["", "mnist", "cifar10", "fashion_mnist"]
 
 
 @dataclass(frozen=True, kw_only=True)

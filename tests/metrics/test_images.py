@@ -2,15 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from ebm_bench import metrics
+from ebm_bench.datasets import cached
 from ebm_bench.metrics import features
 from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
 from ebm_bench.metrics.kernel_distance_efficientnet import kernel_distance
 from ebm_bench.metrics.nearest_neighbour_ratio import nearest
-from ebm_bench.metrics.ood_auroc import _fit, auroc
+from ebm_bench.metrics.ood_auroc import _fit, _patch, _shuffle, auroc
 from ebm_bench.streams import Streams
 
 
@@ -58,12 +60,59 @@ def test_ood_auroc_of_seeing_and_blind_energies(images, monkeypatch):
     assert (seeing["noise"] > 0.99).all()
     # A Gaussian without correlations cannot see that pixels changed places.
     assert (seeing["shuffled"] - 0.5).abs().max() < 1e-3
+    assert (seeing["patches"] - 0.5).abs().max() < 1e-3
     # Nor that the image is upside down, or a part of it.
     assert (seeing["flipped"] - 0.5).abs().max() < 1e-3
     assert (seeing["turned"] - 0.5).abs().max() < 1e-3
     assert ((seeing["faint"] > 0.5) & (seeing["faint"] < 0.7)).all()
     blind = measure("ood_auroc", images(slope=0.0))
     torch.testing.assert_close(blind["value"], torch.full((2,), 0.5).double())
+
+
+def test_ood_auroc_against_clothes_where_they_are(images, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path))
+    monkeypatch.setattr("ebm_bench.metrics.ood_auroc._others", lambda *arguments: None)
+    monkeypatch.setattr("ebm_bench.metrics.ood_auroc._to_logits", lambda pixels, dataset: _dim(9))
+    caplog.set_level("INFO", "ebm_bench")
+    without = measure("ood_auroc", images())
+    assert "fashion_mnist" not in without
+    assert "nothing is compared with Fashion-MNIST: fashion_mnist is not prepared" in caplog.text
+    for split, size in {"train": 5_001, "test": 3}.items():
+        name = f"{split}_images"
+        np.save(tmp_path / f"fashion_mnist_{name}.npy", np.zeros((size, 28, 28), np.uint8))
+        monkeypatch.setitem(cached.ARRAYS["fashion_mnist"], name, cached.Array((size, 28, 28), ""))
+    found = measure("ood_auroc", images())
+    assert (found.pop("fashion_mnist") == 1).all()
+    assert found.keys() == without.keys()
+    model = images()
+    monkeypatch.setattr(type(model.dataset), "name", "fashion_mnist")
+    assert "fashion_mnist" not in measure("ood_auroc", model)
+
+
+def _dim(logit):
+    return torch.full((2, 5, 1, 8, 8), float(logit))
+
+
+@pytest.mark.parametrize("side", [8, 9, 3])
+def test_patches_change_places_whole(side):
+    streams = Streams(0, 2)
+    images = streams.uniform(5, 2, side, 8)
+    height, width = _patch((2, side, 8))
+    mixed = _shuffle(images, streams, height, width)
+    rows = side // height
+
+    def patches(x):
+        whole = x[..., : rows * height, :]
+        cut = whole.unfold(3, height, height).unfold(4, width, width).flatten(5).transpose(2, 4)
+        return {tuple(p.ravel().tolist()) for p in cut[1, 2].flatten(0, 1)}
+
+    assert patches(mixed) == patches(images)
+    assert len(patches(images)) == rows * 4
+    assert not torch.equal(mixed, images)
+    assert torch.equal(mixed[..., rows * height :, :], images[..., rows * height :, :])
+    # In each image in another order.
+    places = mixed[..., None, None] == images[:, :, :, 0, 0][..., None, None, None, None]
+    assert len({tuple(p.nonzero().flatten().tolist()) for p in places[:, :, 0].flatten(0, 1)}) > 3
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -112,10 +161,27 @@ def test_frechet_distance_needs_far_more_samples_than_features(
 def test_kernel_distance_scatters_about_its_expectation():
     streams = Streams(0, 100)
     x, y = (streams.child(name).normal(40, 5) for name in "xy")
-    values = kernel_distance(x, y)
+    values, errors = kernel_distance(x, y)
     assert values.mean().abs() < 4 * values.std() / 10
     assert (values < 0).any()
-    assert (kernel_distance(x, y + 2) > 5).all()
+    # To first order the error of equal distributions is zero, and its estimate is not.
+    assert errors.mean() == pytest.approx(2**0.5 * values.std().item(), rel=0.3)
+    shifted, errors = kernel_distance(x, y + 2)
+    assert (shifted > 5).all()
+    assert errors.mean() == pytest.approx(shifted.std().item(), rel=0.2)
+
+
+def test_kernel_distance_of_unequal_numbers():
+    x, y = Streams(0).normal(7, 3), Streams(1).normal(4, 3)
+    value, _ = kernel_distance(x, y)
+
+    def mean(a, b, same):
+        pairs = [(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)]
+        return sum((p @ q / 3 + 1) ** 3 for p, q in pairs) / len(pairs)
+
+    x, y = x[0].double(), y[0].double()
+    expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
+    torch.testing.assert_close(value[0], expected)
 
 
 def test_features_tell_images_apart():
