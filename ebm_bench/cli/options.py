@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from ebm_bench import __version__
 from ebm_bench.errors import InputError, explanation
 from ebm_bench.runs import processes
+from ebm_bench.utils.files import require_folder
 
 # Libraries below torch and numpy read these once, when they are loaded.
 THREAD_VARIABLES = (
@@ -50,6 +51,14 @@ app = typer.Typer(
     cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
 )
 
+
+def checked_folder(path: Path | None) -> Path | None:
+    """Refuse a file in place of a folder at the start of a command, before any work is lost."""
+    if path is not None:
+        require_folder(path)
+    return path
+
+
 SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
 DatasetsOption = Annotated[
     list[str], typer.Option("--dataset", help="Dataset of the suite; repeatable.")
@@ -58,7 +67,9 @@ MethodsOption = Annotated[
     list[str] | None,
     typer.Option("--method", help="Method of the suite; repeatable. Default: all."),
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder of the runs.")]
+OutOption = Annotated[
+    Path, typer.Option("--out", help="Folder of the runs.", callback=checked_folder)
+]
 DeviceOption = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto uses a free GPU if there is one.")
 ]
@@ -75,7 +86,9 @@ VenueOption = Annotated[
     Literal["icml", "neurips", "iclr", "jmlr", "aistats"],
     typer.Option(help="Venue that sets the column widths of figures for a paper."),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Results folder of the suite.")]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", help="Results folder of the suite.", callback=checked_folder)
+]
 
 
 def _show_version(value: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ebm_bench import registry
-from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, start_work
+from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, checked_folder, start_work
 from ebm_bench.errors import InputError
 from ebm_bench.plugins import ranking, templates
 
@@ -37,7 +37,10 @@ def run_plugin(
         typer.Option(help="Records of the suite's own methods. Default: results/reference/SUITE."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Results folder. Default: results/PLUGIN/SUITE.")
+        Path | None,
+        typer.Option(
+            help="Results folder. Default: results/PLUGIN/SUITE.", callback=checked_folder
+        ),
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,

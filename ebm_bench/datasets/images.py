@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ebm_bench.datasets import download
+from ebm_bench.datasets import cached
 from ebm_bench.datasets.pixels import Images
 from ebm_bench.datasets.splits import SPLITS
 from ebm_bench.errors import unknown
@@ -30,7 +30,7 @@ class _Downloaded(Images):
 
     @cached_property
     def _splits(self) -> dict[str, np.ndarray]:
-        train, test = (download.load(self.name, f"{part}_images") for part in ("train", "test"))
+        train, test = (cached.load(self.name, f"{part}_images") for part in ("train", "test"))
         return {"train": train[:-_VALIDATION], "validation": train[-_VALIDATION:], "test": test}
 
 
@@ -44,6 +44,22 @@ class Mnist(_Downloaded):
     citation = (
         "LeCun et al. 1998, Gradient-based learning applied to document recognition, "
         "doi:10.1109/5.726791"
+    )
+    lam = 1e-3
+    space = "logit of 0.001 + 0.998 (pixel + u) / 256"
+    event_shape = (1, 28, 28)
+
+
+@register
+@dataclass(eq=False, kw_only=True)
+class FashionMnist(_Downloaded):
+    """Articles of clothing, 28 × 28 in grey, in logit space with λ = 0.001."""
+
+    downloads = "fashion_mnist"
+    licence = "MIT"
+    citation = (
+        "Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking "
+        "machine learning algorithms, arXiv:1708.07747"
     )
     lam = 1e-3
     space = "logit of 0.001 + 0.998 (pixel + u) / 256"

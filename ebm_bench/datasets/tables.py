@@ -101,7 +101,9 @@ def _is_real(kind: np.dtype) -> bool:
 def _npy(path: Path, columns: Sequence[str | int]) -> Table:
     try:
         values: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, as the header is Python
         raise InputError(
             f"{path}: not an array of numbers as numpy.save writes it ({error})"
         ) from None
@@ -120,8 +122,13 @@ def _npy(path: Path, columns: Sequence[str | int]) -> Table:
         )
     else:
         found = {str(j): values[:, j] for j in range(values.shape[1])}
-    chosen = [list(found)[i] for i in _choose(path, list(found), columns)]
-    bad = [f"'{name}' ({found[name].dtype})" for name in chosen if not _is_real(found[name].dtype)]
+    names = list(found)
+    chosen = [names[i] for i in _choose(path, names, columns)]
+    bad = [
+        f"'{name}' ({found[name].dtype}{', several in a row' if found[name].ndim > 1 else ''})"
+        for name in chosen
+        if found[name].ndim > 1 or not _is_real(found[name].dtype)
+    ]
     if bad:
         raise _no_numbers(path, bad)
     return Table(path, chosen, len(values), lambda j: found[chosen[j]])
@@ -253,9 +260,16 @@ def _separator(line: str) -> str | None:
     return None if unquoted.split() != [unquoted] else ","
 
 
+def _number(text: str) -> float:
+    """Read a number; 1_000 is none, which Python would take for a thousand."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        _number(text)
     except ValueError:
         return False
     return True
@@ -264,18 +278,26 @@ def _is_number(text: str) -> bool:
 def _is_header(first: list[str], second: list[str] | None) -> bool:
     """Recognise a line of names: text where the next line has numbers, or nothing but text.
 
-    Names that are 0, 1, 2, … (pandas writes them for an array) are above numbers with decimals.
+    Beside text, names may be whole numbers. Names that are 0, 1, 2, … (pandas writes them for an
+    array) or years in their order are above numbers with decimals.
     """
     text = [not _is_number(cell) and cell.strip().lower() not in _MISSING for cell in first]
     if all(text):
         return True
     if second is None:
         return False
-    if any(a and _is_number(b) for a, b in zip(text, second, strict=False)):
+    named = all(not _is_number(cell) or _is_whole(cell) for cell in first)
+    if named and any(a and _is_number(b) for a, b in zip(text, second, strict=False)):
         return True
     counted = first[1:] if not first[0].strip() else first
-    whole = all(re.fullmatch(r"[+-]?\d+", cell.strip()) for cell in second)
-    return len(counted) > 1 and counted == list(map(str, range(len(counted)))) and not whole
+    if len(counted) < 2 or not all(map(_is_whole, counted)) or all(map(_is_whole, second)):
+        return False
+    start = int(counted[0])
+    return list(map(int, counted)) == list(range(start, start + len(counted)))
+
+
+def _is_whole(cell: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+", cell.strip()) is not None
 
 
 def _refusal(layout: _Layout, chosen: list[int], bad: list[tuple[int, list[str]]]) -> InputError:
@@ -314,7 +336,7 @@ def _csv(path: Path, columns: Sequence[str | int]) -> Table:
         lines, values, bad = array("q"), array("d"), []
         for number, row in layout.all_rows():
             try:
-                numbers = [float(row[i]) for i in chosen]
+                numbers = [_number(row[i]) for i in chosen]
             except (ValueError, IndexError):
                 numbers = [np.nan]
             if len(row) != len(layout.names) or any(x != x for x in numbers):
@@ -331,7 +353,7 @@ def _csv(path: Path, columns: Sequence[str | int]) -> Table:
 
     def column(j: int) -> np.ndarray:
         found = table[:, j]
-        if len(found) and np.abs(found).max() < 2**53:
+        if not len(found) or not 2**53 <= np.abs(found).max() < np.inf:
             return found
         # Whole numbers that double precision rounds are kept as they are.
         cells = [row[chosen[j]].strip() for _, row in layout.all_rows()]

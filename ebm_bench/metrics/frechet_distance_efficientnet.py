@@ -21,8 +21,9 @@ class FrechetDistanceEfficientnet(FeatureDistance):
     With fewer samples than features (1,280) the fitted covariances are singular and the distance
     is far too large, by an amount that differs between models, and is still too large with a few
     times as many: the part ``converged`` is 1 only with ten a feature, and the part ``floor`` is
-    the distance between two halves of the data. Not comparable with published FID: other
-    features and fewer samples. It rewards blur, so read it beside the kernel distance.
+    the distance between two halves of the data, which is all bias, and more than that of the
+    value, as the halves are smaller. Not comparable with published FID: other features and fewer
+    samples. It rewards blur, so read it beside the kernel distance.
 
     Parameters
     ----------

@@ -1,6 +1,8 @@
 """Detection of out-of-distribution images by their energy."""
 
+import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,11 +11,15 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ebm_bench.datasets.images import Cifar10, Mnist
+from ebm_bench.datasets.images import Cifar10, FashionMnist, Mnist
+from ebm_bench.datasets.pixels import Images
+from ebm_bench.errors import InputError
 from ebm_bench.metrics.base import Metric
 from ebm_bench.metrics.points import energies
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
+
+log = logging.getLogger("ebm_bench")
 
 # Luma of red, green and blue: ITU-R BT.601.
 _LUMA = (0.299, 0.587, 0.114)
@@ -26,11 +32,13 @@ class OodAuroc(Metric):
     """Area under the ROC curve of the energy as a detector of foreign images.
 
     The chance that a foreign image has a higher energy than a held-out one. The main value is
-    against ``other``, the other image sets, brought to size, bytes and logit space. The parts
-    are each against one more kind: ``noise`` (uniform pixels), ``shuffled`` (held-out images with
-    their pixels in random order, which no model without correlations can tell), and the harder
-    ``flipped`` (upside down), ``turned`` (a patch of half the size, turned by 180°) and ``faint``
-    (with noise of a tenth of the standard deviation of each pixel).
+    against ``other``, the other of MNIST and CIFAR-10 (or both), brought to size, bytes and logit
+    space. The parts are each against one more kind: ``fashion_mnist`` (missing where those images
+    are not prepared), ``noise`` (uniform pixels), ``shuffled`` (held-out images with their pixels
+    in random order, which no model without correlations can tell), ``patches`` (held-out images
+    with their patches in random order, four to a side), and the harder ``flipped`` (upside down),
+    ``turned`` (a patch of half the size, turned by 180°) and ``faint`` (with noise of a tenth of
+    the standard deviation of each pixel).
 
     Parameters
     ----------
@@ -58,11 +66,14 @@ class OodAuroc(Metric):
             "other": _to_logits(_others(dataset, self.points, streams.child("other")), dataset),
             "noise": _to_logits(streams.child("noise").uniform(self.points, *shape), dataset),
             "shuffled": _shuffle(known, streams.child("order")),
+            "patches": _shuffle(known, streams.child("patches"), *_patch(shape)),
             "flipped": known.flip(3),
             "turned": _turn_patch(known),
             "faint": known
             + _FAINT * known.std(1, keepdim=True) * streams.child("faint").normal_like(known),
         }
+        if (clothes := _clothes(dataset, self.points, streams.child("clothes"))) is not None:
+            foreign["fashion_mnist"] = _to_logits(clothes, dataset)
         inside = energies(model.energy, known)
         parts = {k: auroc(inside, energies(model.energy, y)) for k, y in foreign.items()}
         return {"value": parts.pop("other"), **parts}
@@ -88,9 +99,25 @@ def auroc(inside: Tensor, outside: Tensor) -> Tensor:
 
 
 def _others(dataset, n: int, streams: Streams) -> Tensor:
-    """Draw held-out images of all other image sets, as dequantised pixels of this size."""
-    # Those of the package, whatever else is installed.
+    """Draw held-out images of MNIST or CIFAR-10, as `_foreign`: of those that are not these."""
     others = [source for source in (Cifar10(), Mnist()) if source.name != dataset.name]
+    return _foreign(others, dataset, n, streams)
+
+
+def _clothes(dataset, n: int, streams: Streams) -> Tensor | None:
+    """Draw held-out images of Fashion-MNIST, as `_foreign`; None where there are none."""
+    source = FashionMnist()
+    if source.name == dataset.name:
+        return None
+    try:
+        return _foreign([source], dataset, n, streams)
+    except InputError as error:
+        log.info("ood_auroc: nothing is compared with Fashion-MNIST: %s", error)
+        return None
+
+
+def _foreign(others: Sequence[Images], dataset, n: int, streams: Streams) -> Tensor:
+    """Draw as many held-out images of each set, as dequantised pixels of this size."""
     counts = [n // len(others) + (i < n % len(others)) for i in range(len(others))]
     sets = [
         _fit(source.to_pixels(source.sample(count, streams.child(source.name), "test")), dataset)
@@ -127,8 +154,23 @@ def _turn_patch(images: Tensor) -> Tensor:
     return turned
 
 
-def _shuffle(images: Tensor, streams: Streams) -> Tensor:
-    """Put the pixels of each image in random order, its channels together."""
-    flat = images.flatten(3)
-    order = streams.uniform(flat.shape[1], flat.shape[3]).argsort(2)
-    return flat.gather(3, order.unsqueeze(2).expand(flat.shape)).view(images.shape)
+def _patch(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of patches of which four fit to each side."""
+    return max(1, shape[1] // 4), max(1, shape[2] // 4)
+
+
+def _shuffle(images: Tensor, streams: Streams, height: int = 1, width: int = 1) -> Tensor:
+    """Put the patches of each image in random order, its channels together.
+
+    Rows and columns at the end that are too few for a patch stay where they are.
+    """
+    rows, columns = images.shape[3] // height, images.shape[4] // width
+    whole = images[..., : rows * height, : columns * width]
+    # (R, N, C, rows, height, columns, width) to (R, N, C, patches, pixels of one)
+    cut = whole.unflatten(3, (rows, height)).unflatten(5, (columns, width)).transpose(4, 5)
+    patches = cut.flatten(5).flatten(3, 4)
+    order = streams.uniform(images.shape[1], rows * columns).argsort(2)
+    mixed = patches.gather(3, order[:, :, None, :, None].expand(patches.shape)).view(cut.shape)
+    result = images.clone()
+    result[..., : rows * height, : columns * width] = mixed.transpose(4, 5).reshape(whole.shape)
+    return result

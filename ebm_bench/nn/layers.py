@@ -211,6 +211,15 @@ class Flatten(Affine):
         """Return nothing, as there is no weight."""
 
 
+def silu(a: Tensor) -> Tensor:
+    """Compute ``a σ(a)``.
+
+    Compiled, that of `torch.nn.functional` needs a second exponential for its derivative, whose
+    form is not that of its value.
+    """
+    return a * torch.sigmoid(a) if torch.compiler.is_compiling() else F.silu(a)
+
+
 class Activation(Elementwise):
     """A nonlinearity of `torch.nn.functional`, by its name."""
 
@@ -221,7 +230,7 @@ class Activation(Elementwise):
 
     def forward(self, a: Tensor) -> Tensor:
         """Apply the function."""
-        return getattr(F, self.function)(a)
+        return silu(a) if self.function == "silu" else getattr(F, self.function)(a)
 
     def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
         """Value and the derivatives up to an order of 1 to 3 at ``a``, each of its shape."""

@@ -60,7 +60,7 @@ class GaussianMixture(Noise):
         Raises
         ------
         InputError
-            Where there are more components than points.
+            Where there are too few points for the components.
         """
         if data.shape[1] < self.components:
             raise InputError(
@@ -71,7 +71,14 @@ class GaussianMixture(Noise):
         seeds = streams.integers(2**31).tolist()
         # Standardised, so that scikit-learn's floor of variances is relative to the data's.
         standardised = (data.flatten(2) - mean) / scale
-        fits = [self._fit_one(u, seed) for u, seed in zip(standardised, seeds, strict=True)]
+        try:
+            fits = [self._fit_one(u, seed) for u, seed in zip(standardised, seeds, strict=True)]
+        except ValueError as error:  # of a component on too few different points
+            raise InputError(
+                f"gaussian_mixture: {self.components} components cannot be fitted to "
+                f"{data.shape[1]} points ({str(error).split('.')[0]}). Lower its components, or "
+                "raise fit_samples"
+            ) from None
         weights, means, factors = (torch.stack(parts).to(data) for parts in zip(*fits, strict=True))
         self.weights, self.means = weights, mean + scale * means
         self.factors = scale.unsqueeze(3) * factors if self.full else scale * factors

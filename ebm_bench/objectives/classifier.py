@@ -47,8 +47,8 @@ class Normaliser(nn.Module):
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
-class NoiseClassifier(Objective):
-    """An objective that classifies data against samples of a noise distribution.
+class BesideNoise(Objective):
+    """An objective that compares data with samples of a noise distribution.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class NoiseClassifier(Objective):
     noise_settings: dict[str, Any] | None = None
 
     def build(self, energy: Energy) -> None:
-        """Create the noise distribution and the learned log-normaliser."""
+        """Create the noise distribution."""
         super().build(energy)
         self.noise: str
         self.distribution: Any = noise.create(
@@ -68,11 +68,52 @@ class NoiseClassifier(Objective):
             replicates=energy.replicates,
             **(self.noise_settings or {}),
         )
+
+    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
+        """Fit the noise to the data."""
+        self.distribution.fit(data, streams)
+
+    @torch.no_grad()
+    def draw(self, x: Tensor, count: int, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Sample the noise beside data.
+
+        Parameters
+        ----------
+        x : Tensor of shape (R, B, *event_shape)
+            Data.
+        count : int
+            N, number of samples.
+        streams : Streams
+            Source of randomness.
+
+        Returns
+        -------
+        points : Tensor of shape (R, N, *event_shape)
+        log_q : Tensor of shape (R, B + N)
+            Log-density of the noise at data and samples.
+        """
+        points, log_noise = self.distribution.sample_with_log_prob(count, streams)
+        return points, torch.cat([self.distribution.log_prob(x), log_noise], dim=1)
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class NoiseClassifier(BesideNoise):
+    """An objective that classifies data against samples of a noise distribution.
+
+    Parameters
+    ----------
+    noise_settings : dict
+        Settings of the noise distribution.
+    """
+
+    def build(self, energy: Energy) -> None:
+        """Create the noise distribution and the learned log-normaliser."""
+        super().build(energy)
         self.normaliser = Normaliser(energy.replicates, energy.event_shape)
 
     def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
         """Fit the noise to the data, and initialise ``c`` at an estimate of log Z."""
-        self.distribution.fit(data, streams)
+        super().fit(energy, data, streams)
         with torch.no_grad():
             points, log_noise = self.distribution.sample_with_log_prob(1000, streams)
             self.normaliser.fit(energy(points), log_noise)
@@ -82,12 +123,10 @@ class NoiseClassifier(Objective):
         """Learned log-normaliser in nats, shape (R,)."""
         return self.normaliser.value
 
-    def logistic_loss(
+    def logits(
         self, energy: Energy, x: Tensor, points: Tensor, log_q: Tensor, ratio: float = 1.0
-    ) -> Tensor:
-        """Logistic loss of data against noise, shape (R,).
-
-        ``−E_data log σ(G) − ν E_noise log σ(−G)`` with ``G = −E − c − log q − log ν``.
+    ) -> tuple[Tensor, Tensor]:
+        """Log-odds ``G = −E − c − log q − log ν`` of being data, (R, B) and (R, N).
 
         Parameters
         ----------
@@ -101,4 +140,14 @@ class NoiseClassifier(Objective):
         offset = (self.log_z + math.log(ratio))[:, None]
         logit = -energy(torch.cat([x, points], dim=1)) - offset - log_q
         data, noise = logit.split([x.shape[1], points.shape[1]], dim=1)
+        return data, noise
+
+    def logistic_loss(
+        self, energy: Energy, x: Tensor, points: Tensor, log_q: Tensor, ratio: float = 1.0
+    ) -> Tensor:
+        """Logistic loss of data against noise, shape (R,); parameters as for `logits`.
+
+        ``−E_data log σ(G) − ν E_noise log σ(−G)``.
+        """
+        data, noise = self.logits(energy, x, points, log_q, ratio)
         return softplus(-data).mean(1) + ratio * softplus(noise).mean(1)

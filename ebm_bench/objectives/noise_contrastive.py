@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Gt
 from torch import Tensor
 
@@ -53,9 +52,7 @@ class NoiseContrastive(NoiseClassifier):
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         count = x.shape[1]
-        with torch.no_grad():
-            size = self._samples(count)
-            points, log_noise = self.distribution.sample_with_log_prob(size, streams)
-            log_q = torch.cat([self.distribution.log_prob(x), log_noise], dim=1)
+        size = self._samples(count)
+        points, log_q = self.draw(x, size, streams)
         # The ratio of the sizes that were drawn, so that the loss is right after rounding.
         return self.logistic_loss(energy, x, points, log_q, size / count)

@@ -121,7 +121,7 @@ def digest(settings: str, paths: Iterable[Path]) -> str:
     """
     total = hashlib.sha256(settings.encode())
     for name, path in sorted((_name(path), path) for path in set(paths)):
-        total.update(f"\n{name} {_content(path)}".encode())
+        total.update(f"\n{name} {_content(path)}".encode(errors="surrogateescape"))
     return total.hexdigest()
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from ebm_bench.errors import InputError
@@ -159,7 +159,7 @@ class Run(_Record):
     seed: int
     control: bool
     fingerprint: str
-    outcomes: list[Outcome]
+    outcomes: Annotated[list[Outcome], MinLen(1)]
     cost: Cost
     curve: list[CurvePoint]
     provenance: Provenance
@@ -307,5 +307,5 @@ def read(kind: type[BaseModel], path: str | Path) -> Any:
         return kind.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a {kind.__name__} record: {error}") from None

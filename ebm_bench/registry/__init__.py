@@ -64,7 +64,12 @@ def load(path: str | Path) -> list[Entry]:
     InputError
         Names the file, the line and the problem; also if a name is taken.
     """
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # no path, or a link to itself
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    if path.suffix != ".py":
+        raise InputError(f"{path}: no plugin, as its name does not end in .py")
     found = source.of_plugin(path)
     for entry in found:
         _refuse_taken(entry, entries(entry.family))

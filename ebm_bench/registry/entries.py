@@ -4,23 +4,46 @@ Each declares types and valid values only. Defaults are stated once, in the ``ba
 from whose syntax tree they are read.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
+from annotated_types import MinLen
 from pydantic import StrictBool, StrictInt
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from ebm_bench.errors import InputError, shortened, unknown
 
 # What a dataset can offer beyond samples.
 Knowledge = Literal["log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels"]
 Kind = Literal["toy", "image"]
+
+
+def refuse_switch(given: Any, handler: Any) -> Any:
+    """Validate a field; yes, on and true are not the number 1, as which pydantic takes them."""
+    valid = handler(given)
+    if _is_switched(given, valid):
+        raise PydanticCustomError("switch", "Input should be a number, not yes, no, true or false")
+    return valid
+
+
+def _is_switched(given: Any, valid: Any) -> bool:
+    """Whether a switch was given for a number, at any depth."""
+    match given, valid:
+        case bool(), int() | float():
+            return not isinstance(valid, bool)
+        case dict(), dict():
+            return any(map(_is_switched, given.values(), valid.values()))
+        case list() | tuple(), list() | tuple():
+            return any(map(_is_switched, given, valid))
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +90,18 @@ class Entry:
     @cached_property
     def model(self) -> type[pydantic.BaseModel]:
         """Pydantic model that validates the settings."""
-        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
-        annotated: dict[str, Any] = dict(self.settings)
-        return pydantic.create_model(self.class_name, __config__=config, **annotated)
+        # Under names of their own, as pydantic has attributes that settings may be called like.
+        fields: dict[str, Any] = {
+            f"setting{i}": (kind, pydantic.Field(alias=name))
+            for i, (name, (kind, _)) in enumerate(self.settings.items())
+        }
+        checks: dict[str, Any] = {
+            "switch": pydantic.field_validator("*", mode="wrap")(refuse_switch)
+        }
+        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+        return pydantic.create_model(
+            self.class_name, __config__=config, __validators__=checks, **fields
+        )
 
     def validate(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Check settings and fill in the defaults.
@@ -85,7 +117,9 @@ class Entry:
                     raise InputError(f"unknown setting of {self.name} '{key}': it has no settings")
                 raise unknown(f"setting of {self.name}", key, self.settings)
         try:
-            return self.model(**_plain(settings)).model_dump()
+            defaults = {k: value for k, (_, value) in self.settings.items() if value is not ...}
+            valid = self.model.model_validate(defaults | _plain(settings))
+            return valid.model_dump(by_alias=True)
         except pydantic.ValidationError as error:
             problems = (
                 f"{self.name}.{'.'.join(map(str, e['loc']))} = "
@@ -106,7 +140,16 @@ class Entry:
             As in `validate`.
         """
         valid = self.validate(settings)
-        return {name: _plain(valid[name]) for name in settings}
+        found = {name: _plain(valid[name]) for name in settings}
+        for name, value in found.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"{self.name}.{name} = {shortened(repr(value))}: cannot be recorded ({error}). "
+                    "Valid: texts, finite numbers, switches, and lists and maps of them"
+                ) from None
+        return found
 
     def located(self, settings: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         """Make paths absolute: those that are relative start from a folder.
@@ -130,7 +173,7 @@ class Entry:
                 return [locate(each) for each in value]
             if not isinstance(value, str):
                 return value
-            return os.path.abspath(Path(folder, Path(value).expanduser()))
+            return os.path.abspath(Path(folder, os.path.expanduser(value)))
 
         return {**given, **{name: locate(given[name]) for name in self.files}}
 
@@ -163,7 +206,7 @@ class DatasetEntry(Entry):
     licence: str
     citation: str
     knows: tuple[Knowledge, ...]
-    downloads: Literal["", "mnist", "cifar10"]
+    downloads: Literal["", "mnist", "cifar10", "fashion_mnist"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +240,7 @@ class ObjectiveEntry(Entry):
     trains: StrictBool
     samples_model: StrictBool
     kind: str
-    search: dict[str, tuple[Any, ...]]
+    search: dict[str, Annotated[tuple[Any, ...], MinLen(1)]]
     noise: str | None = None
 
 

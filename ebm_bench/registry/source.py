@@ -8,6 +8,7 @@ import ast
 import re
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,12 +84,14 @@ class _Source:
     def __init__(self, path: Path):
         self.path = path
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+            # Bytes, of which Python itself finds the encoding.
+            tree = ast.parse(path.read_bytes(), str(path))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         except SyntaxError as error:
-            raise InputError(f"{path}:{error.lineno}: not valid Python: {error.msg}") from None
-        except ValueError as error:  # neither text nor source
+            place = f"{path}:{error.lineno}" if error.lineno else path
+            raise InputError(f"{place}: not valid Python: {error.msg}") from None
+        except (ValueError, MemoryError, RecursionError) as error:  # no source, or nested too deep
             raise InputError(f"{path}: not valid Python: {error}") from None
         self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         self.registered = [
@@ -129,13 +132,22 @@ class _Source:
         for setting, (_, default) in entry.settings.items():
             if default is ...:
                 raise self.problem(node, f"setting '{setting}' of {node.name} has no default")
-            if setting in FAMILIES[entry.family].declared - {"noise"}:
+            if setting in FAMILIES[entry.family].declared - {"noise"} | {"name"}:
                 raise self.problem(node, f"{setting} of {node.name} describes the class: write "
                                    f"{setting}: ClassVar or no annotation")  # fmt: skip
+            if setting.startswith("_"):
+                raise self.problem(node, f"{setting} of {node.name} is no setting, as it begins "
+                                   "with _: write ClassVar, or make it in a method")  # fmt: skip
         try:
             entry.validate({})
-        except InputError as error:
+        except (InputError, TypeError) as error:  # TypeError: of a bound on what has no order
             raise self.problem(node, f"a default does not fit its annotation: {error}") from None
+        try:
+            for setting, values in getattr(entry, "search", {}).items():
+                for value in values if setting in entry.settings else ():
+                    entry.normalise({setting: value})
+        except InputError as error:
+            raise self.problem(node, f"search of {node.name}: {error}") from None
         for statement in node.body:
             match statement:
                 case ast.FunctionDef(name="files", decorator_list=[ast.Name(id="property")]):
@@ -166,7 +178,7 @@ class _Source:
             first, dot, rest = ast.unparse(base).partition(".")
             name = self.imports.get(first, first) + dot + rest
             match name.split("."):
-                case [_] if name in self.classes and name != node.name:
+                case [_] if name in self.classes and self.classes[name].lineno < node.lineno:
                     yield from self.lineage(self.classes[name])
                 case ["ebm_bench", family, file, class_name] if family in FAMILIES:
                     path = _ROOT / family / f"{file}.py"
@@ -251,7 +263,10 @@ class _Source:
         name = ast.unparse(statement.target)
         try:
             annotation = _evaluate(statement.annotation)
-        except (TypeError, ValueError):
+            if self.path.parent.parent != _ROOT:  # the package's own are valid
+                with suppress(pydantic.ValidationError):
+                    pydantic.TypeAdapter(annotation).validate_python(None)
+        except Exception:  # of many kinds: whatever cannot be evaluated, or checked by pydantic
             raise self.problem(
                 statement,
                 f"the annotation of '{name}' of {node.name} is {source}, and a setting is written "

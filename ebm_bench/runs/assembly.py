@@ -17,7 +17,7 @@ from ebm_bench.records import fingerprint
 from ebm_bench.runs.model import Model
 from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams
-from ebm_bench.suites.base import Budget
+from ebm_bench.suites.budget import Budget
 from ebm_bench.suites.suite import Suite
 
 

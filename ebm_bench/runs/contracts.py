@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench import registry
+from ebm_bench.datasets.base import Dataset
 from ebm_bench.derivatives import curvature, gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
@@ -56,16 +57,25 @@ class Contract:
 
 
 def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
-    if not isinstance(loss, Tensor):
-        return f"loss() returns {type(loss).__name__}, not a tensor"
+    if kind := _no_tensor(loss):
+        return f"loss() returns {kind}"
     if found := _misshapen(loss, x):
         return found
     if objective.trains and not loss.requires_grad:
         return "the loss carries no graph"
-    log_z = objective.log_z
-    if log_z is not None and log_z.shape != loss.shape:
-        return f"log_z is not of shape ({len(x)},)"
-    return ""
+    return _log_z_fault(objective, len(x))
+
+
+def _log_z_fault(part: Any, replicates: int) -> str:
+    """Look at the log-normaliser of an energy, or that which an objective learns."""
+    log_z = part.log_z
+    if log_z is None:
+        return ""
+    if kind := _no_tensor(log_z):
+        return f"log_z is {kind}"
+    if log_z.shape != (replicates,):
+        return f"log_z is not of shape ({replicates},)"
+    return "" if log_z.is_floating_point() else f"log_z is of {log_z.dtype}"
 
 
 def _unsaved_fault(call: Callable[[], Any], parts: Sequence[Any], saved: Sequence[Any] = ()) -> str:
@@ -80,8 +90,17 @@ def _changes(names: Sequence[str]) -> str:
     return f"{', '.join(names)} {'changes' if len(names) == 1 else 'change'} from call to call"
 
 
-def _misshapen(values: Tensor, x: Tensor, axes: int = 1) -> str:
+def _no_tensor(values: Any) -> str:
+    """Describe what is no tensor of numbers; empty if it is one."""
+    if not isinstance(values, Tensor):
+        return f"{type(values).__name__}, not a tensor"
+    return "" if values.layout == torch.strided else f"{values.layout}, not a dense tensor"
+
+
+def _misshapen(values: Any, x: Tensor, axes: int = 1) -> str:
     """Compare values with points: one for each replicate, or also for each point."""
+    if kind := _no_tensor(values):
+        return kind
     if values.shape != x.shape[:axes]:
         where = " and ".join(
             f"{axis} is {n}" for axis, n in zip("RB", x.shape[:axes], strict=False)
@@ -102,8 +121,8 @@ def _measured_fault(result: Any, replicates: int) -> str:
     for part, values in result.items():
         if not isinstance(part, str):
             return f"the name {part!r} is no text"
-        if not isinstance(values, Tensor):
-            return f"'{part}' is {type(values).__name__}, not a tensor"
+        if kind := _no_tensor(values):
+            return f"'{part}' is {kind}"
         if values.shape != (replicates,):
             return f"'{part}' has the shape {tuple(values.shape)} where R is {replicates}"
         if values.is_complex():
@@ -112,10 +131,15 @@ def _measured_fault(result: Any, replicates: int) -> str:
 
 
 def _energy_fault(energy: Energy, x: Tensor) -> str:
+    for name, parameter in energy.named_parameters():
+        if parameter.shape[:1] != x.shape[:1]:
+            return f"'{name}' has the shape {tuple(parameter.shape)}, without R = {len(x)} in front"
+        if parameter.dtype != x.dtype:
+            return f"'{name}' is of {parameter.dtype} for data of {x.dtype}"
     values = energy(x)
-    if not isinstance(values, Tensor):
-        return f"forward() returns {type(values).__name__}, not a tensor"
-    return _misshapen(values, x, axes=2)
+    if kind := _no_tensor(values):
+        return f"forward() returns {kind}"
+    return _misshapen(values, x, axes=2) or _log_z_fault(energy, len(x))
 
 
 def _mixed(energy: Energy, x: Tensor) -> str:
@@ -179,11 +203,15 @@ def _state_fault(energy: Energy) -> str:
     return ""
 
 
-def _noise_fault(noise: Noise, streams: Streams) -> str:
+def _noise_fault(noise: Noise, streams: Streams, dtype: torch.dtype | None = None) -> str:
     x = noise.sample(5, streams)
+    if kind := _no_tensor(x):
+        return f"samples are {kind}"
     shape = (noise.replicates, 5, *noise.event_shape)
     if x.shape != shape:
         return f"samples of shape {tuple(x.shape)}, not {shape}"
+    if dtype and x.dtype != dtype:
+        return f"samples of {x.dtype} for data of {dtype}"
     found = noise.log_prob(x)
     return f"log_prob: {why}" if (why := _misshapen(found, x, axes=2)) else ""
 
@@ -191,19 +219,33 @@ def _noise_fault(noise: Noise, streams: Streams) -> str:
 def _sampler_fault(sampler: Any, energy: Energy, x: Tensor, streams: Streams) -> str:
     start = x.clone()
     moved = sampler.run(energy, start, streams)
+    if kind := _no_tensor(moved):
+        return f"run() returns {kind}"
     if moved.shape != x.shape:
         return f"shape {tuple(moved.shape)} from {tuple(x.shape)}"
     if moved.requires_grad:
         return "the points carry a graph"
+    if moved.dtype != x.dtype:
+        return f"{moved.dtype} from {x.dtype}"
     return "" if torch.equal(start, x) else "the start was changed"
 
 
 def _density_fault(dataset: Any, x: Tensor) -> str:
+    methods = ("log_prob", "score", "entropy", "parameters")
+    lacking = [name for name in methods if getattr(type(dataset), name) is getattr(Dataset, name)]
+    own = {*dir(type(dataset)), *vars(dataset)}  # not computed, which may take long
+    lacking += [name for name in ("modes", "mode_weights") if name not in own]
+    for name in lacking:
+        if name.replace("mode_weights", "modes") in dataset.knows:
+            return f"{name} is not defined, although the class knows it"
     if "log_prob" in dataset.knows and (why := _misshapen(dataset.log_prob(x), x, axes=2)):
         return f"log_prob: {why}"
-    if "score" in dataset.knows and (found := dataset.score(x)).shape != x.shape:
+    if "score" not in dataset.knows:
+        return ""
+    found = dataset.score(x)
+    if isinstance(found, Tensor) and found.shape != x.shape:
         return f"score of shape {tuple(found.shape)} for points of shape {tuple(x.shape)}"
-    return ""
+    return f"score: {why}" if (why := _misshapen(found, x, axes=x.ndim)) else ""
 
 
 LOSS = Contract(
@@ -212,6 +254,12 @@ LOSS = Contract(
     "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
     "is missing, or a tensor made without dtype=x.dtype",
     _loss_fault,
+)
+LEARNED = Contract(
+    "objectives",
+    "log_z is None, or a tensor of shape (R,)",
+    "One number for all replicates: nn.Parameter(torch.zeros(energy.replicates))",
+    _log_z_fault,
 )
 MEASURED = Contract(
     "metrics",
@@ -229,7 +277,8 @@ UNSAVED = Contract(
 )
 ENERGY = Contract(
     "energies",
-    "energies of shape (R, B), finite, in the type of the points",
+    "energies of shape (R, B), finite, in the type of the points; parameters with R in front; "
+    "log_z, where it is known, of shape (R,)",
     "The axis of a layer's output is left over (squeeze(2)), or a tensor made without dtype=",
     _energy_fault,
 )
@@ -317,11 +366,17 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
     energy.evaluations = evaluations
 
 
-def require_noise(parts: Any) -> None:
-    """Look at the noise of an objective, if it is of a plugin; as `require_parts`."""
+def require_fitted(parts: Any) -> None:
+    """Look at an objective that is fitted, and at its noise, if it is of a plugin.
+
+    As `require_parts`.
+    """
     for part in parts.objective.children():
         if isinstance(part, Noise) and _is_plugin("noise", part):
-            NOISE.require(part.name, part, parts.streams.child("contracts"))
+            streams, dtype = parts.streams.child("contracts"), parts.energy.scale.dtype
+            NOISE.require(part.name, part, streams, dtype)
+    if _is_plugin("objectives", parts.objective):
+        LEARNED.require(parts.objective.name, parts.objective, parts.energy.replicates)
 
 
 def _is_plugin(family: str, part: Any) -> bool:

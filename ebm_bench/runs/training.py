@@ -193,10 +193,10 @@ class _Trainer:
         started += self._look_at_plugins(data)
         try:
             parts.objective.fit(parts.energy, data, streams)
-        except RuntimeError:
-            contracts.require_noise(parts)
+        except (RuntimeError, TypeError, AttributeError):
+            contracts.require_fitted(parts)
             raise
-        contracts.require_noise(parts)
+        contracts.require_fitted(parts)
         self._optimise()
         self._synchronise()
         self.setup_seconds = cost.seconds(self.device) - started

@@ -4,13 +4,14 @@ Nothing here imports torch.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.registry.entries import refuse_switch
 from ebm_bench.suites import names
 from ebm_bench.utils import yaml_files
 
@@ -26,6 +27,14 @@ class Strict(BaseModel):
     """Part of a file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    _refuse_switch = field_validator("*", mode="wrap")(refuse_switch)
+
+
+class Named(Strict):
+    """A registered name with its settings: ``{name: mlp, settings: {width: 64}}``."""
+
+    name: str
+    settings: dict[str, Any] = {}
 
 
 class Head(Strict):
@@ -62,7 +71,7 @@ class Head(Strict):
         self._folder = folder
         return self
 
-    def data(self, name: str, settings: dict[str, Any]) -> "Named":
+    def data(self, name: str, settings: dict[str, Any]) -> Named:
         """Describe a dataset, with the paths in its settings made absolute."""
         entry = registry.describe("datasets", name)
         return Named(name=name, settings=entry.located(settings, self._folder))
@@ -128,116 +137,3 @@ def load(model: type[AnyHead], kind: str, path: str | Path) -> AnyHead:
     """
     found: AnyHead = yaml_files.validate(model, read(path, kind), str(path))
     return found.at(Path(path).parent)
-
-
-class Named(Strict):
-    """A registered name with its settings: ``{name: mlp, settings: {width: 64}}``."""
-
-    name: str
-    settings: dict[str, Any] = {}
-
-
-class Budget(Strict):
-    """Budget of each method on a dataset.
-
-    Attributes
-    ----------
-    steps, batch_size : int
-        Number of optimiser steps, and of data points per step.
-    seconds : float
-        Limit on the time of fitting and training: processor time on a CPU, wall-clock time on a
-        GPU, compilation not counted. A run that reaches it takes no further step,
-        has the status ``timeout`` and is evaluated as it is. The fit of a noise is not
-        interrupted.
-    learning_rate : float
-        Learning rate of Adam.
-    gradient_clip : float
-        Largest gradient norm of a replicate; longer gradients are scaled down.
-    fit_samples : int
-        Number of data points for fitting base measures and noise distributions. A Gaussian control
-        takes all training points of finite data.
-    """
-
-    steps: Annotated[int, Ge(0)]
-    batch_size: Annotated[int, Ge(2)] = 256
-    seconds: Annotated[float, Gt(0)] = 3600
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
-    gradient_clip: Annotated[float, Gt(0)] = 10.0
-    fit_samples: Annotated[int, Ge(10)] = 10_000
-
-
-class DatasetSpec(Strict):
-    """A dataset of a suite, and how models are trained and evaluated on it.
-
-    Attributes
-    ----------
-    settings : dict
-        Settings of the dataset.
-    energy : Named
-        Energy that every method trains, unless the method has its own.
-    replicates : int
-        Number of seeds per method.
-    budget : Budget
-        Budget of every method.
-    sampler : Named
-        Sampler for models that cannot be sampled exactly, the same for all methods.
-    metrics : dict of str to dict
-        Names and settings of the metrics.
-    rank_by : str
-        Metric that the leaderboard is ranked by.
-    curve : str
-        Metric of the learning curve.
-    curve_points : int
-        Number of points of the learning curve, evenly spaced in the logarithm of the step. Three
-        or more have another one at three quarters of the steps.
-    compute : str
-        How steps are executed: ``eager``; ``compiled`` (with CUDA graphs on a GPU); ``mixed``,
-        compiled with matrix products in bfloat16 on a GPU; ``auto``, compiled if that saves time.
-    """
-
-    settings: dict[str, Any] = {}
-    energy: Named
-    replicates: Annotated[int, Ge(1), Le(10_000)] = 3
-    budget: Budget
-    sampler: Named
-    metrics: dict[str, dict[str, Any]]
-    rank_by: str
-    curve: str
-    curve_points: Annotated[int, Ge(2)] = 10
-    compute: Literal["auto", "eager", "compiled", "mixed"] = "auto"
-
-
-class ObjectiveSpec(Strict):
-    """An objective with its settings.
-
-    Attributes
-    ----------
-    objective : str
-        Registered name.
-    settings : dict
-        Settings of the objective.
-    """
-
-    objective: str
-    settings: dict[str, Any] = {}
-
-
-class MethodSpec(ObjectiveSpec):
-    """A method of a leaderboard; further attributes as in `ObjectiveSpec`.
-
-    Attributes
-    ----------
-    overrides : dict of str to dict
-        Settings that replace others on single datasets, by the name of the dataset.
-    energy : Named, optional
-        Energy that replaces that of the dataset.
-    datasets : list of str, optional
-        Datasets that the method runs on. All if not given.
-    control : bool
-        Whether the method is a control, which is shown but not ranked.
-    """
-
-    overrides: dict[str, dict[str, Any]] = {}
-    energy: Named | None = None
-    datasets: Annotated[list[str], Field(min_length=1)] | None = None
-    control: bool = False

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.suites import base
-from ebm_bench.suites.base import Budget, DatasetSpec, Head, MethodSpec, Named
+from ebm_bench.suites.base import Head, Named
+from ebm_bench.suites.budget import Budget
 from ebm_bench.suites.compatibility import (
     check_directed,
     check_fitting,
@@ -25,6 +26,7 @@ from ebm_bench.suites.compatibility import (
     objective_parts,
 )
 from ebm_bench.suites.names import DatasetName, Distinct, Name
+from ebm_bench.suites.specs import DatasetSpec, MethodSpec
 from ebm_bench.suites.tuning import Search, Tuned, Tuning, combinations
 from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import replacing

@@ -3,6 +3,7 @@
 Nothing here imports torch, since the workflow reads suites each time it starts.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -89,8 +90,7 @@ class _UniqueKeys(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep=True)
             if isinstance(node, yaml.ScalarNode):
-                # Neither half a surrogate pair nor a thousand digits could be printed or stored.
-                str(value).encode()
+                _refuse_odd(node.value, value)
             return value
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             kind = node.tag.rpartition(":")[2]
@@ -105,7 +105,8 @@ class _UniqueKeys(yaml.SafeLoader):
                 if key.tag != "tag:yaml.org,2002:str":
                     raise yaml.MarkedYAMLError(
                         problem=f"the key {key.value or 'before the colon'} is read as "
-                        f"{self.construct_object(key)!r}, not as a text; quote it: '{key.value}'",
+                        f"{super().construct_object(key)!r}, not as a text; "
+                        f"quote it: '{key.value}'",
                         problem_mark=key.start_mark,
                     )
                 if key.value in seen:
@@ -114,6 +115,20 @@ class _UniqueKeys(yaml.SafeLoader):
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _refuse_odd(written: str, value: Any) -> None:
+    """Refuse what could not be printed or stored, and numbers that are not what they seem.
+
+    Neither half a surrogate pair nor a thousand digits could be printed, and no path has a zero
+    byte. YAML 1.1 takes 010 for eight and 1:30 for ninety.
+    """
+    str(value).encode()
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a zero byte")
+    octal = isinstance(value, int) and value and re.fullmatch(r"[-+]?0[0-7_]+", written)
+    if octal or (isinstance(value, int | float) and ":" in written):
+        raise ValueError(f"the number {written} would be {value}: write that, or quote a text")
 
 
 def _explain(problem, model: type[BaseModel]) -> str:

@@ -1,3 +1,4 @@
+import json
 import resource
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ebm_bench import cli, registry
+from ebm_bench.errors import InputError
 
 SMALL = {
     "name": "small",
@@ -143,6 +145,48 @@ def test_bad_input_is_told_in_one_message(arguments, said, suite_file, tmp_path)
     assert said in result.stderr
     assert "Traceback" not in result.output
     assert not list(tmp_path.glob("out/**/*.*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code"),
+    [("fashion_mnist", ["--optional"], 0), ("fashion_mnist", [], 2), ("mnist", ["--optional"], 2)],
+)
+def test_data_that_are_only_compared_with_can_be_missing(
+    name, options, code, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("ebm_bench.datasets.cached.SOURCES", {})
+    out = tmp_path / "notes"
+    result = run("prepare", "--dataset", name, *options, "--out", out)
+    assert result.exit_code == code
+    assert f"no source of {name} could be used" in result.stderr + caplog.text
+    assert (out / f"{name}.json").exists() == (code == 0)
+    if code == 0:
+        assert "no source" in json.loads((out / f"{name}.json").read_text())["missing"]
+
+
+@pytest.mark.parametrize("trained_on", [True, False])
+def test_a_suite_fetches_what_its_images_are_compared_with(
+    trained_on, suite_file, tmp_path, monkeypatch, caplog
+):
+    """And does without clothes, unless a method is trained on them."""
+    asked = []
+
+    def prepare(name):
+        asked.append(name)
+        if name == "fashion_mnist":
+            raise InputError("no clothes")
+
+    monkeypatch.setattr("ebm_bench.datasets.cached.prepare", prepare)
+    settings = {**SMALL["datasets"]["two_moons"], "metrics": {"ood_auroc": {}},
+                "rank_by": "ood_auroc", "curve": "ood_auroc",
+                "energy": {"name": "conv"}}  # fmt: skip
+    names = ["mnist", *(["fashion_mnist"] if trained_on else [])]
+    suite_file.write_text(yaml.safe_dump({**SMALL, "datasets": dict.fromkeys(names, settings)}))
+    result = run("prepare", "--suite", suite_file)
+    assert result.exit_code == (2 if trained_on else 0), result.output
+    assert "no clothes" in result.stderr + caplog.text
+    assert trained_on or sorted(asked) == ["cifar10", "fashion_mnist", "mnist"]
 
 
 def test_a_typo_in_an_option_ends_with_2(suite_file):

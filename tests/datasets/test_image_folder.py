@@ -1,9 +1,13 @@
 """Images from a folder: modes, depths, sizes, order, and what is refused."""
 
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ebm_bench import datasets
 from ebm_bench.errors import InputError
@@ -79,6 +83,39 @@ def test_images_of_16_bits_keep_their_upper_byte(ending, tmp_path):
 def test_images_of_fewer_bits_in_16_are_refused(bits, tmp_path):
     write(tmp_path, DEEP >> (16 - bits))
     refused(tmp_path, "no image of 16 bits is brighter than")
+
+
+def deep_colours(path, pixels):
+    """Write a PNG of 16 bits for each colour, as Pillow cannot."""
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, part in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
+        content += struct.pack(">I", len(part)) + kind + part
+        content += struct.pack(">I", zlib.crc32(kind + part))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 13, 16])
+def test_colours_of_16_bits_keep_their_upper_byte_unless_they_use_fewer(bits, tmp_path):
+    deep = RNG.integers(0, 2**bits, (24, 8, 8, 3))
+    for i, pixels in enumerate(deep):
+        deep_colours(tmp_path / f"{i:02}.png", pixels)
+    if bits < 16:
+        return refused(tmp_path, "no image of 16 bits is brighter than")
+    found = folder(tmp_path)
+    assert (everything(found) == (deep // 256).transpose(0, 3, 1, 2)).all()
+    assert "24 of 16 bits reduced to their upper byte" in found.space
+
+
+def test_bitmaps_of_16_bits_a_pixel_have_eight_bits_a_colour(tmp_path):
+    header = b"BM" + struct.pack("<IHHI", 54 + 128, 0, 0, 54)
+    header += struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 16, 0, 128, 0, 0, 0, 0)
+    for i in range(24):
+        dark = RNG.integers(0, 2**5, 64).astype("<u2")  # blue alone
+        (tmp_path / f"{i:02}.bmp").write_bytes(header + dark.tobytes())
+    assert "16 bits" not in folder(tmp_path).space
 
 
 def test_black_and_white(tmp_path):
@@ -162,6 +199,30 @@ def test_broken_files_are_named(tmp_path):
     refused(tmp_path, "05.png: cannot be read as an image")
     (tmp_path / "05.png").write_bytes(b"")
     refused(tmp_path, "05.png")
+    (tmp_path / "05.png").unlink()
+    (tmp_path / "05.png").symlink_to("none.png")
+    refused(tmp_path, "05.png: cannot be read as an image .*No such file")
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, struct.error, EOFError, OverflowError])
+def test_whatever_a_decoder_raises_names_the_file(error, tmp_path, monkeypatch):
+    def fail(image):
+        raise error("of a decoder")
+
+    write(tmp_path, GREY)
+    monkeypatch.setattr(ImageOps, "exif_transpose", fail)
+    refused(tmp_path, "00.png: cannot be read as an image .*of a decoder")
+
+
+def test_links_to_folders_and_odd_names_are_stated(tmp_path):
+    write(tmp_path / "own", GREY)
+    write(tmp_path / "other", GREY)
+    (tmp_path / "own" / "more").symlink_to(tmp_path / "other")
+    with open(os.fsencode(tmp_path / "own") + b"/caf\xe9.txt", "w"):
+        pass
+    found = folder(tmp_path / "own")
+    assert "left out, as no images: caf\N{REPLACEMENT CHARACTER}.txt, more" in found.space
+    assert len(everything(found)) == 24
 
 
 def test_several_frames_are_refused(tmp_path):

@@ -6,13 +6,13 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from ebm_bench import datasets, registry
-from ebm_bench.datasets import download
+from ebm_bench.datasets import cached
 from ebm_bench.errors import InputError
 from ebm_bench.plugins.checks.datasets import CHECKS, Case
 from ebm_bench.streams import Streams
 
 MIXTURES = {"mnist_mixture": {"side": 14, "rank": 3}, "cifar10_mixture": {"side": 8, "rank": 3}}
-SHAPES = {name: arrays["train_images"].shape for name, arrays in download.ARRAYS.items()}
+SHAPES = {name: arrays["train_images"].shape for name, arrays in cached.ARRAYS.items()}
 EACH = pytest.mark.parametrize("name", MIXTURES)
 
 
@@ -24,7 +24,7 @@ def stand_in(tmp_path_factory):
         patch.setenv("EBM_BENCH_DATA", str(folder))
         for name in ("mnist", "cifar10"):
             rng = np.random.default_rng(1)
-            shape = download.ARRAYS[name]["train_images"].shape[1:]
+            shape = cached.ARRAYS[name]["train_images"].shape[1:]
             labels = np.repeat(np.arange(10, dtype=np.uint8), 30)[:-5]
             hidden = rng.standard_normal((len(labels), 2))
             picture, one, two = rng.uniform(-1, 1, (3, 10, *shape))
@@ -35,8 +35,8 @@ def stand_in(tmp_path_factory):
             np.save(folder / f"{name}_train_images.npy", images)
             np.save(folder / f"{name}_train_labels.npy", labels)
             arrays = {"train_images": images, "train_labels": labels}
-            arrays = {key: download.Array(value.shape, "") for key, value in arrays.items()}
-            patch.setitem(download.ARRAYS, name, arrays)
+            arrays = {key: cached.Array(value.shape, "") for key, value in arrays.items()}
+            patch.setitem(cached.ARRAYS, name, arrays)
         yield folder
 
 
@@ -67,8 +67,8 @@ def test_metadata(name):
 
 def pixels_of(mixture, label):
     """Pixels of one class in [0, 1], averaged over blocks."""
-    images = download.load(mixture.downloads, "train_images").reshape(-1, *mixture.shape)
-    chosen = images[download.load(mixture.downloads, "train_labels") == label]
+    images = cached.load(mixture.downloads, "train_images").reshape(-1, *mixture.shape)
+    chosen = images[cached.load(mixture.downloads, "train_labels") == label]
     block = mixture.shape[1] // mixture.side
     shape = (len(chosen), mixture.shape[0], mixture.side, block, mixture.side, block)
     return ((chosen.reshape(shape).mean((3, 5)) + 0.5) / 256).reshape(len(chosen), -1)
@@ -167,7 +167,7 @@ def test_numbers_are_the_same_everywhere(name):
     assert found == pytest.approx(NUMBERS[name], rel=1e-7)
 
 
-PREPARED = download.cache_folder()
+PREPARED = cached.folder()
 
 
 # Of smaller images, which are fitted in seconds.
@@ -184,7 +184,7 @@ def test_entropy_of_the_real_images(name, side, entropy, monkeypatch):
         "train_images": SHAPES[source],
         "train_labels": SHAPES[source][:1],
     }.items():
-        monkeypatch.setitem(download.ARRAYS[source], array, download.Array(shape, ""))
+        monkeypatch.setitem(cached.ARRAYS[source], array, cached.Array(shape, ""))
     mixture = datasets.create(name, side=side)
     mixture.fit = mixture._fit()  # whatever is kept
     found, error = mixture.entropy_and_error

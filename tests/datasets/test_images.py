@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ebm_bench import datasets, registry
-from ebm_bench.datasets import download, pixels
+from ebm_bench.datasets import cached, pixels
 from ebm_bench.errors import InputError
 from ebm_bench.streams import Streams
 
@@ -26,12 +26,12 @@ def images(request, tmp_path, monkeypatch):
     monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path))
     arrays = {}
     for split, size in {"train": TRAIN, "test": TEST}.items():
-        shape = (size, *download.ARRAYS[name][f"{split}_images"].shape[1:])
+        shape = (size, *cached.ARRAYS[name][f"{split}_images"].shape[1:])
         values = np.arange(size) % 251
         content = np.broadcast_to(values.reshape(-1, *[1] * (len(shape) - 1)), shape)
         np.save(tmp_path / f"{name}_{split}_images.npy", content.astype(np.uint8))
-        arrays[f"{split}_images"] = download.Array(shape, "")
-    monkeypatch.setitem(download.ARRAYS, name, arrays)
+        arrays[f"{split}_images"] = cached.Array(shape, "")
+    monkeypatch.setitem(cached.ARRAYS, name, arrays)
     return datasets.create(name)
 
 

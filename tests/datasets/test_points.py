@@ -71,6 +71,8 @@ READ = {
     ),
     "savetxt.csv": lambda path: np.savetxt(path, X, fmt="%.17g", delimiter=",", header="a,b"),
     "pandas.csv": lambda path: pd.DataFrame(X).to_csv(path, index=False),
+    "years-of-pandas.csv": lambda path: pd.DataFrame(X, columns=[2019, 2020]).to_csv(
+        path, index=False),
     "blank.csv": csv("\na,b\n\n" + lines(X) + "\n\n"),
     "no-last-newline.csv": csv(lines(X).strip()),
     "integers.csv": csv("a,b\n" + "\n".join(f"{a:.0f},{b:.0f}" for a, b in X)),
@@ -152,6 +154,12 @@ REFUSED = {
     "folder.npy": (lambda path: path.mkdir(), "is a folder"),
     "zip.npy": (lambda path: np.savez(path.open("wb"), X), "archive"),
     "arrays.npz": (lambda path: np.savez(path, X), "'.npz'"),
+    "several.npy": (saved(np.zeros(20, dtype=[("a", "f8", (3,)), ("b", "f8")])), "'a'.*several in"),
+    "no-zip.npy": (lambda path: path.write_bytes(b"PK\x03\x04 cut"), "numpy.save"),
+    "no-header.npy": (lambda path: (np.save(path, X), path.write_bytes(
+        path.read_bytes().replace(b"(500, 2)", b"((((((("))), "numpy.save"),
+    "vast.npy": (lambda path: (np.save(path, X), path.write_bytes(
+        path.read_bytes().replace(b"(500, 2)", b"(9" + b"9" * 30 + b", 2)"))), "numpy.save"),
     "cut.npy": (lambda path: (np.save(path, X), path.write_bytes(path.read_bytes()[:500])),
                 "cut.npy"),
     "table.npy": (csv(TEXT), "numpy.save"),
@@ -176,6 +184,11 @@ REFUSED = {
     "index.csv": (lambda path: pd.DataFrame(X).to_csv(path), "counts the rows"),
     "numbers.csv": (lambda path: pd.DataFrame(X, index=range(1, 501)).to_csv(path), "counts"),
     "array.csv": (saved(X), "array.csv"),
+    "first.csv": (csv(f"5%,{float(X[0, 1])!r}\n" + lines(X)), "'0' .line 1: '5%'"),
+    "first-byte.csv": (csv("\0" + lines(X)), "line 1"),
+    "underscores.csv": (csv(TEXT + "1_0,2\n"), "'a' .line 502: '1_0'"),
+    "vast.csv": (csv("a,b\n" + "\n".join(f"{10**400 + i},{i * 0.3}" for i in range(50))),
+                 "not finite.*line 2"),
     "nulls.parquet": (table(a=X[:, 0], b=[None, *X[1:, 1]]), "'b' in row 0"),
     "nan.parquet": (table(a=with_value(np.nan)[:, 1], b=X[:, 1]), "row 17"),
     "text.parquet": (table(a=X[:, 0], b=["x"] * 500), r"'b' \(string\)"),

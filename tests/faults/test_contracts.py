@@ -116,6 +116,7 @@ def loss(self, energy, x, streams):
         ("each.mean(1).to('meta')", "on meta for data on cpu"),
         ("each.mean().item()", "loss() returns float, not a tensor"),
         ("None", "loss() returns NoneType, not a tensor"),
+        ("each.mean(1).to_sparse()", "loss() returns torch.sparse_coo, not a dense tensor"),
         ("(each.mean(1), {})", "loss() returns tuple, not a tensor"),
     ],
 )
@@ -145,11 +146,30 @@ def test_a_loss_that_would_be_compiled(plugin, tmp_path):
     refused(tmp_path, "shape () where R is 3", objective=name, compute="compiled")
 
 
-def test_a_learned_normaliser_of_another_shape(plugin, tmp_path):
-    body = LOSS.format("each.mean(1)") + (
-        "\n@property\ndef log_z(self):\n    return torch.zeros(())\n"
-    )
-    refused(tmp_path, "log_z is not of shape (3,)", objective=plugin("Objective", body))
+NORMALISER = """
+@property
+def log_z(self):
+    return {}
+"""
+
+
+@pytest.mark.parametrize("base", ["Objective", "Energy"])
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("torch.zeros(())", "log_z is not of shape (3,)"),
+        ("torch.zeros(2)", "log_z is not of shape (3,)"),
+        ("torch.zeros(3, 1)", "log_z is not of shape (3,)"),
+        ("torch.zeros(3).long()", "log_z is of torch.int64"),
+        ("0.0", "log_z is float, not a tensor"),
+        ("[0.0, 0.0, 0.0]", "log_z is list, not a tensor"),
+        ("torch.zeros(3).numpy()", "log_z is ndarray, not a tensor"),
+    ],
+)
+def test_normalisers(plugin, tmp_path, base, returned, said):
+    body = LOSS.format("each.mean(1)") if base == "Objective" else ENERGY.format(SMOOTH, "each")
+    name = plugin(base, body + NORMALISER.format(returned))
+    refused(tmp_path, said, **{base.lower(): name})
 
 
 METRIC = """
@@ -180,6 +200,7 @@ def __call__(self, model, dataset, streams):
         ("{'value': each.mean(1), 'other': torch.zeros(4)}", "'other' has the shape (4,)"),
         ("{'value': each.mean(1), 'standard_error': 0.1}", "'standard_error' is float"),
         ("{'value': each.mean(1).to(torch.complex64)}", "'value' is complex"),
+        ("{'value': each.mean(1).to_sparse()}", "'value' is torch.sparse_coo, not a dense tensor"),
     ],
 )
 def test_metrics(plugin, tmp_path, returned, said, where):
@@ -295,6 +316,19 @@ def test_energies_of_other_shapes_or_whose_points_interact(plugin, tmp_path, aft
     refused(tmp_path, said, energy=plugin("Energy", ENERGY.format(SMOOTH, after)))
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("streams.normal(2, 16)[:1]", "'first' has the shape (1, 2, 16), without R = 3 in front"),
+        ("torch.zeros(2, 16)", "'first' has the shape (2, 16), without R = 3 in front"),
+        ("streams.normal(2, 16).double()", "'first' is of torch.float64 for data of"),
+    ],
+)
+def test_parameters(plugin, tmp_path, made, said):
+    body = ENERGY.format(SMOOTH, "each").replace("streams.normal(2, 16)", made)
+    refused(tmp_path, said, "parameters with R in front", energy=plugin("Energy", body))
+
+
 @pytest.mark.parametrize("axes", ["0", "1", "(0, 1)"])
 def test_normalisation_over_the_batch(plugin, tmp_path, axes):
     hidden = f"(h := x @ self.first).tanh() - h.mean({axes}, keepdim=True).tanh()"
@@ -362,13 +396,17 @@ def log_prob(self, x):
         ("", "z.sum(2, keepdim=True)", "log_prob: shape (3, 5, 1)"),
         ("", "z.sum(2).double()", "log_prob: torch.float64"),
         ("[:, :1]", "z.sum(2)", "samples of shape (3, 1, 2), not (3, 5, 2)"),
+        ("", "z.sum(2).numpy()", "log_prob: ndarray, not a tensor"),
+        ("", "None", "log_prob: NoneType, not a tensor"),
+        (".double()", "z.sum(2)", "samples of torch.float64 for data of torch.float32"),
     ],
 )
 def test_noise(plugin, tmp_path, sample, log_prob, said):
     name = plugin("Noise", NOISE.format(sample, log_prob))
     refused(tmp_path, said, "Expected: samples of shape (R, n, *event_shape)",
             settings={"noise": name})  # fmt: skip
-    assert found_by_check("noise", name) is not None
+    if sample != ".double()":  # the check's own are of that type
+        assert found_by_check("noise", name) is not None
 
 
 @pytest.mark.parametrize(
@@ -378,12 +416,17 @@ def test_noise(plugin, tmp_path, sample, log_prob, said):
         ("x.mul_(0.5)\n    return x.clone()", "the start was changed"),
         ("return x[:, :1] + 0.1", "shape (3, 1, 2) from (3, 4, 2)"),
         ("return x - 0.1 * energy(x).mean()", "the points carry a graph"),
+        ("return None", "run() returns NoneType, not a tensor"),
+        ("return x + 0.1, 1.0", "run() returns tuple, not a tensor"),
+        ("return x.numpy() + 1", "run() returns ndarray, not a tensor"),
+        ("return x.half() + 1", "torch.float16 from torch.float32"),
     ],
 )
 def test_samplers(plugin, tmp_path, body, said):
     name = plugin("Sampler", f"\ndef run(self, energy, x, streams):\n    {body}\n")
     refused(tmp_path, said, sampler=name)
-    assert said.split(" from")[0][:20] in found_by_check("samplers", name).found
+    found = found_by_check("samplers", name).found
+    assert said.split(" from")[0][:20] in found or "float16" in said
 
 
 DENSITY = """
@@ -409,10 +452,22 @@ def score(self, x):
         ("", "", "log_prob: shape (3, 4, 3) where R is 3 and B is 4"),
         (".sum()", "", "log_prob: shape ()"),
         (".sum(-1).double()", "", "log_prob: torch.float64"),
+        (".sum(-1).numpy()", "", "log_prob: ndarray, not a tensor"),
+        (".sum().item()", "", "log_prob: float, not a tensor"),
+        (".sum(-1)", ".double()", "score: torch.float64 for data of torch.float32"),
+        (".sum(-1)", ".numpy()", "score: ndarray, not a tensor"),
+        (".sum(-1)", ".sum().item()", "score: float, not a tensor"),
     ],
 )
 def test_densities(plugin, tmp_path, log_prob, score, said):
     refused(tmp_path, said, dataset=plugin("Dataset", DENSITY.format(log_prob, score)))
+
+
+@pytest.mark.parametrize("name", ["log_prob", "score", "entropy", "parameters", "modes"])
+def test_knowledge_that_a_dataset_lacks(plugin, tmp_path, name):
+    body = DENSITY.partition("def log_prob")[0].replace('"log_prob", "score"', f'"{name}",')
+    refused(tmp_path, f"{name} is not defined, although the class knows it",
+            dataset=plugin("Dataset", body))  # fmt: skip
 
 
 def test_a_density_without_a_grid_needs_no_box(plugin, tmp_path):

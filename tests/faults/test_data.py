@@ -89,6 +89,10 @@ def run(path, dataset, out):
         (changed(-np.inf, (slice(None), 0)), r"not finite .*20000 in all"),
         (changed(3.0, (slice(None), 3)), r"constant.*column '3'"),
         (np.repeat(GOOD[:1], 500, 0), r"constant.*column '0', column '1'"),
+        (GOOD[:, [0, 1, 2, 3, 0]], r"linear functions of each other.*: column '0', column '4';"),
+        (np.column_stack([GOOD[:, :4], 3 * GOOD[:, 1] - 7]), r"linear.*column '1', column '4';"),
+        (np.column_stack([GOOD[:, :4], 100 + GOOD[:, :3].sum(1)]), r"linear.*'0'.*'1'.*'2'.*'4'"),
+        (np.outer(GOOD[:, 0], [1, 2, 3, 4, 5.0]), r"linear functions"),
     ],
 )
 def test_data_of_plugins_are_looked_at_by_run_and_check_in_the_same_words(x, reason, plugin):
@@ -98,6 +102,56 @@ def test_data_of_plugins_are_looked_at_by_run_and_check_in_the_same_words(x, rea
     assert "mine.npy" in str(error.value)
     checked = CliRunner().invoke(app, ["check", str(plugin)])
     assert str(error.value).partition(": ")[2] in checked.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("return (self.dimension,)", "return self.dimension", "event_shape is 5, not"),
+        ("return (self.dimension,)", "return None", "event_shape is None, not"),
+        ("return (self.dimension,)", "return (5.0,)", "event_shape is .5.0,., not"),
+        ("return (self.dimension,)", "return '5'", "event_shape is 5, not"),
+        ("rows[streams", "rows.numpy()[streams", "points are ndarray, not a dense tensor"),
+        ("n)]", "n)].to_sparse()", "points are torch.sparse_coo, not a dense tensor"),
+        ("n)]", "n)].tolist()", "points are list, not a dense tensor"),
+        ("n)]", "n)][:, :1].expand(-1, n, -1)", "constant"),
+        ("    def sample", "    def size(self, split):\n        return 'many'\n\n    def sample",
+         "size of the train split is 'many'"),
+        ("    def sample", "    def size(self, split):\n        return 9.5\n\n    def sample",
+         "size of the train split is 9.5"),
+    ],
+)  # fmt: skip
+def test_datasets_that_give_no_points(old, new, said, plugin):
+    assert old in PLUGIN
+    (plugin.parent / "mine.py").write_text(PLUGIN.replace(old, new))
+    np.save(plugin.parent / "mine.npy", GOOD)
+    with pytest.raises(InputError, match=rf"mine\.npy.*{said}"):
+        training.train_method(suite.load(plugin), "mine", "dsm")
+
+
+def test_numbers_of_numpy_are_a_shape_and_a_size(plugin):
+    size = "    def size(self, split):\n        return np.int32(99)\n\n    def sample"
+    text = PLUGIN.replace("(self.dimension,)", "(np.int64(self.dimension),)")
+    (plugin.parent / "mine.py").write_text(text.replace("    def sample", size))
+    np.save(plugin.parent / "mine.npy", GOOD)
+    training.train_method(suite.load(plugin), "mine", "dsm")
+
+
+def test_a_mixture_that_cannot_be_fitted_to_few_points(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((40, 30)))
+    methods = {"nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian_mixture"}}}
+    data = {**POINTS, "settings": {"path": "x.npy"}}
+    path = write_suite(tmp_path, {"points": data}, methods)
+    with pytest.raises(InputError, match=r"10 components cannot be fitted to 300 points"):
+        training.train_method(suite.load(path), "points", "nce")
+
+
+def test_files_of_any_name_have_a_digest(tmp_path):
+    save_images(tmp_path / "images")
+    plain = [file for file in fingerprint._expanded(tmp_path / "images")]
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "images") + b"/caf\xe9.png"))
+    odd.write_bytes(plain[0].read_bytes())
+    assert fingerprint.digest("", [*plain, odd]) != fingerprint.digest("", plain)
 
 
 def test_missing_data_of_plugins_are_refused(plugin):

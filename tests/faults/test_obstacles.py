@@ -16,9 +16,10 @@ import safetensors.torch
 import torch
 import typer
 from factories.suites import make_suite
+from typer.testing import CliRunner
 
 import ebm_bench
-from ebm_bench import records
+from ebm_bench import cli, records
 from ebm_bench.cli import options
 from ebm_bench.errors import InputError
 from ebm_bench.report.results import Results
@@ -157,6 +158,24 @@ def test_a_file_in_place_of_a_folder_is_named(path, tmp_path, monkeypatch):
     Path("results").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="results: is a file, where there should be a folder"):
         files.require_folder(Path(path))
+
+
+@pytest.mark.parametrize("below", ["", "/runs"])
+@pytest.mark.parametrize(
+    "command",
+    ["train --suite s.yaml --dataset two_moons --out", "evaluate --suite s.yaml --dataset x --out",
+     "tune --suite s.yaml --out", "stress --suite s.yaml --panel x --out",
+     "estimate --suite s.yaml --model x --out", "merge a b --out",
+     "collect --suite s.yaml --results",
+     "report --suite s.yaml --results", "prepare --dataset two_moons --out",
+     "run --plugin own.py --out"],
+)  # fmt: skip
+def test_a_file_in_place_of_a_folder_is_refused_before_any_work(command, below, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = CliRunner().invoke(cli.app, [*command.split(), f"{tmp_path / 'file'}{below}"])
+    assert done.exit_code == 2
+    said = f"ebm-bench: {tmp_path / 'file'}: is a file, where there should be a folder\n"
+    assert done.stderr == said
 
 
 def test_errors_of_the_system_are_one_message_with_the_file(tmp_path, capsys):

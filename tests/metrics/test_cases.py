@@ -77,6 +77,13 @@ def sampled(model):
     return model
 
 
+def copying(model):
+    """The same model, of which samples are training images."""
+    images = torch.cat([*model.dataset.batches(model.streams)], 1)
+    model.energy.sample = lambda n, streams: images[:, :n]
+    return model
+
+
 def bits():
     """Bits of a pixel whose logit is standard normal: an integral over one dimension."""
     y = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
@@ -216,6 +223,15 @@ CASES = {
         within=1e-3,
         bad=lambda bowl, images, truth_of: truth_of("weighted_gaussians", OneMode),
         limit=0.79,
+    ),
+    "nearest_neighbour_ratio": Case(
+        known=lambda bowl, images, truth_of: sampled(images()),
+        answer=1.0,
+        within=0.03,
+        bad=lambda bowl, images, truth_of: copying(images()),
+        limit=0.99,
+        settings={"points": 200},
+        part="near",
     ),
     "negative_log_likelihood": Case(
         known=lambda bowl, images, truth_of: bowl(mean=0.5, offset=1.0),

@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from ebm_bench import metrics
+from ebm_bench.datasets import cached
 from ebm_bench.metrics import features
 from ebm_bench.metrics.frechet_distance_efficientnet import frechet_distance
 from ebm_bench.metrics.kernel_distance_efficientnet import kernel_distance
-from ebm_bench.metrics.ood_auroc import _fit, auroc
+from ebm_bench.metrics.nearest_neighbour_ratio import nearest
+from ebm_bench.metrics.ood_auroc import _fit, _patch, _shuffle, auroc
 from ebm_bench.streams import Streams
 
 
@@ -57,12 +60,59 @@ def test_ood_auroc_of_seeing_and_blind_energies(images, monkeypatch):
     assert (seeing["noise"] > 0.99).all()
     # A Gaussian without correlations cannot see that pixels changed places.
     assert (seeing["shuffled"] - 0.5).abs().max() < 1e-3
+    assert (seeing["patches"] - 0.5).abs().max() < 1e-3
     # Nor that the image is upside down, or a part of it.
     assert (seeing["flipped"] - 0.5).abs().max() < 1e-3
     assert (seeing["turned"] - 0.5).abs().max() < 1e-3
     assert ((seeing["faint"] > 0.5) & (seeing["faint"] < 0.7)).all()
     blind = measure("ood_auroc", images(slope=0.0))
     torch.testing.assert_close(blind["value"], torch.full((2,), 0.5).double())
+
+
+def test_ood_auroc_against_clothes_where_they_are(images, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path))
+    monkeypatch.setattr("ebm_bench.metrics.ood_auroc._others", lambda *arguments: None)
+    monkeypatch.setattr("ebm_bench.metrics.ood_auroc._to_logits", lambda pixels, dataset: _dim(9))
+    caplog.set_level("INFO", "ebm_bench")
+    without = measure("ood_auroc", images())
+    assert "fashion_mnist" not in without
+    assert "nothing is compared with Fashion-MNIST: fashion_mnist is not prepared" in caplog.text
+    for split, size in {"train": 5_001, "test": 3}.items():
+        name = f"{split}_images"
+        np.save(tmp_path / f"fashion_mnist_{name}.npy", np.zeros((size, 28, 28), np.uint8))
+        monkeypatch.setitem(cached.ARRAYS["fashion_mnist"], name, cached.Array((size, 28, 28), ""))
+    found = measure("ood_auroc", images())
+    assert (found.pop("fashion_mnist") == 1).all()
+    assert found.keys() == without.keys()
+    model = images()
+    monkeypatch.setattr(type(model.dataset), "name", "fashion_mnist")
+    assert "fashion_mnist" not in measure("ood_auroc", model)
+
+
+def _dim(logit):
+    return torch.full((2, 5, 1, 8, 8), float(logit))
+
+
+@pytest.mark.parametrize("side", [8, 9, 3])
+def test_patches_change_places_whole(side):
+    streams = Streams(0, 2)
+    images = streams.uniform(5, 2, side, 8)
+    height, width = _patch((2, side, 8))
+    mixed = _shuffle(images, streams, height, width)
+    rows = side // height
+
+    def patches(x):
+        whole = x[..., : rows * height, :]
+        cut = whole.unfold(3, height, height).unfold(4, width, width).flatten(5).transpose(2, 4)
+        return {tuple(p.ravel().tolist()) for p in cut[1, 2].flatten(0, 1)}
+
+    assert patches(mixed) == patches(images)
+    assert len(patches(images)) == rows * 4
+    assert not torch.equal(mixed, images)
+    assert torch.equal(mixed[..., rows * height :, :], images[..., rows * height :, :])
+    # In each image in another order.
+    places = mixed[..., None, None] == images[:, :, :, 0, 0][..., None, None, None, None]
+    assert len({tuple(p.nonzero().flatten().tolist()) for p in places[:, :, 0].flatten(0, 1)}) > 3
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -111,10 +161,27 @@ def test_frechet_distance_needs_far_more_samples_than_features(
 def test_kernel_distance_scatters_about_its_expectation():
     streams = Streams(0, 100)
     x, y = (streams.child(name).normal(40, 5) for name in "xy")
-    values = kernel_distance(x, y)
+    values, errors = kernel_distance(x, y)
     assert values.mean().abs() < 4 * values.std() / 10
     assert (values < 0).any()
-    assert (kernel_distance(x, y + 2) > 5).all()
+    # To first order the error of equal distributions is zero, and its estimate is not.
+    assert errors.mean() == pytest.approx(2**0.5 * values.std().item(), rel=0.3)
+    shifted, errors = kernel_distance(x, y + 2)
+    assert (shifted > 5).all()
+    assert errors.mean() == pytest.approx(shifted.std().item(), rel=0.2)
+
+
+def test_kernel_distance_of_unequal_numbers():
+    x, y = Streams(0).normal(7, 3), Streams(1).normal(4, 3)
+    value, _ = kernel_distance(x, y)
+
+    def mean(a, b, same):
+        pairs = [(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)]
+        return sum((p @ q / 3 + 1) ** 3 for p, q in pairs) / len(pairs)
+
+    x, y = x[0].double(), y[0].double()
+    expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
+    torch.testing.assert_close(value[0], expected)
 
 
 def test_features_tell_images_apart():
@@ -141,3 +208,47 @@ def test_distances_of_samples_use_the_same_features(images, monkeypatch):
         for kind in ("frechet", "kernel")
     ]
     assert all((b > g).all() for g, b in zip(good, bad, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_nearest_is_that_of_all_distances(size):
+    """However the others are cut into batches, and to the last digit where points are close."""
+    streams = Streams(0)
+    train = 0.5 + 0.2 * streams.normal(40, 12)[0]
+    queries = torch.cat([train[::5] + 1e-5, streams.uniform(9, 12)[0]])
+    queries[-1, 3] = math.nan
+    found = nearest(queries, train.split(size))
+    differences = queries[:-1, None].double() - train.double()
+    expected = differences.square().mean(2).sqrt().amin(1)
+    torch.testing.assert_close(found[:-1], expected, rtol=1e-3, atol=0)
+    assert found[-1].isnan()
+
+
+def test_nearest_neighbours_of_copies_among_other_samples(images):
+    """A fifth of copies shows in the share of near samples, and not in the ratio."""
+    model = images()
+    copies = torch.cat([*model.dataset.batches(model.streams)], 1)[:, :40]
+    drawn = torch.cat([copies, model.streams.child("others").normal(160, 1, 8, 8)], 1)
+    model.energy.sample = lambda n, streams: drawn
+    result = measure("nearest_neighbour_ratio", model, points=200)
+    assert (result["value"] > 0.95).all()
+    assert ((result["near"] - 0.2 - 0.8 * 0.05).abs() < 0.05).all()
+    model = images()
+    model.energy.sample = lambda n, streams: copies
+    result = measure("nearest_neighbour_ratio", model, points=40)
+    assert (result["value"] == 0).all()
+    assert (result["held_out"] > 0.1).all()
+    assert (result["standard_error"] == 0).all()
+
+
+def test_the_error_of_the_nearest_neighbour_ratio_is_its_scatter(images):
+    model = images(replicates=100)
+    model.energy.sample = lambda n, streams: streams.normal(n, 1, 8, 8)
+    result = measure("nearest_neighbour_ratio", model, points=50, held_out=5000)
+    assert result["standard_error"].mean() == pytest.approx(result["value"].std().item(), rel=0.3)
+
+
+def test_nothing_is_copied_from_data_without_end(images, monkeypatch):
+    model = images()
+    monkeypatch.setattr(type(model.dataset), "batches", lambda *arguments: None)
+    assert measure("nearest_neighbour_ratio", model)["value"].isnan().all()

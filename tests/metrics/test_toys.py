@@ -166,9 +166,12 @@ def test_hyvarinen_score_is_not_defined_where_the_score_jumps(bowl, monkeypatch)
 def test_denoising_error_of_gaussians(bowl):
     """The step leaves (1 − σ²/s²)² σ² of the noise and moves the data by σ²/s²."""
     for sd in (1.0, 0.6):
-        pull = 0.09 / sd**2
-        expected = (1 - pull) ** 2 * 0.09 + pull**2
-        within_errors(measure("denoising_error", bowl(sd=sd), points=5000), expected)
+        result = measure("denoising_error", bowl(sd=sd), points=5000)
+        for part, sigma in {"value": 0.3, "third_of_sigma": 0.1, "thrice_sigma": 0.9}.items():
+            pull = sigma**2 / sd**2
+            expected = (1 - pull) ** 2 * sigma**2 + pull**2
+            close(result[part], expected, 0.06 * expected)
+        within_errors(result, 0.3**2 * (1 - 0.09 / sd**2) ** 2 + (0.09 / sd**2) ** 2)
 
 
 def test_log_z_error(bowl):

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from ebm_bench import registry
 from ebm_bench.cli import app
+from ebm_bench.datasets.curves import TwoMoons
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection
 from ebm_bench.runs import evaluation, training, verification
@@ -332,6 +333,17 @@ def test_a_plugin_is_executed_on_demand_alone(forget_plugins, tmp_path):
     done = CliRunner().invoke(app, ["verify", str(folder), "--run-plugin"])
     assert done.exit_code == 0, done.output
     assert trace.exists()
+
+
+def test_without_the_data_it_is_not_the_numbers_that_are_wrong(submission, monkeypatch):
+    def missing(*arguments, **keywords):
+        raise InputError("two_moons is not prepared; run: ebm-bench prepare")
+
+    monkeypatch.setattr(TwoMoons, "sample", missing)
+    done = CliRunner().invoke(app, ["verify", str(submission), "--method", "nce"])
+    assert done.exit_code == 2, done.output
+    assert "two_moons is not prepared" in done.output
+    assert "do not hold" not in done.output
 
 
 def test_the_command_tells_what_holds(submission, tmp_path):

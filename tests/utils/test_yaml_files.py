@@ -4,7 +4,8 @@ from ebm_bench.errors import InputError
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import suite
-from ebm_bench.suites.base import Budget, DatasetSpec
+from ebm_bench.suites.budget import Budget
+from ebm_bench.suites.specs import DatasetSpec
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 

@@ -121,6 +121,22 @@ def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
     assert planned == {"prepare", *together, *END}
 
 
+def test_from_another_folder_its_own_files_are_found(make_checkout, tmp_path):
+    checkout = make_checkout(tmp_path / "checkout")
+    checkout.write_suite(SUITE)
+    there = tmp_path / "another folder"
+    there.mkdir()
+    (there / "suite.yaml").write_text((checkout.folder / "suite.yaml").read_text())
+    done = subprocess.run(
+        checkout.command("--dry-run", "--snakefile", str(checkout.folder / "Snakefile")),
+        cwd=there, env=checkout.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "run_mnist" in done.stdout
+    assert not list(there.rglob("*.log"))
+
+
 @pytest.mark.parametrize("elsewhere", ["gpu=4", "cluster=1"])
 def test_where_others_can_share_the_work_each_dataset_is_a_job(elsewhere, make_checkout, tmp_path):
     checkout = make_checkout(tmp_path)

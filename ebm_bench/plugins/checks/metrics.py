@@ -1,7 +1,7 @@
 """Checks of metrics: one value per replicate, the same in each call, no hidden NaN."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,11 @@ class Pixels:
     def sample(self, n: int, streams: Streams, split: str = "train") -> Tensor:
         """Draw images, (R, n, 1, 8, 8)."""
         return streams.normal(n, *self.event_shape)
+
+    def batches(self, streams: Streams, split: str = "train") -> Iterator[Tensor]:
+        """Go through 300 images, each replicate the same."""
+        images = Streams(1).normal(300, *self.event_shape)
+        yield from images.expand(streams.replicates, -1, *self.event_shape).split(200, 1)
 
     def to_pixels(self, y: Tensor) -> Tensor:
         """Turn logits into pixels between 0 and 1."""

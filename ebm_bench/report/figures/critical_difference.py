@@ -7,7 +7,7 @@ import scikit_posthocs
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ebm_bench.report.figures.style import SCREEN, Style, look
+from ebm_bench.report.figures.style import SCREEN, Style, look, short
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.friedman import MODELS, Omnibus
@@ -70,6 +70,7 @@ def draw(found: Omnibus, colours: dict[str, Any], style: Style = SCREEN) -> Figu
         )
     for text in drawn["labels"]:
         text.set_color("black")  # some of the colours are too pale to read
+        text.set_text(" ".join(map(short, text.get_text().split(" "))))
     for (bar,) in drawn["crossbars"]:
         bar.set_xdata(sorted(bar.get_xdata()))  # they come in an order that changes between runs
     if style.paper:

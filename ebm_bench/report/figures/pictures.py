@@ -13,7 +13,15 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from ebm_bench.report.figures.panels import grid
-from ebm_bench.report.figures.style import DENSITY, GRAY, SCREEN, SMALL, Style
+from ebm_bench.report.figures.style import (
+    DENSITY,
+    GRAY,
+    SCREEN,
+    SMALL,
+    Style,
+    legend_of,
+    short,
+)
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row
 from ebm_bench.report.wording import number, quantity
@@ -155,7 +163,7 @@ def density_grid(results: Results, datasets: list[str], width: float) -> Figure:
         line[0].set_ylabel(dataset.replace("_", "\n"), rotation=0, ha="right", va="center",
                            fontsize=SMALL)  # fmt: skip
     for axis, name in zip(axes[0], names, strict=True):
-        axis.set_title(name, rotation=90, fontsize=SMALL)
+        axis.set_title(short(name), rotation=90, fontsize=SMALL)
     return figure
 
 
@@ -185,9 +193,8 @@ def _title(results: Results, dataset: str, row: Row, style: Style) -> str:
     value = found.bound + number(found.mean)
     if style.paper:
         sign = "†" if row.status != "ok" or not converged else ""
-        return f"{textwrap.shorten(row.label, 20, placeholder='…')}{sign}\n{value}"
-    name = f"control: {row.label}" if row.control else row.label
-    lines = [textwrap.shorten(name, 30, placeholder="…")]
+        return f"{short(row.label, 20)}{sign}\n{value}"
+    lines = [legend_of(row, notes=False)]
     lines += [f"{metric.label} {value}"] if np.isfinite(found.mean) else []
     lines += [] if converged else ["not converged"]
     lines += textwrap.wrap(row.status, 24) if row.status != "ok" else []

@@ -166,9 +166,15 @@ def look(suite: Suite, row: Row) -> Look:
     return variant(step, turn, hollow)
 
 
+def short(name: str, longest: int = 24) -> str:
+    """Leave the middle of a long name out, which would leave no room for the figure."""
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
+
+
 def legend_of(row: Row, notes: bool) -> str:
     """Name a model in a legend, and on request how its training ended."""
-    name = f"control: {row.label}" if row.control else row.label
+    name = f"control: {short(row.label)}" if row.control else short(row.label)
     return f"{name}: {row.status}" if notes and row.status != "ok" else name
 
 

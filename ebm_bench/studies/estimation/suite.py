@@ -15,7 +15,7 @@ from ebm_bench import registry
 from ebm_bench.errors import unknown
 from ebm_bench.records import fingerprint
 from ebm_bench.suites import base
-from ebm_bench.suites.base import Head, Named, ObjectiveSpec, Strict
+from ebm_bench.suites.base import Head, Named, Strict
 from ebm_bench.suites.compatibility import (
     check_fitting,
     check_named,
@@ -24,6 +24,7 @@ from ebm_bench.suites.compatibility import (
     objective_parts,
 )
 from ebm_bench.suites.names import Distinct, Name
+from ebm_bench.suites.specs import ObjectiveSpec
 
 # Files of a job.
 TABLE, RECORD = "estimates.parquet", "record.json"

