@@ -37,7 +37,7 @@ class ConditionalNoiseContrastive(Objective):
     """
 
     kind = "noise contrastive"
-    search = {"epsilon": (0.1, 0.3, 1.0), "ratio": (1, 2, 5)}  # noqa: RUF012
+    search = {"epsilon": (0.3, 1.0, 3.0), "ratio": (1, 2, 5)}  # noqa: RUF012
 
     epsilon: Annotated[float, Gt(0)] = 0.3
     ratio: Annotated[int, Ge(1)] = 1

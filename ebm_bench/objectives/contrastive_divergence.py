@@ -47,7 +47,7 @@ class ContrastiveDivergence(Objective):
 
     kind = "contrastive divergence"
     samples_model = True
-    search = {"step_size": (0.01, 0.03, 0.1)}  # noqa: RUF012
+    search = {"step_size": (0.03, 0.1, 0.3)}  # noqa: RUF012
 
     persistent: bool = False
     steps: Annotated[int, Ge(1)] = 10

@@ -235,7 +235,7 @@ def test_a_file_in_place_of_the_folder(suite_file, tmp_path):
     result = run("train", "--suite", suite_file, "--dataset", "two_moons", "--method", "gaussian",
                  "--out", tmp_path / "out" / "runs")  # fmt: skip
     assert result.exit_code == 2
-    assert "cannot be written" in result.stderr
+    assert "is a file, where there should be a folder" in result.stderr
 
 
 def test_show_prints_the_ranking_and_where_the_page_is(suite_file, tmp_path, monkeypatch):

@@ -78,8 +78,8 @@ def said(place, start):
 
 
 def test_the_skeleton_and_the_checks_are_as_told(place):
-    assert "energy_discrepancy.py: objective energy_discrepancy" in said(place, "ebm-bench new")
-    shown = said(place, "ebm-bench check energy")
+    assert "my_discrepancy.py: objective my_discrepancy" in said(place, "ebm-bench new")
+    shown = said(place, "ebm-bench check my_")
     assert "8 of 8 checks hold" in shown
     for line in shown.splitlines():
         if line.startswith("  holds"):
@@ -89,13 +89,13 @@ def test_the_skeleton_and_the_checks_are_as_told(place):
 def test_the_method_stands_beside_the_reference(place):
     shown = said(place, "ebm-bench run")
     for dataset in TOY["datasets"]:
-        assert re.search(rf"{dataset}: energy_discrepancy has rank [12].* of 2 by KL", shown)
-    results = place.folder / "results/energy_discrepancy/toy"
+        assert re.search(rf"{dataset}: my_discrepancy has rank [12].* of 2 by KL", shown)
+    results = place.folder / "results/my_discrepancy/toy"
     table = (results / "tables/two_moons.md").read_text()
-    assert "energy_discrepancy" in table
+    assert "my_discrepancy" in table
     assert "dsm" in table
     assert (results / "leaderboard.html").exists()
-    assert {p.name for p in (results / "runs/two_moons").iterdir()} == {"energy_discrepancy"}
+    assert {p.name for p in (results / "runs/two_moons").iterdir()} == {"my_discrepancy"}
 
 
 def test_the_suite_with_the_plugin_has_a_leaderboard(place):
@@ -106,7 +106,7 @@ def test_the_suite_with_the_plugin_has_a_leaderboard(place):
 
 def test_editing_the_plugin_runs_its_dataset_alone(place):
     assert place.planned(suite="mine.yaml") == set()
-    path = place.folder / "energy_discrepancy.py"
+    path = place.folder / "my_discrepancy.py"
     path.write_text(path.read_text() + "\n# changed\n")
     assert place.planned(suite="mine.yaml") == {
         "run_two_moons",
@@ -115,7 +115,7 @@ def test_editing_the_plugin_runs_its_dataset_alone(place):
 
 
 def test_a_broken_plugin_ends_the_workflow_with_2_and_its_line(place):
-    path = place.folder / "energy_discrepancy.py"
+    path = place.folder / "my_discrepancy.py"
     before = path.read_text()
     path.write_text(before.replace("sigma: Annotated", "sigma = Annotated["))
     try:
@@ -123,5 +123,5 @@ def test_a_broken_plugin_ends_the_workflow_with_2_and_its_line(place):
     finally:
         path.write_text(before)
     assert done.returncode == 2
-    assert re.search(r"mine\.yaml: plugins: .*energy_discrepancy\.py:\d+: not valid", done.stdout)
+    assert re.search(r"mine\.yaml: plugins: .*my_discrepancy\.py:\d+: not valid", done.stdout)
     assert "Traceback" not in done.stdout

@@ -26,9 +26,9 @@ rule prepare:
         out=subpath(output[0], parent=True),
         # What the suite does not train on is only compared with.
         optional=lambda wildcards: (
-            "" if wildcards.dataset in SUITE.datasets else "--optional"
+            [] if wildcards.dataset in SUITE.datasets else ["--optional"]
         ),
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "ebm-bench prepare --dataset {wildcards.dataset:q} {params.optional} --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        "ebm-bench prepare --dataset {wildcards.dataset:q} {params.optional:q} --out {params.out:q} 2>&1 | tee {log:q} >&2"
