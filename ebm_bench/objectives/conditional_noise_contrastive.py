@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
+from ebm_bench.objectives.nearby import energy_gaps
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -45,8 +45,5 @@ class ConditionalNoiseContrastive(Objective):
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""
         noise = streams.normal(self.ratio, *x.shape[1:], dtype=x.dtype)
-        copies = x.unsqueeze(1) + self.epsilon * noise
-        found = energy(torch.cat([x, copies.flatten(1, 2)], dim=1))
-        data, noisy = found.split([x.shape[1], self.ratio * x.shape[1]], dim=1)
-        gap = data.unsqueeze(1) - noisy.unflatten(1, (self.ratio, -1))
+        gap = energy_gaps(energy, x, x.unsqueeze(1) + self.epsilon * noise)
         return 2 * softplus(gap).mean((1, 2))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
+from ebm_bench.objectives.nearby import energy_gaps
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -50,9 +51,7 @@ class EnergyDiscrepancy(Objective):
         there = streams.normal_like(x).unsqueeze(1)
         back = streams.normal(self.samples, *x.shape[1:], dtype=x.dtype)
         points = x.unsqueeze(1) + math.sqrt(self.time) * (there + back)
-        found = energy(torch.cat([x, points.flatten(1, 2)], dim=1))
-        data, diffused = found.split([x.shape[1], self.samples * x.shape[1]], dim=1)
-        gaps = data.unsqueeze(1) - diffused.unflatten(1, (self.samples, -1))
+        gaps = energy_gaps(energy, x, points)
         if self.weight > 0:
             gaps = torch.cat([torch.full_like(gaps[:, :1], math.log(self.weight)), gaps], dim=1)
         return torch.logsumexp(gaps, 1).mean(1) - math.log(self.samples)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
 from ebm_bench.objectives.base import Objective
+from ebm_bench.objectives.nearby import energy_gaps
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
@@ -45,8 +45,5 @@ class MinimumProbabilityFlow(Objective):
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Flow out of a batch (R, B, *event_shape), shape (R,)."""
         noise = streams.normal(self.ratio, *x.shape[1:], dtype=x.dtype)
-        points = x.unsqueeze(1) + self.epsilon * noise
-        found = energy(torch.cat([x, points.flatten(1, 2)], dim=1))
-        data, near = found.split([x.shape[1], self.ratio * x.shape[1]], dim=1)
-        gap = data.unsqueeze(1) - near.unflatten(1, (self.ratio, -1))
+        gap = energy_gaps(energy, x, x.unsqueeze(1) + self.epsilon * noise)
         return (0.5 * gap).exp().mean((1, 2))

@@ -95,9 +95,11 @@ class Killer:
             time.sleep(pause)
             ended = process.poll() is not None
         finally:
-            jobs = psutil.Process(process.pid).children(recursive=True)
+            jobs = []
             kill = os.kill if self.random.random() < 0.4 else os.killpg
-            kill(process.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it may have ended
+                jobs = psutil.Process(process.pid).children(recursive=True)
+                kill(process.pid, signal.SIGKILL)
             process.wait()
             left = psutil.wait_procs(jobs, timeout=600)[1]  # jobs end with the workflow
         assert not left
