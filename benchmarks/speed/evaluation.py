@@ -80,7 +80,7 @@ def langevin_bound(chains: int = 10_000, steps: int = 100) -> Work:
 
 
 def importance(chains: int = 100, levels: int = 1_000) -> Work:
-    """Estimate a log-normaliser, with the pilot run."""
+    """Estimate a log-normaliser, with the pilot run and the way back."""
     energy = _network(784)
     return lambda: annealed_importance_sampling(energy, Streams(0), chains, levels)
 

@@ -37,7 +37,7 @@ class BitsPerDim(Likelihood):
     chains: Annotated[int, Ge(2)] = 16  # a gradient costs far more than for vectors
     levels: Annotated[int, Ge(1)] = 300
 
-    version = 1
+    version = 2
     requires = ("pixels",)
     unit = ""
     label = "bits/dim"

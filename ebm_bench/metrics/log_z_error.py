@@ -27,7 +27,7 @@ class LogZError(Metric):
     chains: Annotated[int, Ge(2)] = 128
     levels: Annotated[int, Ge(1)] = 1000
 
-    version = 1
+    version = 2
     requires = ("learned_log_z",)
     unit = "nats"
     scale = "log"

@@ -29,7 +29,7 @@ class NegativeLogLikelihood(Likelihood):
         by it.
     """
 
-    version = 1
+    version = 2
     label = "NLL"
 
     def offset(self, dataset, x: Tensor) -> Tensor:

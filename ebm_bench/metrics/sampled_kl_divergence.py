@@ -26,7 +26,7 @@ class SampledKlDivergence(Likelihood):
         by it.
     """
 
-    version = 1
+    version = 2
     requires = ("log_prob",)
     scale = "log"
     label = "KL"

@@ -9,6 +9,7 @@ from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.metrics import features
 from ebm_bench.metrics.grid import Grid, integrate
+from ebm_bench.metrics.proposals import proposal_for
 from ebm_bench.samplers.annealed_importance_sampling import LogZ, annealed_importance_sampling
 from ebm_bench.streams import Streams
 
@@ -115,8 +116,13 @@ class Model:
             details = {"converged": grid.converged.double()}
             return LogZ(grid.log_z, torch.zeros_like(grid.log_z), details)
         streams = self.streams.child("log_z")
-        data = self.dataset.sample(chains, streams.child("data"), split="train")
-        return annealed_importance_sampling(self.energy, streams, chains, levels, data)
+        proposal = proposal_for(self.dataset, streams.device)
+        data = None
+        if exact := getattr(self.energy, "sample", None):
+            data = exact(chains, streams.child("data"))
+        elif proposal is not self.dataset:  # from which the chains start already
+            data = self.dataset.sample(chains, streams.child("data"), split="train")
+        return annealed_importance_sampling(self.energy, streams, chains, levels, data, proposal)
 
     def samples(self, n: int) -> Tensor:
         """Draw from each replicate's model.

@@ -8,15 +8,13 @@ from torch import Tensor
 
 from ebm_bench.derivatives.base import Energy
 from ebm_bench.derivatives.for_samplers import rescale
-from ebm_bench.samplers.leapfrog import init, leapfrog
+from ebm_bench.samplers.annealing_path import Path, Proposal, Start, find, move
+from ebm_bench.samplers.leapfrog import init
 from ebm_bench.streams import Streams
 
-# Acceptance rate that the pilot run aims at. A rejection reverses the momentum, so chains that keep
-# their momentum need a higher rate than those that draw it anew.
-_TARGET = 0.9
 # Least effective sample size of a converged estimate, as a fraction of the chains.
 _ENOUGH = 0.25
-# Most that chains from data may add to a converged estimate: in standard errors, and in nats.
+# Most that chains which run back may add to a converged estimate: in standard errors, and in nats.
 _ERRORS, _NATS = 2.0, 1e-3
 
 
@@ -50,24 +48,31 @@ def annealed_importance_sampling(
     chains: int = 128,
     levels: int = 1000,
     data: Tensor | None = None,
+    proposal: Proposal | None = None,
 ) -> LogZ:
-    """Estimate log-normalisers along a path from the energy's base measure.
+    """Estimate log-normalisers along a path from a density that is known.
 
-    Chains start at exact draws from ``N(location, scale²)`` and move by Hamiltonian dynamics with
-    partial momentum refreshment through the densities ``exp(−(1 − β) E₀ − β E)`` from β = 0 to 1,
-    where ``E₀`` is the energy of the base measure; each level costs one gradient.
+    Chains start at exact draws and move by Hamiltonian dynamics with partial momentum refreshment
+    through the densities ``exp(−(1 − β) E₀ − β E)`` from β = 0 to 1, where ``E₀`` is the energy of
+    the density at the start. Each level costs one gradient of ``E`` and of ``E₀``. The start is the
+    proposal, defended by the base measure: a mixture of both (Hesterberg 1995), so that mass of the
+    model where the proposal has none is not lost. Without a proposal it is the base measure.
 
-    A pilot run over a quarter of the levels adapts each replicate's step sizes. The main run
-    uses them with other random numbers, so its weights are unbiased: ``E[w] = Z``. The logarithm
-    of their mean is too low on average, and far too low where few chains carry the weight:
-    then the standard error of the delta method, which cannot exceed 1, is too small, and
+    A pilot run of at most a quarter of the levels chooses the values of β, so that weights spread
+    evenly along the path, the step sizes, and the shares of the mixture, for each replicate. The
+    main run uses them with other random numbers, so its weights are unbiased: ``E[w] = Z``. The
+    logarithm of their mean is too low on average, and far too low where few chains carry the
+    weight: then the standard error of the delta method, which cannot exceed 1, is too small, and
     ``converged`` is 0.
 
-    Weights cannot reveal a mode that no chain has found. Chains that start at data and return to
-    the base measure can, if the mode has data: their weights are larger. Bennett's acceptance
-    ratio combines the weights of both directions; what it adds to the estimate is ``missing``, and
-    ``converged`` is 0 where that is more than two standard errors. The estimate itself does not
-    depend on the data, which are no samples of the model.
+    Weights cannot reveal a mode that no chain has found. Chains that start elsewhere and return to
+    the start of the path can: where they come from a mode that was missed, their weights are
+    larger. They start where a pilot run from the base measure ended, and half of them at data where
+    there are any. Bennett's acceptance ratio combines the weights of both directions; what it adds
+    to the estimate, at most, is ``missing``, and ``converged`` is 0 where that is more than two
+    standard errors. A mode of the model that is far from the data and the base measure remains
+    unseen. The estimate itself does not depend on these
+    points, which are no samples of the model.
 
     Parameters
     ----------
@@ -80,7 +85,9 @@ def annealed_importance_sampling(
     levels : int
         Densities on the path.
     data : Tensor of shape (R, N, *event_shape), optional
-        Points where the mass is expected. They double the cost.
+        Points where the mass is expected, or exact samples of the model; every second one is used.
+    proposal : Proposal, optional
+        A density near that of the model.
 
     Returns
     -------
@@ -91,39 +98,41 @@ def annealed_importance_sampling(
     ----------
     Neal, "Annealed importance sampling", 2001, arXiv:physics/9803008. Sohl-Dickstein and
     Culpepper, "Hamiltonian annealed importance sampling for partition function estimation", 2012,
-    arXiv:1205.1925. Bennett, "Efficient estimation of free energy differences from Monte Carlo
-    data", 1976, doi:10.1016/0021-9991(76)90078-4. Grosse, Ghahramani and Adams, "Sandwiching the
-    marginal likelihood using bidirectional Monte Carlo", 2015, arXiv:1511.02543. The step sizes
-    start at the scaling with dimension that is optimal for a Gaussian: Roberts and Rosenthal,
-    "Optimal scaling of discrete approximations to Langevin diffusions", 1998,
-    doi:10.1111/1467-9868.00123.
+    arXiv:1205.1925. Zhou, Johansen and Aston, 2016, arXiv:1303.3123, for the path. Hesterberg,
+    "Weighted average importance sampling and defensive mixture distributions", 1995,
+    doi:10.1080/00401706.1995.10484303. Bennett, "Efficient estimation of free energy differences
+    from Monte Carlo data", 1976, doi:10.1016/0021-9991(76)90078-4. Grosse, Ghahramani and Adams,
+    "Sandwiching the marginal likelihood using bidirectional Monte Carlo", 2015, arXiv:1511.02543.
     """
-    size, pilot_levels = math.prod(energy.event_shape), max(1, levels // 4)
-    steps = torch.full((streams.replicates, pilot_levels), size ** (-1 / 6), device=streams.device)
-    start = streams.child("pilot")
-    _anneal(energy, start, _base(energy, start, chains), steps, adapt=True)
-    steps = steps[:, torch.arange(levels) * pilot_levels // levels]
-    start = streams.child("weights")
-    weights, u = _anneal(energy, start, _base(energy, start, chains), steps)
+    start = Start(energy, proposal)
+    pilot_levels = max(1, levels // 4)
+    path, share, ends = find(energy, start, streams.child("pilot"), chains, pilot_levels)
+    path = path.divide(levels)
+    main = streams.child("weights")
+    u, _ = start.draw(chains, main, share)
+    weights, u = _anneal(energy, start, main, u, path)
     total = weights.logsumexp(1)
     effective = (2 * total - (2 * weights).logsumexp(1)).exp()
     error = ((chains / effective - 1).clamp_min(0) / (chains - 1)).sqrt()
     log_z = total - math.log(chains)
-    converged = effective >= _ENOUGH * chains
-    details = {"effective_sample_size": effective}
-    if data is not None:
-        returned, _ = _anneal(
-            energy, streams.child("data"), rescale(energy, data), steps, backward=True
-        )
-        details["missing"] = acceptance_ratio(weights, returned) - log_z
-        converged &= details["missing"] <= (_ERRORS * error).clamp_min(_NATS)
-    base = 0.5 * size * math.log(2 * math.pi) + energy.scale.double().log().flatten(1).sum(1)
-    return LogZ(
-        base + log_z,
-        error,
-        {"converged": converged.double(), **details},
-        (energy.location + energy.scale * u, weights.softmax(1)),
-    )
+    if proposal is not None:
+        _, _, ends = find(energy, Start(energy), streams.child("elsewhere"), chains, pilot_levels)
+    points = [ends] if data is None else [ends[:, ::2], rescale(energy, data)[:, ::2]]
+    back = streams.child("data")
+    returned, _ = _anneal(energy, start, back, torch.cat(points, 1), path, backward=True)
+    ratios = [
+        acceptance_ratio(weights, part)
+        for part in returned.split([part.shape[1] for part in points], 1)
+    ]
+    missing = torch.stack(ratios).amax(0) - log_z
+    enough = missing <= (_ERRORS * error).clamp_min(_NATS)
+    details = {
+        "converged": (enough & (effective >= _ENOUGH * chains)).double(),
+        "effective_sample_size": effective,
+        "missing": missing,
+    }
+    ended = energy.location + energy.scale * u, weights.softmax(1)
+    return LogZ(log_z + start.log_volume.squeeze(1), error, details, ended)
 
 
 def acceptance_ratio(forward: Tensor, backward: Tensor) -> Tensor:
@@ -151,40 +160,23 @@ def acceptance_ratio(forward: Tensor, backward: Tensor) -> Tensor:
     return torch.where(both.isfinite().all(1), (low + high) / 2, math.nan)
 
 
-def _base(energy: Energy, streams: Streams, chains: int) -> Tensor:
-    """Draw from the base measure, in its units."""
-    return streams.normal(chains, *energy.event_shape, dtype=energy.scale.dtype)
-
-
 def _anneal(
-    energy: Energy,
-    streams: Streams,
-    u: Tensor,
-    steps: Tensor,
-    adapt: bool = False,
-    backward: bool = False,
+    energy: Energy, start: Start, streams: Streams, u: Tensor, path: Path, backward: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Move chains along the path, to log-weights (R, chains) in float64 and their last points.
 
-    The step sizes, (R, levels), are adapted in place on request. Backward, each transition is the
-    reversal of the forward one: that of the momentum, which is drawn anew, needs no turn.
+    Backward, each transition is the reversal of the forward one: that of the momentum, which is
+    drawn anew, needs no turn.
     """
-    like, levels = energy.scale, steps.shape[1]
-    # Denser near the base measure, where the weights spread most.
-    betas = [(k / levels) ** 2 for k in range(levels + 1)]
-    state = init(energy, u, streams.normal_like(u))
+    levels = path.steps.shape[1]
+    state = init(energy, u, streams.normal_like(u), start)
     weights = torch.zeros(u.shape[:2], dtype=torch.float64, device=u.device)
     for k in reversed(range(levels)) if backward else range(levels):
-        gain = betas[k + 1] - betas[k]
+        beta, step = path.betas[:, k + 1, None], path.steps[:, k, None]
+        gain = beta - path.betas[:, k, None]
         if not backward:
             weights -= gain * state.excess.double()
-        step = steps[:, k].to(like.dtype).view(-1, *[1] * (like.dim() - 1))
-        keep = 0.5**step  # of the momentum's variance
-        momentum = streams.normal_like(u).mul_((1 - keep).sqrt())
-        state = state._replace(momentum=momentum.addcmul_(state.momentum, keep.sqrt()))
-        state, acceptance = leapfrog(energy, state, streams, step, beta=betas[k + 1])
+        state, _ = move(energy, streams, state, step, beta, start)
         if backward:
             weights -= gain * state.excess.double()
-        if adapt:
-            steps[:, k + 1 :] *= (0.5 * (acceptance.mean(1) - _TARGET)).exp()[:, None]
     return weights, state.u

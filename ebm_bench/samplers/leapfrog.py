@@ -1,5 +1,6 @@
 """Leapfrog trajectories with a Metropolis step, in units of the energy's base measure."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,10 @@ from ebm_bench.derivatives.base import Energy
 from ebm_bench.derivatives.for_samplers import half_square, rescale, unscale, value_and_grad
 from ebm_bench.streams import Streams
 
+# Maps points (R, C, *event_shape), in units of the base measure, to their energy (R, C) in the
+# density where a path starts, and to its gradient.
+Start = Callable[[Tensor], tuple[Tensor, Tensor]]
+
 
 class State(NamedTuple):
     """Position and momentum of the chains.
@@ -17,10 +22,12 @@ class State(NamedTuple):
     ----------
     u : Tensor of shape (R, C, *event_shape)
         Points in units of the base measure.
-    base : Tensor of shape (R, C)
-        Energy of the base measure, ``½‖u‖²``.
+    start : Tensor of shape (R, C)
+        Energy ``E₀`` of the density where the path starts: ``½‖u‖²`` of the base measure.
+    pull : Tensor of shape (R, C, *event_shape)
+        ``∂E₀/∂u``: of the base measure ``u`` itself, the same tensor.
     excess : Tensor of shape (R, C)
-        Energy above that of the base measure, ``f = E − ½‖u‖²``.
+        Energy above that, ``f = E − E₀``.
     slope : Tensor of shape (R, C, *event_shape)
         ``∂f/∂u``.
     momentum : Tensor of shape (R, C, *event_shape)
@@ -28,15 +35,23 @@ class State(NamedTuple):
     """
 
     u: Tensor
-    base: Tensor
+    start: Tensor
+    pull: Tensor
     excess: Tensor
     slope: Tensor
     momentum: Tensor
 
 
-def init(energy: Energy, u: Tensor, momentum: Tensor) -> State:
-    """Create the state at points ``u`` with a momentum, each of shape (R, C, *event_shape)."""
-    return State(u, half_square(u), *value_and_grad(energy, u), momentum)
+def init(energy: Energy, u: Tensor, momentum: Tensor, start: Start | None = None) -> State:
+    """Create the state at points with a momentum, each of shape (R, C, *event_shape).
+
+    Without a start, the path starts at the base measure.
+    """
+    base, (excess, slope) = half_square(u), value_and_grad(energy, u)
+    value, pull = (base, u) if start is None else start(u)
+    if pull is u:
+        return State(u, base, u, excess, slope, momentum)
+    return State(u, value, pull, excess + (base - value), slope.add_(u - pull), momentum)
 
 
 def leapfrog(
@@ -45,11 +60,12 @@ def leapfrog(
     streams: Streams,
     step_size: Tensor,
     steps: int = 1,
-    beta: float = 1.0,
+    beta: float | Tensor = 1.0,
+    start: Start | None = None,
 ) -> tuple[State, Tensor]:
     """Propose the end of a leapfrog trajectory; a rejected chain stays and reverses its momentum.
 
-    Leaves ``exp(−½‖u‖² − β f − ½‖momentum‖²)`` invariant.
+    Leaves ``exp(−E₀ − β f − ½‖momentum‖²)`` invariant.
 
     Parameters
     ----------
@@ -63,8 +79,10 @@ def leapfrog(
         Length of a leapfrog step, in units of the base measure.
     steps : int
         Leapfrog steps of the trajectory.
-    beta : float
-        Weight of the excess: 0 is the base measure and 1 the energy.
+    beta : float or Tensor of shape (R, 1)
+        Weight of the excess: 0 is the density where the path starts, and 1 the energy.
+    start : Start, optional
+        Where the path starts, if not at the base measure: that of ``state``.
 
     Returns
     -------
@@ -77,23 +95,28 @@ def leapfrog(
     ----------
     Neal, "MCMC using Hamiltonian dynamics", 2011, arXiv:1206.1901.
     """
-    momentum = torch.addcmul(state.momentum, state.u, -0.5 * step_size)
-    momentum.addcmul_(state.slope, -0.5 * beta * step_size)
+    share = beta
+    if isinstance(beta, Tensor):
+        share = beta.to(state.u.dtype).view(-1, *[1] * (state.u.dim() - 1))
+    momentum = torch.addcmul(state.momentum, state.pull, -0.5 * step_size)
+    momentum.addcmul_(state.slope, -0.5 * share * step_size)
     new = state
     for index in range(steps):
-        new = init(energy, torch.addcmul(new.u, momentum, step_size), momentum)
+        new = init(energy, torch.addcmul(new.u, momentum, step_size), momentum, start)
         kick = -(0.5 if index + 1 == steps else 1.0) * step_size
-        momentum.addcmul_(new.u, kick).addcmul_(new.slope, beta * kick)
+        momentum.addcmul_(new.pull, kick).addcmul_(new.slope, share * kick)
     difference = _total(state, beta) - _total(new, beta)
     acceptance = difference.exp().clamp_max(1).nan_to_num(0.0)
     accepted = streams.uniform(momentum.shape[1], dtype=momentum.dtype) < acceptance
     # Few proposals are rejected: restoring those chains is cheaper than a choice for all.
     rejected = (~accepted).nonzero(as_tuple=True)
     new.u[rejected], new.slope[rejected] = state.u[rejected], state.slope[rejected]
+    if new.pull is not new.u:
+        new.pull[rejected] = state.pull[rejected]
     momentum[rejected] = -state.momentum[rejected]
-    base = torch.where(accepted, new.base, state.base)
+    value = torch.where(accepted, new.start, state.start)
     excess = torch.where(accepted, new.excess, state.excess)
-    return State(new.u, base, excess, new.slope, momentum), acceptance
+    return State(new.u, value, new.pull, excess, new.slope, momentum), acceptance
 
 
 def hamiltonian(
@@ -118,5 +141,5 @@ def hamiltonian(
     return unscale(energy, state.u)
 
 
-def _total(state: State, beta: float) -> Tensor:
-    return state.base + beta * state.excess + half_square(state.momentum)
+def _total(state: State, beta: float | Tensor) -> Tensor:
+    return state.start + beta * state.excess + half_square(state.momentum)

@@ -32,7 +32,10 @@ def test_bits_per_dim_of_a_known_density(images):
     assert ((result["value"] - expected).abs() < 4 * result["standard_error"]).all()
     assert (result["standard_error"] < 0.02).all()
     torch.testing.assert_close(
-        result["log_z"], torch.full((2,), 32 * math.log(2 * math.pi), dtype=torch.float64)
+        result["log_z"],
+        torch.full((2,), 32 * math.log(2 * math.pi), dtype=torch.float64),
+        atol=0.1,
+        rtol=0,
     )
     worse = measure("bits_per_dim", images(mean=1.0))["value"] - result["value"]
     excess = torch.full((2,), 0.5 / math.log(2), dtype=torch.float64)
