@@ -26,6 +26,7 @@ REFERENCE = ROOT / "results" / "reference"
 NEEDS = {
     "smooth": "an energy with a second derivative",
     "log_z": "a known normaliser",
+    "levels": "an energy that can be continued to noise levels",
     "grid": "a density in the plane",
 }
 INDEX = """\

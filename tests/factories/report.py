@@ -56,7 +56,8 @@ Somebody, "A paper", 2020, arXiv:2004.05675.
 DEFAULTS = {
     "datasets": {"version": 1, "licence": "", "citation": "", "knows": (), "files": (),
                  "downloads": ""},
-    "energies": {"rough": {}, "rough_for": (), "normalised": False, "needs": ()},
+    "energies": {"rough": {}, "rough_for": (), "normalised": False, "needs": (),
+                 "levels": False},
     "objectives": {"requires": (), "trains": True, "samples_model": False, "search": {}},
     "metrics": {"version": 1, "requires": (), "unit": "", "higher_is_better": False,
                 "lower_bound": False, "scale": "linear"},
