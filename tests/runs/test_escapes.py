@@ -121,7 +121,7 @@ def test_beyond_the_plane_converged_annealed_importance_sampling_tells():
     ring = datasets.create("ring")
     model = model_of(Shifted(event_shape=ring.event_shape, replicates=2, at=2.0), ring)
     assert escapes.outside(model).isnan().all()  # nothing has been estimated
-    found = model.normaliser(chains=32, levels=30)
+    found = model.normaliser(chains=32, levels=200)
     points, weights = found.chains
     weighted = (weights[:, :, None] * points).sum(1)
     torch.testing.assert_close(weighted, torch.full_like(weighted, 2.0), rtol=0, atol=0.7)
