@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ebm_bench import datasets, energies
 from ebm_bench.energies.base import Energy
-from ebm_bench.metrics.proposals import PcaMixture
+from ebm_bench.nn.pca_mixture import PcaMixture
 from ebm_bench.samplers.annealed_importance_sampling import annealed_importance_sampling
 from ebm_bench.samplers.annealing_path import Proposal
 from ebm_bench.streams import Streams
@@ -124,7 +124,7 @@ def cases() -> Iterator[Case]:
             yield Case(f"{modes} modes in {size}-D, {change}", blobs.change(change), zero, blobs)
         # As images: the model is a mixture of principal components that fits less data.
         mixtures = [
-            PcaMixture(blobs.sample(n, Streams(5, REPLICATES))[0], 10, size // 2)
+            PcaMixture((size,), 10, size // 2).fit(blobs.sample(n, Streams(5, REPLICATES))[0])
             for n in (4000, 400)
         ]
         model = Density(event_shape=(size,), replicates=REPLICATES, density=mixtures[1])
@@ -142,7 +142,7 @@ def anneal(case: Case, fitted: bool, chains: int = 64, levels: int = 200) -> pd.
         chains,
         levels,
         data[:, :chains] if fitted else None,
-        PcaMixture(data[0], 10, 32) if fitted else case.truth,
+        PcaMixture(data.shape[2:], 10, 32).fit(data[0]) if fitted else case.truth,
     )
     return pd.DataFrame(
         {

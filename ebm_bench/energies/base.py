@@ -44,6 +44,8 @@ class Energy(Component):
         What it asks of the dataset: an entry of `Dataset.knows`, or its kind.
     levels : bool
         Whether it can be continued to noise levels; see `ebm_bench.energies.levels.Levels`.
+    learns : bool
+        Whether `fit` alone learns more of the data than moments.
     evaluations : int
         Points of one replicate at which the energy was evaluated so far. A gradient counts as
         one evaluation, and so does each direction of a second derivative.
@@ -58,6 +60,7 @@ class Energy(Component):
     normalised: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     levels: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
 
     def __post_init__(self, streams: Streams | None):
         self.event_shape = tuple(self.event_shape)

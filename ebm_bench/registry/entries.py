@@ -225,6 +225,7 @@ class EnergyEntry(Entry):
     normalised: StrictBool
     needs: tuple[Literal[Knowledge, Kind], ...]
     levels: StrictBool
+    learns: StrictBool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,11 @@ class Baseline:
 def idle(suite: Suite, dataset: str) -> list[str]:
     """List the controls of a dataset that learn nothing from it but moments."""
     known = truths(suite, dataset)
-    return [method for method in _untrained(suite, dataset) if method not in known]
+    return [
+        method
+        for method in _untrained(suite, dataset)
+        if method not in known and not _energy(suite, dataset, method).learns
+    ]
 
 
 def truths(suite: Suite, dataset: str) -> list[str]:
@@ -55,8 +59,12 @@ def truths(suite: Suite, dataset: str) -> list[str]:
     return [
         method
         for method in _untrained(suite, dataset)
-        if "log_prob" in registry.describe("energies", suite.energy_of(dataset, method).name).needs
+        if "log_prob" in _energy(suite, dataset, method).needs
     ]
+
+
+def _energy(suite: Suite, dataset: str, method: str) -> registry.EnergyEntry:
+    return registry.describe("energies", suite.energy_of(dataset, method).name)
 
 
 def _untrained(suite: Suite, dataset: str) -> list[str]:

@@ -14,10 +14,14 @@ from pydantic import BaseModel, ValidationError
 from ebm_bench.errors import InputError, shortened, unknown
 
 DEEPEST = 50  # levels of a file, of which a suite has seven
+EXTENDS = "extends"  # key of a file that states only where it differs from another
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """Read a YAML file, and refuse duplicate keys.
+
+    A file with the key ``extends`` names another one of its folder, and states only where it
+    differs: its values replace those of that file, and mappings are merged key by key.
 
     Parameters
     ----------
@@ -29,7 +33,32 @@ def read(path: str | Path) -> dict[str, Any]:
     InputError
         Names the file and the problem.
     """
-    path = Path(path)
+    content = _read(Path(path))
+    if not isinstance(content, dict) or EXTENDS not in content:
+        return content
+    other = content.pop(EXTENDS)
+    if not isinstance(other, str) or Path(other).name != other:
+        raise InputError(f"{path}: {EXTENDS}: {other!r} is not the name of a file beside it")
+    extended = _read(Path(path).parent / other)
+    if not isinstance(extended, dict) or EXTENDS in extended:
+        raise InputError(f"{path}: {EXTENDS}: {other} is no suite, or extends another file itself")
+    return _merged(extended, content)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merge mappings key by key; everything else is replaced."""
+
+    def value(key: str) -> Any:
+        pair = below.get(key), above.get(key)
+        if key in above and not all(isinstance(one, dict) for one in pair):
+            return above[key]
+        return _merged(*pair) if key in above else below[key]
+
+    return {key: value(key) for key in {**below, **above}}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file alone."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -7,17 +7,22 @@ from torch.distributions import MultivariateNormal
 
 from benchmarks import normalisers
 from ebm_bench import datasets
-from ebm_bench.metrics.proposals import PcaMixture, proposal_for
+from ebm_bench.metrics.proposals import proposal_for
+from ebm_bench.nn.pca_mixture import PcaMixture
 from ebm_bench.plugins.checks.metrics import Pixels
 from ebm_bench.streams import Streams
 
 CPU = torch.device("cpu")
 
 
+def fitted(data, components, rank):
+    return PcaMixture(data.shape[1:], components, rank).to(data).fit(data)
+
+
 def test_one_component_of_full_rank_is_the_fitted_gaussian():
     mix = torch.tensor([[1.0, 0, 0], [0.5, 2, 0], [0, 1, 0.1]])
     data = 3 + Streams(0).normal(500, 3)[0] @ mix
-    found = PcaMixture(data, 1, 320).log_prob(data[None])[0]
+    found = fitted(data, 1, 320).log_prob(data[None])[0]
     expected = MultivariateNormal(data.mean(0), data.T.cov(correction=0)).log_prob(data)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
 
@@ -26,7 +31,7 @@ def test_one_component_of_full_rank_is_the_fitted_gaussian():
 def test_the_density_is_that_of_its_components(components, rank):
     data = Streams(1).normal(400, 4)[0] * torch.tensor([3.0, 1.0, 0.5, 0.2]) + 1
     data[:100] += 9
-    mixture = PcaMixture(data, components, rank)
+    mixture = fitted(data, components, rank)
     parts = []
     for k, mean in enumerate(mixture.means):
         directions = mixture.directions.unflatten(1, (components, -1))[:, k]
@@ -47,7 +52,7 @@ def test_samples_are_of_the_density(components, rank):
     data = Streams(2).normal(1000, 1, 2, 3)[0]
     data[..., 0] += 5 * data[..., 1]
     data[:300] += 4
-    mixture = PcaMixture(data, components, rank)
+    mixture = fitted(data, components, rank)
     x = mixture.sample(20_000, Streams(3, 2))
     assert x.shape == (2, 20_000, 1, 2, 3)
     torch.testing.assert_close(x.mean(1)[0], data.mean(0), atol=0.2, rtol=0)
@@ -61,7 +66,7 @@ def test_few_points_and_constant_coordinates_have_a_density(shape, count):
     data = Streams(4).normal(count, *shape)[0]
     data.flatten(1)[:, -1] = 1.0
     for components, rank in ((1, 320), (3, 32)):
-        mixture = PcaMixture(data, components, rank)
+        mixture = fitted(data, components, rank)
         assert mixture.log_prob(data[None]).isfinite().all()
         assert mixture.sample(5, Streams(0)).isfinite().all()
 
@@ -99,11 +104,11 @@ def test_what_was_called_converged_is_right_in_95_of_100_cases(committed):
 PART = ("8 modes in 3-D, moved", "8 modes in 10-D, narrow")
 
 
-@pytest.mark.parametrize("fitted", [False, True])
-def test_a_part_of_them_again(fitted):
+@pytest.mark.parametrize("fits", [False, True])
+def test_a_part_of_them_again(fits):
     part = [case for case in normalisers.cases() if case.kind in PART]
     found = normalisers.summarise(
-        pd.concat([normalisers.anneal(case, fitted, levels=100) for case in part])
+        pd.concat([normalisers.anneal(case, fits, levels=100) for case in part])
     )
     assert len(found) == len(PART)
     assert found["converged"].sum() >= 5

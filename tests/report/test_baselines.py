@@ -171,3 +171,10 @@ def test_a_control_as_good_as_the_truth_is_not_compared_with(
     assert found.unbeaten == (not true)
     caption = tables.dataset_table(replace(results, suite=suite), "plane").caption
     assert ("as good as the truth" in caption) == bool(true)
+
+
+def test_a_control_that_learns_more_than_moments_is_not_idle():
+    mnist = load("benchmarks/mnist.yaml")
+    assert baselines.truths(mnist, "mnist_mixture") == ["truth"]
+    for dataset in mnist.datasets:
+        assert baselines.idle(mnist, dataset) == ["gaussian", "untrained"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ebm_bench import datasets, energies
-from ebm_bench.metrics.proposals import PcaMixture
+from ebm_bench.nn.pca_mixture import PcaMixture
 from ebm_bench.plugins.checks.metrics import Pixels
 from ebm_bench.runs import model as module
 from ebm_bench.runs.model import Model

@@ -64,3 +64,32 @@ def test_problems_name_source_key_and_what_is_valid(model, content, said):
     with pytest.raises(InputError) as caught:
         yaml_files.validate(model, content, "a.yaml")
     assert any(line.startswith(said) for line in str(caught.value).splitlines())
+
+
+def test_a_file_states_only_where_it_differs_from_another(tmp_path):
+    (tmp_path / "small.yaml").write_text("a: {b: 1, c: [1, 2]}\nd: {e: 3}\nf: 4\n")
+    (tmp_path / "large.yaml").write_text(
+        "extends: small.yaml\na: {b: 5, c: [6]}\nd: 7\ng: {h: 8}\n"
+    )
+    found = yaml_files.read(tmp_path / "large.yaml")
+    assert found == {"a": {"b": 5, "c": [6]}, "d": 7, "f": 4, "g": {"h": 8}}
+    assert list(found) == ["a", "d", "f", "g"]
+    assert yaml_files.read(tmp_path / "small.yaml")["a"] == {"b": 1, "c": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("../small.yaml", "is not the name of a file beside it"),
+        ("3", "is not the name of a file beside it"),
+        ("[small.yaml]", "is not the name of a file beside it"),
+        ("missing.yaml", r"missing\.yaml: cannot be read"),
+        ("list.yaml", "is no suite, or extends another file itself"),
+        ("large.yaml", "is no suite, or extends another file itself"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused(tmp_path, given, said):
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "large.yaml").write_text(f"extends: {given}\n")
+    with pytest.raises(InputError, match=said):
+        yaml_files.read(tmp_path / "large.yaml")
