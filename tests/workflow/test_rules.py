@@ -121,6 +121,15 @@ def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
     assert planned == {"prepare", *together, *END}
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar10-gpu"])
+def test_a_suite_of_images_waits_for_what_any_of_its_datasets_needs(name, finished):
+    """Of which the first is compared with no other images."""
+    done = finished.snakemake("--dry-run", suite=f"benchmarks/{name}.yaml")
+    assert done.returncode == 0, done.stdout
+    stamps = set(re.findall(r"Job \d+: prepare (\w+)", done.stdout))
+    assert stamps == {"mnist", "cifar10", "fashion_mnist"}
+
+
 def test_from_another_folder_its_own_files_are_found(make_checkout, tmp_path):
     checkout = make_checkout(tmp_path / "checkout")
     checkout.write_suite(SUITE)

@@ -25,6 +25,7 @@ for dataset in SUITE.jobs():
 
 for datasets in JOBS.values():
     runs = [(d, method) for d in datasets for method in SUITE.methods_of(d)]
+    awaited = sorted({stamp for d in datasets for stamp in DATA[d]})
     others = f"_and_{len(datasets) - 1}_more" if len(datasets) > 1 else ""
 
     rule:
@@ -36,13 +37,13 @@ for datasets in JOBS.values():
             sources=relative(
                 {f for d in datasets for f in SOURCES[d] if f.suffix == ".py"}
             ),
-            data=DATA[datasets[0]],
+            data=awaited,
         output:
             [f"{RUNS}/{d}/{method}/{file}" for d, method in runs for file in FILES],
         log:
             f"{RESULTS}/logs/run_{datasets[0]}{others}.log",
         # Images take longest: started first, they leave no core idle at the end.
-        priority: len(DATA[datasets[0]])
+        priority: len(awaited)
         conda:
             "../../environment.yml"
         threads: at_once(len(runs))
