@@ -16,6 +16,9 @@ from ebm_bench.streams import Streams
 # Of 20 trained flows the share outside was below .004 or above .4, and the divergence of the
 # former from the data at most .5 nats, of the latter at least 4.
 _SAMPLES, _MARGIN, _ESCAPED = 500, 0.25, 0.1
+# A flow that was fitted to images has some pixel outside in nearly every sample: of MNIST 1 % of
+# them, and at most 3 % of those of a sample.
+_COORDINATES = 0.1
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -69,12 +72,14 @@ class TrainedFlow(BesideNoise):
     def escaped(self, energy: Energy, streams: Streams) -> Tensor:
         """Whether the flow has left the range of the data, shape (R,).
 
-        Whether more than a tenth of its samples are outside the range of the data it was fitted
-        to, widened by a quarter to each side. What it samples is then no noise to learn from.
+        Whether more than a tenth of its samples have a tenth or more of their coordinates outside
+        the range of the data it was fitted to, widened by a quarter to each side. What it samples
+        is then no noise to learn from.
         """
         points = self.distribution.sample(_SAMPLES, streams)
-        inside = ((points >= self.low) & (points <= self.high)).flatten(2).all(2)
-        return (~inside).double().mean(1) > _ESCAPED
+        inside = ((points >= self.low) & (points <= self.high)).flatten(2)
+        outside = (~inside).double().mean(2) >= _COORDINATES
+        return outside.double().mean(1) > _ESCAPED
 
     @property
     def byproducts(self) -> dict[str, Energy]:

@@ -82,6 +82,18 @@ def test_a_flow_of_images_escapes_too():
     assert shifted(objective, 0, 50.0).escaped(energy, Streams(4, R)).tolist() == [1, 0, 0]
 
 
+def test_a_flow_as_wide_as_images_has_not_escaped():
+    """Of a normal density with the moments of uniform pixels some are outside in every sample."""
+    energy, objective, data = game((1, 16, 16))
+    pixels = torch.rand(data.shape, generator=torch.Generator().manual_seed(0))
+    objective.fit(energy, pixels, Streams(2, R))
+    x = objective.distribution.sample(200, Streams(5, R))
+    outside = ((x < objective.low) | (x > objective.high)).flatten(2)
+    assert outside.any(2).double().mean() > 0.5
+    assert not objective.escaped(energy, Streams(4, R)).any()
+    assert shifted(objective, 1, 0.9).escaped(energy, Streams(4, R)).tolist() == [0, 1, 0]
+
+
 def test_the_range_is_in_a_checkpoint():
     energy, objective, _ = game()
     other = objectives.create("flow_contrastive", noise_settings={"steps": 1, "batch_size": 16})
