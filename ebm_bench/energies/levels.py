@@ -1,6 +1,7 @@
 """Energies that are continued to noise levels, E(x, t): t = 0 is the energy itself, t = 1 noise."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -140,7 +141,7 @@ class Levels(nn.Module):
         return energy.location + share * (x - energy.location) + variance.sqrt() * noise
 
 
-class AtLevel:
+class AtLevel(ABC):
     """An energy at the levels of as many points; see `Levels.at`.
 
     Attributes
@@ -169,9 +170,9 @@ class AtLevel:
     def _parts(self) -> tuple:
         return self.share, self.variance
 
+    @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
-        raise NotImplementedError
 
 
 class _Smoothed(AtLevel):

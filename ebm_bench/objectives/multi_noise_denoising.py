@@ -3,20 +3,19 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from torch import Tensor
 
-from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
-from ebm_bench.energies.levels import Ladder, Levels, stratified
-from ebm_bench.objectives.base import Objective
+from ebm_bench.energies.levels import stratified
+from ebm_bench.objectives.noise_levels import OnLadder
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class MultiNoiseDenoising(Objective):
+class MultiNoiseDenoising(OnLadder):
     """Predict the noise at many levels, from an energy that is told the level.
 
     ``mean ½‖σ ∇E(x + σε, σ) − ε‖²`` over levels σ from ``sigma`` to ``ratio sigma``, evenly spaced
@@ -40,29 +39,11 @@ class MultiNoiseDenoising(Objective):
     denoising score matching", 2019, arXiv:1910.07762, have an energy that is not told the level.
     """
 
-    kind = "score matching"
-    requires = ("smooth", "levels")
     search = {"sigma": (0.05, 0.1, 0.2), "ratio": (10.0, 30.0)}  # noqa: RUF012
 
-    sigma: Annotated[float, Gt(0)] = 0.1
-    ratio: Annotated[float, Gt(1)] = 30.0
     levels: Annotated[int, Ge(2)] = 10
-
-    @property
-    def smoothing(self) -> float:
-        """Standard deviation of the noise that the learned density is smoothed by."""
-        return self.sigma
-
-    def build(self, energy: Energy) -> None:
-        """Create the embedding of the level."""
-        super().build(energy)
-        self.ladder = Ladder(self.sigma, self.ratio)
-        self.embedding = Levels(energy, self.ladder)
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Denoising loss of a batch (R, B, *event_shape), shape (R,)."""
         t = (stratified(x, streams) * self.levels).floor() / (self.levels - 1)
-        sigma = self.ladder.sigma(t).reshape(*t.shape, *[1] * (x.dim() - 2))
-        noise = streams.normal_like(x)
-        residual = sigma * gradient(self.embedding.at(energy, t), x + sigma * noise) - noise
-        return 0.5 * residual.flatten(2).square().sum(2).mean(1)
+        return self.denoise(energy, x, t, streams.normal_like(x))[1].mean(1)

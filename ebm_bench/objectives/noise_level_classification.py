@@ -9,16 +9,15 @@ from torch import Tensor
 
 from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
-from ebm_bench.energies.levels import Interpolant, Levels, log_base, stratified
-from ebm_bench.objectives.base import Objective
-from ebm_bench.objectives.classifier import Normaliser
+from ebm_bench.energies.levels import log_base, stratified
+from ebm_bench.objectives.noise_levels import ToKnownEnd
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class NoiseLevelClassification(Objective):
+class NoiseLevelClassification(ToKnownEnd):
     """Find the noise level of each point, besides predicting its noise.
 
     ``−mean log softmax_i(−E(x, t_i) − c)`` at the level of x, plus ``mean ½‖√v ∇E(x, t) − ε‖²`` at
@@ -43,30 +42,11 @@ class NoiseLevelClassification(Objective):
     taken here, from the data to N(0, I).
     """
 
-    kind = "noise contrastive"
     requires = ("smooth", "levels")
     search = {"levels": (4, 8, 16), "denoising": (0.1, 1.0)}  # noqa: RUF012
 
     levels: Annotated[int, Ge(2)] = 8
     denoising: Annotated[float, Ge(0)] = 1.0
-
-    def build(self, energy: Energy) -> None:
-        """Create the embedding of the level and the learned log-normaliser."""
-        super().build(energy)
-        self.embedding = Levels(energy, Interpolant())
-        self.normaliser = Normaliser(energy.replicates, energy.event_shape)
-
-    @torch.no_grad()
-    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
-        """Initialise ``c`` at an estimate of log Z."""
-        noise = streams.normal(1000, *energy.event_shape, dtype=data.dtype)
-        points = energy.location + energy.scale * noise
-        self.normaliser.fit(energy(points), log_base(energy, points))
-
-    @property
-    def log_z(self) -> Tensor:
-        """Learned log-normaliser in nats, shape (R,)."""
-        return self.normaliser.value
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Loss of a batch (R, B, *event_shape), shape (R,)."""

@@ -9,16 +9,15 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ebm_bench.energies.base import Energy
-from ebm_bench.energies.levels import Interpolant, Levels, log_base, stratified
-from ebm_bench.objectives.base import Objective
-from ebm_bench.objectives.classifier import Normaliser
+from ebm_bench.energies.levels import log_base, stratified
+from ebm_bench.objectives.noise_levels import ToKnownEnd
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class TelescopingRatio(Objective):
+class TelescopingRatio(ToKnownEnd):
     """Classify each noise level against the next: the product of near ratios is the far one.
 
     The mean over k of ``−E_k log σ(G_k) − E_{k+1} log σ(−G_k)``, where levels run from the data, 0,
@@ -39,29 +38,10 @@ class TelescopingRatio(Objective):
     and ``√(1 − α²) x + α ε`` between data and noise, where it is linear here.
     """
 
-    kind = "noise contrastive"
     requires = ("levels",)
     search = {"bridges": (2, 4, 8)}  # noqa: RUF012
 
     bridges: Annotated[int, Ge(1)] = 4
-
-    def build(self, energy: Energy) -> None:
-        """Create the embedding of the level and the learned log-normaliser."""
-        super().build(energy)
-        self.embedding = Levels(energy, Interpolant())
-        self.normaliser = Normaliser(energy.replicates, energy.event_shape)
-
-    @torch.no_grad()
-    def fit(self, energy: Energy, data: Tensor, streams: Streams) -> None:
-        """Initialise ``c`` at an estimate of log Z."""
-        noise = streams.normal(1000, *energy.event_shape, dtype=data.dtype)
-        points = energy.location + energy.scale * noise
-        self.normaliser.fit(energy(points), log_base(energy, points))
-
-    @property
-    def log_z(self) -> Tensor:
-        """Learned log-normaliser in nats, shape (R,)."""
-        return self.normaliser.value
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Logistic loss of a batch (R, B, *event_shape), shape (R,)."""

@@ -6,17 +6,16 @@ from typing import Annotated
 from annotated_types import Gt
 from torch import Tensor
 
-from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
-from ebm_bench.energies.levels import Ladder, Levels, stratified
-from ebm_bench.objectives.base import Objective
+from ebm_bench.energies.levels import stratified
+from ebm_bench.objectives.noise_levels import OnLadder
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class TimeScoreMatching(Objective):
+class TimeScoreMatching(OnLadder):
     """Predict the noise, and its size, from the derivatives of an energy by point and level.
 
     ``mean ½‖σ ∇E(x̃, σ) − ε‖² + time/(8d) (∂E(x̃, σ)/∂log σ − d + ‖ε‖²)²`` with ``x̃ = x + σε`` in d
@@ -44,33 +43,16 @@ class TimeScoreMatching(Objective):
     arXiv:2502.02300.
     """
 
-    kind = "score matching"
-    requires = ("smooth", "levels")
     search = {"sigma": (0.05, 0.1, 0.2), "time": (1.0, 10.0)}  # noqa: RUF012
 
-    sigma: Annotated[float, Gt(0)] = 0.1
-    ratio: Annotated[float, Gt(1)] = 30.0
     time: Annotated[float, Gt(0)] = 1.0
-
-    @property
-    def smoothing(self) -> float:
-        """Standard deviation of the noise that the learned density is smoothed by."""
-        return self.sigma
-
-    def build(self, energy: Energy) -> None:
-        """Create the embedding of the level."""
-        super().build(energy)
-        self.ladder = Ladder(self.sigma, self.ratio)
-        self.embedding = Levels(energy, self.ladder)
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Loss of a batch (R, B, *event_shape), shape (R,)."""
         t, noise = stratified(x, streams), streams.normal_like(x)
-        sigma = self.ladder.sigma(t).reshape(*t.shape, *[1] * (x.dim() - 2))
-        points = x + sigma * noise
-        residual = sigma * gradient(self.embedding.at(energy, t), points) - noise
+        points, losses = self.denoise(energy, x, t, noise)
         slope = self.embedding.slope(energy, t, points)
         squares, dimension = noise.flatten(2).square().sum(2), x[0, 0].numel()
         off = slope / self.ladder.log_ratio - dimension + squares
         of_level = self.time / (8 * dimension) * off.square()
-        return (0.5 * residual.flatten(2).square().sum(2) + of_level).mean(1)
+        return (losses + of_level).mean(1)
