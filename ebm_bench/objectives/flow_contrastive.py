@@ -48,7 +48,7 @@ class FlowContrastive(NoiseClassifier):
 
     kind = "flow contrastive"
     noise = "flow"
-    search = {"flow_rate": (0.03, 0.1, 0.3), "energy_steps": (1, 5)}  # noqa: RUF012
+    search = {"flow_rate": (0.01, 0.03, 0.1), "energy_steps": (1, 5)}  # noqa: RUF012
 
     flow_rate: Annotated[float, Gt(0)] = 0.1
     energy_steps: Annotated[int, Ge(1)] = 1
