@@ -22,6 +22,8 @@ from ebm_bench.streams import Streams
 # Share of the distinct values of a column that must remain distinct in float32. Of ten million
 # Gaussian numbers 92 % do.
 _DISTINCT = 0.8
+# Roundings of the largest value that a column spreads over if it is constant but for them.
+_ROUNDING = 8
 
 
 @register
@@ -145,7 +147,7 @@ def _prepare(table: Table, split: Split, standardise: bool, chosen: bool) -> _Da
         if not finite.all():
             continue
         train = values[split.of("train")]
-        if train.min() == train.max():
+        if np.ptp(train) <= _ROUNDING * _precision(original.dtype) * np.abs(train).max():
             still.append(f"column '{name}' (training rows: {train[0]:g})")
             continue
         if not chosen and _counts(values):
@@ -179,6 +181,11 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
     unit = np.abs(values).max()
     scaled = values / unit
     return float(scaled.mean() * unit), float(scaled.std() * unit)
+
+
+def _precision(kind: np.dtype) -> float:
+    """Relative rounding of numbers of a type once they are in double precision; 0 of whole ones."""
+    return max(np.finfo(kind).eps, np.finfo(np.float64).eps) if kind.kind == "f" else 0
 
 
 def _counts(values: np.ndarray) -> bool:

@@ -42,7 +42,7 @@ class FlowContrastive(TrainedFlow, NoiseClassifier):
     """
 
     kind = "flow contrastive"
-    search = {"flow_rate": (0.03, 0.1, 0.3), "energy_steps": (1, 5)}  # noqa: RUF012
+    search = {"flow_rate": (0.01, 0.03, 0.1), "energy_steps": (1, 5)}  # noqa: RUF012
 
     def noise_evaluations(self, batch_size: int) -> int:
         """Count the data and as many samples."""

@@ -132,6 +132,8 @@ def saved(x):
 EPOCH = 1.7e9 + np.arange(500.0)[::-1]
 LONG = 1_700_000_000_000_000_000 + np.arange(500)[::-1] * 3
 TEXT = "a,b\n" + lines(X)
+TENTHS = 0.1 * np.arange(1, 501) / np.arange(1, 501)  # but for rounding
+SINGLE = 0.1 + 1e-8 * (np.arange(500) % 3)
 REFUSED = {
     # FAULTS.md
     "nan.npy": (saved(with_value(np.nan)), "row 17"),
@@ -142,6 +144,9 @@ REFUSED = {
     "object.npy": (lambda path: np.save(path, X.astype(object), allow_pickle=True), "object.npy"),
     "missing.npy": (lambda path: None, "does not exist"),
     # relatives
+    "rounding.npy": (saved(np.stack([X[:, 0], TENTHS], 1)), "constant.*'1'.*0.1"),
+    "single.npy": (saved(np.stack([X[:, 0], SINGLE], 1).astype("f4")), "constant.*'1'.*0.1"),
+    "rounding.csv": (csv("a,b\n" + lines(np.stack([X[:, 0], TENTHS], 1))), "constant.*'b'"),
     "none.npy": (saved(X[:0]), "none.npy"),
     "no-columns.npy": (saved(X[:, :0]), "no-columns.npy"),
     "scalar.npy": (saved(np.float64(3)), r"shape \(\)"),
