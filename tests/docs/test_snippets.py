@@ -49,6 +49,7 @@ INSTEAD = [
     ("snakemake --config suite=my-data", "{line} --cores 2", "is made to be quick"),
     ("snakemake", "{line} --dry-run --quiet", DRY),
     ("python -m benchmarks.speed", "{line} --help", "takes ten minutes"),
+    ("ebm-bench doctor", "--help", "takes a minute; tests/runs/test_doctor.py"),
     ("ebm-bench estimate", "--help", "takes minutes"),
     ("ebm-bench stress", "--help", "takes minutes, and `stress-report` needs its results"),
     ("ebm-bench compare", "--help", OPTIONS),
