@@ -266,12 +266,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     content = base.read(path, "leaderboard")
     if not isinstance(content, dict):
         return check(content, str(path))
-    plugins = content.get("plugins")
-    for name in plugins if isinstance(plugins, list) else []:
-        try:
-            registry.load(Path(path).parent / str(name))
-        except InputError as error:
-            raise InputError(f"{path}: plugins: {error}") from None
+    load_plugins(content, path)
     if not tuned:
         content.pop("tuned", None)
     elif isinstance(content.get("tuned"), str):
@@ -281,6 +276,29 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
         except InputError as error:
             raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
     return check(content, str(path)).at(Path(path).parent)
+
+
+def load_plugins(content: Any, path: str | Path) -> None:
+    """Load the plugins that the content of a suite names.
+
+    Parameters
+    ----------
+    content : object
+        Parsed content of the file, which may be anything.
+    path : str or Path
+        Path of the file, to which those of plugins are relative.
+
+    Raises
+    ------
+    InputError
+        Names the file and the plugin.
+    """
+    plugins = content.get("plugins") if isinstance(content, dict) else None
+    for name in plugins if isinstance(plugins, list) else []:
+        try:
+            registry.load(Path(path).parent / str(name))
+        except InputError as error:
+            raise InputError(f"{path}: plugins: {error}") from None
 
 
 def tuned_file(path: str | Path, suite: Suite) -> Path:
