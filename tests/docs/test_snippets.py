@@ -53,6 +53,8 @@ INSTEAD = [
     ("ebm-bench estimate", "--help", "takes minutes"),
     ("ebm-bench stress", "--help", "takes minutes, and `stress-report` needs its results"),
     ("ebm-bench compare", "--help", OPTIONS),
+    ("ebm-bench paper", "--help", "takes minutes"),
+    ("ebm-bench claims", "--help", OPTIONS),
     ("ebm-bench merge", "--help", OPTIONS),
     ("ebm-bench verify", "--help", OPTIONS),
     ("ebm-bench report", "--help", OPTIONS),

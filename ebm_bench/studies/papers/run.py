@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ebm_bench import records
 from ebm_bench.records import collection
 from ebm_bench.report.results import COLUMNS
 from ebm_bench.runs.tasks import RunTask
 from ebm_bench.studies.estimation import jobs
-from ebm_bench.studies.estimation.suite import TABLE, EstimationSuite
+from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
 from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper, grid
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import read_table, replacing
@@ -18,6 +19,7 @@ log = logging.getLogger("ebm_bench")
 
 VALUES = "values.parquet"
 RUNS, RECORDS = "runs", "records"
+CODE = ["commit", "dirty"]  # of its provenance
 
 
 def run(paper: Paper, out: str | Path, device: str = "cpu") -> Path:
@@ -39,9 +41,9 @@ def run(paper: Paper, out: str | Path, device: str = "cpu") -> Path:
     Returns
     -------
     Path
-        The table of all values, ``out/values.parquet``: the columns `results.COLUMNS` and
-        ``knob``, which is NaN without one. Estimates have the metric ``squared_error``, and their
-        data sets are replicates.
+        The table of all values, ``out/values.parquet``: the columns `results.COLUMNS`,
+        ``commit`` and ``dirty`` of the code, and ``knob``, which is NaN without one. Estimates
+        have the metric ``squared_error``, and their data sets are replicates.
     """
     tables = []
     for value, point in paper.points.items():
@@ -71,27 +73,31 @@ def load(paper: Paper, results: Path) -> pd.DataFrame:
     return read_table(results / VALUES, f"run paper {paper.name}, `ebm-bench paper`")
 
 
-def _train(point: Suite, runs: Path, device: str, records: Path | None) -> pd.DataFrame:
+def _train(point: Suite, runs: Path, device: str, collected: Path | None) -> pd.DataFrame:
     """Train and evaluate the runs of a suite; their records go to a folder if there is one."""
     for dataset, method in grid(point):
         RunTask(point, dataset, method, runs, device=device)()
     tables = collection.collect(runs / dataset / method for dataset, method in grid(point))
-    if records:
-        tables.write(records)
-    return tables.values[COLUMNS]
+    if collected:
+        tables.write(collected)
+    about = tables.runs[["dataset", "method", *CODE]]
+    return tables.values[COLUMNS].merge(about, on=["dataset", "method"])
 
 
 def _estimate(point: EstimationSuite, runs: Path) -> pd.DataFrame:
     """Estimate the parameters of the models of a suite."""
     for model in point.models:
         jobs.run(point, model, list(point.methods), runs)
-    found = pd.concat(
-        [read_table(runs / model / method / TABLE, "run it again") for model, method in grid(point)]
-    )
+    tables = []
+    for folder in (runs / model / method for model, method in grid(point)):
+        record: records.Estimation = records.read(records.Estimation, folder / RECORD)
+        about = {name: getattr(record.provenance, name) for name in CODE}
+        tables.append(read_table(folder / TABLE, "run it again").assign(**about))
+    found = pd.concat(tables)
     return found.assign(
         dataset=found["model"],
         model="energy",
         metric=SQUARED_ERROR,
         value=found["error"],
         standard_error=float("nan"),
-    )[COLUMNS]
+    )[[*COLUMNS, *CODE]]

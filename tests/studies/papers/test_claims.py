@@ -66,6 +66,11 @@ class TestFailures:
     def test_a_failure_of_the_worse_speaks_for_the_better(self):
         assert compared([0.01, 0.02, 0.041, 0.08], [1, 2, 4, None]).verdict == REPRODUCED
 
+    def test_what_failed_does_not_count_even_with_a_value(self):
+        table = values({"a": [0.01, 0.02, 0.04, 0.08], "b": B})
+        table.loc[(table["method"] == "a") & (table["replicate"] == 3), "status"] = "escaped"
+        assert decide(make_paper(), table).verdict == OPEN
+
     def test_infinity_is_a_failure(self):
         assert compared([0.01, 0.02, 0.04, np.inf]).verdict == OPEN
 
@@ -81,7 +86,7 @@ class TestFailures:
 
     def test_a_value_leaves_none_out(self):
         claim = {"claim": "a arrives", "published": "-", "value": "a", "below": 10}
-        near = [1.0, 1.1, 0.9, 1.05]
+        near = [2.0, 2.1, 1.9, 2.05]
         assert decide(make_paper(claim), values({"a": near})).verdict == REPRODUCED
         assert decide(make_paper(claim), values({"a": [*near[:3], None]})).verdict == OPEN
 

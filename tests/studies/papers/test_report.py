@@ -57,7 +57,7 @@ def test_a_paper_is_run_decided_and_drawn(tmp_path):
     paper = Paper.model_validate(content(datasets=["two_moons"]))
     path = run.run(paper, tmp_path / "made_up")
     found = pd.read_parquet(path)
-    assert [*found.columns] == [*COLUMNS, "knob"]
+    assert [*found.columns] == [*COLUMNS, "commit", "dirty", "knob"]
     rows = found[found["metric"] == "kl_divergence"].groupby("method").size()
     assert rows.to_dict() == {"a": 4, "b": 4}
     before = path.stat().st_mtime_ns, (tmp_path / "made_up/runs/two_moons/a/run.json").stat()
