@@ -56,7 +56,7 @@ def check(paper: Paper, values: pd.DataFrame) -> list[Verdict]:
 
 def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> Verdict:
     metric = claim.metric or paper.metrics(dataset)[0]
-    scale: Scale = "log" if scale_of(metric) == "log" else "linear"
+    scale: Scale = scale_of(metric)
     chosen = values[(values["dataset"] == dataset) & (values["metric"] == metric)]
     measured = partial(_measured, chosen, scale)
     if claim.measure == "slope":

@@ -66,7 +66,7 @@ def figure(paper: Paper, values: pd.DataFrame, results: Path) -> Figure:
 def _curves(axis: Axes, paper: Paper, values: pd.DataFrame, dataset: str) -> None:
     """Draw the criterion of a dataset against the knob, or of each model where there is none."""
     metric = paper.metrics(dataset)[0]
-    scale = "log" if scale_of(metric) == "log" else "linear"
+    scale = scale_of(metric)
     own = values[(values["dataset"] == dataset) & (values["metric"] == metric)]
     named = "squared error of the parameters"
     head = named if metric == SQUARED_ERROR else quantity(metric).axis

@@ -6,7 +6,7 @@ Nothing here imports torch: the workflow reads papers each time it starts.
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Gt
 from pydantic import Field, model_validator
@@ -275,11 +275,10 @@ def method_of(model: str) -> str:
     return model.partition(" (")[0]
 
 
-def scale_of(metric: str) -> str:
-    """Find the scale on which values of a metric are compared: "log" or "linear"."""
-    if metric == SQUARED_ERROR:
-        return "log"
-    return registry.describe("metrics", metric).scale
+def scale_of(metric: str) -> Literal["linear", "log"]:
+    """Find the scale on which values of a metric are compared."""
+    log = metric == SQUARED_ERROR or registry.describe("metrics", metric).scale == "log"
+    return "log" if log else "linear"
 
 
 def grid(point: Suite | EstimationSuite) -> list[tuple[str, str]]:
