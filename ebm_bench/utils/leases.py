@@ -1,18 +1,50 @@
 """Leases: of several processes that could do the same work, on any machine, one does it."""
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import SoftFileLease, Timeout
+from filelock import FileLock, SoftFileLease, Timeout
+
+from ebm_bench.errors import InputError
 
 log = logging.getLogger("ebm_bench")
 
 # Without a sign of life for so long, a holder on another machine counts as dead. All processes
 # must agree on it.
 SECONDS = 120.0
+# What file systems answer that have no locks, as many of clusters.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+def lock(folder: Path) -> FileLock | None:
+    """Lock a folder of results until this process ends, however it does.
+
+    Returns
+    -------
+    FileLock or None
+        None where the file system has no locks: then the leases of single runs must do.
+
+    Raises
+    ------
+    InputError
+        If another process has locked it.
+    """
+    # A file in place of a lock would remain of a process that was killed on another machine.
+    found = FileLock(folder / ".lock", fallback_to_soft=False)
+    try:
+        found.acquire(blocking=False)
+    except Timeout:
+        raise InputError(f"another process works on {folder}; wait for it") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        log.warning("%s: its file system has no locks; start one process at a time", folder)
+        return None
+    return found
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Of several processes one works at a time, and none waits for the dead."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -9,6 +11,7 @@ import time
 
 import pytest
 
+from ebm_bench.errors import InputError
 from ebm_bench.utils import leases
 
 FORK = multiprocessing.get_context("fork")
@@ -84,3 +87,30 @@ def test_who_has_lost_its_lease_ends(start, path):
     process.join(60)
     assert process.exitcode == 1
     assert path.read_text() == taken
+
+
+def test_results_are_locked_once(tmp_path):
+    held = leases.lock(tmp_path)
+    with pytest.raises(InputError, match=f"another process works on {tmp_path}"):
+        leases.lock(tmp_path)
+    held.release()
+    leases.lock(tmp_path).release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_of_the_file_system_work_goes_on(number, tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert leases.lock(tmp_path) is None
+    assert "its file system has no locks" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        leases.lock(tmp_path)

@@ -14,9 +14,8 @@ from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
 from ebm_bench.runs import packing, processes, tasks
-from ebm_bench.utils import slurm
+from ebm_bench.utils import leases, slurm
 from ebm_bench.utils.files import require_folder
-from filelock import FileLock, Timeout
 
 # Where the workflow itself lies: `snakemake -s FILE` and `--directory` run it from elsewhere.
 CHECKOUT = Path(workflow.basedir)
@@ -85,8 +84,6 @@ RUNS = f"{RESULTS}/runs"
 FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
 FILES = [*tasks.TRAINED, *tasks.EVALUATED]
 OUTPUTS = outputs(SUITE, Path(RESULTS))
-# In place of Snakemake's own lock, which would outlive a killed process.
-LOCK = FileLock(f"{RESULTS}/.lock")
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
 PROGRAMS = Path(sys.executable).parent
 # They end with this process, also when that is killed.
@@ -104,6 +101,9 @@ if not CLUSTER and "mem_mb" not in workflow.global_resources:
     workflow.register_resource("mem_mb", MEMORY // 10**6)
 MEMORY_OF_RUN = 3000  # MB
 CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
+if CLUSTER:
+    # A job may have more than the machine that submits it.
+    workflow.register_resource("_cores", max(workflow.cores, CORES_OF_JOB))
 
 
 def at_once(runs):
@@ -175,14 +175,13 @@ def refuse(study):
 
 
 onstart:
+    # In place of Snakemake's own lock, which would outlive a killed process.
+    global LOCK
     try:
-        LOCK.acquire(blocking=False)
+        LOCK = leases.lock(Path(RESULTS))
         suite.keep_file(SUITE_FILE, Path(RESULTS))
         if CLUSTER:
             packing.write(PACKED, PACKING_KEY, PACKING)
-    except Timeout:
-        print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
-        sys.exit(2)
     except (InputError, OSError) as error:
         print(explanation(error) or error, file=sys.stderr)
         sys.exit(2)
