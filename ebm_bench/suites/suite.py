@@ -88,6 +88,12 @@ class Suite(Head):
             for dataset in self.datasets_of(name):
                 energy = self.energy_of(dataset, name)
                 check_fitting(at, method.objective, energy, dataset)
+        for name in self.datasets:
+            if not self.methods_of(name):
+                fail(
+                    f"datasets.{name}",
+                    "no method runs on it; remove it, or add it to `datasets` of one",
+                )
         self._check_tuning()
         return self
 
@@ -119,9 +125,8 @@ class Suite(Head):
         return [name for name in self.methods if dataset in self.datasets_of(name)]
 
     def jobs(self) -> dict[str, list[str]]:
-        """Map each dataset with a method to its methods: a job of the workflow."""
-        grid = {dataset: self.methods_of(dataset) for dataset in self.datasets}
-        return {dataset: methods for dataset, methods in grid.items() if methods}
+        """Map each dataset to its methods: a job of the workflow."""
+        return {dataset: self.methods_of(dataset) for dataset in self.datasets}
 
     def energy_of(self, dataset: str, method: str) -> Named:
         """Return the energy that a method trains on a dataset."""
