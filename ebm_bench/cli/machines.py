@@ -1,10 +1,13 @@
 """Commands about machines: what to trust this one with, and what a suite takes of several."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, start_work
+from ebm_bench.errors import InputError
+from ebm_bench.suites import suite
 
 if TYPE_CHECKING:
     from ebm_bench.runs.doctor import Finding
@@ -76,3 +79,44 @@ def _table(found: "list[Finding]") -> str:
 
 def _error(error: float | None, finding: "Finding") -> str:
     return "" if error is None or not finding.objectives else f"{error:.0e}"
+
+
+@app.command()
+def plan(
+    path: Annotated[Path, typer.Argument(metavar="SUITE", help="YAML file of the suite.")],
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Cores or GPUs, each with one run at a time.")
+    ] = 1,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            help="Records of earlier runs. Default: those of the suite, else its reference."
+        ),
+    ] = None,
+) -> None:
+    """Estimate from earlier records what a suite takes: processor time, time, jobs, storage."""
+    from ebm_bench.records import collection
+    from ebm_bench.runs import planning
+
+    chosen = suite.load(path)
+    results = Path("results", chosen.name), Path("results", "reference", chosen.name)
+    given = [records] if records else [folder / "records" for folder in results]
+    folder = next((one for one in given if (one / "runs.parquet").exists()), None)
+    if folder is None:
+        looked = ", ".join(map(str, given))
+        raise InputError(f"{looked}: no records of runs to estimate by; name some with --records")
+    known = {key[1:]: run for key, run in collection.load(folder).records().items()}
+    found = planning.plan(chosen, known, folder.parent / "runs", nodes)
+    hours = "{:.2f} h".format
+    measuring = "evaluations, which the records do not tell, come on top"
+    if found.measuring is not None:
+        measuring = f"{hours(found.measuring / 3600)} of evaluations"
+    size = "not told by the records" if found.storage is None else f"{found.storage / 1e6:.0f} MB"
+    typer.echo(f"Runs: {found.runs}, the cost of {found.recorded} from {folder}")
+    typer.echo(f"Processor time: {hours(found.training / 3600)} of training; {measuring}")
+    each = "1 core or GPU" if nodes == 1 else f"{nodes} cores or GPUs"
+    typer.echo(
+        f"On {each}: {hours(found.wall / 3600)}, the longest run {hours(found.longest / 3600)}"
+    )
+    typer.echo(f"Jobs of a cluster: {found.jobs}")
+    typer.echo(f"Storage: {size}")
