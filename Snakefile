@@ -1,8 +1,9 @@
 """The benchmark: prepare → train and evaluate → collect → report, for one suite.
 
 `snakemake` runs the quick suite, `snakemake --config suite=benchmarks/toy.yaml` another one,
-`snakemake stress` the stress tests, and `snakemake estimation` compares estimates of known
-parameters with theory. `snakemake tune` chooses learning rates and settings of a suite.
+`snakemake stress` the stress tests, `snakemake estimation` compares estimates of known
+parameters with theory, and `snakemake papers` makes published comparisons again. `snakemake tune`
+chooses learning rates and settings of a suite.
 """
 
 from snakemake.utils import min_version

@@ -104,12 +104,13 @@ class Recording(Streams):
 
     def __init__(self, streams: Streams):
         vars(self).update(vars(streams))
+        self._source = streams
         self.draws: list[torch.Tensor] = []
         self._calls: list[tuple] = []
 
     def _fill(self, shape, dtype, draw) -> torch.Tensor:
         self._calls.append((shape, dtype, draw))
-        self.draws.append(super()._fill(shape, dtype, draw))
+        self.draws.append(self._source._fill(shape, dtype, draw))
         return self.draws[-1]
 
     def on(self, streams: Streams) -> "Recording":
@@ -120,7 +121,7 @@ class Recording(Streams):
 
     def redraw(self) -> list[torch.Tensor]:
         """Repeat all recorded calls with new numbers."""
-        return [super(Recording, self)._fill(*call) for call in self._calls]
+        return [self._source._fill(*call) for call in self._calls]
 
 
 class Replay(Streams):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from importlib import metadata
@@ -76,14 +77,31 @@ def test_the_workflow_asks_for_a_snakemake_that_the_project_brings():
 def test_continuous_integration_checks_the_style_and_always_runs_the_tests(tmp_path, failing, code):
     for name, text in {
         "chromium": "exit 0",
-        "make": f'echo "$1, browser $EBM_BENCH_BROWSER"; [ "$1" != {failing} ] || exit 2',
+        "slurmctld": "exit 0",
+        "make": f'echo "$1, $EBM_BENCH_BROWSER, $EBM_BENCH_SLURM"; [ "$1" != {failing} ] || exit 2',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(ROOT / ".ci/run", env=environment, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["lint, browser required", "test, browser required"]
+    assert done.stdout.splitlines() == ["lint, required, required", "test, required, required"]
     assert done.returncode == code
+
+
+def test_continuous_integration_tells_what_cannot_be_installed(tmp_path):
+    for name in ("apt-get", "sudo"):
+        (tmp_path / name).write_text("#!/bin/sh\necho nothing is reached; exit 100\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("bash", "dirname", "id", "env", "timeout", "make", "python3"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    (tmp_path / "chromium").symlink_to(shutil.which("true"))
+    done = subprocess.run(ROOT / ".ci/run", env={"PATH": str(tmp_path)}, capture_output=True)
+    assert done.returncode == 2
+    last = done.stderr.decode().splitlines()[-1]
+    assert last == (
+        "Slurm is required to test the workflow on a cluster, and apt-get could not install it. "
+        "Install it (on Debian: apt install slurm-wlm munge) and run again"
+    )
 
 
 def test_every_dependency_has_its_reason():

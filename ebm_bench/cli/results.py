@@ -44,16 +44,17 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
         missing = [name for name, folder in folders.items() if not (folder / file).exists()]
         if missing:
             typer.echo(f"not {stage} yet, left out: {', '.join(missing)}", err=True)
-    unmeasured = []
+    outdated, unmeasured = set(), []
     for name, folder in folders.items():
         dataset, method = name.split("/")
         reasons = collection.stale(chosen, dataset, method, folder)
         for reason in list(reasons.values())[:1]:
             typer.echo(f"out of date, left out: {name}: {reason}", err=True)
         if "run.json" in reasons:
-            present.remove(folder)
+            outdated.add(folder)
         elif reasons:
             unmeasured.append(folder)
+    present = [folder for folder in present if folder not in outdated]
     if not present:
         raise InputError(f"{results / 'runs'}: every run of suite {chosen.name} is out of date")
     collection.collect(present, unmeasured).write(results / "records")

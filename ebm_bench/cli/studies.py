@@ -1,5 +1,6 @@
-"""Commands for parameter estimation and stress tests."""
+"""Commands for parameter estimation, stress tests and papers."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,3 +100,38 @@ def report_stress(
     chosen = venue if style == "paper" else None
     for written in reports.build(stress.load(path), results, chosen):
         typer.echo(written)
+
+
+@app.command("paper")
+def run_paper(
+    path: SuiteOption,
+    out: OutOption,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Make the comparison of a paper again; resumes if interrupted."""
+    from ebm_bench.studies.papers import suite as papers
+
+    loaded = papers.load(path)
+    start_work(threads)
+    from ebm_bench.studies.papers.run import run
+    from ebm_bench.utils import devices
+
+    with devices.acquire(device) as claimed:
+        run(loaded, out, claimed)
+
+
+@app.command("claims")
+def report_papers(
+    path: Annotated[list[Path], typer.Option("--suite", help="YAML file of a paper; repeatable.")],
+    results: ResultsOption,
+) -> None:
+    """Decide the claims of papers that were run, in RESULTS/NAME, and draw their figures."""
+    from ebm_bench.studies.papers import suite as papers
+
+    loaded = papers.load_all(path)
+    from ebm_bench.studies.papers import report
+
+    report.build(loaded, results)
+    (claims,) = report_files.papers_outputs(results, list(loaded))["claims"]
+    typer.echo(claims.read_text(encoding="utf-8"))

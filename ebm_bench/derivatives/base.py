@@ -124,3 +124,8 @@ class Elementwise(nn.Module, ABC):
     @abstractmethod
     def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
         """Value and derivatives up to ``order`` (1, 2 or 3) at ``a``, each of its shape."""
+
+
+def is_at_hand(value: Tensor) -> bool:
+    """Whether numbers can be looked at without waiting for all that is under way on a device."""
+    return value.device.type == "cpu"

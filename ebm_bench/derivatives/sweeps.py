@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ebm_bench.derivatives.base import Affine, Elementwise, Network
+from ebm_bench.derivatives.base import Affine, Elementwise, Network, is_at_hand
 
 log = logging.getLogger("ebm_bench")
 
@@ -124,7 +124,7 @@ class _Network(torch.autograd.Function):
         if t is None:
             return ctx.sweeps.gradient, None
         ctx.tangents = _Tangents(ctx.sweeps, t, triangular)
-        if len(ctx.tangents.chunks) > 1 and learns:
+        if len(ctx.tangents.chunks) > 1 and learns and is_at_hand(u):
             # Most losses are means over points: their gradient is known up to a factor, and is
             # formed now, while the tangents of each chunk are at hand.
             ctx.ahead = _Gradients()
@@ -140,7 +140,8 @@ class _Network(torch.autograd.Function):
         if tangents is None:
             return _returned(sweeps, *sweeps.differentiate(of_gradient, {}, _Gradients(), by_u))
         factor = of_curvature[:, :1]
-        if torch.equal(of_curvature, factor.expand_as(of_curvature)) and factor.all():
+        alike = is_at_hand(factor) and torch.equal(of_curvature, factor.expand_as(of_curvature))
+        if alike and factor.all():
             # The same for all points: taken out of everything and put back in the end.
             found, each = ctx.ahead, None
             of_gradient = of_gradient / _with_axes(factor, of_gradient)

@@ -1,7 +1,7 @@
 """A fitted mixture of principal component analyses as an energy."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Ge
@@ -49,6 +49,10 @@ class PcaMixture(Energy):
         )
 
     @property
+    def _mixtures(self) -> list[pca_mixture.PcaMixture]:
+        return [cast(pca_mixture.PcaMixture, member) for member in self.members]
+
+    @property
     def log_z(self) -> Tensor:
         """Zero for every replicate, shape (R,)."""
         return self.location.new_zeros(self.replicates)
@@ -57,16 +61,16 @@ class PcaMixture(Energy):
     def fit(self, data: Tensor) -> None:
         """Fit each replicate to its data, (R, N, *event_shape)."""
         super().fit(data)
-        for member, own in zip(self.members, data, strict=True):
+        for member, own in zip(self._mixtures, data, strict=True):
             member.fit(own)
 
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
-        pairs = zip(self.members, x.split(1), strict=True)
+        pairs = zip(self._mixtures, x.split(1), strict=True)
         return -torch.cat([member.log_prob(own) for member, own in pairs])
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draw exact samples, shape (R, n, *event_shape)."""
-        drawn = zip(*(part.split(1) for part in self.members[0].draw(n, streams)), strict=True)
-        pairs = zip(self.members, drawn, strict=True)
+        drawn = zip(*(part.split(1) for part in self._mixtures[0].draw(n, streams)), strict=True)
+        pairs = zip(self._mixtures, drawn, strict=True)
         return torch.cat([member.place(*own) for member, own in pairs])

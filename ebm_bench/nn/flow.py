@@ -169,10 +169,13 @@ class FlowModel(nn.Module):
     def fit_base(self, data: Tensor) -> None:
         """Standardise by the data (R, N, *event_shape), and start activation norms on them."""
         self.mean, self.scale = standardisation(data)
-        for module in self.modules():
-            if isinstance(module, nf.flows.ActNorm):
-                module.data_dep_init_done.fill_(0.0)
+        norms = [module for module in self.modules() if isinstance(module, _ActNorm)]
+        for norm in norms:
+            norm.data_dep_init_done.fill_(0.0)
+            norm.starts = True
         self.log_prob(data[:, :_INITIALISATION_POINTS])
+        for norm in norms:
+            norm.starts = False
 
     def fit(
         self, data: Tensor, streams: Streams, steps: int, batch_size: int, learning_rate: float
@@ -275,6 +278,20 @@ class _ShiftAndScale(nn.Module):
         return torch.stack([shift, log_scale], dim=2).flatten(1, 2)
 
 
+class _ActNorm(nf.flows.ActNorm):
+    """An activation norm that starts where it is told to: the flag for it may be on a GPU."""
+
+    starts = False
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return nf.flows.AffineConstFlow.forward(self, z)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        if self.starts:
+            return super().inverse(z)
+        return nf.flows.AffineConstFlow.inverse(self, z)
+
+
 def _make(event_shape: tuple[int, ...], kind: Kind, streams: Streams) -> VectorFlow | Replicated:
     if len(event_shape) == 1 and event_shape[0] >= 2:
         return VectorFlow(event_shape[0], kind, _COUPLINGS[kind], streams)
@@ -297,15 +314,12 @@ def _image_flow(channels: int, height: int, width: int) -> _Chain:
         for _ in range(_BLOCKS_PER_LEVEL):
             net = _convolutional((shape[0] + 1) // 2, 2 * (shape[0] // 2))
             layers += [
-                nf.flows.ActNorm((shape[0], 1, 1)),
+                _ActNorm((shape[0], 1, 1)),
                 nf.flows.Invertible1x1Conv(shape[0], use_lu=False),
                 nf.flows.AffineCouplingBlock(_ShiftAndScale(net)),
             ]
     # From data to latents above; normflows counts the other way.
     layers.reverse()
-    for layer in layers:
-        if isinstance(layer, nf.flows.ActNorm):
-            layer.data_dep_init_done.fill_(1.0)  # else the first batch, whatever it is, sets it
     return _Chain(layers, shape)
 
 

@@ -49,10 +49,10 @@ class KernelStein(Objective):
 
     kind = "score matching"
     requires = ("smooth",)
-    search = {"kernel": ("imq", "rbf"), "width": (0.1, 0.3, 1.0)}  # noqa: RUF012
+    search = {"kernel": ("imq", "rbf"), "width": (0.05, 0.1, 0.3)}  # noqa: RUF012
 
     kernel: Literal["imq", "rbf"] = "imq"
-    width: Annotated[float, Gt(0)] = 1.0
+    width: Annotated[float, Gt(0)] = 0.1
 
     def build(self, energy: Energy) -> None:
         """Make room for the bandwidth."""

@@ -47,9 +47,9 @@ class PseudoSpherical(BesideChains):
     truth, as data are no sample of it; with weights they do.
     """
 
-    search = {"step_size": (0.03, 0.1, 0.3), "gamma": (0.1, 0.5, 1.0)}  # noqa: RUF012
+    search = {"step_size": (0.03, 0.1, 0.3), "gamma": (0.03, 0.1, 0.3)}  # noqa: RUF012
 
-    gamma: Annotated[float, Gt(0)] = 0.5
+    gamma: Annotated[float, Gt(0)] = 0.1
 
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Soft minimum of the energy of data less that of the chains, shape (R,)."""

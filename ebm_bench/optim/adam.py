@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ebm_bench.derivatives.base import is_at_hand
 from ebm_bench.errors import InputError
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -121,7 +122,7 @@ class Optimiser:
         self.ended = torch.where(self.alive & ~finite, step, self.ended)
         self.alive = self.alive & finite
         rows = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
-        if rows.is_cuda or not self.alive.all():
+        if not is_at_hand(rows) or not self.alive.all():
             # Without momentum and gradient, Adam leaves the weights exactly where they are.
             diverged = ~self.alive[:, None]
             rows.masked_fill_(diverged, 0.0)

@@ -176,20 +176,26 @@ def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = 
     InputError
         If versions of the suite, a dataset or a metric differ between records.
     """
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    # A list for each column: of a table of a million rows, a dict for each would fill the memory.
+    columns: dict[str, dict[str, list[Any]]] = {
+        name: {column: [] for column in COLUMNS[name]} for name in TABLES
+    }
     left_out = set(map(Path, unmeasured))
     for folder in map(Path, folders):
         run: Run = read(Run, folder / "run.json")
         about = run.model_dump(include=set(ABOUT))
         outcomes = {o.replicate: o.model_dump() for o in run.outcomes}
         cost = run.cost.model_dump()
-        rows["runs"].append(_row(run))
-        rows["curves"] += [{**about, **point.model_dump()} for point in run.curve]
-        rows["values"] += [
-            {**about, **outcomes[v.replicate], **v.model_dump(), **cost, **_escape(run, v)}
-            for v in (_measured(run, folder / "evaluation.json") if folder not in left_out else ())
-        ]
-    runs, values, curves = (pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in TABLES)
+        _add(columns["runs"], _row(run))
+        for point in run.curve:
+            _add(columns["curves"], {**about, **point.model_dump()})
+        for v in _measured(run, folder / "evaluation.json") if folder not in left_out else ():
+            outcome = outcomes[v.replicate]
+            _add(
+                columns["values"],
+                {**about, **outcome, **v.model_dump(), **cost, **_escape(run, v)},
+            )
+    runs, values, curves = (pd.DataFrame(columns[name]) for name in TABLES)
     # A column without numbers would have the type object.
     tables = Tables(runs, values.astype(_NUMBERS), curves)
     refuse_mixed(tables.runs, tables.values)
@@ -278,6 +284,12 @@ def refuse_different(table: pd.DataFrame, key: str, fact: str, place: str) -> No
                 f"records mix {fact}s of {key} '{name}' ({listed}). "
                 "Run the older ones again, or report them separately"
             )
+
+
+def _add(columns: dict[str, list[Any]], row: dict[str, Any]) -> None:
+    """Add a row to the columns of a table."""
+    for name, values in columns.items():
+        values.append(row[name])
 
 
 def _row(run: Run) -> dict[str, Any]:

@@ -39,6 +39,11 @@ def closure(*entries: Path) -> list[Path]:
     list of Path
         Sorted, the entries among them.
     """
+    return [*_closure(frozenset(entries))]
+
+
+@cache
+def _closure(entries: frozenset[Path]) -> tuple[Path, ...]:
     found: set[Path] = set()
     waiting = [path for entry in entries for path in (entry, *_packages(entry))]
     while waiting:
@@ -46,7 +51,7 @@ def closure(*entries: Path) -> list[Path]:
         if path not in found:
             found.add(path)
             waiting += _imported(path)
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def files(parts: Iterable[tuple[str, Named]], *modules: str) -> list[Path]:
@@ -133,7 +138,7 @@ def remember(paths: Iterable[Path]) -> None:
 
 def forget() -> None:
     """Read files anew from now on."""
-    for cached in (_content, _imported, _packages, _name):
+    for cached in (_content, _closure, _imported, _packages, _name):
         cached.cache_clear()
 
 

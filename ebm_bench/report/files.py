@@ -88,6 +88,28 @@ def estimation_outputs(results: str | Path) -> dict[str, list[Path]]:
     }
 
 
+def papers_outputs(results: str | Path, names: list[str]) -> dict[str, list[Path]]:
+    """List the files that the report on papers writes.
+
+    Parameters
+    ----------
+    results : path
+        Folder of the results of all papers.
+    names : list of str
+        Names of the papers.
+
+    Returns
+    -------
+    dict of str to list of Path
+        Under ``claims`` and ``figures``.
+    """
+    results = Path(results)
+    return {
+        "claims": [results / "claims.md"],
+        "figures": [path for name in names for path in figure_paths(results, name)],
+    }
+
+
 def table_paths(results: Path, name: str) -> list[Path]:
     """Name the files of a table, one for each of `TABLE_ENDINGS`; see `table_names`."""
     return [results / "tables" / f"{name}.{ending}" for ending in TABLE_ENDINGS]

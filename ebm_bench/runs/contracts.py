@@ -13,14 +13,12 @@ from torch import Tensor
 
 from ebm_bench import registry
 from ebm_bench.datasets.base import Dataset
-from ebm_bench.derivatives import curvature, gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.noise.base import Noise
+from ebm_bench.runs.smoothness import rough
 from ebm_bench.runs.state import Watch
 from ebm_bench.streams import Streams
-
-_SEGMENTS, _COARSE, _FINE, _ROUGH = 16, 8, 64, 0.4  # see `_rough`
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,18 @@ def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
     if objective.trains and not loss.requires_grad:
         return "the loss carries no graph"
     return _log_z_fault(objective, len(x))
+
+
+def _apart_fault(objective: Any, energy: Energy, loss: Tensor) -> str:
+    """Differentiate the loss of one replicate by the weights of all."""
+    weights = [p for p in energy.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(loss[0], weights, retain_graph=True, allow_unused=True)
+    found = [slope for slope in slopes if slope is not None]
+    if not found and not objective.takes_progress:
+        return "the loss does not depend on the energy"
+    if any(slope[1:].any() for slope in found):
+        return "the loss of a replicate depends on the energies of others"
+    return ""
 
 
 def _log_z_fault(part: Any, replicates: int) -> str:
@@ -143,55 +153,26 @@ def _energy_fault(energy: Energy, x: Tensor) -> str:
 
 
 def _mixed(energy: Energy, x: Tensor) -> str:
-    """Differentiate the energy of one point by all points."""
+    """Differentiate the energy of the first point, and of the last, by all points."""
     x = x.detach().requires_grad_()
     values = energy(x)
-    if not values.requires_grad:
+    if (
+        not values.requires_grad
+        or not torch.autograd.grad(values.sum(), x, retain_graph=True, materialize_grads=True)[
+            0
+        ].any()
+    ):
         return "the energy does not depend on the points"
-    (slope,) = torch.autograd.grad(values[0, 0], x, materialize_grads=True)
-    size = slope.flatten(2).abs().amax(2)
-    own = size[0, 0].item()
-    size[0, 0] = 0
-    bound = 1e-4 * own
-    if (size[1:] > bound).any():
-        return "the energy depends on the points of other replicates"
-    if (size[0] > bound).any():
-        return "the energy depends on other points of the batch"
+    for r, i in ((0, 0), (-1, -1)):
+        (slope,) = torch.autograd.grad(values[r, i], x, retain_graph=True, materialize_grads=True)
+        size = slope.flatten(2).abs().amax(2)
+        bound = 1e-4 * size[r, i].item()
+        size[r, i] = 0
+        if (size[r] > bound).any():
+            return "the energy depends on other points of the batch"
+        if (size > bound).any():
+            return "the energy depends on the points of other replicates"
     return ""
-
-
-def _rough(energy: Energy, x: Tensor) -> str:
-    """Compare changes of the slope along segments between points with integrated curvature.
-
-    The curvature of a piecewise linear network is zero almost everywhere, so that no number of
-    nodes makes the integral find the jumps of its slope. If the slope has no jumps, eight times
-    as many nodes have about an eighth of the error or less, up to rounding.
-    """
-    start, end = x[:, :_SEGMENTS].detach(), x[:, :_SEGMENTS].detach().roll(1, 1)
-    along = end - start
-    changes = ((gradient(energy, end) - gradient(energy, start)) * along).flatten(2).sum(2)
-    errors = [(changes - _integrated(energy, start, along, n)).abs() for n in (_COARSE, _FINE)]
-    size = along.flatten(2).square().sum(2) / energy.scale.square().mean() + changes.abs()
-    rounding = 8 * torch.finfo(x.dtype).eps * (1 + (x / energy.scale).abs().max())
-    floor = (rounding * size.nan_to_num().sum()).item()
-    coarse, fine = (error.nan_to_num().sum().item() for error in errors)
-    if fine > max(_ROUGH * coarse, floor):
-        return (
-            "the slope changes by more than its second derivative explains, which is that of the "
-            "base measure or zero almost everywhere"
-        )
-    return ""
-
-
-def _integrated(energy: Energy, start: Tensor, along: Tensor, nodes: int) -> Tensor:
-    total = torch.zeros(start.shape[:2], dtype=torch.float64, device=start.device)
-    for i in range(nodes):
-        # Irregular nodes, as kinks may lie regularly.
-        place = (i + (0.5 + 0.618034 * i) % 1) / nodes
-        x = start + place * along
-        _, second = curvature(energy, x, along.unsqueeze(1))
-        total = total + second.detach().double() / nodes
-    return total
 
 
 def _state_fault(energy: Energy) -> str:
@@ -217,7 +198,8 @@ def _noise_fault(noise: Noise, streams: Streams, dtype: torch.dtype | None = Non
 
 
 def _sampler_fault(sampler: Any, energy: Energy, x: Tensor, streams: Streams) -> str:
-    start = x.clone()
+    start, weights = x.clone(), list(energy.parameters())
+    before = [(weight.requires_grad, weight.detach().clone()) for weight in weights]
     moved = sampler.run(energy, start, streams)
     if kind := _no_tensor(moved):
         return f"run() returns {kind}"
@@ -227,7 +209,14 @@ def _sampler_fault(sampler: Any, energy: Energy, x: Tensor, streams: Streams) ->
         return "the points carry a graph"
     if moved.dtype != x.dtype:
         return f"{moved.dtype} from {x.dtype}"
-    return "" if torch.equal(start, x) else "the start was changed"
+    if not torch.equal(start, x):
+        return "the start was changed"
+    for weight, (trained, value) in zip(weights, before, strict=True):
+        if weight.requires_grad != trained or not torch.equal(weight, value):
+            return "the energy was changed"
+    if not moved.isfinite().any():
+        return "no point is finite"
+    return "no point has moved" if torch.equal(moved, x) else ""
 
 
 def _density_fault(dataset: Any, x: Tensor) -> str:
@@ -238,8 +227,12 @@ def _density_fault(dataset: Any, x: Tensor) -> str:
     for name in lacking:
         if name.replace("mode_weights", "modes") in dataset.knows:
             return f"{name} is not defined, although the class knows it"
-    if "log_prob" in dataset.knows and (why := _misshapen(dataset.log_prob(x), x, axes=2)):
-        return f"log_prob: {why}"
+    if "log_prob" in dataset.knows:
+        values = dataset.log_prob(x)
+        if why := _misshapen(values, x, axes=2) or (
+            "NaN at its points" if values.isnan().any() else ""
+        ):
+            return f"log_prob: {why}"
     if "score" not in dataset.knows:
         return ""
     found = dataset.score(x)
@@ -254,6 +247,15 @@ LOSS = Contract(
     "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
     "is missing, or a tensor made without dtype=x.dtype",
     _loss_fault,
+)
+APART = Contract(
+    "objectives",
+    "the loss of a replicate depends on its own energy and on no other, so that it takes the step "
+    "alone that it takes among others",
+    "A detach() around the energy, or something that is computed over all replicates together: a "
+    "mean over axis 0, one random draw for all (draw from the streams that loss() gets), or "
+    "weights that are shared",
+    _apart_fault,
 )
 LEARNED = Contract(
     "objectives",
@@ -292,7 +294,7 @@ SMOOTH = Contract(
     "energies",
     "a second derivative that is not zero everywhere, where the energy is said to be smooth",
     "A piecewise linear activation (relu): say `smooth = False`, or name the setting in `rough`",
-    _rough,
+    rough,
 )
 STATE = Contract(
     "energies",
@@ -311,7 +313,8 @@ NOISE = Contract(
 )
 SAMPLER = Contract(
     "samplers",
-    "points that have moved, of the same shape, finite and without a graph; the start is unchanged",
+    "points that have moved, of the same shape, finite and without a graph; the start and the "
+    "energy are unchanged",
     "An in-place operation on x (begin with a copy), or gradients that were taken without "
     "detaching (ebm_bench.samplers.base.gradient does it)",
     _sampler_fault,
@@ -377,6 +380,12 @@ def require_fitted(parts: Any) -> None:
             NOISE.require(part.name, part, streams, dtype)
     if _is_plugin("objectives", parts.objective):
         LEARNED.require(parts.objective.name, parts.objective, parts.energy.replicates)
+
+
+def require_apart(parts: Any, loss: Tensor) -> None:
+    """Look at what a loss depends on, if it is of a plugin; as `require_parts`."""
+    if _is_plugin("objectives", parts.objective):
+        APART.require(parts.objective.name, parts.objective, parts.energy, loss)
 
 
 def _is_plugin(family: str, part: Any) -> bool:

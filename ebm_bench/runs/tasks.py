@@ -16,6 +16,7 @@ from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
 from ebm_bench.suites.suite import Suite
+from ebm_bench.utils import leases
 from ebm_bench.utils.files import link
 
 TRAINED = ("run.json", "weights.safetensors")
@@ -23,6 +24,7 @@ EVALUATED = ("evaluation.json", "pictures.npz")
 # Snakemake deletes the outputs of a job before it starts and when it fails. Files of runs are
 # therefore written to this folder, and linked to where they are expected.
 KEPT = ".kept"
+LEASE = ".lease"  # beside them, while a process works on them
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ class RunTask:
             Where the run cannot be carried out, or its code was edited since the task was made.
         """
         if not self.is_done():
-            self._compute()
+            # Jobs outlive a workflow that was killed, and another may have been started.
+            with leases.hold(self.kept / LEASE, self.label):
+                if not self.is_done():  # by now
+                    self._compute()
         self.link()
 
     def link(self) -> None:

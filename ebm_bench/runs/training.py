@@ -130,12 +130,7 @@ class _Trainer:
     """The state of one training."""
 
     def __init__(
-        self,
-        suite: Suite,
-        dataset: str,
-        method: str,
-        device: str,
-        rates: Sequence[float] = (),
+        self, suite: Suite, dataset: str, method: str, device: str, rates: Sequence[float] = ()
     ):
         self.parts = assemble(suite, dataset, method, device, copies=len(rates) or 1)
         self.spec = suite.datasets[dataset]
@@ -193,7 +188,7 @@ class _Trainer:
         started += self._look_at_plugins(data)
         try:
             parts.objective.fit(parts.energy, data, streams)
-        except (RuntimeError, TypeError, AttributeError):
+        except Exception:  # of many kinds, as noise may return anything
             contracts.require_fitted(parts)
             raise
         contracts.require_fitted(parts)
@@ -363,7 +358,10 @@ class _Trainer:
             self._optimiser.update(gradients, torch.isfinite(loss), self.step)
             self.compiled_steps += 1
             return
-        self._optimiser.step(self._loss(x, self.streams["objective"]), self.step)
+        loss = self._loss(x, self.streams["objective"])
+        if self.step == 1:  # the operations of the first step are counted
+            contracts.require_apart(parts, loss)
+        self._optimiser.step(loss, self.step)
 
     def _loss(self, x: Tensor, streams: Streams) -> Tensor:
         parts = self.parts

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebm_bench.derivatives.base import Energy
+from ebm_bench.derivatives.base import Energy, is_at_hand
 from ebm_bench.derivatives.for_samplers import half_square, rescale, unscale, value_and_grad
 from ebm_bench.streams import Streams
 
@@ -108,15 +108,26 @@ def leapfrog(
     difference = _total(state, beta) - _total(new, beta)
     acceptance = difference.exp().clamp_max(1).nan_to_num(0.0)
     accepted = streams.uniform(momentum.shape[1], dtype=momentum.dtype) < acceptance
-    # Few proposals are rejected: restoring those chains is cheaper than a choice for all.
-    rejected = (~accepted).nonzero(as_tuple=True)
-    new.u[rejected], new.slope[rejected] = state.u[rejected], state.slope[rejected]
+    restored = [(new.u, state.u), (new.slope, state.slope), (momentum, -state.momentum)]
     if new.pull is not new.u:
-        new.pull[rejected] = state.pull[rejected]
-    momentum[rejected] = -state.momentum[rejected]
+        restored.append((new.pull, state.pull))
+    _restore(~accepted, restored)
     value = torch.where(accepted, new.start, state.start)
     excess = torch.where(accepted, new.excess, state.excess)
     return State(new.u, value, new.pull, excess, new.slope, momentum), acceptance
+
+
+def _restore(rejected: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Put former values of chains, (R, C, ...), in the place of the new ones of some, (R, C)."""
+    if is_at_hand(rejected):
+        # Few proposals are rejected: restoring those chains is cheaper than a choice for all.
+        rows = rejected.nonzero(as_tuple=True)
+        for new, old in pairs:
+            new[rows] = old[rows]
+    else:
+        for new, old in pairs:
+            choice = rejected.view(*rejected.shape, *[1] * (new.dim() - rejected.dim()))
+            new.copy_(torch.where(choice, old, new))
 
 
 def hamiltonian(

@@ -20,6 +20,7 @@ KINDS = {
     "leaderboard": "snakemake --config suite={path}",
     "stress": "ebm-bench stress --suite {path}",
     "estimation": "ebm-bench estimate --suite {path}",
+    "paper": "ebm-bench paper --suite {path}",
 }
 
 

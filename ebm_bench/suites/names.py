@@ -16,7 +16,13 @@ Names = TypeVar("Names", bound=Iterable[str])
 # Tables that are no dataset's: their files would be overwritten.
 TABLES = ("overall", "macros")
 # Folders of results besides those of leaderboards, with the kind of suite that may have the name.
-FOLDERS = {"stress": "stress", "estimation": "estimation", "speed": "", "reference": ""}
+FOLDERS = {
+    "stress": "stress",
+    "estimation": "estimation",
+    "papers": "",
+    "speed": "",
+    "reference": "",
+}
 
 
 def fault(name: str) -> str:

@@ -88,6 +88,12 @@ class Suite(Head):
             for dataset in self.datasets_of(name):
                 energy = self.energy_of(dataset, name)
                 check_fitting(at, method.objective, energy, dataset)
+        for name in self.datasets:
+            if not self.methods_of(name):
+                fail(
+                    f"datasets.{name}",
+                    "no method runs on it; remove it, or add it to `datasets` of one",
+                )
         self._check_tuning()
         return self
 
@@ -119,9 +125,8 @@ class Suite(Head):
         return [name for name in self.methods if dataset in self.datasets_of(name)]
 
     def jobs(self) -> dict[str, list[str]]:
-        """Map each dataset with a method to its methods: a job of the workflow."""
-        grid = {dataset: self.methods_of(dataset) for dataset in self.datasets}
-        return {dataset: methods for dataset, methods in grid.items() if methods}
+        """Map each dataset to its methods: a job of the workflow."""
+        return {dataset: self.methods_of(dataset) for dataset in self.datasets}
 
     def energy_of(self, dataset: str, method: str) -> Named:
         """Return the energy that a method trains on a dataset."""
@@ -266,12 +271,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     content = base.read(path, "leaderboard")
     if not isinstance(content, dict):
         return check(content, str(path))
-    plugins = content.get("plugins")
-    for name in plugins if isinstance(plugins, list) else []:
-        try:
-            registry.load(Path(path).parent / str(name))
-        except InputError as error:
-            raise InputError(f"{path}: plugins: {error}") from None
+    load_plugins(content, path)
     if not tuned:
         content.pop("tuned", None)
     elif isinstance(content.get("tuned"), str):
@@ -281,6 +281,29 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
         except InputError as error:
             raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
     return check(content, str(path)).at(Path(path).parent)
+
+
+def load_plugins(content: Any, path: str | Path) -> None:
+    """Load the plugins that the content of a suite names.
+
+    Parameters
+    ----------
+    content : object
+        Parsed content of the file, which may be anything.
+    path : str or Path
+        Path of the file, to which those of plugins are relative.
+
+    Raises
+    ------
+    InputError
+        Names the file and the plugin.
+    """
+    plugins = content.get("plugins") if isinstance(content, dict) else None
+    for name in plugins if isinstance(plugins, list) else []:
+        try:
+            registry.load(Path(path).parent / str(name))
+        except InputError as error:
+            raise InputError(f"{path}: plugins: {error}") from None
 
 
 def tuned_file(path: str | Path, suite: Suite) -> Path:

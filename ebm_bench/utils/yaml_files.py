@@ -47,14 +47,12 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Merge mappings key by key; everything else is replaced."""
-
-    def value(key: str) -> Any:
-        pair = below.get(key), above.get(key)
-        if key in above and not all(isinstance(one, dict) for one in pair):
-            return above[key]
-        return _merged(*pair) if key in above else below[key]
-
-    return {key: value(key) for key in {**below, **above}}
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        lower, upper = below[key], above[key]
+        if isinstance(lower, dict) and isinstance(upper, dict):
+            merged[key] = _merged(lower, upper)
+    return merged
 
 
 def _read(path: Path) -> dict[str, Any]:

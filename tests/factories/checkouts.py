@@ -16,7 +16,7 @@ PARTS = ("Snakefile", "workflow", "profiles", "benchmarks", "ebm_bench", "enviro
 class Checkout:
     """A copy of the repository, and how its workflow is run."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, environment="an environment"):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
@@ -24,9 +24,8 @@ class Checkout:
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, folder / part)
         # The copy's own code, and the environment the tests run in, under a name with a space.
-        environment = folder / "an environment"
-        environment.symlink_to(sys.prefix)
-        self.python = environment / Path(sys.executable).relative_to(sys.prefix)
+        (folder / environment).symlink_to(sys.prefix)
+        self.python = folder / environment / Path(sys.executable).relative_to(sys.prefix)
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(folder),

@@ -146,6 +146,34 @@ def test_a_loss_that_would_be_compiled(plugin, tmp_path):
     refused(tmp_path, "shape () where R is 3", objective=name, compute="compiled")
 
 
+OWN = """
+def build(self, energy):
+    super().build(energy)
+    self.own = nn.Parameter(torch.zeros(energy.replicates))
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("(self.own - 1).square()", "does not depend on the energy"),
+        ("self.own * each.detach().mean(1)", "does not depend on the energy"),
+        ("each.mean(1) - each.mean()", "depends on the energies of others"),
+        ("each.mean(1).flip(0) + self.own", "depends on the energies of others"),
+    ],
+)
+def test_losses_that_are_not_those_of_the_replicate_s_energy(plugin, tmp_path, returned, said):
+    name = plugin("Objective", OWN + LOSS.format(returned))
+    refused(tmp_path, f"the loss {said}" if "not" in said else said, "Usual cause: A detach()",
+            objective=name)  # fmt: skip
+
+
+def test_a_loss_that_leaves_the_energy_for_a_part_of_the_training(plugin, tmp_path):
+    returned = "each.mean(1) if progress > 0.5 else self.own.square()"
+    body = OWN + LOSS.format(returned).replace("streams):", "streams, progress):")
+    run(tmp_path, objective=plugin("Objective", body))
+
+
 NORMALISER = """
 @property
 def log_z(self):
@@ -268,6 +296,14 @@ def test_undeclared_rough_energies_are_refused_by_check_in_the_same_words(plugin
     assert "the slope changes by more than" in found.found
 
 
+@pytest.mark.parametrize(
+    "hidden", ["torch.floor(x @ self.first)", "torch.sign(x @ self.first)", "(x @ self.first) % 1"]
+)
+def test_undeclared_jumps(plugin, tmp_path, hidden):
+    name = plugin("Energy", ENERGY.format(hidden, "each"))
+    refused(tmp_path, "it has jumps", energy=name, objective="exact_score_matching")
+
+
 def test_rough_energies_where_nothing_needs_a_second_derivative(plugin, tmp_path):
     name = plugin("Energy", ENERGY.format(ROUGH[0], "each"))
     found = run(tmp_path, energy=name, metrics=("kl_divergence",))
@@ -310,6 +346,9 @@ def test_smooth_energies_pass(plugin, tmp_path, hidden):
         ("each.detach()", "the energy does not depend on the points"),
         ("each - 0.1 * each.mean(1, keepdim=True)", "depends on other points of the batch"),
         ("each - 0.1 * each.mean(0)", "depends on the points of other replicates"),
+        ("each[:, :1].expand_as(each)", "depends on other points of the batch"),
+        ("each[:1].expand_as(each)", "depends on the points of other replicates"),
+        ("0 * each", "the energy does not depend on the points"),
     ],
 )
 def test_energies_of_other_shapes_or_whose_points_interact(plugin, tmp_path, after, said):
@@ -420,6 +459,10 @@ def test_noise(plugin, tmp_path, sample, log_prob, said):
         ("return x + 0.1, 1.0", "run() returns tuple, not a tensor"),
         ("return x.numpy() + 1", "run() returns ndarray, not a tensor"),
         ("return x.half() + 1", "torch.float16 from torch.float32"),
+        ("return x", "no point has moved"),
+        ("return x * float('nan')", "no point is finite"),
+        ("next(energy.parameters()).data *= 0.5\n    return x + 0.1", "the energy was changed"),
+        ("energy.requires_grad_(False)\n    return x + 0.1", "the energy was changed"),
     ],
 )
 def test_samplers(plugin, tmp_path, body, said):
@@ -453,6 +496,7 @@ def score(self, x):
         (".sum()", "", "log_prob: shape ()"),
         (".sum(-1).double()", "", "log_prob: torch.float64"),
         (".sum(-1).numpy()", "", "log_prob: ndarray, not a tensor"),
+        (".sum(-1) * float('nan')", "", "log_prob: NaN at its points"),
         (".sum().item()", "", "log_prob: float, not a tensor"),
         (".sum(-1)", ".double()", "score: torch.float64 for data of torch.float32"),
         (".sum(-1)", ".numpy()", "score: ndarray, not a tensor"),

@@ -117,6 +117,16 @@ def test_nothing_to_run_is_refused(where):
         suite.check(content, "here")
 
 
+@pytest.mark.parametrize("datasets", [{"pinwheel": DATASET}, {"ring": DATASET, "banana": DATASET}])
+def test_a_dataset_that_no_method_runs_on_is_refused(datasets):
+    content = copy.deepcopy(CONTENT)
+    content["datasets"] |= datasets
+    suite.check(content, "here")
+    content["methods"]["dsm"]["datasets"] = ["two_moons"]
+    with pytest.raises(InputError, match=r"^here: datasets\.(pinwheel|ring): no method runs on"):
+        suite.check(content, "here")
+
+
 @pytest.mark.parametrize(
     ("key", "read"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import pytest
 from factories.suites import METHODS, make_suite
@@ -10,6 +11,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
 from ebm_bench.runs import evaluation, training
 from ebm_bench.runs.tasks import EVALUATED, TRAINED, RunTask, longest_first
+from ebm_bench.utils import leases
 
 FILES = {*TRAINED, *EVALUATED}
 
@@ -57,6 +59,21 @@ def test_a_finished_run_is_not_repeated(make_task, computed):
     assert computed == ["train", "evaluate"]
     assert make_task().is_done()
     assert files(make_task()) == FILES
+
+
+def test_what_another_process_did_meanwhile_is_not_repeated(make_task, computed, monkeypatch):
+    task = make_task()
+
+    @contextmanager
+    def waited(path, label):
+        assert path.parent == task.kept
+        make_task()._compute()
+        yield
+
+    monkeypatch.setattr(leases, "hold", waited)
+    task()
+    assert computed == ["train", "evaluate"]
+    assert files(task) == FILES
 
 
 @pytest.mark.parametrize("lost", ["folder", "kept"])

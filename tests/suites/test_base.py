@@ -6,13 +6,20 @@ import pytest
 
 from ebm_bench.errors import InputError
 from ebm_bench.studies.estimation import suite as estimation
+from ebm_bench.studies.papers import suite as papers
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import suite
 from ebm_bench.suites.base import KINDS, kind_of
 from ebm_bench.utils import yaml_files
 
-BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.yaml"))
-LOADS = {"leaderboard": suite.load, "stress": stress.load, "estimation": estimation.load}
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = [*sorted(FOLDER.glob("*.yaml")), FOLDER / "papers/ryu2025.yaml"]
+LOADS = {
+    "leaderboard": suite.load,
+    "stress": stress.load,
+    "estimation": estimation.load,
+    "paper": papers.load,
+}
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)

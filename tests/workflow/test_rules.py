@@ -146,12 +146,39 @@ def test_from_another_folder_its_own_files_are_found(make_checkout, tmp_path):
     assert not list(there.rglob("*.log"))
 
 
-@pytest.mark.parametrize("elsewhere", ["gpu=4", "cluster=1"])
-def test_where_others_can_share_the_work_each_dataset_is_a_job(elsewhere, make_checkout, tmp_path):
-    checkout = make_checkout(tmp_path)
-    planned = checkout.planned("--resources", elsewhere, suite=None)
+def test_where_gpus_can_share_the_work_each_dataset_is_a_job(make_checkout, tmp_path):
+    planned = make_checkout(tmp_path).planned("--resources", "gpu=4", suite=None)
     alone = {f"run_{name}" for name in ("eight_gaussians", "two_moons", "mnist", "cifar10")}
     assert planned == {"prepare", *alone, *END}
+
+
+@pytest.fixture
+def cluster(make_checkout, tmp_path):
+    """A copy whose jobs run elsewhere, in an environment that they find."""
+    checkout = make_checkout(tmp_path, "environment")
+    checkout.write_suite(SUITE)
+    return checkout
+
+
+def test_on_a_cluster_runs_are_packed_by_what_they_take(cluster):
+    options = ("--resources", "cluster=1")
+    packed = {"prepare", "run_eight_gaussians_and_1_more", "run_mnist_and_1_more", *END}
+    assert cluster.planned(*options, suite=None) == packed
+    alone = {f"run_{name}" for name in ("eight_gaussians", "two_moons", "mnist", "cifar10")}
+    planned = cluster.planned(*options, suite=None, minutes_per_job=0.6)
+    assert planned == {"prepare", *alone, *END}
+
+
+def test_on_a_cluster_a_job_asks_for_what_its_runs_need(cluster):
+    # Whatever the machine has that submits it.
+    done = cluster.snakemake("--dry-run", "--printshellcmds", "--profile", "profiles/slurm")
+    assert done.stdout.count("--jobs 4 ") == len(RUNS), done.stdout
+    defaults = ("--default-resources", "gpu=1", "slurm_partition=small")
+    found = probe(cluster, "--profile", "profiles/slurm", *defaults)
+    assert {found["threads"][name] for name in RUNS} == {1}
+    working = {name for name, number in found["gpus"].items() if number}
+    assert working >= RUNS
+    assert not [name for name in working if name.startswith(("stress_", "estimate_"))]
 
 
 @pytest.mark.parametrize(
@@ -276,6 +303,20 @@ def test_a_bad_configuration_key_ends_with_2(finished):
     assert "unknown configuration key 'siute'. Did you mean 'suite'?" in done.stdout
 
 
+@pytest.mark.parametrize("minutes", ["0", "soon", "true"])
+def test_a_length_of_jobs_that_is_none_ends_with_2(minutes, finished):
+    done = finished.snakemake("--dry-run", minutes_per_job=minutes)
+    assert done.returncode == 2
+    assert "minutes_per_job: " in done.stdout
+    assert "is not a positive number" in done.stdout
+
+
+def test_a_space_in_the_path_of_the_environment_is_told_before_jobs_fail(finished):
+    done = finished.snakemake("--dry-run", "--profile", "profiles/slurm")
+    assert done.returncode == 2
+    assert "a space in the path of the environment" in done.stdout
+
+
 def test_with_the_gpu_profile_runs_take_turns(make_checkout, tmp_path):
     found = probe(make_checkout(tmp_path), "--profile", "profiles/gpu", suite=None)
     assert found["limits"]["gpu"] == 1
@@ -301,9 +342,8 @@ def test_memory_is_limited_by_the_machine_or_by_hand(finished):
         (["--cores", "2"], 2),
         (["--cores", "16"], 4),
         (["--resources", "mem_mb=4000"], 1),
-        (["--cores", "2", "--resources", "cluster=1"], 4),
     ],
-    ids=["cores", "methods", "memory", "cluster"],
+    ids=["cores", "methods", "memory"],
 )
 def test_a_job_has_as_many_runs_at_once_as_fit(options, threads, finished):
     found = probe(finished, *options)["threads"]

@@ -13,9 +13,9 @@ from ebm_bench.errors import InputError, explanation, unknown
 from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
-from ebm_bench.runs import processes, tasks
+from ebm_bench.runs import packing, processes, tasks
+from ebm_bench.utils import leases, slurm
 from ebm_bench.utils.files import require_folder
-from filelock import FileLock, Timeout
 
 # Where the workflow itself lies: `snakemake -s FILE` and `--directory` run it from elsewhere.
 CHECKOUT = Path(workflow.basedir)
@@ -43,13 +43,18 @@ def relative(paths):
 
 
 try:
-    for key in config.keys() - {"suite"}:
-        raise unknown("configuration key", key, ["suite"])
+    for key in config.keys() - {"suite", "minutes_per_job"}:
+        raise unknown("configuration key", key, ["suite", "minutes_per_job"])
     given = config.get("suite", "benchmarks/quick.yaml")
     if not isinstance(given, str) or not given:
         # Snakemake reads values as YAML.
         raise InputError(
             f"--config suite: {given!r} is not a path; quote it: suite='\"FILE\"'"
+        )
+    MINUTES_PER_JOB = config.get("minutes_per_job", packing.MINUTES)
+    if type(MINUTES_PER_JOB) not in (int, float) or not 0 < MINUTES_PER_JOB < math.inf:
+        raise InputError(
+            f"--config minutes_per_job: {MINUTES_PER_JOB!r} is not a positive number"
         )
     plain(CHECKOUT)
     SUITE_FILE = plain(found(given))
@@ -79,8 +84,6 @@ RUNS = f"{RESULTS}/runs"
 FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
 FILES = [*tasks.TRAINED, *tasks.EVALUATED]
 OUTPUTS = outputs(SUITE, Path(RESULTS))
-# In place of Snakemake's own lock, which would outlive a killed process.
-LOCK = FileLock(f"{RESULTS}/.lock")
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
 PROGRAMS = Path(sys.executable).parent
 # They end with this process, also when that is killed.
@@ -90,13 +93,17 @@ shell.prefix(
 )
 # Snakemake chooses the executor after it has read this; `workflow.local_exec` is always true here.
 CLUSTER = workflow.remote_exec or "cluster" in workflow.global_resources
-GPUS = "gpu" in workflow.global_resources
+DEFAULTS = workflow.resource_settings.default_resources or {}
+GPUS = "gpu" in workflow.global_resources or "gpu" in DEFAULTS
 # Jobs share the memory of a machine as they share its cores; `--resources mem_mb=N` limits it.
 if not CLUSTER and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workflow.register_resource("mem_mb", MEMORY // 10**6)
 MEMORY_OF_RUN = 3000  # MB
-CORES_OF_JOB = 8  # on a cluster
+CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
+if CLUSTER:
+    # A job may have more than the machine that submits it.
+    workflow.register_resource("_cores", max(workflow.cores, CORES_OF_JOB))
 
 
 def at_once(runs):
@@ -109,14 +116,29 @@ def at_once(runs):
     return max(1, min(runs, workflow.cores, memory))
 
 
-def memory(wildcards, threads):
-    """Memory of a job in MB, by the number of runs at once."""
-    return MEMORY_OF_RUN * threads
+def memory(wildcards, threads, attempt):
+    """Memory of a job in MB, by the number of runs at once; more where that was not enough."""
+    return MEMORY_OF_RUN * threads * attempt
 
 
-def minutes(runs, each):
-    """Time limit of a job, from the number of its runs and the minutes that each may take."""
-    return lambda wildcards, threads: round(10 + math.ceil(runs / threads) * each)
+if CLUSTER and not workflow.remote_exec:
+    if len(str(PROGRAMS).split()) > 1:
+        # Which Slurm's plugin does not quote: jobs would end at once.
+        print(
+            f"{PROGRAMS}: a space in the path of the environment, which jobs of a cluster do not"
+            " find; install into another folder",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    partition = DEFAULTS.get("slurm_partition")
+    LONGEST = slurm.longest_job(partition and str(partition.raw))
+else:
+    LONGEST = math.inf
+
+
+def limited(minutes):
+    """Time limit of a job in minutes; longer where that was not enough."""
+    return lambda wildcards, attempt: int(min(math.ceil(minutes * attempt), LONGEST))
 
 
 def described(path, category):
@@ -153,12 +175,13 @@ def refuse(study):
 
 
 onstart:
+    # In place of Snakemake's own lock, which would outlive a killed process.
+    global LOCK
     try:
-        LOCK.acquire(blocking=False)
+        LOCK = leases.lock(Path(RESULTS))
         suite.keep_file(SUITE_FILE, Path(RESULTS))
-    except Timeout:
-        print(f"another process works on {RESULTS}; wait for it", file=sys.stderr)
-        sys.exit(2)
+        if CLUSTER:
+            packing.write(PACKED, PACKING_KEY, PACKING)
     except (InputError, OSError) as error:
         print(explanation(error) or error, file=sys.stderr)
         sys.exit(2)

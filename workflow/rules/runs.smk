@@ -15,22 +15,34 @@ DATA = {
     for dataset in SUITE.jobs()
 }
 # On one machine a job has all datasets that wait for the same data: its processes import torch
-# once, and no core is idle but at its end. Where machines or GPUs can share the work, each has one.
-JOBS = {}
-for dataset in SUITE.jobs():
-    shared = (
-        ("images" if DATA[dataset] else "vectors") if not (CLUSTER or GPUS) else dataset
+# once, and no core is idle but at its end. GPUs share the work dataset by dataset. On a cluster runs
+# are packed by what they take; the jobs themselves read how they were packed.
+PACKING = Path(RESULTS, ".jobs.json")
+if CLUSTER:
+    PACKING_KEY = packing.key(SUITE, MINUTES_PER_JOB, at_once(CORES_OF_JOB))
+    PACKED = packing.read(
+        PACKING, None if workflow.remote_exec else PACKING_KEY
+    ) or packing.pack(
+        SUITE,
+        {dataset: tuple(data) for dataset, data in DATA.items()},
+        Path(RUNS),
+        MINUTES_PER_JOB,
+        at_once(CORES_OF_JOB),
     )
-    JOBS.setdefault(shared, []).append(dataset)
+else:
+    together = {}
+    for dataset in SUITE.jobs():
+        shared = dataset if GPUS else "images" if DATA[dataset] else "vectors"
+        together.setdefault(shared, []).append(dataset)
+    PACKED = [packing.whole(SUITE, datasets) for datasets in together.values()]
 
-for datasets in JOBS.values():
-    runs = [(d, method) for d in datasets for method in SUITE.methods_of(d)]
+for job in PACKED:
+    datasets, runs = job.datasets, job.runs(SUITE)
     awaited = sorted({stamp for d in datasets for stamp in DATA[d]})
-    others = f"_and_{len(datasets) - 1}_more" if len(datasets) > 1 else ""
 
     rule:
         name:
-            f"run_{datasets[0]}{others}"
+            f"run_{job.name}"
         input:
             suite=ancient(SUITE_FILE),
             # Of data only the digest counts: there can be many files, of any name.
@@ -41,7 +53,7 @@ for datasets in JOBS.values():
         output:
             [f"{RUNS}/{d}/{method}/{file}" for d, method in runs for file in FILES],
         log:
-            f"{RESULTS}/logs/run_{datasets[0]}{others}.log",
+            f"{RESULTS}/logs/run_{job.name}.log",
         # Images take longest: started first, they leave no core idle at the end.
         priority: len(awaited)
         conda:
@@ -49,12 +61,10 @@ for datasets in JOBS.values():
         threads: at_once(len(runs))
         resources:
             mem_mb=memory,
-            runtime=minutes(
-                len(runs),
-                max(SUITE.datasets[d].budget.seconds for d in datasets) / 60 + 20,
-            ),
+            runtime=limited(job.limit(at_once(len(runs)))),
         params:
-            datasets=[f"--dataset={d}" for d in datasets],
+            datasets=[f"--dataset={d}" for d in datasets]
+            + ([f"--method={method}" for method in job.methods] if job.part else []),
             # Times of files can be older than outputs: moved and unpacked files keep theirs.
             code=[DIGESTS[d] for d in datasets],
             slices=[SUITE.training_slice(*run) for run in runs]

@@ -26,7 +26,7 @@ rule speed:
     conda:
         "../../environment.yml"
     # Beside other jobs the timings would tell of them.
-    threads: workflow.cores
+    threads: min(workflow.cores, os.cpu_count() or 1)
     resources:
         mem_mb=10000,
         # What it measures are processors.

@@ -61,9 +61,12 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
         threads: at_once(len(methods))
         resources:
             mem_mb=memory,
-            runtime=minutes(
-                len(methods),
-                UNTUNED.tuning.trials * UNTUNED.datasets[dataset].budget.seconds / 60,
+            runtime=limited(
+                10
+                + math.ceil(len(methods) / at_once(len(methods)))
+                * UNTUNED.tuning.trials
+                * UNTUNED.datasets[dataset].budget.seconds
+                / 60
             ),
         params:
             dataset=dataset,

@@ -177,12 +177,7 @@ def points_towards_the_truth(case: Case) -> None:
         )
 
 
-@check(
-    "a replicate that is trained alone takes the step that it takes among others",
-    "Something is computed over all replicates together: a mean over axis 0, one random draw for "
-    "all (draw from the streams that loss() gets), or weights that are shared",
-    trains,
-)
+@check(contracts.APART, applies=trains)
 def replicates_do_not_mix(case: Case) -> None:
     """After one full step of training, in everything that the run would keep."""
     kept = []
@@ -192,6 +187,7 @@ def replicates_do_not_mix(case: Case) -> None:
         players = list(_parts(energy, objective).values())
         before = [p[row].clone() for p in players[0]]
         loss = objective.loss_at(energy, data, streams)
+        expect_kept(contracts.APART, objective, energy, loss)
         # A step in which all players move.
         turns = [getattr(p, "every", 1) for player in players for p in player]
         Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, math.lcm(*turns) - 1)

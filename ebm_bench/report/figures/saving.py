@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +51,22 @@ def save_all(jobs: list[Job], rc: dict[Any, Any]) -> list[Path]:
     rc : dict
         Settings of matplotlib for all figures.
     """
-    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
-        return [path for paths in pool.map(partial(_draw_and_save, rc), jobs) for path in paths]
+    # What figures show is handed to each process once, and not with each figure: of thousands of
+    # runs it is large.
+    processes = min(len(jobs), os.cpu_count() or 1)
+    with ProcessPoolExecutor(processes, initializer=_receive, initargs=(jobs, rc)) as pool:
+        return [path for paths in pool.map(_draw_and_save, range(len(jobs))) for path in paths]
 
 
-def _draw_and_save(rc: dict[Any, Any], job: Job) -> list[Path]:
-    draw, paths = job
+_received: list[tuple[list[Job], dict[Any, Any]]] = []  # in a process that draws
+
+
+def _receive(*given: Any) -> None:
+    _received[:] = [given]
+
+
+def _draw_and_save(number: int) -> list[Path]:
+    jobs, rc = _received[0]
+    draw, paths = jobs[number]
     with mpl.rc_context(rc):
         return save(draw(), paths)

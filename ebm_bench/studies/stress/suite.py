@@ -100,7 +100,7 @@ class Panel(Strict):
     @model_validator(mode="after")
     def _check_knob(self) -> "Panel":
         parts = [self.datasets, self.methods]
-        if _filled(parts, 0) == parts:
+        if filled(parts, 0) == parts:
             raise ValueError(f"the knob has no effect: no setting is '{OPEN}'")
         return self
 
@@ -135,8 +135,8 @@ class Stress(Head):
                     "name": f"{self.name}-{panel}".lower(),
                     "version": self.version,
                     "seed": self.seed,
-                    "datasets": _filled(spec.datasets, value),
-                    "methods": _filled(spec.methods, value),
+                    "datasets": filled(spec.datasets, value),
+                    "methods": filled(spec.methods, value),
                 },
                 f"{source}: {panel} at {value}",
             ).at(self._folder)
@@ -176,10 +176,18 @@ def run_parts(point: Suite, method: str) -> list[tuple[str, Named]]:
 load = partial(base.load, Stress, "stress")  # the suites of panels are checked when expanded
 
 
-def _filled(node: Any, value: float) -> Any:
-    """Copy a part of a suite with the value of the knob in the open places."""
+def filled(node: Any, value: float) -> Any:
+    """Copy a part of a suite with the value of the knob in the open places.
+
+    Parameters
+    ----------
+    node : object
+        Content of YAML.
+    value : float
+        What stands where `OPEN` was.
+    """
     if isinstance(node, dict):
-        return {key: _filled(below, value) for key, below in node.items()}
+        return {key: filled(below, value) for key, below in node.items()}
     if isinstance(node, list):
-        return [_filled(below, value) for below in node]
+        return [filled(below, value) for below in node]
     return value if node == OPEN else node

@@ -1,0 +1,1 @@
+"""Comparisons that papers have published, made again at a smaller scale."""

@@ -1,0 +1,113 @@
+"""The report on papers: every claim with its verdict, and a figure of each paper."""
+
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from ebm_bench.report.columns import Column, Table
+from ebm_bench.report.files import papers_outputs
+from ebm_bench.report.statistics.intervals import LEVEL
+from ebm_bench.report.tables import formats
+from ebm_bench.studies.papers import figures
+from ebm_bench.studies.papers.claims import NOT, OPEN, REPRODUCED, Verdict, check
+from ebm_bench.studies.papers.run import load
+from ebm_bench.studies.papers.suite import Claim, Paper
+
+
+def build(papers: dict[str, Paper], results: str | Path) -> list[Path]:
+    """Decide the claims of papers, and draw the figures.
+
+    Parameters
+    ----------
+    papers : dict of str to Paper
+        Papers by name.
+    results : path
+        Folder with a folder for each paper, as `ebm_bench.studies.papers.run.run` left it.
+
+    Returns
+    -------
+    list of Path
+        What was written: that of `papers_outputs`.
+
+    Raises
+    ------
+    InputError
+        Where a paper has not been run, or cannot be read.
+    """
+    folder = Path(results)
+    values = {name: load(paper, folder / name) for name, paper in papers.items()}
+    verdicts = {name: check(paper, values[name]) for name, paper in papers.items()}
+    outputs = papers_outputs(folder, list(papers))
+    (claims,) = outputs["claims"]
+    written = [formats.save(render(papers, verdicts), claims)]
+    return [*written, *_draw(papers, values, folder)]
+
+
+def render(papers: dict[str, Paper], verdicts: dict[str, list[Verdict]]) -> str:
+    """Write the claims of all papers as Markdown."""
+    parts = [section(paper, verdicts[name]) for name, paper in papers.items()]
+    counts = Counter(each.verdict for found in verdicts.values() for each in found)
+    stated = ", ".join(f"{counts[kind]} {kind}" for kind in (REPRODUCED, NOT, OPEN) if counts[kind])
+    return "\n".join(
+        [
+            "# Published comparisons",
+            "",
+            f"{sum(counts.values())} claims of {len(papers)} papers: {stated}. In brackets: "
+            f"{LEVEL:.0%} interval over replicates (Student t). Positive criteria and estimation "
+            "errors are compared on the log scale, and ratios in pairs of replicates. A claim is "
+            f"*{REPRODUCED}* if the whole interval is within the stated limit, *{NOT}* if it is "
+            f"outside, and else *{OPEN}*; so it is where replicates failed that the claim is about "
+            "(the number of those compared is given). All settings are scaled down, as listed.",
+            "",
+            *parts,
+        ]
+    )
+
+
+def section(paper: Paper, verdicts: list[Verdict]) -> str:
+    """Write the claims of one paper as Markdown, below a heading."""
+    columns = [
+        Column("claim", "Claim", lambda each: each.claim.claim),
+        Column("published", "Published", lambda each: each.claim.published),
+        Column("measured", "Measured", lambda each: each.about),
+        Column("limit", "Limit", lambda each: limit(each.claim)),
+        Column("ours", "Ours", lambda each: each.found),
+        Column("verdict", "Verdict", lambda each: each.verdict),
+    ]
+    caption = f"Suite {paper.name}, version {paper.version}; about {paper.minutes:g} minutes."
+    lines = [
+        f"## {paper.title}",
+        "",
+        f"{paper.paper.citation}, arXiv:{paper.paper.arxiv}.",
+        "",
+        formats.markdown(Table(columns, verdicts, caption)),
+    ]
+    if paper.scaled:
+        differs = [Column(key, head, _getter(key)) for key, head in _DIFFERENCES.items()]
+        lines.append(formats.markdown(Table(differs, list(paper.scaled), "What differs:")))
+    return "\n".join(lines)
+
+
+def limit(claim: Claim) -> str:
+    """Write the limits of a claim: ``< 0.1``."""
+    above = [] if claim.above is None else [f"> {claim.above:g}"]
+    below = [] if claim.below is None else [f"< {claim.below:g}"]
+    return ", ".join([*above, *below])
+
+
+_DIFFERENCES = {"what": "Setting", "published": "Published", "here": "Here"}
+
+
+def _getter(key: str):
+    return lambda row: getattr(row, key)
+
+
+def _draw(papers: dict[str, Paper], values: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
+    # Arrow's strings make many small tables slow.
+    with pd.option_context("mode.string_storage", "python"):
+        return [
+            path
+            for name, paper in papers.items()
+            for path in figures.write(paper, values[name], folder)
+        ]

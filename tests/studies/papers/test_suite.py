@@ -1,0 +1,142 @@
+"""Files of papers: what is refused, and with which message."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from factories.papers import CLAIM, content, varied
+
+from ebm_bench.errors import InputError
+from ebm_bench.studies.estimation.suite import EstimationSuite
+from ebm_bench.studies.papers import suite
+from ebm_bench.studies.papers.suite import Cell
+
+FILES = sorted(Path(__file__).parents[3].glob("benchmarks/papers/*.yaml"))
+VALUE = {"claim": "a", "published": "b", "value": "a", "below": 1}
+SLOPE = {"claim": "a", "published": "b", "slope": "a", "below": 1}
+
+
+def write(folder, given):
+    path = folder / "made_up.yaml"
+    path.write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_papers_of_the_repository_are_valid(path):
+    paper = suite.load(path)
+    assert paper.scaled
+    assert paper.files()
+    assert len(paper.slices()) >= len(paper.cells)
+
+
+def test_names_are_those_of_files():
+    assert list(suite.load_all(FILES)) == [path.stem for path in FILES]
+
+
+def test_a_file_of_another_name_is_refused(tmp_path):
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(content()), encoding="utf-8")
+    with pytest.raises(InputError, match=r"other.yaml: name: 'made_up' is not that of the file"):
+        suite.load_all([path])
+
+
+def test_no_file_is_refused():
+    with pytest.raises(InputError, match="no paper is given"):
+        suite.load_all([])
+
+
+def test_a_knob_makes_a_suite_of_each_value(tmp_path):
+    paper = suite.load(write(tmp_path, varied({**CLAIM, "at": 10})))
+    sigmas = [point.methods["a"].settings["sigma"] for point in paper.points.values()]
+    assert sigmas == [0.1, 1, 10]
+    assert len(paper.cells) == 6
+    assert paper.cells[0] == Cell(0.1, "two_moons", "a")
+
+
+def test_without_a_knob_there_is_one_suite(tmp_path):
+    paper = suite.load(write(tmp_path, content(datasets=["two_moons"])))
+    assert list(paper.points) == [None]
+    assert paper.cells == [Cell(None, "two_moons", "a"), Cell(None, "two_moons", "b")]
+
+
+def test_data_files_are_found_beside_the_paper(tmp_path):
+    paper = suite.load(write(tmp_path, content()))
+    assert paper.points[None]._folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({**CLAIM, "ratio": ["a", "c"]}, "claims.0: unknown method of this paper 'c'.*Valid: a, b"),
+        (
+            {**CLAIM, "ratio": ["c (flow)", "a"]},
+            "claims.0: unknown method of this paper 'c .flow.'",
+        ),
+        ({**CLAIM, "dataset": "moons"}, "claims.0.dataset: unknown dataset.*Valid: two_moons"),
+        ({**CLAIM, "metric": "log_z"}, "claims.0.metric: unknown metric.*Valid: kl_divergence"),
+        (
+            {**CLAIM, "metric": "negative_log_likelihood"},
+            "claims.0.metric: a ratio is of positive values.*Valid: kl_divergence",
+        ),
+        ({**CLAIM, "at": 3}, "claims.0.at: 3 of the knob. Valid: no knob"),
+        ({**CLAIM, "value": "a"}, "claims.0: give one of ratio, value, slope; given: ratio, value"),
+        ({"claim": "a", "published": "b", "below": 1}, "claims.0: give one of.*given: none"),
+        ({**CLAIM, "below": None}, "claims.0: gives no limit: below, above or both"),
+        ({**CLAIM, "above": 2}, "claims.0: no number is above 2 and below 1"),
+        ({**VALUE, "against": 1}, "claims.0: against is for a ratio, and not for a value"),
+        (SLOPE, "claims.0.slope: a slope is one by the knob, and this paper has none"),
+        ({**CLAIM, "belov": 1}, "claims.0.belov: unknown key 'belov'.*Valid:.*below"),
+        ({**CLAIM, "ratio": ["a"]}, "claims.0.ratio.1: Field required"),
+        ({**CLAIM, "below": float("nan")}, "claims.0.below"),
+        ({**CLAIM, "below": "much"}, "claims.0.below.*'much'"),
+    ],
+)
+def test_a_bad_claim_is_told_in_one_message(tmp_path, claim, message):
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path))}.*made_up.yaml: {message}"):
+        suite.load(write(tmp_path, content(claim)))
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (CLAIM, "claims.0.at: no value of the knob. Valid: 0.1, 1, 10"),
+        ({**CLAIM, "at": 2}, "claims.0.at: 2 of the knob. Valid: 0.1, 1, 10"),
+        ({**CLAIM, "at": 1, "against": 3}, "claims.0.against: 3 of the knob. Valid: 0.1, 1, 10"),
+        ({**SLOPE, "at": 1}, "claims.0.at: a slope is over all values of the knob"),
+    ],
+)
+def test_a_bad_value_of_the_knob_is_told(tmp_path, claim, message):
+    with pytest.raises(InputError, match=message):
+        suite.load(write(tmp_path, varied(claim)))
+
+
+def test_a_claim_names_the_dataset_where_there_are_two(tmp_path):
+    path = write(tmp_path, content(datasets=["two_moons", "funnel"]))
+    with pytest.raises(InputError, match=r"claims.0.dataset: is needed, one of two_moons, funnel"):
+        suite.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"claims": []}, "claims: "),
+        ({"suite": {}}, "made_up: suite: "),
+        ({"suite": {"kind": "estimation"}}, "made_up: suite: .*Field required"),
+        ({"paper": {"citation": "A", "arxiv": "12"}}, "paper.arxiv: "),
+        ({"knob": {"label": "x", "values": [1, 2]}}, "knob: has no effect"),
+        ({"plugins": ["gone.py"]}, "plugins: .*gone.py"),
+        ({"name": "papers"}, "the folder results/papers is that of `snakemake papers`"),
+        ({"kind": "leaderboard"}, "a suite of kind 'leaderboard', and not of kind 'paper'"),
+    ],
+)
+def test_a_bad_paper_is_told_with_its_file(tmp_path, changes, message):
+    with pytest.raises(InputError, match=f"made_up.yaml: (.*\n)*.*{message}"):
+        suite.load(write(tmp_path, content(**changes)))
+
+
+def test_a_paper_can_estimate_parameters():
+    paper = suite.load(next(path for path in FILES if path.stem == "ryu2025"))
+    assert all(isinstance(point, EstimationSuite) for point in paper.points.values())
+    assert paper.metrics("gaussian-1") == ["squared_error"]

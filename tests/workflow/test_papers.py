@@ -1,0 +1,34 @@
+"""Papers through the workflow: what is planned."""
+
+import pytest
+
+FILE = "benchmarks/papers/ryu2025.yaml"
+ONE = "results/papers/ryu2025/values.parquet"
+
+
+@pytest.fixture
+def edited(checkout):
+    """The checkout, whose files are as they were after the test."""
+    path = checkout.folder / FILE
+    before = path.read_text(encoding="utf-8")
+    yield checkout, path
+    path.write_text(before, encoding="utf-8")
+
+
+def test_a_job_for_each_paper_and_one_for_the_claims(checkout):
+    done = checkout.snakemake("--dry-run", "papers", suite=None)
+    assert done.returncode == 0, done.stdout
+    for file in checkout.folder.glob("benchmarks/papers/*.yaml"):
+        assert f"run what {file.stem} compares" in done.stdout
+    assert "decide the claims of papers" in done.stdout
+
+
+def test_a_bad_claim_ends_with_2_and_one_message(edited):
+    checkout, path = edited
+    path.write_text(path.read_text(encoding="utf-8").replace("above: 10", "abvoe: 10"))
+    done = checkout.snakemake("--dry-run", ONE, suite=None)
+    assert done.returncode != 0
+    done = checkout.snakemake("--dry-run", "papers", suite=None)
+    assert done.returncode == 2
+    assert "ryu2025.yaml: claims.1.abvoe: unknown key 'abvoe'" in done.stdout
+    assert "Traceback" not in done.stdout

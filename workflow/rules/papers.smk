@@ -1,0 +1,75 @@
+"""Published comparisons, `snakemake papers`: a job for each, then all claims.
+
+`snakemake results/papers/NAME/values.parquet` runs one of them.
+"""
+
+from ebm_bench.report.files import papers_outputs
+
+PAPERS_RESULTS = "results/papers"
+PAPERS_OUTPUTS = papers_outputs(PAPERS_RESULTS, list(PAPERS))
+PAPERS_VALUES = f"{PAPERS_RESULTS}/{{paper}}/values.parquet"
+
+
+localrules:
+    papers,
+
+
+rule paper:
+    input:
+        suite=lambda wildcards: ancient(PAPER_FILES[wildcards.paper]),
+        code=lambda wildcards: relative(
+            file for file in PAPERS[wildcards.paper].files() if file.suffix == ".py"
+        ),
+    output:
+        PAPERS_VALUES,
+    log:
+        f"{PAPERS_RESULTS}/logs/{{paper}}.log",
+    wildcard_constraints:
+        paper="|".join(map(re.escape, PAPERS)),
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards: round(20 + 3 * PAPERS[wildcards.paper].minutes),
+        # Models this small are faster on a CPU.
+        gpu=0,
+    params:
+        slices=lambda wildcards: PAPERS[wildcards.paper].slices(),
+        # Times of files can be older than outputs: moved and unpacked files keep theirs.
+        code=lambda wildcards: fingerprint.digest("", PAPERS[wildcards.paper].files()),
+        out=subpath(output[0], parent=True),
+    message:
+        "run what {wildcards.paper} compares"
+    shell:
+        "ebm-bench paper --suite {input.suite:q} --out {params.out:q} --device cpu"
+        " --threads {threads} >{log:q} 2>&1"
+
+
+rule papers:
+    input:
+        expand(PAPERS_VALUES, paper=PAPERS),
+        suites=list(PAPER_FILES.values()),
+        code=relative(fingerprint.files([], "studies/papers/report.py")),
+    output:
+        claims=report(
+            PAPERS_OUTPUTS["claims"][0],
+            **described(PAPERS_OUTPUTS["claims"][0], "claims"),
+        ),
+        figures=[
+            report(path, **described(path, "papers"))
+            for path in PAPERS_OUTPUTS["figures"]
+        ],
+    log:
+        f"{PAPERS_RESULTS}/logs/claims.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=0,
+    params:
+        suites=[f"--suite={path}" for path in PAPER_FILES.values()],
+        results=subpath(output.claims, parent=True),
+    message:
+        "decide the claims of papers"
+    shell:
+        "ebm-bench claims {params.suites:q} --results {params.results:q} 2>{log:q}"
