@@ -1,5 +1,6 @@
 """The application, shared options, and the setup of a process."""
 
+import errno
 import logging
 import os
 import sys
@@ -24,6 +25,7 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -32,7 +34,10 @@ def reported_errors() -> Iterator[None]:
     try:
         yield
     except (InputError, OSError) as error:
-        if (message := explanation(error)) is None:
+        message = explanation(error)
+        if message is None and isinstance(error, OSError) and error.errno in _FULL:
+            message = error.strerror  # of what is printed
+        if message is None:
             raise
         typer.echo(f"ebm-bench: {message}", err=True)
         raise typer.Exit(2) from None

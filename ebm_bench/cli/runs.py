@@ -83,6 +83,10 @@ def train(
     jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    memory: Annotated[
+        int,
+        typer.Option(min=0, help="MB of a run, which ends as out_of_memory at more; 0: no limit."),
+    ] = 0,
 ) -> None:
     """Train methods of a suite on some of its datasets.
 
@@ -90,7 +94,10 @@ def train(
     runs out of memory or time, is a result: its record states it, and the exit code is 0.
     Other failures do not stop the remaining methods; they are listed at the end.
     """
-    _carry_out(path, dataset, method, jobs, threads, out=out, device=device, evaluates=evaluate)
+    _carry_out(
+        path, dataset, method, jobs, threads,
+        out=out, device=device, evaluates=evaluate, memory=memory,
+    )  # fmt: skip
 
 
 @app.command()

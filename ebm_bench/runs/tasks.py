@@ -4,6 +4,7 @@ Nothing here imports torch before there is something to compute.
 """
 
 import json
+import resource
 import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -43,6 +44,9 @@ class RunTask:
         Stages to be carried out.
     device : str
         Name of the device, as for `devices.acquire`.
+    memory : int
+        Megabytes that its process may take, or 0: one that needs more ends with a status, where
+        the system would kill it without a record.
     trained_with, evaluated_with : str
         Digests of the settings and the code when the task was made.
     """
@@ -54,6 +58,7 @@ class RunTask:
     trains: bool = True
     evaluates: bool = True
     device: str = "auto"
+    memory: int = 0
     trained_with: str = field(init=False)
     evaluated_with: str = field(init=False)
 
@@ -113,6 +118,9 @@ class RunTask:
         # The process may have imported what the files contained before.
         if self._digests() != (self.trained_with, self.evaluated_with):
             raise InputError(f"{self.label}: its code was edited meanwhile; start again")
+        if self.memory:
+            _, most = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (self.memory * 10**6, most))
         with devices.acquire(self.device) as device:
             if self.trains and self._trained() is None:
                 out = self.out / KEPT

@@ -183,6 +183,9 @@ def test_errors_of_the_system_are_one_message_with_the_file(tmp_path, capsys):
         (tmp_path / "none").read_bytes()
     assert ended.value.exit_code == 2
     assert capsys.readouterr().err == f"ebm-bench: {tmp_path / 'none'}: No such file or directory\n"
+    with pytest.raises(typer.Exit), options.reported_errors():
+        raise OSError(errno.ENOSPC, "No space left on device")  # of the terminal's file
+    assert capsys.readouterr().err == "ebm-bench: No space left on device\n"
     with pytest.raises(ConnectionRefusedError), options.reported_errors():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 

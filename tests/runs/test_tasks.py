@@ -1,8 +1,12 @@
 """Runs are carried out as far as they are not done, whoever deletes what."""
 
+import dataclasses
 import json
+import multiprocessing
+import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from factories.suites import METHODS, make_suite
@@ -74,6 +78,24 @@ def test_what_another_process_did_meanwhile_is_not_repeated(make_task, computed,
     task()
     assert computed == ["train", "evaluate"]
     assert files(task) == FILES
+
+
+def carry_out(task):
+    task()
+
+
+def test_a_run_with_too_little_memory_ends_with_a_status(make_task):
+    status = Path("/proc/self/status").read_text()
+    data = int(re.search(r"VmData:\s+(\d+) kB", status)[1]) * 1024 // 10**6
+    # A batch of half a gigabyte for each of its layers.
+    task = make_task(evaluates=False, replicates=1, steps=1, batch_size=2**24)
+    task = dataclasses.replace(task, memory=data + 400)
+    process = multiprocessing.get_context("fork").Process(target=carry_out, args=(task,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    record = json.loads((task.folder / "run.json").read_text())
+    assert {outcome["status"] for outcome in record["outcomes"]} == {"out_of_memory"}
 
 
 @pytest.mark.parametrize("lost", ["folder", "kept"])

@@ -100,6 +100,7 @@ if not CLUSTER and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workflow.register_resource("mem_mb", MEMORY // 10**6)
 MEMORY_OF_RUN = 3000  # MB
+ATTEMPTS = 2  # on a cluster, before a run that takes too much memory is given up
 CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
 if CLUSTER:
     # A job may have more than the machine that submits it.
@@ -119,6 +120,12 @@ def at_once(runs):
 def memory(wildcards, threads, attempt):
     """Memory of a job in MB, by the number of runs at once; more where that was not enough."""
     return MEMORY_OF_RUN * threads * attempt
+
+
+def allowed(wildcards, attempt):
+    """Memory of a run in MB, at which it ends with a status in a job that is the last; else 0."""
+    last = CLUSTER and attempt > ATTEMPTS
+    return int(0.9 * MEMORY_OF_RUN * attempt) if last else 0
 
 
 if CLUSTER and not workflow.remote_exec:

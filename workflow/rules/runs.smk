@@ -61,6 +61,7 @@ for job in PACKED:
         threads: at_once(len(runs))
         resources:
             mem_mb=memory,
+            run_memory=allowed,
             runtime=limited(job.limit(at_once(len(runs)))),
         params:
             datasets=[f"--dataset={d}" for d in datasets]
@@ -74,4 +75,4 @@ for job in PACKED:
             f"train and evaluate {len(runs)} methods on {', '.join(datasets)}"
         shell:
             "ebm-bench train --evaluate --suite {input.suite:q} {params.datasets:q}"
-            " --out {params.out:q} --jobs {threads} 2>{log:q}"
+            " --out {params.out:q} --jobs {threads} --memory {resources.run_memory} 2>{log:q}"
