@@ -11,7 +11,6 @@ from ebm_bench.report.columns import Interval
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.pairwise import Losses
 from ebm_bench.report.statistics.scales import Scale, on_scale
-from ebm_bench.report.wording import number
 from ebm_bench.studies.papers.suite import SQUARED_ERROR, Claim, Paper, scale_of
 
 REPRODUCED, NOT, OPEN = "reproduced", "not", "not decided"
@@ -131,7 +130,7 @@ def _about(paper: Paper, claim: Claim, dataset: str, metric: str) -> str:
         assert paper.knob is not None, "checked by the schema"
         return f"exponent of {named} of {claim.slope} by {paper.knob.label}, {dataset}"
     stated = [
-        model + (f" at {number(knob)}" if knob is not None else "")
+        model + (f" at {knob:g}" if knob is not None else "")
         for model, knob in zip(claim.models, claim.knobs, strict=True)
     ]
     return f"{named} of {' over '.join(stated)}, {dataset}"
