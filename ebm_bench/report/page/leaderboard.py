@@ -13,7 +13,7 @@ from ebm_bench.report.files import figure_kinds, figure_names, figure_paths
 from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
-from ebm_bench.report.page.views import BUDGETS, family_of, lay_out, ranking_metrics
+from ebm_bench.report.page.views import BUDGETS, PAIRED, family_of, lay_out, ranking_metrics
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import CONTROL, Row
 from ebm_bench.report.statistics.intervals import GEOMETRIC, INTERVAL, caution
@@ -116,6 +116,7 @@ def content(
         "views": found,
         "budgets": BUDGETS,
         "control": CONTROL,
+        "paired": PAIRED,
         "ranking": ranking_metrics(results),
         "metrics": {
             metric: {

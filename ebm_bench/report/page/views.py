@@ -1,12 +1,13 @@
 """Tables of the page as JSON: by budget, by dataset, and by the metric that ranks."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from ebm_bench import registry
 from ebm_bench.records import FAILED
 from ebm_bench.report import orders, summary
-from ebm_bench.report.columns import Difference, Estimate, Number, cell_of
+from ebm_bench.report.columns import Difference, Estimate, Number, Table, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import CONTROL, Row, label
@@ -14,6 +15,7 @@ from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import left_out, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
+PAIRED = 50  # rows of a dataset, best first, of which the page compares each two
 END = "end"  # of training; the other budgets are `UNITS`
 BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in UNITS}}
 
@@ -150,7 +152,7 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
     best = [row for row in rows if row.best]
     criterion = view.suite.datasets[dataset].rank_by
     found = [view.estimate(dataset, row, criterion) for row in best]
-    pairs = tables.pairs_table(view, dataset)
+    pairs = _pairs(view, dataset, rows[:PAIRED])
     return {
         "rows": [
             {
@@ -175,6 +177,18 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
         "factor": quantity(criterion).scale == "log",
         "won": len(best) == 1 and found[0].n == found[0].replicates > 1,
     }
+
+
+def _pairs(view: Results, dataset: str, rows: list[Row]) -> Table:
+    """Keep of the table of pairs those of some rows: all pairs of many would fill the page."""
+    table = tables.pairs_table(view, dataset)
+    kept = {(row.method, row.model) for row in rows}
+    chosen = [
+        pair
+        for pair in table.rows
+        if {(pair["method"], pair["model"]), (pair["other_method"], pair["other_model"])} <= kept
+    ]
+    return replace(table, rows=chosen)
 
 
 def _difference(view: Results, dataset: str, row: Row) -> dict[str, Any]:

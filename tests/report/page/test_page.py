@@ -14,7 +14,7 @@ from factories.report import collect
 from ebm_bench import report
 from ebm_bench.errors import InputError
 from ebm_bench.report import budgets, loading
-from ebm_bench.report.page import leaderboard
+from ebm_bench.report.page import leaderboard, views
 from ebm_bench.report.statistics import pairwise
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -137,6 +137,15 @@ def test_a_metric_ranks_by_its_own_direction(content):
         pair = next(p for p in by[metric]["pairs"] if set(p[:2]) == {"winner", "slow_100"})
         assert pair[:2] == ["winner", "slow_100"]
         assert pair[-1] is True
+
+
+def test_of_many_rows_the_best_are_compared_in_pairs(results, monkeypatch):
+    every = views._ranking(results, "plane")["pairs"]
+    monkeypatch.setattr(views, "PAIRED", 3)
+    found = views._ranking(results, "plane")
+    best = {row["label"] for row in found["rows"][:3]}
+    assert found["pairs"] == [pair for pair in every if {*pair[:2]} <= best]
+    assert len(found["pairs"]) == 3 < len(every)
 
 
 def test_page_tells_commands_settings_and_provenance(content, page):

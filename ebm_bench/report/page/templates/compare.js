@@ -30,7 +30,7 @@ function pairTable(view, dataset, labels) {
   const chosen = metricOf(view, dataset);
   const { factor, pairs: all } = budgetOf(view).datasets[dataset].by[chosen];
   const pairs = all.filter(([one, other]) => labels.includes(one) && labels.includes(other));
-  if (!pairs.length) return make("p", { class: "soft" }, "Controls, by-products, and what was not measured, are in no pair.");
+  if (!pairs.length) return make("p", { class: "soft" }, `Controls, by-products, and what was not measured, are in no pair. Of more than ${content.paired} models the page compares the best of a dataset; the others are in its table of pairs.`);
   return simpleTable(`Paired differences on ${dataset}`,
     ["Methods", `${factor ? "Factor" : "Difference"}, ${head(chosen).join(" ")}`, "n", "p", "p, corrected", "Verdict"],
     pairs.map(([one, other, difference, n, p, corrected, better]) =>
