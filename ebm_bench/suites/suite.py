@@ -88,12 +88,6 @@ class Suite(Head):
             for dataset in self.datasets_of(name):
                 energy = self.energy_of(dataset, name)
                 check_fitting(at, method.objective, energy, dataset)
-        for name in self.datasets:
-            if not self.methods_of(name):
-                fail(
-                    f"datasets.{name}",
-                    "no method runs on it; remove it, or add it to `datasets` of one",
-                )
         self._check_tuning()
         return self
 
@@ -125,8 +119,9 @@ class Suite(Head):
         return [name for name in self.methods if dataset in self.datasets_of(name)]
 
     def jobs(self) -> dict[str, list[str]]:
-        """Map each dataset to its methods: a job of the workflow."""
-        return {dataset: self.methods_of(dataset) for dataset in self.datasets}
+        """Map each dataset with a method to its methods: a job of the workflow."""
+        grid = {dataset: self.methods_of(dataset) for dataset in self.datasets}
+        return {dataset: methods for dataset, methods in grid.items() if methods}
 
     def energy_of(self, dataset: str, method: str) -> Named:
         """Return the energy that a method trains on a dataset."""
@@ -280,7 +275,11 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
             content["tuned"] = yaml_files.validate(Tuned, yaml_files.read(file), str(file))
         except InputError as error:
             raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
-    return check(content, str(path)).at(Path(path).parent)
+    suite = check(content, str(path))
+    for name in suite.datasets:
+        if not suite.methods_of(name):
+            raise InputError(f"{path}: datasets.{name}: no method runs on it; remove it")
+    return suite.at(Path(path).parent)
 
 
 def load_plugins(content: Any, path: str | Path) -> None:

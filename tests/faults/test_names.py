@@ -118,13 +118,16 @@ def test_nothing_to_run_is_refused(where):
 
 
 @pytest.mark.parametrize("datasets", [{"pinwheel": DATASET}, {"ring": DATASET, "banana": DATASET}])
-def test_a_dataset_that_no_method_runs_on_is_refused(datasets):
+def test_a_dataset_that_no_method_runs_on_is_refused(datasets, tmp_path):
     content = copy.deepcopy(CONTENT)
     content["datasets"] |= datasets
-    suite.check(content, "here")
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(content))
+    suite.load(path)
     content["methods"]["dsm"]["datasets"] = ["two_moons"]
-    with pytest.raises(InputError, match=r"^here: datasets\.(pinwheel|ring): no method runs on"):
-        suite.check(content, "here")
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=r"suite.yaml: datasets\.\w+: no method runs on"):
+        suite.load(path)
 
 
 @pytest.mark.parametrize(
