@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
+import yaml
 
 from ebm_bench import registry
 from ebm_bench.cli.options import reported_errors
@@ -136,6 +137,14 @@ def main(
         if against:
             there = against.resolve()
             places["there"] = there, python or str(there / ".venv/bin/python")
+            # Read as it is: of another layout, it may be no suite of today.
+            known = yaml.safe_load((there / suite).read_text(encoding="utf-8"))["methods"]
+            missing = [method for method in methods if method not in known]
+            if only and missing:
+                raise InputError(f"{there / suite}: has no {', '.join(missing)}")
+            methods = [method for method in methods if method in known]
+            if missing:
+                typer.echo(f"Not there: {', '.join(missing)}\n")
         runs = {
             name: Checkout(*place, suite, dataset, r, n)
             for (name, place), r, n in zip(places.items(), replicates, steps, strict=False)
