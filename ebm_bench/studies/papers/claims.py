@@ -30,7 +30,9 @@ class Verdict:
         Estimate with its 95 % interval over replicates.
     verdict : str
         `REPRODUCED` where the whole interval is within the limits of the claim, `NOT` where it is
-        outside, `OPEN` otherwise, or where replicates failed that would have to be compared.
+        outside, `OPEN` otherwise. A ratio whose first model alone failed in a replicate counts as
+        beyond any limit there, and as zero if the second alone did: if that is another verdict,
+        the claim is `OPEN`; so it is if the only model of a claim failed.
     """
 
     claim: Claim
@@ -71,17 +73,27 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
     both = np.stack([first, second])
     losses = Losses(pd.DataFrame(both[..., 0]), both[..., 0], both[..., 1], 1, scale)
     found = losses.between(np.array([0]), np.array([1])).iloc[0]
-    # Of a ratio, `between` finds out whether failures favour it; of one model none may be left out.
-    whole = claim.measure == "ratio" or bool(first["y"].notna().all())
     compared = int(found["n"])
     note = "" if compared == len(first) else f"{compared} of {len(first)}"
-    decided = whole and compared > 1 and not np.isnan(found["p"])
+    verdict = _within(claim, found["low"], found["high"])
+    failed = _of_failures(claim, first["y"].isna(), second["y"].isna())
+    if compared < 2 or not failed <= {verdict}:
+        verdict = OPEN
     return Verdict(
         claim,
         _about(paper, claim, dataset, metric),
         Interval(found["difference"], found["low"], found["high"], note=note),
-        _within(claim, found["low"], found["high"]) if decided else OPEN,
+        verdict,
     )
+
+
+def _of_failures(claim: Claim, first: pd.Series, second: pd.Series) -> set[str]:
+    """Decide a claim by the replicates that failed in one model alone, as beyond all limits."""
+    if claim.measure != "ratio":
+        return {OPEN} if first.any() else set()
+    huge = np.finfo(float).max
+    found = {huge: (first & ~second).any(), 1 / huge: (second & ~first).any()}
+    return {_within(claim, value, value) for value, is_there in found.items() if is_there}
 
 
 def _within(claim: Claim, low: float, high: float) -> str:

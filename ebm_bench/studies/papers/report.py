@@ -57,8 +57,9 @@ def render(papers: dict[str, Paper], verdicts: dict[str, list[Verdict]]) -> str:
             f"{LEVEL:.0%} interval over replicates (Student t). Positive criteria and estimation "
             "errors are compared on the log scale, and ratios in pairs of replicates. A claim is "
             f"*{REPRODUCED}* if the whole interval is within the stated limit, *{NOT}* if it is "
-            f"outside, and else *{OPEN}*; so it is where replicates failed that the claim is about "
-            "(the number of those compared is given). All settings are scaled down, as listed.",
+            f"outside, and else *{OPEN}*; so it is where a failure of replicates speaks against "
+            "the verdict of the others (the number of those compared is given). All settings are "
+            "scaled down, as listed.",
             "",
             *parts,
         ]

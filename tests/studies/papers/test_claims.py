@@ -66,6 +66,24 @@ class TestFailures:
     def test_a_failure_of_the_worse_speaks_for_the_better(self):
         assert compared([0.01, 0.02, 0.041, 0.08], [1, 2, 4, None]).verdict == REPRODUCED
 
+    @pytest.mark.parametrize(
+        ("limits", "a", "b", "verdict"),
+        [
+            # Three replicates speak for the claim, and a failure of the first model against it.
+            ({"below": 6}, [0.01, 0.02, 0.04, None], B, OPEN),
+            ({"below": 2}, [1.3, 2.5, 5.1, None], B, OPEN),
+            ({"below": None, "above": 0.2}, [0.3, 0.6, 1.2, None], B, REPRODUCED),
+            # A failure of the second model speaks for a small ratio.
+            ({"below": 0.1}, [0.3, 0.6, 1.2, 2.4], [1.0, 2.0, 4.0, None], OPEN),
+            ({"below": None, "above": 0.1}, [0.3, 0.6, 1.2, 2.4], [1.0, 2.0, 4.0, None], OPEN),
+            ({"below": 0.5}, [0.3, 0.61, 1.2, 2.4], [1.0, 2.0, 4.0, None], REPRODUCED),
+            # Where both failed, nothing is to be compared.
+            ({"below": 0.5}, [0.3, 0.61, 1.2, None], [1.0, 2.0, 4.0, None], REPRODUCED),
+        ],
+    )
+    def test_a_lone_failure_counts_as_beyond_any_limit(self, limits, a, b, verdict):
+        assert compared(a, b, **limits).verdict == verdict
+
     def test_what_failed_does_not_count_even_with_a_value(self):
         table = values({"a": [0.01, 0.02, 0.04, 0.08], "b": B})
         table.loc[(table["method"] == "a") & (table["replicate"] == 3), "status"] = "escaped"
