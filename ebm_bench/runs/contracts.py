@@ -71,7 +71,8 @@ def _apart_fault(objective: Any, energy: Energy, loss: Tensor) -> str:
     found = [slope for slope in slopes if slope is not None]
     if not found and not objective.takes_progress:
         return "the loss does not depend on the energy"
-    if any(slope[1:].any() for slope in found):
+    # Not a number is what zero times a replicate that diverged gives.
+    if any(slope[1:].nan_to_num(0.0, 0.0, 0.0).any() for slope in found):
         return "the loss of a replicate depends on the energies of others"
     return ""
 

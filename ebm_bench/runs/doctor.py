@@ -4,6 +4,7 @@ What is compared with is computed on the CPU in double precision, from the same 
 random numbers; and its derivatives are compared with finite differences.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -138,8 +139,8 @@ class Finding:
 
     def note(self, quantity: str, objective: str, error: float, tolerance: float) -> None:
         """Note an error, and whether it is too large; NaN is."""
-        worst = getattr(self, quantity) or 0.0
-        setattr(self, quantity, worst if error <= worst else error)
+        seen = getattr(self, quantity) or 0.0
+        setattr(self, quantity, max(seen, error, key=lambda one: (math.isnan(one), one)))
         if not error <= tolerance:
             self.faults.append(f"{objective}: {quantity} off by {error:.1e}, not {tolerance:.0e}")
 
@@ -319,7 +320,9 @@ def _derivatives(subjects: dict[str, Subject], expected: dict) -> Finding:
 
 
 def _examined(path: Path, subjects: list[Subject], expected: dict, trained: str) -> Finding:
-    finding = Finding(path.label, path.missing or ("" if subjects else "no such objective"))
+    finding = Finding(
+        path.label, path.missing or ("" if subjects else "none of these objectives is compiled")
+    )
     if finding.missing:
         return finding
     tolerance = _TOLERANCES[path.precision]
@@ -371,7 +374,7 @@ def _curve(subject: Subject, step: Step) -> list[Tensor]:
 
 
 def _error(found: Tensor, expected: Tensor) -> float:
-    """Relative error by the norm: of losses at least 1, as they may be near zero."""
+    """Relative error by the norm, which counts as 0.001 at least: losses may be near zero."""
     found, expected = found.detach().double().cpu(), expected.detach().double().cpu()
     return float((found - expected).norm() / expected.norm().clamp_min(1e-3))
 

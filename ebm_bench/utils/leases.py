@@ -53,8 +53,8 @@ def hold(path: Path, label: str) -> Iterator[None]:
 
     A lease is a file that its holder touches again and again, so that it also works between
     machines that share a file system without locks. That of a process of this machine that has
-    ended is free at once, any other after two minutes without a sign of life. A holder that was
-    suspended for so long, and whose lease another process took, ends at once.
+    ended is free at once, any other after two minutes without a sign of life. A holder whose lease
+    is gone, was taken by another process or cannot be touched for most of that time ends at once.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def hold(path: Path, label: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def lose(loss) -> None:
-        if loss.reason == "owner-changed":
-            log.error("%s: another process has taken over; this one ends", label)
-            os._exit(1)
+        # Whatever the reason, nobody touches the lease any more, and another process may take it.
+        log.error("%s: its lease is lost (%s), and this process ends", label, loss.reason)
+        os._exit(1)
 
     lease = SoftFileLease(
         path, lease_duration=SECONDS, on_compromise=lose, poll_interval=1.0, thread_local=False

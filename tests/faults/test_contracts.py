@@ -5,6 +5,7 @@ import textwrap
 
 import pytest
 import torch
+from torch import nn
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
@@ -16,6 +17,7 @@ HEAD = """
 import copy
 from dataclasses import dataclass
 import torch
+from torch import nn
 from torch import nn
 from ebm_bench.datasets.base import Dataset
 from ebm_bench.energies.base import Energy
@@ -166,6 +168,14 @@ def test_losses_that_are_not_those_of_the_replicate_s_energy(plugin, tmp_path, r
     name = plugin("Objective", OWN + LOSS.format(returned))
     refused(tmp_path, f"the loss {said}" if "not" in said else said, "Usual cause: A detach()",
             objective=name)  # fmt: skip
+
+
+def test_the_loss_of_one_replicate_beside_one_that_diverged():
+    energy = nn.Module()
+    energy.weight = nn.Parameter(torch.tensor([1.0, 0.0]))
+    assert not training.contracts._apart_fault(
+        None, energy, energy.weight.sqrt()
+    )  # the slope at 0 is 0 × ∞
 
 
 def test_a_loss_that_leaves_the_energy_for_a_part_of_the_training(plugin, tmp_path):

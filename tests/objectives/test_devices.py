@@ -115,6 +115,11 @@ def test_a_step_waits_for_no_number(name, settings, energy):
     assert {tensor.device.type for tensor in state} == {"meta"}
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_objective_takes_a_step_with_some_energy(name):
+    assert any(built(name, quick(name, {}), e) is not None for e in ENERGIES if e != "glow")
+
+
 @pytest.mark.parametrize("name", DENSITIES)
 def test_a_batch_waits_for_no_number(name):
     assert datasets.create(name).sample(6, NoNumbers(2)).device.type == "meta"

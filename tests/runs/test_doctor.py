@@ -1,3 +1,4 @@
+import math
 import shutil
 
 import pytest
@@ -110,7 +111,9 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch):
 
 
 def test_what_samples_the_model_is_not_compiled():
-    assert examine(["contrastive_divergence"])["compiled, float32"].missing == "no such objective"
+    assert examine(["contrastive_divergence"])["compiled, float32"].missing == (
+        "none of these objectives is compiled"
+    )
 
 
 @pytest.mark.parametrize("name", ["denoising", "untrained"])
@@ -139,3 +142,11 @@ def test_the_command_says_which_paths_to_trust(monkeypatch):
     broken = CliRunner().invoke(cli.app, arguments)
     assert broken.exit_code == 1
     assert "Not to be trusted: compiled, float32" in broken.output
+
+
+def test_what_is_no_number_stays_the_worst():
+    finding = doctor.Finding("eager")
+    for error in (1e-9, float("nan"), 1e-6):
+        finding.note("loss", "dsm", error, 1e-3)
+    assert math.isnan(finding.loss)
+    assert len(finding.faults) == 1

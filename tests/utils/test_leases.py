@@ -89,6 +89,13 @@ def test_who_has_lost_its_lease_ends(start, path):
     assert path.read_text() == taken
 
 
+def test_who_has_no_lease_any_more_ends(start, path):
+    process, _ = start(seconds=0.5)
+    path.unlink()
+    process.join(60)
+    assert process.exitcode == 1
+
+
 def test_results_are_locked_once(tmp_path):
     held = leases.lock(tmp_path)
     with pytest.raises(InputError, match=f"another process works on {tmp_path}"):
