@@ -91,18 +91,30 @@ def with_change(*path, to):
 
 PROBE = """
 import json
+from types import SimpleNamespace
+TRAINING = [r for r in workflow.rules if r.name.startswith("run_")]
+THIRD = {"attempt": 3, "threads": 1}
+WILDCARDS = SimpleNamespace(paper=next(iter(PAPERS)))
 found = {
     "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
     "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
     "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
     "local": list(workflow._localrules),
+    "third": {
+        name: {r.name: r.resources[name].evaluate(WILDCARDS, **THIRD).value for r in TRAINING}
+        for name in ("mem_mb", "runtime")
+    },
 }
 print("FOUND", json.dumps(found), file=sys.stderr)
 """
 
 
 def probe(checkout, *arguments, **config):
-    """What a dry run works with: limits of resources, GPUs and threads of rules, local rules."""
+    """What a dry run works with.
+
+    Limits of resources, GPUs and threads of rules, local rules,
+    and what jobs of training ask for at the third attempt.
+    """
     snakefile = checkout.folder / "Snakefile"
     before = snakefile.read_text()
     snakefile.write_text(before + PROBE)
@@ -181,6 +193,24 @@ def test_on_a_cluster_a_job_asks_for_what_its_runs_need(cluster):
     working = {name for name, number in found["gpus"].items() if number}
     assert working >= RUNS
     assert not [name for name in working if name.startswith(("stress_", "estimate_"))]
+
+
+@pytest.fixture
+def limits(cluster, tmp_path):
+    """Have a Slurm that tells of two partitions."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sinfo").write_text("#!/bin/sh\necho 'small*|2-00:00:00\nall|15:00'\n")
+    (programs / "sinfo").chmod(0o755)
+    cluster.environment["PATH"] = f"{programs}:{cluster.environment['PATH']}"
+    return cluster
+
+
+@pytest.mark.parametrize("name", ["'all'", "'all,small'"])
+def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
+    given = ("--default-resources", f"slurm_partition={name}")
+    found = probe(limits, "--profile", "profiles/slurm", *given)
+    assert set(found["third"]["runtime"].values()) == {15}
 
 
 @pytest.mark.parametrize(

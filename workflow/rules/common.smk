@@ -138,7 +138,8 @@ if CLUSTER and not workflow.remote_exec:
         )
         sys.exit(2)
     partition = DEFAULTS.get("slurm_partition")
-    LONGEST = slurm.longest_job(partition and str(partition.raw))
+    # Given as an expression: a name in quotes is itself, without them.
+    LONGEST = slurm.longest_job(partition and str(partition.raw).strip("'\""))
 else:
     LONGEST = math.inf
 
