@@ -92,7 +92,8 @@ def with_change(*path, to):
 PROBE = """
 import json
 from types import SimpleNamespace
-TRAINING = [r for r in workflow.rules if r.name.startswith("run_")]
+KINDS = ("run_", "stress_panel", "estimate_", "paper")
+TRAINING = [r for r in workflow.rules if r.name.startswith(KINDS) and r.name != "papers"]
 THIRD = {"attempt": 3, "threads": 1}
 WILDCARDS = SimpleNamespace(paper=next(iter(PAPERS)))
 found = {
@@ -211,6 +212,15 @@ def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
     given = ("--default-resources", f"slurm_partition={name}")
     found = probe(limits, "--profile", "profiles/slurm", *given)
     assert set(found["third"]["runtime"].values()) == {15}
+
+
+def test_on_a_cluster_jobs_of_studies_ask_for_more_each_time(cluster):
+    third = probe(cluster, "--profile", "profiles/slurm")["third"]
+    studies = third["mem_mb"].keys() - RUNS
+    assert {name.partition("_")[0] for name in studies} == {"stress", "estimate", "paper"}
+    assert {third["mem_mb"][name] for name in studies} == {3 * 3000}
+    assert min(third["runtime"][name] for name in studies - {"paper"}) == 3 * 60
+    assert third["runtime"]["paper"] >= 3 * 20
 
 
 @pytest.mark.parametrize(

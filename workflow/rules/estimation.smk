@@ -33,8 +33,8 @@ for model, method in JOBS:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=3000,
-            runtime=60,
+            mem_mb=memory,
+            runtime=limited(60),
             # Models this small are faster on a CPU.
             gpu=0,
         params:

@@ -34,8 +34,8 @@ rule stress_panel:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory,
+        runtime=limited(60),
         # Models this small are faster on a CPU.
         gpu=0,
     params:
