@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from factories.checkouts import probe
 from filelock import FileLock
 
 from ebm_bench import report
@@ -87,44 +88,6 @@ def with_change(*path, to):
         node = node[key]
     node[path[-1]] = to
     return content
-
-
-PROBE = """
-import json
-from types import SimpleNamespace
-KINDS = ("run_", "stress_panel", "estimate_", "paper")
-TRAINING = [r for r in workflow.rules if r.name.startswith(KINDS) and r.name != "papers"]
-THIRD = {"attempt": 3, "threads": 1}
-WILDCARDS = SimpleNamespace(paper=next(iter(PAPERS)))
-found = {
-    "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
-    "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
-    "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
-    "local": list(workflow._localrules),
-    "third": {
-        name: {r.name: r.resources[name].evaluate(WILDCARDS, **THIRD).value for r in TRAINING}
-        for name in ("mem_mb", "runtime")
-    },
-}
-print("FOUND", json.dumps(found), file=sys.stderr)
-"""
-
-
-def probe(checkout, *arguments, **config):
-    """What a dry run works with.
-
-    Limits of resources, GPUs and threads of rules, local rules,
-    and what jobs of training ask for at the third attempt.
-    """
-    snakefile = checkout.folder / "Snakefile"
-    before = snakefile.read_text()
-    snakefile.write_text(before + PROBE)
-    try:
-        done = checkout.snakemake("--dry-run", *arguments, **config)
-    finally:
-        snakefile.write_text(before)
-    assert done.returncode == 0, done.stdout
-    return json.loads(re.search("FOUND (.*)", done.stdout)[1])
 
 
 def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
@@ -271,6 +234,16 @@ def test_a_changed_key_runs_what_depends_on_it(content, expected, finished):
     finished.write_suite(content)
     try:
         assert finished.planned() == expected
+    finally:
+        finished.write_suite(SUITE)
+
+
+def test_a_change_of_a_file_that_the_suite_extends_is_one_of_the_suite(finished):
+    finished.write_suite({**SUITE, "title": "Another title"}, "below.yaml")
+    finished.write_suite({"extends": "below.yaml"})
+    os.utime(finished.folder / "suite.yaml", (0, 0))
+    try:
+        assert finished.planned("--rerun-triggers", "mtime") == {"report", "all"}
     finally:
         finished.write_suite(SUITE)
 

@@ -14,7 +14,7 @@ from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
 from ebm_bench.runs import packing, processes, tasks
-from ebm_bench.utils import leases, slurm
+from ebm_bench.utils import leases, slurm, yaml_files
 from ebm_bench.utils.files import require_folder
 
 # Where the workflow itself lies: `snakemake -s FILE` and `--directory` run it from elsewhere.

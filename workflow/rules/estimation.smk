@@ -58,6 +58,7 @@ rule estimation:
             file=["estimates.parquet", "record.json"],
         ),
         suite=ESTIMATION_FILE,
+        extended=relative(yaml_files.extended(ESTIMATION_FILE)),
         code=relative(COMPARISON_CODE),
     output:
         **{

@@ -52,6 +52,13 @@ rule papers:
     input:
         expand(PAPERS_VALUES, paper=PAPERS),
         suites=list(PAPER_FILES.values()),
+        extended=relative(
+            {
+                file
+                for path in PAPER_FILES.values()
+                for file in yaml_files.extended(path)
+            }
+        ),
         code=relative(fingerprint.files([], "studies/papers/report.py")),
     output:
         claims=report(

@@ -54,6 +54,7 @@ rule stress_report:
     input:
         expand(STRESS_TABLES, panel=STRESS.panels),
         suite=STRESS_FILE,
+        extended=relative(yaml_files.extended(STRESS_FILE)),
         code=relative(fingerprint.files([], "studies/stress/report.py")),
     output:
         [
