@@ -100,7 +100,8 @@ if not CLUSTER and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workflow.register_resource("mem_mb", MEMORY // 10**6)
 MEMORY_OF_RUN = 3000  # MB
-ATTEMPTS = 2  # on a cluster, before a run that takes too much memory is given up
+# On a cluster, before a run that takes too much memory is given up: `retries` of profiles/slurm.
+ATTEMPTS = 2
 CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
 if CLUSTER:
     # A job may have more than the machine that submits it.
