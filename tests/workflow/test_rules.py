@@ -367,7 +367,7 @@ def test_a_job_has_as_many_runs_at_once_as_fit(options, threads, finished):
 
 def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
     local = [
-        *("all", "collect", "estimation", "prepare", "report", "speed"),
+        *("all", "collect", "estimation", "papers", "prepare", "report", "speed"),
         *("stress", "stress_report", "tune"),
     ]
     assert sorted(probe(finished)["local"]) == local
