@@ -125,7 +125,10 @@ def _split(dataset: str, each: Mapping[str, float], parts: int) -> list[Job]:
 
 
 def _minutes(suite: Suite, dataset: str, method: str, runs: Path) -> float:
-    """Estimate the minutes of a run: what its record tells of the last one, or by its steps."""
+    """Estimate the minutes of a run: what its record tells of the last one, or by its points."""
+    chosen = suite.datasets[dataset]
+    budget = chosen.budget
+    points = budget.steps * budget.batch_size * chosen.replicates
     folder = runs / dataset / method
     with suppress(OSError, ValueError, KeyError, TypeError):  # none, or not one of this version
         run, evaluation = (
@@ -134,13 +137,10 @@ def _minutes(suite: Suite, dataset: str, method: str, runs: Path) -> float:
         )
         cost = run["cost"]
         took = cost["setup_seconds"] + cost["train_seconds"] + evaluation["seconds"]
-        share = suite.datasets[dataset].budget.steps / max(run["budget"]["steps"], 1)
-        return (_STARTS + took * max(share, 1)) / 60
-    chosen = suite.datasets[dataset]
-    budget = chosen.budget
+        done = run["budget"]["steps"] * run["budget"]["batch_size"] * len(run["outcomes"])
+        return (_STARTS + took * max(points / max(done, 1), 1)) / 60
     if not registry.describe("objectives", suite.methods[method].objective).trains:
         return _STARTS / 60
-    points = budget.steps * budget.batch_size * chosen.replicates
     density = "log_prob" in registry.describe("datasets", dataset).knows
     return (_STARTS + min(budget.seconds, points * (_DENSITY if density else _OTHER))) / 60
 

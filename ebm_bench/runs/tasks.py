@@ -106,8 +106,8 @@ class RunTask:
         for files, done in ((TRAINED, self._trained()), (EVALUATED, self._evaluated())):
             for name in files:
                 if done is None:
-                    if (self.folder / name).exists():
-                        (self.folder / name).unlink()
+                    # Another process may do the same meanwhile.
+                    (self.folder / name).unlink(missing_ok=True)
                 else:
                     link(done / name, (self.folder if done == self.kept else self.kept) / name)
 
@@ -119,8 +119,7 @@ class RunTask:
         if self._digests() != (self.trained_with, self.evaluated_with):
             raise InputError(f"{self.label}: its code was edited meanwhile; start again")
         if self.memory:
-            _, most = resource.getrlimit(resource.RLIMIT_DATA)
-            resource.setrlimit(resource.RLIMIT_DATA, (self.memory * 10**6, most))
+            _limit_memory(self.memory * 10**6)
         with devices.acquire(self.device) as device:
             if self.trains and self._trained() is None:
                 out = self.out / KEPT
@@ -157,6 +156,13 @@ class RunTask:
                     if record.get(key) == digest:
                         return folder
         return None
+
+
+def _limit_memory(wanted: int) -> None:
+    """Limit the bytes of this process; whoever started it may have set a lower limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
 def _is_whole(path: Path) -> bool:

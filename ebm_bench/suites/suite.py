@@ -321,7 +321,8 @@ def keep_file(path: str | Path, results: Path) -> None:
 def refuse_other_file(path: str | Path, suite: Suite, results: Path) -> None:
     """Refuse results of another suite of the same name, which would be overwritten.
 
-    A copy of the suite is none, nor is a file that has another name by now.
+    A copy of the suite, of the same content whatever each of them extends, is none, nor is a file
+    that has another name by now.
 
     Raises
     ------
@@ -330,9 +331,11 @@ def refuse_other_file(path: str | Path, suite: Suite, results: Path) -> None:
     """
     note, path = results / _FILE, Path(path)
     other = results / os.fsdecode(note.read_bytes()) if note.exists() else path
-    if not other.is_file() or other.samefile(path) or other.read_bytes() == path.read_bytes():
+    if not other.is_file() or other.samefile(path):
         return
     content = yaml_files.read(other)
+    if content == yaml_files.read(path):
+        return
     if isinstance(content, dict) and content.get("name") == suite.name:
         raise InputError(
             f"{results}: holds the results of {other.resolve()}, and {path} is another suite of "

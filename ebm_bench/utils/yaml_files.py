@@ -45,6 +45,19 @@ def read(path: str | Path) -> dict[str, Any]:
     return _merged(extended, content)
 
 
+def extended(path: str | Path) -> list[Path]:
+    """List the files that a file extends, which `read` reads besides: one, or none.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, which `read` can read.
+    """
+    content = _read(Path(path))
+    other = content.get(EXTENDS) if isinstance(content, dict) else None
+    return [Path(path).parent / other] if other else []
+
+
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Merge mappings key by key; everything else is replaced."""
     merged = {**below, **above}

@@ -1,5 +1,6 @@
 """A copy of the repository's workflow, in which files may be changed."""
 
+import json
 import os
 import re
 import shutil
@@ -65,3 +66,41 @@ class Checkout:
             return {line.split()[0] for line in table[1].splitlines()}
         assert "Nothing to be done" in done.stdout, done.stdout
         return set()
+
+
+PROBE = """
+import json
+from types import SimpleNamespace
+KINDS = ("run_", "stress_panel", "estimate_", "paper")
+TRAINING = [r for r in workflow.rules if r.name.startswith(KINDS) and r.name != "papers"]
+THIRD = {"attempt": 3, "threads": 1}
+WILDCARDS = SimpleNamespace(paper=next(iter(PAPERS)))
+found = {
+    "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
+    "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
+    "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
+    "local": list(workflow._localrules),
+    "third": {
+        name: {r.name: r.resources[name].evaluate(WILDCARDS, **THIRD).value for r in TRAINING}
+        for name in ("mem_mb", "runtime")
+    },
+}
+print("FOUND", json.dumps(found), file=sys.stderr)
+"""
+
+
+def probe(checkout, *arguments, **config):
+    """What a dry run works with.
+
+    Limits of resources, GPUs and threads of rules, local rules,
+    and what jobs of training ask for at the third attempt.
+    """
+    snakefile = checkout.folder / "Snakefile"
+    before = snakefile.read_text()
+    snakefile.write_text(before + PROBE)
+    try:
+        done = checkout.snakemake("--dry-run", *arguments, **config)
+    finally:
+        snakefile.write_text(before)
+    assert done.returncode == 0, done.stdout
+    return json.loads(re.search("FOUND (.*)", done.stdout)[1])

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,12 +218,26 @@ def test_results_behind_a_link_are_known_to_be_of_their_suite(tmp_path, monkeypa
     Path("results").symlink_to("far/away")
     path, other = Path("süite.yaml"), Path("other.yaml")
     for file in (path, other):
-        file.write_text(f"name: test\n# {file}", encoding="utf-8")
+        file.write_text(f"name: test\ntitle: {file}", encoding="utf-8")
     described = make_suite()
     suite.keep_file(path, Path("results/test"))
     suite.refuse_other_file(path, described, Path("results/test"))
     with pytest.raises(InputError, match="another suite of the same name 'test'"):
         suite.refuse_other_file(other, described, Path("results/test"))
+
+
+@pytest.mark.parametrize(
+    ("there", "same"),
+    [("title: One", True), ("# No comment\ntitle: One", True), ("title: A", False)],
+)
+def test_a_copy_is_of_the_same_suite_if_what_it_extends_is(there, same, tmp_path):
+    for folder, text in (("here", "title: One"), ("there", there)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "below.yaml").write_text(text)
+        (tmp_path / folder / "suite.yaml").write_text("extends: below.yaml\nname: test")
+    suite.keep_file(tmp_path / "here" / "suite.yaml", tmp_path)
+    with nullcontext() if same else pytest.raises(InputError, match="another suite of the same"):
+        suite.refuse_other_file(tmp_path / "there" / "suite.yaml", make_suite(), tmp_path)
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"a\0b", b"[]", b"\n"])

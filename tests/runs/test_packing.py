@@ -42,11 +42,13 @@ def pack(suite, runs, minutes=30, at_once=4, waiting=None):
     return jobs
 
 
-def write_record(runs, dataset, method, seconds, steps=1000):
+def write_record(runs, dataset, method, seconds, steps=1000, batch_size=128, replicates=5):
     folder = runs / dataset / method
     folder.mkdir(parents=True)
     cost = {"setup_seconds": 0.0, "train_seconds": seconds / 2}
-    (folder / "run.json").write_text(json.dumps({"cost": cost, "budget": {"steps": steps}}))
+    budget = {"steps": steps, "batch_size": batch_size}
+    content = {"cost": cost, "budget": budget, "outcomes": [{}] * replicates}
+    (folder / "run.json").write_text(json.dumps(content))
     (folder / "evaluation.json").write_text(json.dumps({"seconds": seconds / 2}))
 
 
@@ -88,8 +90,9 @@ def test_records_tell_how_long_runs_take(tmp_path):
     assert [job.name for job in jobs] == ["two_moons_and_3_more", "ring@1", "ring@2", "ring@3"]
 
 
-def test_a_record_of_fewer_steps_tells_of_more(tmp_path):
-    write_record(tmp_path, "ring", METHODS[0], seconds=60, steps=100)
+@pytest.mark.parametrize("done", [{"steps": 100}, {"replicates": 1, "batch_size": 64}])
+def test_a_record_of_fewer_points_tells_of_more(done, tmp_path):
+    write_record(tmp_path, "ring", METHODS[0], seconds=60, **done)
     (job,) = pack(make_suite(["ring"], METHODS[:1]), tmp_path)
     assert job.longest == pytest.approx(10, rel=0.05)
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import re
+import resource
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,23 @@ def test_a_run_with_too_little_memory_ends_with_a_status(make_task):
     assert process.exitcode == 0
     record = json.loads((task.folder / "run.json").read_text())
     assert {outcome["status"] for outcome in record["outcomes"]} == {"out_of_memory"}
+
+
+@pytest.mark.parametrize(
+    ("most", "limit"), [(resource.RLIM_INFINITY, 9 * 10**9), (10**10, 9 * 10**9), (10**9, 10**9)]
+)
+def test_memory_is_limited_to_no_more_than_the_system_allows(most, limit, make_task, monkeypatch):
+    found = [(-1, most)]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: found[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: found.append(limits))
+    dataclasses.replace(make_task(trains=False, evaluates=False), memory=9000)._compute()
+    assert found[1:] == [(limit, most)]
+
+
+def test_a_file_that_another_process_deletes_meanwhile_is_none(make_task, monkeypatch):
+    task = make_task()
+    monkeypatch.setattr(Path, "exists", lambda path: path.parent == task.folder)
+    task.link()
 
 
 @pytest.mark.parametrize("lost", ["folder", "kept"])

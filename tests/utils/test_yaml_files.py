@@ -75,6 +75,8 @@ def test_a_file_states_only_where_it_differs_from_another(tmp_path):
     assert found == {"a": {"b": 5, "c": [6]}, "d": 7, "f": 4, "g": {"h": 8}}
     assert list(found) == ["a", "d", "f", "g"]
     assert yaml_files.read(tmp_path / "small.yaml")["a"] == {"b": 1, "c": [1, 2]}
+    assert yaml_files.extended(tmp_path / "large.yaml") == [tmp_path / "small.yaml"]
+    assert yaml_files.extended(tmp_path / "small.yaml") == []
 
 
 @pytest.mark.parametrize(

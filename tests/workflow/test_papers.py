@@ -23,12 +23,11 @@ def test_a_job_for_each_paper_and_one_for_the_claims(checkout):
     assert "decide the claims of papers" in done.stdout
 
 
-def test_a_bad_claim_ends_with_2_and_one_message(edited):
+@pytest.mark.parametrize("asked", ["papers", ONE])
+def test_a_bad_claim_ends_with_2_and_one_message(asked, edited):
     checkout, path = edited
     path.write_text(path.read_text(encoding="utf-8").replace("above: 10", "abvoe: 10"))
-    done = checkout.snakemake("--dry-run", ONE, suite=None)
-    assert done.returncode != 0
-    done = checkout.snakemake("--dry-run", "papers", suite=None)
+    done = checkout.snakemake("--dry-run", asked, suite=None)
     assert done.returncode == 2
     assert "ryu2025.yaml: claims.1.abvoe: unknown key 'abvoe'" in done.stdout
     assert "Traceback" not in done.stdout

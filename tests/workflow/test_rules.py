@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from factories.checkouts import probe
 from filelock import FileLock
 
 from ebm_bench import report
@@ -89,31 +90,6 @@ def with_change(*path, to):
     return content
 
 
-PROBE = """
-import json
-found = {
-    "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
-    "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
-    "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
-    "local": list(workflow._localrules),
-}
-print("FOUND", json.dumps(found), file=sys.stderr)
-"""
-
-
-def probe(checkout, *arguments, **config):
-    """What a dry run works with: limits of resources, GPUs and threads of rules, local rules."""
-    snakefile = checkout.folder / "Snakefile"
-    before = snakefile.read_text()
-    snakefile.write_text(before + PROBE)
-    try:
-        done = checkout.snakemake("--dry-run", *arguments, **config)
-    finally:
-        snakefile.write_text(before)
-    assert done.returncode == 0, done.stdout
-    return json.loads(re.search("FOUND (.*)", done.stdout)[1])
-
-
 def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):
     planned = make_checkout(tmp_path).planned(suite=None)
     # Those that wait for the same data are one job, and none waits for data that it does not need.
@@ -183,6 +159,33 @@ def test_on_a_cluster_a_job_asks_for_what_its_runs_need(cluster):
     assert not [name for name in working if name.startswith(("stress_", "estimate_"))]
 
 
+@pytest.fixture
+def limits(cluster, tmp_path):
+    """Have a Slurm that tells of two partitions."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sinfo").write_text("#!/bin/sh\necho 'small*|2-00:00:00\nall|15:00'\n")
+    (programs / "sinfo").chmod(0o755)
+    cluster.environment["PATH"] = f"{programs}:{cluster.environment['PATH']}"
+    return cluster
+
+
+@pytest.mark.parametrize("name", ["'all'", "'all,small'"])
+def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
+    given = ("--default-resources", f"slurm_partition={name}")
+    found = probe(limits, "--profile", "profiles/slurm", *given)
+    assert set(found["third"]["runtime"].values()) == {15}
+
+
+def test_on_a_cluster_jobs_of_studies_ask_for_more_each_time(cluster):
+    third = probe(cluster, "--profile", "profiles/slurm")["third"]
+    studies = third["mem_mb"].keys() - RUNS
+    assert {name.partition("_")[0] for name in studies} == {"stress", "estimate", "paper"}
+    assert {third["mem_mb"][name] for name in studies} == {3 * 3000}
+    assert min(third["runtime"][name] for name in studies - {"paper"}) == 3 * 60
+    assert third["runtime"]["paper"] >= 3 * 20
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -231,6 +234,16 @@ def test_a_changed_key_runs_what_depends_on_it(content, expected, finished):
     finished.write_suite(content)
     try:
         assert finished.planned() == expected
+    finally:
+        finished.write_suite(SUITE)
+
+
+def test_a_change_of_a_file_that_the_suite_extends_is_one_of_the_suite(finished):
+    finished.write_suite({**SUITE, "title": "Another title"}, "below.yaml")
+    finished.write_suite({"extends": "below.yaml"})
+    os.utime(finished.folder / "suite.yaml", (0, 0))
+    try:
+        assert finished.planned("--rerun-triggers", "mtime") == {"report", "all"}
     finally:
         finished.write_suite(SUITE)
 
@@ -354,7 +367,7 @@ def test_a_job_has_as_many_runs_at_once_as_fit(options, threads, finished):
 
 def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
     local = [
-        *("all", "collect", "estimation", "prepare", "report", "speed"),
+        *("all", "collect", "estimation", "papers", "prepare", "report", "speed"),
         *("stress", "stress_report", "tune"),
     ]
     assert sorted(probe(finished)["local"]) == local

@@ -14,7 +14,7 @@ from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
 from ebm_bench.runs import packing, processes, tasks
-from ebm_bench.utils import leases, slurm
+from ebm_bench.utils import leases, slurm, yaml_files
 from ebm_bench.utils.files import require_folder
 
 # Where the workflow itself lies: `snakemake -s FILE` and `--directory` run it from elsewhere.
@@ -100,7 +100,8 @@ if not CLUSTER and "mem_mb" not in workflow.global_resources:
     MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workflow.register_resource("mem_mb", MEMORY // 10**6)
 MEMORY_OF_RUN = 3000  # MB
-ATTEMPTS = 2  # on a cluster, before a run that takes too much memory is given up
+# On a cluster, before a run that takes too much memory is given up: `retries` of profiles/slurm.
+ATTEMPTS = 2
 CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
 if CLUSTER:
     # A job may have more than the machine that submits it.
@@ -138,7 +139,8 @@ if CLUSTER and not workflow.remote_exec:
         )
         sys.exit(2)
     partition = DEFAULTS.get("slurm_partition")
-    LONGEST = slurm.longest_job(partition and str(partition.raw))
+    # Given as an expression: a name in quotes is itself, without them.
+    LONGEST = slurm.longest_job(partition and str(partition.raw).strip("'\""))
 else:
     LONGEST = math.inf
 

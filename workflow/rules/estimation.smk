@@ -33,8 +33,8 @@ for model, method in JOBS:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=3000,
-            runtime=60,
+            mem_mb=memory,
+            runtime=limited(60),
             # Models this small are faster on a CPU.
             gpu=0,
         params:
@@ -58,6 +58,7 @@ rule estimation:
             file=["estimates.parquet", "record.json"],
         ),
         suite=ESTIMATION_FILE,
+        extended=relative(yaml_files.extended(ESTIMATION_FILE)),
         code=relative(COMPARISON_CODE),
     output:
         **{

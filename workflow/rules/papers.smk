@@ -30,8 +30,10 @@ rule paper:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=lambda wildcards: round(20 + 3 * PAPERS[wildcards.paper].minutes),
+        mem_mb=memory,
+        runtime=lambda wildcards, attempt: limited(
+            20 + 3 * PAPERS[wildcards.paper].minutes
+        )(wildcards, attempt),
         # Models this small are faster on a CPU.
         gpu=0,
     params:
@@ -50,6 +52,13 @@ rule papers:
     input:
         expand(PAPERS_VALUES, paper=PAPERS),
         suites=list(PAPER_FILES.values()),
+        extended=relative(
+            {
+                file
+                for path in PAPER_FILES.values()
+                for file in yaml_files.extended(path)
+            }
+        ),
         code=relative(fingerprint.files([], "studies/papers/report.py")),
     output:
         claims=report(

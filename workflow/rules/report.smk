@@ -41,6 +41,7 @@ rule report:
         rules.collect.output,
         expand("{folder}/pictures.npz", folder=FOLDERS),
         suite=SUITE_FILE,
+        extended=relative(yaml_files.extended(SUITE_FILE)),
         code=relative(REPORT_CODE),
     output:
         [report(path, **described(path, "tables")) for path in OUTPUTS["tables"]],

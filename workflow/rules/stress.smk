@@ -34,8 +34,8 @@ rule stress_panel:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory,
+        runtime=limited(60),
         # Models this small are faster on a CPU.
         gpu=0,
     params:
@@ -54,6 +54,7 @@ rule stress_report:
     input:
         expand(STRESS_TABLES, panel=STRESS.panels),
         suite=STRESS_FILE,
+        extended=relative(yaml_files.extended(STRESS_FILE)),
         code=relative(fingerprint.files([], "studies/stress/report.py")),
     output:
         [

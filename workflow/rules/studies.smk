@@ -48,3 +48,9 @@ else:
     rule papers:
         input:
             refuse("papers"),
+
+    rule paper:
+        input:
+            refuse("papers"),
+        output:
+            "results/papers/{paper}/values.parquet",
