@@ -25,7 +25,7 @@ def longest_job(partition: str | None = None) -> float:
     with suppress(OSError, subprocess.SubprocessError):
         output = subprocess.run(
             ["sinfo", "--noheader", "--format=%P|%l"],
-            check=True, capture_output=True, text=True, timeout=30,
+            check=True, capture_output=True, encoding="utf-8", timeout=30,
         ).stdout  # fmt: skip
     wanted = partition.split(",") if partition else None
     limits = []

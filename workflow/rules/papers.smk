@@ -23,7 +23,7 @@ rule paper:
     output:
         PAPERS_VALUES,
     log:
-        f"{PAPERS_RESULTS}/logs/{{paper}}.log",
+        f"{PAPERS_RESULTS}/logs/paper-{{paper}}.log",
     wildcard_constraints:
         paper="|".join(map(re.escape, PAPERS)),
     conda:

@@ -75,4 +75,4 @@ for job in PACKED:
             f"train and evaluate {len(runs)} methods on {', '.join(datasets)}"
         shell:
             "ebm-bench train --evaluate --suite {input.suite:q} {params.datasets:q}"
-            " --out {params.out:q} --jobs {threads} --memory {resources.run_memory} 2>{log:q}"
+            " --out {params.out:q} --jobs {threads} --memory {resources.run_memory:q} 2>{log:q}"
