@@ -95,6 +95,8 @@ class RunTask:
             Where the run cannot be carried out, or its code was edited since the task was made.
         """
         if not self.is_done():
+            if not self.trains:
+                self._require_model(self._trained() or self.folder)
             # Jobs outlive a workflow that was killed, and another may have been started.
             with leases.hold(self.kept / LEASE, self.label):
                 if not self.is_done():  # by now
@@ -127,11 +129,12 @@ class RunTask:
                 self.link()
             if self.evaluates and self._evaluated() is None:
                 folder = self._trained() or self.folder
-                if not (folder / TRAINED[0]).exists():
-                    raise InputError(
-                        f"{folder}: has no trained model; `ebm-bench train` leaves one"
-                    )
+                self._require_model(folder)
                 evaluation.evaluate(self.suite, self.dataset, self.method, folder, device)
+
+    def _require_model(self, folder: Path) -> None:
+        if not (folder / TRAINED[0]).exists():
+            raise InputError(f"{folder}: has no trained model; `ebm-bench train` leaves one")
 
     def _digests(self) -> tuple[str, str]:
         return (

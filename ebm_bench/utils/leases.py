@@ -62,8 +62,16 @@ def hold(path: Path, label: str) -> Iterator[None]:
         File of the lease; its folder is made.
     label : str
         What the process is to do, for messages.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
     def lose(loss) -> None:
         # Whatever the reason, nobody touches the lease any more, and another process may take it.

@@ -76,7 +76,7 @@ def test_the_stein_discrepancy_is_what_the_objective_minimises(bowl):
     model = bowl(3, mean=0.5, sd=1.5)
     found = measure("kernel_stein_discrepancy", model, points=60)["value"]
     x = model.dataset.sample(60, model.streams.child("data"), "test")
-    objective = objectives.create("kernel_stein", kernel="rbf")
+    objective = objectives.create("kernel_stein", kernel="rbf", width=1.0)
     objective.setup(model.energy, x, model.streams)
     torch.testing.assert_close(objective.loss(model.energy, x, model.streams).double(), found)
 
