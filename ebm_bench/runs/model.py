@@ -10,7 +10,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.metrics import features
 from ebm_bench.metrics.grid import Grid, integrate
 from ebm_bench.metrics.proposals import proposal_for
-from ebm_bench.samplers.annealed_importance_sampling import LogZ, annealed_importance_sampling
+from ebm_bench.samplers.annealed_importance_sampling import Normaliser, annealed_importance_sampling
 from ebm_bench.streams import Streams
 
 _LOOKED_AT = 500  # points of the data around which a grid looks for narrow peaks
@@ -54,7 +54,7 @@ class Model:
         self.energy, self.dataset, self.sampler, self.streams = energy, dataset, sampler, streams
         self.learned_log_z = None if learned_log_z is None else learned_log_z.detach()
         self.objective, self.cells, self.progress = objective, cells, progress
-        self._normalisers: dict[tuple[int, int], LogZ] = {}
+        self._normalisers: dict[tuple[int, int], Normaliser] = {}
         self._samples: dict[int, Tensor] = {}
         self._features: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
 
@@ -87,7 +87,7 @@ class Model:
         """The log-normaliser by the best way there is, shape (R,) in float64."""
         return self.normaliser().log_z
 
-    def normaliser(self, chains: int = 128, levels: int = 1000) -> LogZ:
+    def normaliser(self, chains: int = 128, levels: int = 1000) -> Normaliser:
         """Find the log-normaliser: known, by the grid, or by annealed importance sampling.
 
         Parameters
@@ -101,20 +101,20 @@ class Model:
         return self._normalisers[key]
 
     @property
-    def annealed(self) -> LogZ | None:
+    def annealed(self) -> Normaliser | None:
         """The estimate by most chains of annealed importance sampling that was made so far."""
         made = [key for key, found in self._normalisers.items() if found.chains]
         return self._normalisers[max(made)] if made else None
 
-    def _normaliser(self, chains: int, levels: int) -> LogZ:
+    def _normaliser(self, chains: int, levels: int) -> Normaliser:
         known = self.energy.log_z
         if known is not None:
             known = known.detach().double()
-            return LogZ(known, torch.zeros_like(known))
+            return Normaliser(known, torch.zeros_like(known))
         if self.is_planar:
             grid = self.grid
             details = {"converged": grid.converged.double()}
-            return LogZ(grid.log_z, torch.zeros_like(grid.log_z), details)
+            return Normaliser(grid.log_z, torch.zeros_like(grid.log_z), details)
         streams = self.streams.child("log_z")
         proposal = proposal_for(self.dataset, streams.device)
         data = None

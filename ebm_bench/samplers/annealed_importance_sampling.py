@@ -19,7 +19,7 @@ _ERRORS, _NATS = 2.0, 1e-3
 
 
 @dataclass(frozen=True)
-class LogZ:
+class Normaliser:
     """Log-normalisers, known or estimated.
 
     Attributes
@@ -49,7 +49,7 @@ def annealed_importance_sampling(
     levels: int = 1000,
     data: Tensor | None = None,
     proposal: Proposal | None = None,
-) -> LogZ:
+) -> Normaliser:
     """Estimate log-normalisers along a path from a density that is known.
 
     Chains start at exact draws and move by Hamiltonian dynamics with partial momentum refreshment
@@ -91,7 +91,7 @@ def annealed_importance_sampling(
 
     Returns
     -------
-    LogZ
+    Normaliser
         With the effective sample size ``(Σw)² / Σw²``.
 
     References
@@ -132,7 +132,7 @@ def annealed_importance_sampling(
         "missing": missing,
     }
     ended = energy.location + energy.scale * u, weights.softmax(1)
-    return LogZ(log_z + start.log_volume.squeeze(1), error, details, ended)
+    return Normaliser(log_z + start.log_volume.squeeze(1), error, details, ended)
 
 
 def acceptance_ratio(forward: Tensor, backward: Tensor) -> Tensor:
