@@ -7,6 +7,7 @@ from torch.distributions import MultivariateNormal
 
 from benchmarks import normalisers
 from ebm_bench import datasets
+from ebm_bench.metrics import proposals
 from ebm_bench.metrics.proposals import proposal_for
 from ebm_bench.nn.pca_mixture import PcaMixture
 from ebm_bench.plugins.checks.metrics import Pixels
@@ -86,6 +87,43 @@ def test_the_proposal_is_the_truth_or_the_best_by_held_out_likelihood():
     assert len(proposal_for(clusters, CPU).weights) == 10
     assert len(proposal_for(pixels, CPU).weights) == 1
     assert proposal_for(pixels, CPU) is proposal_for(pixels, CPU)
+
+
+def test_a_fit_is_made_once_for_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("EBM_BENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(proposals, "_POINTS", 300)
+
+    def find(dataset):
+        proposals._fitted.cache_clear()  # as in another process
+        return proposals.proposal_for(dataset, CPU)
+
+    first, x = find(Clusters()), Clusters().sample(20, Streams(1))
+    (kept,) = tmp_path.rglob("*.safetensors")
+    with monkeypatch.context() as patch:
+        patch.delattr(PcaMixture, "fit")
+        assert torch.equal(find(Clusters()).log_prob(x), first.log_prob(x))
+        with pytest.raises(AttributeError):  # other data, another fit
+            find(Pixels())
+        kept.write_bytes(kept.read_bytes()[:500])
+        with pytest.raises(AttributeError):
+            find(Clusters())
+    assert torch.equal(find(Clusters()).log_prob(x), first.log_prob(x))
+    monkeypatch.setattr(proposals, "version", lambda name: "0")
+    find(Clusters())
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("blocked", ["missing", "file"])
+def test_a_fit_that_cannot_be_kept_is_made(tmp_path, monkeypatch, blocked):
+    folder = tmp_path / "data"
+    monkeypatch.setenv("EBM_BENCH_DATA", str(folder))
+    monkeypatch.setattr(proposals, "_POINTS", 300)
+    if blocked == "file":
+        folder.mkdir()
+        (folder / "proposals").touch()
+    proposals._fitted.cache_clear()
+    assert proposals.proposal_for(Clusters(), CPU).weights.isfinite().all()
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.fixture(scope="module")
