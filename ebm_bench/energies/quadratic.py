@@ -14,6 +14,8 @@ from ebm_bench.errors import InputError
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
+_BLOCK = 512  # columns
+
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -104,7 +106,8 @@ class Quadratic(Energy):
             centred = flat - shift
             count += flat.shape[1]
             total = total + centred.sum(1, keepdim=True)
-            squares = squares + centred.mT @ centred
+            squares = squares + _upper_product(centred)
+        squares = squares.triu() + squares.triu(1).mT
         offset = total / count
         mean, covariance = shift + offset, squares / count - offset.mT @ offset
         self.mean.copy_(mean)
@@ -154,3 +157,12 @@ class Quadratic(Energy):
         z = streams.normal(n, self.mean.shape[2], dtype=self.mean.dtype)
         x = torch.linalg.solve_triangular(self.factor, z, upper=False, left=False)
         return (x + self.mean).detach().view(self.replicates, n, *self.event_shape)
+
+
+def _upper_product(x: Tensor) -> Tensor:
+    """Compute the upper triangle of ``xᵀ x``, and little else, (R, N, d) to (R, d, d)."""
+    product = x.new_zeros(len(x), x.shape[2], x.shape[2])
+    for start in range(0, x.shape[2], _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        product[:, rows, start:] = x[:, :, rows].mT @ x[:, :, start:]
+    return product
