@@ -75,7 +75,8 @@ this objective are in colour, the others in grey.*
 
 {{ paper }}
 
-Code: `{{ source }}`.
+Code: `{{ source }}`. Closed-form values that it is tested against: {% for file in oracles -%}
+`{{ file }}`{{ ", " if not loop.last }}{% endfor %}.
 """)
 CITED = re.compile(r"\]\(\.\./results/(reference/[^)]+)\)")
 
@@ -144,7 +145,19 @@ def page(name: str, about: dict) -> str:
         suite=reference().name if figure(name) else None,
         paper=plain(parts.get("References", "–")),
         source=entry.path.relative_to(ROOT),
+        oracles=oracles(name),
     )
+
+
+def oracles(name: str) -> list[str]:
+    """Find the tests of an objective alone: not those that all objectives have to pass."""
+    files = sorted((ROOT / "tests" / "objectives").glob("test_*.py"))
+    own = [path for path in files if path.stem not in ("test_contract", "test_devices")]
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in own
+        if re.search(rf"\b{name}\b", path.read_text(encoding="utf-8"))
+    ]
 
 
 def panel(name: str) -> str:

@@ -87,6 +87,11 @@ def test_every_objective_has_its_page(name, hooks):
     for setting in entry.settings:
         assert re.search(rf"\| `{setting}` \| `.*` \| .* \| \S.* \|", text), setting
     assert "``" not in text
+    oracles = hooks.oracles(name)
+    assert oracles
+    for file in oracles:
+        assert (ROOT / file).is_file()
+        assert f"`{file}`" in text.partition("Closed-form values")[2]
 
 
 def test_pages_show_figures_of_reference_results(site, hooks):
