@@ -30,9 +30,9 @@ class Verdict:
         Estimate with its 95 % interval over replicates.
     verdict : str
         `REPRODUCED` where the whole interval is within the limits of the claim, `NOT` where it is
-        outside, `OPEN` otherwise. A ratio whose first model alone failed in a replicate counts as
-        beyond any limit there, and as zero if the second alone did: if that is another verdict,
-        the claim is `OPEN`; so it is if the only model of a claim failed.
+        outside, `OPEN` otherwise. A ratio or difference whose first model alone failed in a
+        replicate counts as above any limit there, and as below if the second alone did: if that
+        is another verdict, the claim is `OPEN`; so it is if the only model of a claim failed.
     """
 
     claim: Claim
@@ -68,7 +68,7 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
     else:
         rows = [measured(*each) for each in zip(claim.models, claim.knobs, strict=True)]
         first = rows[0]
-        second = rows[1] if claim.measure == "ratio" else pd.DataFrame(0.0, first.index, list("ye"))
+        second = rows[1] if len(rows) > 1 else pd.DataFrame(0.0, first.index, list("ye"))
     first, second = first.align(second, join="outer", axis=0)
     both = np.stack([first, second])
     losses = Losses(pd.DataFrame(both[..., 0]), both[..., 0], both[..., 1], 1, scale)
@@ -89,10 +89,11 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
 
 def _of_failures(claim: Claim, first: pd.Series, second: pd.Series) -> set[str]:
     """Decide a claim by the replicates that failed in one model alone, as beyond all limits."""
-    if claim.measure != "ratio":
+    if len(claim.models) < 2:
         return {OPEN} if first.any() else set()
     huge = np.finfo(float).max
-    found = {huge: (first & ~second).any(), 1 / huge: (second & ~first).any()}
+    least = 1 / huge if claim.measure == "ratio" else -huge
+    found = {huge: (first & ~second).any(), least: (second & ~first).any()}
     return {_within(claim, value, value) for value, is_there in found.items() if is_there}
 
 
@@ -145,4 +146,5 @@ def _about(paper: Paper, claim: Claim, dataset: str, metric: str) -> str:
         model + (f" at {knob:g}" if knob is not None else "")
         for model, knob in zip(claim.models, claim.knobs, strict=True)
     ]
-    return f"{named} of {' over '.join(stated)}, {dataset}"
+    word = " less " if claim.measure == "difference" else " over "
+    return f"{named} of {word.join(stated)}, {dataset}"

@@ -55,11 +55,11 @@ def render(papers: dict[str, Paper], verdicts: dict[str, list[Verdict]]) -> str:
             "",
             f"{sum(counts.values())} claims of {len(papers)} papers: {stated}. In brackets: "
             f"{LEVEL:.0%} interval over replicates (Student t). Positive criteria and estimation "
-            "errors are compared on the log scale, and ratios in pairs of replicates. A claim is "
-            f"*{REPRODUCED}* if the whole interval is within the stated limit, *{NOT}* if it is "
-            f"outside, and else *{OPEN}*; so it is where a failure of replicates speaks against "
-            "the verdict of the others (the number of those compared is given). All settings are "
-            "scaled down, as listed.",
+            "errors are compared on the log scale, and ratios and differences in pairs of "
+            f"replicates. A claim is *{REPRODUCED}* if the whole interval is within the stated "
+            f"limit, *{NOT}* if it is outside, and else *{OPEN}*; so it is where a failure of "
+            "replicates speaks against the verdict of the others (the number of those compared "
+            "is given). All settings are scaled down, as listed.",
             "",
             *parts,
         ]
@@ -80,7 +80,7 @@ def section(paper: Paper, verdicts: list[Verdict]) -> str:
     lines = [
         f"## {paper.title}",
         "",
-        f"{paper.paper.citation}, arXiv:{paper.paper.arxiv}.",
+        f"{paper.paper.citation}, {paper.paper.place}.",
         "",
         formats.markdown(Table(columns, verdicts, caption)),
     ]

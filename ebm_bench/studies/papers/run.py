@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ebm_bench import records
+from ebm_bench.errors import InputError
 from ebm_bench.records import collection
 from ebm_bench.report.results import COLUMNS
 from ebm_bench.runs.tasks import RunTask
@@ -42,8 +43,9 @@ def run(paper: Paper, out: str | Path, device: str = "cpu") -> Path:
     -------
     Path
         The table of all values, ``out/values.parquet``: the columns `results.COLUMNS`,
-        ``commit`` and ``dirty`` of the code, and ``knob``, which is NaN without one. Estimates
-        have the metric ``squared_error``, and their data sets are replicates.
+        ``commit`` and ``dirty`` of the code, ``knob``, which is NaN without one, and ``settings``,
+        the digest of those of the paper. Estimates have the metric ``squared_error``, and their
+        data sets are replicates.
     """
     tables = []
     for value, point in paper.points.items():
@@ -55,7 +57,8 @@ def run(paper: Paper, out: str | Path, device: str = "cpu") -> Path:
             if isinstance(point, EstimationSuite)
             else _train(point, runs, device, Path(out, RECORDS) if value is None else None)
         )
-        tables.append(found.assign(knob=value).astype({"knob": float}))
+        described = found.assign(knob=value, settings=paper.settings)
+        tables.append(described.astype({"knob": float}))
     path = Path(out, VALUES)
     with replacing(path) as temporary:
         pd.concat(tables, ignore_index=True).to_parquet(temporary)
@@ -68,9 +71,16 @@ def load(paper: Paper, results: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        Where the paper has not been run, or the table cannot be read.
+        Where the paper has not been run, or with other settings than it has, or the table cannot
+        be read.
     """
-    return read_table(results / VALUES, f"run paper {paper.name}, `ebm-bench paper`")
+    path = results / VALUES
+    table = read_table(path, f"run paper {paper.name}, `ebm-bench paper`")
+    if "settings" not in table or set(table["settings"]) != {paper.settings}:
+        raise InputError(
+            f"{path}: of other settings than {paper.name} has now; run it again, `ebm-bench paper`"
+        )
+    return table
 
 
 def _train(point: Suite, runs: Path, device: str, collected: Path | None) -> pd.DataFrame:

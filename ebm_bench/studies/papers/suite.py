@@ -3,6 +3,7 @@
 Nothing here imports torch: the workflow reads papers each time it starts.
 """
 
+import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,8 @@ from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 
 SQUARED_ERROR = "squared_error"  # of estimated parameters, as if it were a metric
-MEASURES = ("ratio", "value", "slope")
+MEASURES = ("ratio", "difference", "value", "slope")
+_SCALES = {"ratio": "log", "difference": "linear", "slope": "log"}  # of the metric
 
 
 class Scaled(Strict):
@@ -49,6 +51,8 @@ class Claim(Strict):
         Claim in a sentence, and the figures that the paper gives for it.
     ratio : (str, str), optional
         Two models: the criterion of the first over that of the second.
+    difference : (str, str), optional
+        Two models: the criterion of the first less that of the second, if it may be negative.
     value : str, optional
         A model, whose criterion itself counts.
     slope : str, optional
@@ -58,19 +62,20 @@ class Claim(Strict):
     metric : str
         Metric of the dataset, by default the one that it is ranked by.
     at, against : float, optional
-        Value of the knob, for the second model of a ratio too unless it has its own.
+        Value of the knob, for the second of two models too unless it has its own.
     below, above : float, optional
         Limits: a claim is reproduced where the whole interval lies between them.
 
     Notes
     -----
     A model is the name of a method, or ``method (model)`` for a by-product of training. Exactly
-    one of ``ratio``, ``value`` and ``slope`` is given, and one limit at least.
+    one of ``ratio``, ``difference``, ``value`` and ``slope`` is given, and one limit at least.
     """
 
     claim: str
     published: str
     ratio: tuple[str, str] | None = None
+    difference: tuple[str, str] | None = None
     value: str | None = None
     slope: str | None = None
     dataset: str = ""
@@ -106,8 +111,8 @@ class Claim(Strict):
             raise ValueError("gives no limit: below, above or both")
         if self.below is not None and self.above is not None and self.above >= self.below:
             raise ValueError(f"no number is above {self.above:g} and below {self.below:g}")
-        if self.against is not None and self.measure != "ratio":
-            raise ValueError(f"against is for a ratio, and not for a {self.measure}")
+        if self.against is not None and len(self.models) < 2:
+            raise ValueError(f"against is for two models, and not for a {self.measure}")
         return self
 
 
@@ -120,10 +125,24 @@ class Source(Strict):
         Authors, title, venue and year.
     arxiv : str
         Number of the preprint.
+    url : str
+        Address of what has no preprint.
     """
 
     citation: str
-    arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")]
+    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5})?$")] = ""
+    url: Annotated[str, Field(pattern=r"^(https://\S+)?$")] = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is found."""
+        return f"arXiv:{self.arxiv}" if self.arxiv else self.url
+
+    @model_validator(mode="after")
+    def _check_place(self) -> "Source":
+        if not self.place:
+            raise ValueError("gives no place: arxiv or url")
+        return self
 
 
 class Cell(NamedTuple):
@@ -183,6 +202,14 @@ class Paper(Head):
             for value, point in self.points.items()
             for dataset, method in grid(point)
         ]
+
+    @property
+    def settings(self) -> str:
+        """Digest of what the file states of its runs, which tells of which settings values are."""
+        knob = self.knob.values if self.knob else None
+        return fingerprint.digest(
+            json.dumps([self.name, self.version, self.seed, knob, self.suite]), []
+        )
 
     def metrics(self, dataset: str) -> list[str]:
         """Metrics of a dataset, the one that it is ranked by first."""
@@ -245,12 +272,14 @@ class Paper(Head):
         metric = claim.metric or metrics[0]
         if metric not in metrics:
             fail(f"{at}.metric", unknown("metric of this dataset", metric, metrics))
-        if claim.measure != "value" and scale_of(metric) != "log":
-            fitting = ", ".join(m for m in metrics if scale_of(m) == "log") or "none of them"
+        scale = _SCALES.get(claim.measure, scale_of(metric))
+        if scale_of(metric) != scale:
+            fitting = ", ".join(m for m in metrics if scale_of(m) == scale) or "none of them"
+            needs = "positive values" if scale == "log" else "values of any sign"
             fail(
                 f"{at}.metric",
-                f"a {claim.measure} is of positive values, and {metric} may be negative. "
-                f"Valid: {fitting}",
+                f"a {claim.measure} is of {needs}, and {metric} "
+                f"{'may be negative' if scale == 'log' else 'is positive'}. Valid: {fitting}",
             )
         methods = [cell.method for cell in self.cells if cell.dataset == dataset]
         for model in claim.models:

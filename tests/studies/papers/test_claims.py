@@ -109,6 +109,53 @@ class TestFailures:
         assert decide(make_paper(claim), values({"a": [*near[:3], None]})).verdict == OPEN
 
 
+DIFFERENCE = {
+    **{"claim": "a is better", "published": "-", "difference": ["a", "b"], "below": 0},
+    "metric": "negative_log_likelihood",
+}
+
+
+class TestDifferences:
+    def decide(self, a, b, **changes):
+        table = values({"a": a, "b": b}, metric="negative_log_likelihood")
+        return decide(make_paper({**DIFFERENCE, **changes}), table)
+
+    def test_they_are_paired_by_replicate_and_may_be_negative(self):
+        a, b = np.array([-9.0, 1.0, 11.0]), np.array([-8.0, 2.5, 12.0])
+        found = self.decide(list(a), list(b))
+        low, high = student(a - b)
+        assert found.verdict == REPRODUCED
+        assert found.found.mean == pytest.approx((a - b).mean())
+        assert (found.found.low, found.found.high) == pytest.approx((low, high))
+        assert found.about == "negative_log_likelihood of a less b, two_moons"
+
+    def test_the_other_order_is_not_reproduced(self):
+        assert self.decide([-8.0, 2.5, 12.0], [-9.0, 1.0, 11.0]).verdict == NOT
+        assert self.decide([1.0, 2.0, 3.0], [2.0, 1.0, 3.1]).verdict == OPEN
+
+    @pytest.mark.parametrize(
+        ("a", "b", "limits", "verdict"),
+        [
+            # A failure counts as a difference beyond any limit, below zero too.
+            ([1.0, 2.0, None], [2.0, 3.1, 4.0], {"below": 0}, OPEN),
+            ([1.0, 2.0, 3.0], [2.0, 3.1, None], {"below": 0}, REPRODUCED),
+            ([1.0, 2.0, 3.0], [2.0, 3.001, None], {"above": -2, "below": None}, OPEN),
+            ([1.0, 2.0, None], [2.0, 3.001, 4.0], {"above": -2, "below": None}, REPRODUCED),
+            ([1.0, 2.0, None], [2.0, 3.1, None], {"below": 0}, REPRODUCED),
+        ],
+    )
+    def test_a_lone_failure_counts_as_beyond_any_limit(self, a, b, limits, verdict):
+        assert self.decide(a, b, **limits).verdict == verdict
+
+    def test_the_second_can_be_at_another_value_of_the_knob(self):
+        paper = make_varied({**DIFFERENCE, "difference": ["a", "a"], "at": 10, "against": 1})
+        table = pd.concat(
+            values({"a": numbers}, metric="negative_log_likelihood", knob=knob)
+            for knob, numbers in [(1.0, [1.0, 2.0, 3.0]), (10.0, [-1.0, 0.1, 1.0])]
+        )
+        assert decide(paper, table).found.mean == pytest.approx((-2 - 1.9 - 2) / 3)
+
+
 def test_a_value_is_a_geometric_mean():
     claim = {"claim": "a arrives", "published": "-", "value": "a", "below": 100}
     found = decide(make_paper(claim), values({"a": B, "b": B}))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ebm_bench.errors import InputError
 from ebm_bench.studies.papers import report, run, suite
 from ebm_bench.studies.papers.claims import check
 
@@ -34,6 +35,14 @@ def test_the_values_are_those_of_committed_code_and_of_the_papers_as_they_are(pa
         knobs = values[name]["knob"].astype(object).where(values[name]["knob"].notna(), None)
         found = zip(knobs, values[name]["dataset"], values[name]["method"], strict=True)
         assert set(found) == set(paper.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_setting_that_is_edited_makes_the_values_stale(papers, name):
+    paper = papers[name]
+    for changes in ({"seed": 1}, {"suite": {**paper.suite, "title": "Edited"}}):
+        with pytest.raises(InputError, match="of other settings"):
+            run.load(paper.model_copy(update=changes), REFERENCE / name)
 
 
 def test_every_paper_has_its_figure():

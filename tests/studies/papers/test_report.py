@@ -57,7 +57,7 @@ def test_a_paper_is_run_decided_and_drawn(tmp_path):
     paper = Paper.model_validate(content(datasets=["two_moons"]))
     path = run.run(paper, tmp_path / "made_up")
     found = pd.read_parquet(path)
-    assert [*found.columns] == [*COLUMNS, "commit", "dirty", "knob"]
+    assert [*found.columns] == [*COLUMNS, "commit", "dirty", "knob", "settings"]
     rows = found[found["metric"] == "kl_divergence"].groupby("method").size()
     assert rows.to_dict() == {"a": 4, "b": 4}
     before = path.stat().st_mtime_ns, (tmp_path / "made_up/runs/two_moons/a/run.json").stat()
@@ -69,3 +69,22 @@ def test_a_paper_is_run_decided_and_drawn(tmp_path):
 
 
 ENDINGS = ("png", "pdf", "svg")
+
+
+@pytest.mark.parametrize("of", ["other settings", "an older version"])
+def test_values_of_other_settings_decide_nothing(tmp_path, of):
+    paper = make_paper()
+    table = values(NUMBERS).assign(settings=make_paper(seed=1).settings)
+    path = tmp_path / "made_up" / "values.parquet"
+    path.parent.mkdir()
+    (table if of == "other settings" else table.drop(columns="settings")).to_parquet(path)
+    with pytest.raises(InputError, match=r"values.parquet: of other settings than made_up has now"):
+        report.build({"made_up": paper}, tmp_path)
+    table.assign(settings=paper.settings).to_parquet(path)
+    assert len(run.load(paper, path.parent)) == len(table)
+
+
+def test_what_has_no_preprint_is_found_elsewhere():
+    paper = make_paper(paper={"citation": "A, 2020", "url": "https://a.org/b"})
+    verdicts = check(paper, values(NUMBERS))
+    assert "\nA, 2020, https://a.org/b.\n" in report.section(paper, verdicts)

@@ -1,5 +1,6 @@
 """Files of papers: what is refused, and with which message."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from factories.papers import CLAIM, content, varied
 from ebm_bench.errors import InputError
 from ebm_bench.studies.estimation.suite import EstimationSuite
 from ebm_bench.studies.papers import suite
-from ebm_bench.studies.papers.suite import Cell
+from ebm_bench.studies.papers.suite import Cell, Paper
 
 FILES = sorted(Path(__file__).parents[3].glob("benchmarks/papers/*.yaml"))
 VALUE = {"claim": "a", "published": "b", "value": "a", "below": 1}
@@ -55,6 +56,20 @@ def test_a_knob_makes_a_suite_of_each_value(tmp_path):
     assert paper.cells[0] == Cell(0.1, "two_moons", "a")
 
 
+def test_settings_are_told_apart_by_a_digest():
+    paper = Paper.model_validate(varied({**CLAIM, "at": 1}))
+    before = paper.settings
+    assert paper.points  # which fills in defaults
+    same = varied({**CLAIM, "at": 10, "claim": "b"}, title="Other", minutes=3.0)
+    assert paper.settings == before == Paper.model_validate(same).settings
+    steps = copy.deepcopy(varied({**CLAIM, "at": 1}))
+    steps["suite"]["datasets"]["two_moons"]["budget"]["steps"] = 3
+    knob = {**same, "knob": {"label": "σ", "values": [0.1, 9, 10]}}
+    others = [steps, knob, {**same, "version": 2}, {**same, "seed": 1}, {**same, "name": "other"}]
+    digests = [Paper.model_validate(each).settings for each in others]
+    assert len({before, *digests}) == 6
+
+
 def test_without_a_knob_there_is_one_suite(tmp_path):
     paper = suite.load(write(tmp_path, content(datasets=["two_moons"])))
     assert list(paper.points) == [None]
@@ -80,12 +95,24 @@ def test_data_files_are_found_beside_the_paper(tmp_path):
             {**CLAIM, "metric": "negative_log_likelihood"},
             "claims.0.metric: a ratio is of positive values.*Valid: kl_divergence",
         ),
+        (
+            {"claim": "a", "published": "b", "difference": ["a", "b"], "below": 0},
+            "claims.0.metric: a difference is of values of any sign, and kl_divergence is positive."
+            " Valid: negative_log_likelihood",
+        ),
+        (
+            {"claim": "a", "published": "b", "difference": ["a"], "below": 0},
+            "claims.0.difference.1: Field required",
+        ),
         ({**CLAIM, "at": 3}, "claims.0.at: 3 of the knob. Valid: no knob"),
-        ({**CLAIM, "value": "a"}, "claims.0: give one of ratio, value, slope; given: ratio, value"),
+        (
+            {**CLAIM, "value": "a"},
+            "claims.0: give one of ratio, difference, value, slope; given: ratio, value",
+        ),
         ({"claim": "a", "published": "b", "below": 1}, "claims.0: give one of.*given: none"),
         ({**CLAIM, "below": None}, "claims.0: gives no limit: below, above or both"),
         ({**CLAIM, "above": 2}, "claims.0: no number is above 2 and below 1"),
-        ({**VALUE, "against": 1}, "claims.0: against is for a ratio, and not for a value"),
+        ({**VALUE, "against": 1}, "claims.0: against is for two models, and not for a value"),
         (SLOPE, "claims.0.slope: a slope is one by the knob, and this paper has none"),
         ({**CLAIM, "belov": 1}, "claims.0.belov: unknown key 'belov'.*Valid:.*below"),
         ({**CLAIM, "ratio": ["a"]}, "claims.0.ratio.1: Field required"),
@@ -125,6 +152,8 @@ def test_a_claim_names_the_dataset_where_there_are_two(tmp_path):
         ({"suite": {}}, "made_up: suite: "),
         ({"suite": {"kind": "estimation"}}, "made_up: suite: .*Field required"),
         ({"paper": {"citation": "A", "arxiv": "12"}}, "paper.arxiv: "),
+        ({"paper": {"citation": "A"}}, "paper: gives no place: arxiv or url"),
+        ({"paper": {"citation": "A", "url": "a page"}}, "paper.url: "),
         ({"knob": {"label": "x", "values": [1, 2]}}, "knob: has no effect"),
         ({"plugins": ["gone.py"]}, "plugins: .*gone.py"),
         ({"name": "papers"}, "the folder results/papers is that of `snakemake papers`"),
