@@ -127,6 +127,16 @@ def test_score_matching_of_the_truth(dimension, settings):
     everywhere(sum(values) / len(values), -dimension / 2)
 
 
+@pytest.mark.parametrize("points", [1, 3, 4, 9])
+def test_exact_score_matching_of_some_points_is_that_of_a_smaller_batch(points):
+    """At most the batch has."""
+    energy, data = standard_normal(2), normal_data(4, 2)
+    some = create("exact_score_matching", energy, data, points=points)
+    all_of_them = create("exact_score_matching", energy, data)
+    expected = all_of_them.loss(energy, data[:, :points], None)
+    torch.testing.assert_close(some.loss(energy, data, None), expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["exact_score_matching", "maximum_likelihood"])
 def test_finds_the_inverse_covariance(name):
     """For the precision of a Gaussian, score matching is maximum likelihood."""
