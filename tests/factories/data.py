@@ -53,3 +53,12 @@ def write_suite(folder, datasets, methods=METHODS, **head):
     content = {"name": "own", "version": 1, **head, "datasets": datasets, "methods": methods}
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+# A small stand-in for MNIST.
+DIGITS = {
+    "train_images": np.arange(4 * 28 * 28, dtype=np.uint8).reshape(4, 28, 28),
+    "train_labels": np.array([1, 2, 3, 4], dtype=np.uint8),
+    "test_images": np.ones((2, 28, 28), dtype=np.uint8),
+    "test_labels": np.array([5, 6], dtype=np.uint8),
+}

@@ -1,88 +1,17 @@
-import copy
+"""The search for learning rates and settings."""
+
 import json
 import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
+from factories.suites import SEARCHED, changed
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
 from ebm_bench.suites.tuning import Tuning, combinations
-
-TOY = {
-    "energy": {"name": "mlp"},
-    "budget": {"steps": 10, "learning_rate": 0.1},
-    "sampler": {"name": "langevin"},
-    "metrics": {"hyvarinen_score": {"points": 77}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-}
-SUITE = {
-    "name": "small",
-    "version": 1,
-    "tuning": {
-        "trials": 3,
-        "steps": 5,
-        "learning_rates": [0.001, 0.01, 0.1],
-        "datasets": {"two_moons": ["pinwheel"], "ring": []},
-    },
-    "datasets": {name: TOY for name in ("two_moons", "pinwheel", "banana", "ring")},
-    "methods": {
-        "dsm": {"objective": "denoising_score_matching"},
-        "dsm-0.1": {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}},
-        "nce": {"objective": "noise_contrastive", "overrides": {"pinwheel": {"ratio": 3.0}}},
-        "ssm": {"objective": "sliced_score_matching"},
-        "cnce": {"objective": "conditional_noise_contrastive"},
-        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}},
-    },
-}
-SCORED = {"learning_rate": 0.01, "settings": {"sigma": 0.5}, "score": 1.0}
-TUNED = {
-    "suite": "small",
-    "suite_version": 1,
-    "date": "2025-01-01T00:00:00+00:00",
-    "version": ["0.1.0"],
-    "commit": ["abc"],
-    "seed": 5,
-    "trials": 3,
-    "steps": 5,
-    "replicates": 2,
-    "learning_rates": [0.001, 0.01, 0.1],
-    "datasets": {
-        "two_moons": {
-            "criterion": "negative_log_likelihood",
-            "serves": ["pinwheel"],
-            "methods": {
-                "dsm": {"best": SCORED, "trials": 3, "failed": 1},
-                "nce": {
-                    "best": {"learning_rate": 0.001, "settings": {"ratio": 5.0}, "score": 2.0},
-                    "trials": 3,
-                    "failed": 0,
-                },
-                "dsm-0.1": {"trials": 3, "failed": 3},
-            },
-        }
-    },
-}
-
-
-def changed(content, *path, to):
-    content = copy.deepcopy(content)
-    node = content
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = to
-    return content
-
-
-def load(folder, content=SUITE, tuned=TUNED):
-    (folder / "values").mkdir(exist_ok=True)
-    (folder / "values" / "a.yaml").write_text(yaml.safe_dump(tuned))
-    (folder / "suite.yaml").write_text(yaml.safe_dump({**content, "tuned": "values/a.yaml"}))
-    return suite.load(folder / "suite.yaml")
 
 
 @pytest.mark.parametrize("name", registry.names("objectives"))
@@ -133,7 +62,7 @@ RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 def searched(method, score_of, dataset="two_moons", **tuning):
     """Trials of a method, of which each has a score: [(learning rate, settings, score)]."""
     content = {"trials": 12, "learning_rates": RATES, "datasets": "all", **tuning}
-    search = suite.check({**SUITE, "tuning": content}, "x").search_of(dataset, method)
+    search = suite.check({**SEARCHED, "tuning": content}, "x").search_of(dataset, method)
     found = []
     while values := search.next_round():
         assert len({json.dumps(one.settings) for one in values}) == 1
@@ -171,7 +100,7 @@ def test_every_method_has_the_same_number_of_different_trials(trials):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_value_of_a_setting_meets_three_rates(method):
     found = searched(method, bowl(0.004))
-    checked = suite.check(SUITE, "x")
+    checked = suite.check(SEARCHED, "x")
     objective = registry.describe("objectives", checked.methods[method].objective)
     stated = checked.stated_settings("two_moons", method)
     for name, values in objective.search.items():
@@ -229,16 +158,16 @@ def test_rates_beyond_a_list_go_on_as_it_does():
 
 
 def test_a_search_without_datasets_is_on_all_of_them():
-    without = {key: value for key, value in SUITE["tuning"].items() if key != "datasets"}
-    every = {name: [] for name in SUITE["datasets"]}
+    without = {key: value for key, value in SEARCHED["tuning"].items() if key != "datasets"}
+    every = {name: [] for name in SEARCHED["datasets"]}
     for given in (without, {**without, "datasets": "all"}, {**without, "datasets": [*every]}):
-        assert suite.check({**SUITE, "tuning": given}, "x").tuned_on == every
+        assert suite.check({**SEARCHED, "tuning": given}, "x").tuned_on == every
     some = {**without, "datasets": ["ring", "banana"]}
-    assert suite.check({**SUITE, "tuning": some}, "x").tuned_on == {"ring": [], "banana": []}
+    assert suite.check({**SEARCHED, "tuning": some}, "x").tuned_on == {"ring": [], "banana": []}
 
 
 def test_what_the_suite_gives_itself_is_not_searched():
-    checked = suite.check(changed(SUITE, "tuning", "trials", to=15), "x")
+    checked = suite.check(changed(SEARCHED, "tuning", "trials", to=15), "x")
     assert all(one.keys() == {"sigma"} for one in checked.search_of("two_moons", "dsm").settings)
     assert checked.search_of("two_moons", "dsm-0.1").settings == [{}]
     assert checked.search_of("pinwheel", "nce").settings == [{}]
@@ -246,7 +175,7 @@ def test_what_the_suite_gives_itself_is_not_searched():
 
 
 def test_what_trains_nothing_is_not_tuned():
-    checked = suite.check(SUITE, "x")
+    checked = suite.check(SEARCHED, "x")
     assert checked.search_of("two_moons", "gaussian") is None
     jobs = checked.tuning_jobs()
     assert list(jobs) == ["two_moons", "ring"]
@@ -254,7 +183,7 @@ def test_what_trains_nothing_is_not_tuned():
 
 
 def test_the_criterion_is_a_divergence_where_there_is_a_density_and_a_score_elsewhere():
-    checked = suite.check(SUITE, "x")
+    checked = suite.check(SEARCHED, "x")
     assert checked.criterion_of("two_moons").name == "kl_divergence"
     assert checked.criterion_of("ring").name == "sampled_kl_divergence"
     quick = suite.load(Path(__file__).parents[2] / "benchmarks" / "quick.yaml")
@@ -262,114 +191,21 @@ def test_the_criterion_is_a_divergence_where_there_is_a_density_and_a_score_else
     assert (other.name, other.settings) == ("hyvarinen_score", {"points": 200})
 
 
-def test_a_suite_uses_its_tuned_values(tmp_path):
-    loaded = load(tmp_path)
-    for dataset in ("two_moons", "pinwheel"):
-        assert loaded.settings_of(dataset, "dsm") == {"sigma": 0.5}
-        assert loaded.budget_of(dataset, "dsm").learning_rate == 0.01
-    assert loaded.settings_of("banana", "dsm") == {}
-    assert loaded.budget_of("banana", "dsm").learning_rate == 0.1
-    # What the suite says of one dataset stays, whatever was found on another.
-    assert loaded.settings_of("pinwheel", "nce") == {"ratio": 3.0}
-    assert loaded.budget_of("pinwheel", "nce").learning_rate == 0.001
-
-
-def test_a_method_that_failed_in_every_trial_keeps_its_own_values(tmp_path):
-    loaded = load(tmp_path)
-    assert loaded.settings_of("two_moons", "dsm-0.1") == {"sigma": 0.1}
-    assert loaded.budget_of("two_moons", "dsm-0.1").learning_rate == 0.1
-
-
-def test_tuning_begins_at_the_values_of_the_suite(tmp_path):
-    load(tmp_path)
-    for text in (None, "broken: ["):
-        if text:
-            (tmp_path / "values" / "a.yaml").write_text(text)
-        loaded = suite.load(tmp_path / "suite.yaml", tuned=False)
-        assert loaded.settings_of("two_moons", "dsm") == {}
-
-
-def slices(loaded):
-    return {
-        (dataset, method): loaded.training_slice(dataset, method)
-        for dataset in loaded.datasets
-        for method in loaded.methods_of(dataset)
-    }
-
-
-AT = ("datasets", "two_moons", "methods")
-
-
-@pytest.mark.parametrize(
-    ("tuned", "retrained"),
-    [
-        (changed(TUNED, *AT, "dsm", "best", "settings", "sigma", to=0.2), {"dsm"}),
-        (changed(TUNED, *AT, "nce", "best", "learning_rate", to=0.01), {"nce"}),
-        (changed(TUNED, *AT, "dsm-0.1", "best", to={**SCORED, "settings": {}}), {"dsm-0.1"}),
-        (changed(TUNED, *AT, "dsm", "best", "score", to=0.5), set()),
-        (changed(TUNED, *AT, "dsm", "runner_up", to=SCORED), set()),
-        (changed(TUNED, "date", to="2026-01-01T00:00:00+00:00"), set()),
-    ],
-    ids=["setting", "rate", "found", "score", "runner-up", "date"],
-)
-def test_training_depends_on_the_values_of_its_own_method(tuned, retrained, tmp_path):
-    before, after = slices(load(tmp_path)), slices(load(tmp_path, tuned=tuned))
-    different = {run for run in before if before[run] != after[run]}
-    assert different == {(d, m) for m in retrained for d in ("two_moons", "pinwheel")}
-
-
-def test_without_tuned_values_slices_are_those_of_the_suite_alone():
-    untuned = {key: value for key, value in SUITE.items() if key != "tuning"}
-    assert slices(suite.check(SUITE, "x")) == slices(suite.check(untuned, "x"))
-
-
-@pytest.mark.parametrize(
-    ("tuned", "said"),
-    [
-        (changed(TUNED, *AT, "dms", to={"trials": 3, "failed": 3}), "Did you mean 'dsm'?"),
-        (changed(TUNED, *AT, "dsm", "best", "settings", to={"sigmo": 1.0}), "'sigma'?"),
-        (changed(TUNED, *AT, "dsm", "best", "settings", to={"sigma": -1.0}), "sigma = -1.0"),
-        (changed(TUNED, *AT, "dsm-0.1", "best", to=SCORED), "the suite states sigma itself"),
-        (changed(TUNED, *AT, "dsm", "best", "learning_rate", to=0), "greater than 0"),
-        (changed(TUNED, "datasets", "two_moon", to={"criterion": "x", "methods": {}}), "two_moons"),
-        (changed(TUNED, "datasets", "two_moons", "serves", to=["bananna"]), "'banana'?"),
-        (changed(TUNED, "datasets", "two_moons", "serves", to=["two_moons"]), "is listed twice"),
-        (changed(TUNED, "sede", to=1), "Did you mean 'seed'?"),
-        (changed(TUNED, "datasets", to=3), "values/a.yaml: datasets"),
-    ],
-)
-def test_bad_tuned_values_are_told_in_one_message(tuned, said, tmp_path):
-    with pytest.raises(InputError) as caught:
-        load(tmp_path, tuned=tuned)
-    message = str(caught.value)
-    assert message.startswith(str(tmp_path))
-    assert "tuned" in message or "values/a.yaml" in message
-    assert said in message
-
-
-def test_a_missing_file_of_tuned_values_is_told_with_its_remedy(tmp_path):
-    path = tmp_path / "suite.yaml"
-    path.write_text(yaml.safe_dump({**SUITE, "tuned": "no.yaml"}))
-    with pytest.raises(InputError, match=r"no\.yaml: cannot be read") as caught:
-        suite.load(path)
-    assert "ebm-bench tune" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (changed(SUITE, "tuning", "learning_rates", to=[0.1, 0.1]), "two different learning"),
-        (changed(SUITE, "tuning", "learning_rates", to=[]), "two different learning rates"),
-        (changed(SUITE, "tuning", "learning_rates", to=[0.1, -1]), "greater than 0"),
-        (changed(SUITE, "tuning", "datasets", to=["ring", "rang"]), "Did you mean 'ring'?"),
-        (changed(SUITE, "tuning", "datasets", to=["ring", "ring"]), "is listed twice"),
-        (changed(SUITE, "tuning", "datasets", to="some"), "tuning.datasets"),
-        (changed(SUITE, "tuning", "datasets", to=[]), "tuning.datasets"),
-        (changed(SUITE, "tuning", "datasets", to={}), "tuning.datasets"),
-        (changed(SUITE, "tuning", "datasets", "banan", to=[]), "Did you mean 'banana'?"),
-        (changed(SUITE, "tuning", "datasets", "banana", to=["ring"]), "ring is listed twice"),
-        (changed(SUITE, "tuning", "step", to=3), "Did you mean 'steps'?"),
-        (changed(SUITE, "tuned", to="tuned.yaml"), "tuned"),
+        (changed(SEARCHED, "tuning", "learning_rates", to=[0.1, 0.1]), "two different learning"),
+        (changed(SEARCHED, "tuning", "learning_rates", to=[]), "two different learning rates"),
+        (changed(SEARCHED, "tuning", "learning_rates", to=[0.1, -1]), "greater than 0"),
+        (changed(SEARCHED, "tuning", "datasets", to=["ring", "rang"]), "Did you mean 'ring'?"),
+        (changed(SEARCHED, "tuning", "datasets", to=["ring", "ring"]), "is listed twice"),
+        (changed(SEARCHED, "tuning", "datasets", to="some"), "tuning.datasets"),
+        (changed(SEARCHED, "tuning", "datasets", to=[]), "tuning.datasets"),
+        (changed(SEARCHED, "tuning", "datasets", to={}), "tuning.datasets"),
+        (changed(SEARCHED, "tuning", "datasets", "banan", to=[]), "Did you mean 'banana'?"),
+        (changed(SEARCHED, "tuning", "datasets", "banana", to=["ring"]), "ring is listed twice"),
+        (changed(SEARCHED, "tuning", "step", to=3), "Did you mean 'steps'?"),
+        (changed(SEARCHED, "tuned", to="tuned.yaml"), "tuned"),
     ],
 )
 def test_bad_searches_are_told_in_one_message(content, said):
