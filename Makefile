@@ -26,7 +26,7 @@ run: $(INSTALLED) ## download the data, run the benchmark, print the leaderboard
 	@$(BIN)/ebm-bench show --suite "$$SUITE"
 
 test: $(INSTALLED) ## run the tests (ARGS='-k name' selects some)
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	@$(BIN)/ruff check .
