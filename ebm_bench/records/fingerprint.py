@@ -74,7 +74,8 @@ def files(parts: Iterable[tuple[str, Named]], *modules: str) -> list[Path]:
         entry = registry.describe(family, part.name)
         entries.append(entry.path)
         data += [file for path in entry.paths(part.settings) for file in _expanded(path)]
-    return sorted({*closure(*entries), *data})
+    code = closure(*entries)
+    return sorted({*code, *data}) if data else code
 
 
 def training_files(suite: Suite, dataset: str, method: str) -> list[Path]:

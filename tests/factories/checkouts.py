@@ -79,6 +79,7 @@ found = {
     "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
     "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
     "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
+    "outputs": {rule.name: len(rule.output) for rule in workflow.rules},
     "local": list(workflow._localrules),
     "third": {
         name: {r.name: r.resources[name].evaluate(WILDCARDS, **THIRD).value for r in TRAINING}
@@ -92,7 +93,7 @@ print("FOUND", json.dumps(found), file=sys.stderr)
 def probe(checkout, *arguments, **config):
     """What a dry run works with.
 
-    Limits of resources, GPUs and threads of rules, local rules,
+    Limits of resources, GPUs, threads and numbers of outputs of rules, local rules,
     and what jobs of training ask for at the third attempt.
     """
     snakefile = checkout.folder / "Snakefile"

@@ -263,15 +263,50 @@ def test_a_tuned_value_runs_the_dataset_it_is_for(finished):
         finished.write_suite(SUITE)
 
 
-def test_a_run_that_is_lost_is_trained_again(finished):
-    # As a failed repetition leaves it: the files of the other methods are there.
-    run = finished.folder / "results/small/runs/mnist/nce/run.json"
-    content = run.read_text()
-    run.unlink()
+ALL = ("run.json", "weights.safetensors", "evaluation.json", "pictures.npz")
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        # As a failed repetition leaves it: the files of the other methods are there.
+        ([("mnist/nce", "run.json")], {"run_mnist"}),
+        ([("mnist/nce", file) for file in ALL], {"run_mnist"}),
+        ([("two_moons/cd", "weights.safetensors"), ("mnist/cd", "pictures.npz")], RUNS),
+    ],
+)
+def test_a_run_that_is_lost_is_trained_again(lost, expected, finished):
+    paths = [finished.folder / "results/small/runs" / run / file for run, file in lost]
+    contents = [path.read_text() for path in paths]
+    for path in paths:
+        path.unlink()
     try:
-        assert finished.planned() == {"run_mnist"} | END
+        assert finished.planned() == expected | END
     finally:
-        run.write_text(content)
+        for path, content in zip(paths, contents, strict=True):
+            path.write_text(content)
+
+
+def test_of_a_suite_of_many_runs_snakemake_keeps_little(finished):
+    """It keeps the parameters of a job, and the names of its inputs, with each output."""
+    kept = {path: path.stat().st_size for path in finished.folder.rglob(".snakemake/metadata/*")}
+    assert len(kept) > len(list(outputs(Suite.model_validate(SUITE)))) / 2
+    assert max(kept.values()) < 40_000
+    found = probe(finished)["outputs"]
+    assert {name: number for name, number in found.items() if name in RUNS} == dict.fromkeys(
+        RUNS, len(SUITE["methods"])
+    )
+
+
+def test_a_file_of_a_run_is_asked_for_by_name(finished):
+    suite = with_change("methods", "exact", to={"objective": "exact_score_matching"})
+    finished.write_suite(suite)
+    try:
+        for file in ALL:
+            path = f"results/small/runs/two_moons/exact/{file}"
+            assert finished.planned(path) == {"run_two_moons"}
+    finally:
+        finished.write_suite(SUITE)
 
 
 def test_the_place_from_which_a_suite_is_named_does_not_matter(finished):

@@ -81,8 +81,6 @@ except (InputError, OSError) as error:
     print(explanation(error) or error, file=sys.stderr)
     sys.exit(2)
 RUNS = f"{RESULTS}/runs"
-FOLDERS = [f"{RUNS}/{d}/{m}" for d in SUITE.datasets for m in SUITE.methods_of(d)]
-FILES = [*tasks.TRAINED, *tasks.EVALUATED]
 OUTPUTS = outputs(SUITE, Path(RESULTS))
 # Jobs call `ebm-bench`, which is installed beside this Python, whether it is activated or not.
 PROGRAMS = Path(sys.executable).parent
@@ -106,6 +104,28 @@ CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
 if CLUSTER:
     # A job may have more than the machine that submits it.
     workflow.register_resource("_cores", max(workflow.cores, CORES_OF_JOB))
+
+
+def digest(texts):
+    """Digest texts: Snakemake keeps parameters with each output, and thousands would fill disks."""
+    return fingerprint.digest("\n".join(texts), [])
+
+
+# Files of runs that are asked for by name.
+ASKED = {os.path.relpath(word) for word in sys.argv[1:]}
+
+
+def files_of(run):
+    """Files of a run, (dataset, method), that Snakemake looks at: one, if all are there or none.
+
+    It searches all outputs of a job for each file that it looks at.
+    """
+    folder = f"{RUNS}/{run[0]}/{run[1]}"
+    files = [f"{folder}/{name}" for name in (*tasks.TRAINED, *tasks.EVALUATED)]
+    shown = f"{folder}/{tasks.EVALUATED[0]}"
+    done = os.path.exists(shown)
+    lost = {file for file in files if done and not os.path.exists(file)}
+    return [shown, *(f for f in files if f != shown and f in lost | ASKED)]
 
 
 def at_once(runs):

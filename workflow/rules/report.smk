@@ -13,8 +13,7 @@ localrules:
 
 rule collect:
     input:
-        expand("{folder}/run.json", folder=FOLDERS),
-        expand("{folder}/evaluation.json", folder=FOLDERS),
+        SHOWN,
         suite=ancient(SUITE_FILE),
         code=relative(fingerprint.files([], "records/collection.py")),
     output:
@@ -39,7 +38,6 @@ rule collect:
 rule report:
     input:
         rules.collect.output,
-        expand("{folder}/pictures.npz", folder=FOLDERS),
         suite=SUITE_FILE,
         extended=relative(yaml_files.extended(SUITE_FILE)),
         code=relative(REPORT_CODE),

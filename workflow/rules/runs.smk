@@ -36,8 +36,14 @@ else:
         together.setdefault(shared, []).append(dataset)
     PACKED = [packing.whole(SUITE, datasets) for datasets in together.values()]
 
+SHOWN = []  # files of all runs
+LOST = []  # one of each job with missing files
+
 for job in PACKED:
     datasets, runs = job.datasets, job.runs(SUITE)
+    files = [file for run in runs for file in files_of(run)]
+    SHOWN += files
+    LOST += [file for file in files if not os.path.exists(file)][:1]
     awaited = sorted({stamp for d in datasets for stamp in DATA[d]})
 
     rule:
@@ -51,7 +57,7 @@ for job in PACKED:
             ),
             data=awaited,
         output:
-            [f"{RUNS}/{d}/{method}/{file}" for d, method in runs for file in FILES],
+            files,
         log:
             f"{RESULTS}/logs/run_{job.name}.log",
         # Images take longest: started first, they leave no core idle at the end.
@@ -67,9 +73,13 @@ for job in PACKED:
             datasets=[f"--dataset={d}" for d in datasets]
             + ([f"--method={method}" for method in job.methods] if job.part else []),
             # Times of files can be older than outputs: moved and unpacked files keep theirs.
-            code=[DIGESTS[d] for d in datasets],
-            slices=[SUITE.training_slice(*run) for run in runs]
-            + [SUITE.evaluation_slice(d) for d in datasets],
+            code=digest(DIGESTS[d] for d in datasets),
+            slices=digest(
+                [
+                    *(SUITE.training_slice(*run) for run in runs),
+                    *(SUITE.evaluation_slice(d) for d in datasets),
+                ]
+            ),
             out=subpath(output[0], ancestor=3),
         message:
             f"train and evaluate {len(runs)} methods on {', '.join(datasets)}"

@@ -5,7 +5,7 @@ job that was stopped continues.
 """
 
 # Tuning starts from the suite's own values, whatever was tuned before.
-UNTUNED = suite.load(SUITE_FILE, tuned=False)
+UNTUNED = suite.load(SUITE_FILE, tuned=False) if SUITE.tuned else SUITE
 TRIALS = f"{RESULTS}/tuning"
 
 
@@ -72,13 +72,11 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
             dataset=dataset,
             code=fingerprint.digest("", sources),
             criterion=criterion.model_dump_json(),
-            searches=[
-                [
-                    UNTUNED.training_slice(dataset, method),
-                    UNTUNED.search_of(dataset, method).settings,
-                ]
+            searches=digest(
+                f"{UNTUNED.training_slice(dataset, method)}"
+                f" {UNTUNED.search_of(dataset, method).settings}"
                 for method in methods
-            ],
+            ),
             tuning=UNTUNED.tuning.model_dump_json(exclude={"datasets"}),
             out=TRIALS,
         message:
