@@ -28,7 +28,7 @@ from ebm_bench.suites.tuning import (
     Tuning,
     Values,
 )
-from ebm_bench.utils import devices
+from ebm_bench.utils import devices, leases
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
@@ -82,7 +82,7 @@ def tune(
     """Run all trials of a method on a dataset.
 
     Writes ``out/dataset/method.json``, and the trials of each round to ``out/.trials`` when it has
-    ended: rounds that are there are not repeated.
+    ended: rounds that are there are not repeated, and of several processes one runs them.
 
     Parameters
     ----------
@@ -104,6 +104,18 @@ def tune(
     """
     if expected is not None and digest_of(suite, dataset, method) != expected:
         raise InputError(f"{dataset} {method}: code was edited meanwhile; start again")
+    if not is_tuned(suite, dataset, method, out):
+        # Jobs outlive a workflow that was killed, and another may have been started.
+        with leases.hold(Path(out, dataset, f".{method}.lease"), f"{dataset} {method}"):
+            _run_rounds(suite, dataset, method, out, device)
+    found, *_ = _replay(suite, dataset, method, out)
+    whole = Trials(dataset=dataset, method=method, trials=found)
+    records.write(whole, Path(out, dataset, f"{method}.json"))
+    return whole
+
+
+def _run_rounds(suite: Suite, dataset: str, method: str, out: str | Path, device: str) -> None:
+    """Run the rounds that remain by now."""
     found, values, path = _replay(suite, dataset, method, out)
     while values:
         with devices.acquire(device) as claimed:
@@ -112,9 +124,6 @@ def tune(
         found, values, path = _replay(suite, dataset, method, out)
         for number, trial in enumerate(trials, len(found) - len(trials) + 1):
             _report(trial, f"{dataset} {method}: trial {number} of {_section(suite).trials}")
-    whole = Trials(dataset=dataset, method=method, trials=found)
-    records.write(whole, Path(out, dataset, f"{method}.json"))
-    return whole
 
 
 def is_tuned(suite: Suite, dataset: str, method: str, out: str | Path) -> bool:

@@ -1,5 +1,6 @@
 import json
 import math
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ from ebm_bench.runs import assembly, model, training, tuning
 from ebm_bench.runs.tuning import Trial
 from ebm_bench.suites import suite
 from ebm_bench.suites.tuning import Values
+from ebm_bench.utils import leases
 
 PROVENANCE = {
     "version": "1", "commit": "abc", "dirty": False, "lock": "l", "python": "3", "torch": "2",
@@ -168,6 +170,26 @@ def test_trials_that_are_done_are_not_repeated(damage, tmp_path, trained):
     scores = [[one.score for one in trials] for trials in first.values()]
     assert [[one.score for one in trials] for trials in again.values()] == scores
     assert {p.stem for p in (tmp_path / "eight_gaussians").iterdir()} == {"exact", "dsm"}
+
+
+def test_trials_that_another_process_ran_meanwhile_are_not_repeated(tmp_path, trained, monkeypatch):
+    described = make_suite(methods={"exact": METHODS["exact"]}, steps=2)
+    held = []
+
+    @contextmanager
+    def waited(path, label):
+        held.append((path, label))
+        if len(held) == 1:  # that other process, which has the lease
+            tune(described, ["exact"], tmp_path)
+        yield
+
+    monkeypatch.setattr(leases, "hold", waited)
+    (found,) = tune(described, ["exact"], tmp_path)
+    assert held == [(tmp_path / "eight_gaussians/.exact.lease", "eight_gaussians exact")] * 2
+    assert [len(rates) for _, rates in trained] == [2]
+    assert len(found.trials) == 2
+    tune(described, ["exact"], tmp_path)
+    assert len(held) == 2  # nothing is left to do
 
 
 def test_other_values_are_other_trials(tmp_path, trained):

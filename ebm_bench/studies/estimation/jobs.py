@@ -14,6 +14,7 @@ from ebm_bench.studies.estimation.asymptotics import Asymptote, asymptote
 from ebm_bench.studies.estimation.estimate import Setting, estimate
 from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
 from ebm_bench.suites.base import Named
+from ebm_bench.utils import leases
 from ebm_bench.utils.files import replacing
 from ebm_bench.utils.progress import track
 
@@ -21,10 +22,13 @@ log = logging.getLogger("ebm_bench")
 
 # Quantiles of squared errors: a band and its median.
 LEVELS = (0.1, 0.5, 0.9)
+_LEASE = ".lease"  # in the folder of a job, while a process works on it
 
 
 def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path) -> None:
     """Estimate the parameters of a model by some methods; what is there already is kept.
+
+    Of several processes that do the same, one works and the others wait.
 
     Parameters
     ----------
@@ -39,8 +43,11 @@ def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path)
         folder = Path(out) / model / method
         if _is_done(suite, model, method, folder):
             log.info("%s %s: done already", model, method)
-        else:
-            _run(suite, model, method, folder)
+            continue
+        # Jobs outlive a workflow that was killed, and another may have been started.
+        with leases.hold(folder / _LEASE, f"{model} {method}"):
+            if not _is_done(suite, model, method, folder):  # by now
+                _run(suite, model, method, folder)
 
 
 def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:

@@ -1,6 +1,7 @@
 """Jobs of parameter estimation, end to end through the command line."""
 
 import shutil
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -9,7 +10,8 @@ from typer.testing import CliRunner
 
 from ebm_bench import cli, records
 from ebm_bench.report.files import estimation_outputs
-from ebm_bench.studies.estimation import asymptotics
+from ebm_bench.studies.estimation import asymptotics, jobs
+from ebm_bench.utils import leases
 
 SUITE = {
     "kind": "estimation",
@@ -98,6 +100,23 @@ def test_what_is_done_is_not_done_again(lost, content, finished):
     after = [path.read_bytes() for path in paths]
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+def test_what_another_process_did_meanwhile_is_not_repeated(finished, tmp_path, monkeypatch):
+    folder, suite = finished
+    out, held = tmp_path / "runs", []
+
+    @contextmanager
+    def waited(path, label):
+        held.append((path, label))
+        shutil.copytree(folder / "runs/line/mle", out / "line/mle")
+        yield
+
+    monkeypatch.setattr(leases, "hold", waited)
+    monkeypatch.delattr(jobs, "_run")
+    result = run("estimate", "--suite", suite, "--model", "line", "--method", "mle", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert held == [(out / "line/mle/.lease", "line mle")]
 
 
 def test_other_settings_are_done_again(finished, tmp_path):
