@@ -23,6 +23,12 @@ def test_a_job_for_each_paper_and_one_for_the_claims(checkout):
     assert "decide the claims of papers" in done.stdout
 
 
+def test_another_paper_is_run_where_one_is_broken(edited):
+    checkout, path = edited
+    path.write_text("kind: [")
+    assert checkout.planned("results/papers/gao2020/values.parquet", suite=None) == {"paper"}
+
+
 @pytest.mark.parametrize("asked", ["papers", ONE])
 def test_a_bad_claim_ends_with_2_and_one_message(asked, edited):
     checkout, path = edited

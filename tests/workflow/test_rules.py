@@ -336,12 +336,22 @@ def test_a_bad_suite_ends_with_2_and_one_message(text, said, edited):
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.parametrize("study", ["stress", "estimation"])
-@pytest.mark.parametrize("text", ["kind: [", "kind: leaderboard", "name: 1"])
-def test_a_broken_study_stops_those_alone_who_ask_for_it(study, text, edited):
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("kind: [", "stress"),
+        ("kind: leaderboard", "results/stress/tables/stress.md"),
+        ("name: 1", "results/stress/panels/noise/values.parquet"),
+        ("name: 1", "estimation"),
+        ("kind: leaderboard", "results/estimation/claims.md"),
+        ("kind: [", "results/estimation/runs/ring/nce/record.json"),
+    ],
+)
+def test_a_broken_study_stops_those_alone_who_ask_for_it(text, asked, edited):
+    study = "stress" if "stress" in asked else "estimation"
     checkout = edited(f"benchmarks/{study}.yaml", lambda _: text)
     assert checkout.planned() == set()
-    done = checkout.snakemake("--dry-run", study)
+    done = checkout.snakemake("--dry-run", asked)
     assert done.returncode == 2
     assert f"benchmarks/{study}.yaml: " in done.stdout
     assert "Traceback" not in done.stdout

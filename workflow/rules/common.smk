@@ -185,19 +185,19 @@ def described(path, category):
 BROKEN = {}
 
 
-def loaded(study, load, path):
-    """Load the suite of a study, or keep the reason why it cannot be loaded."""
+def loaded(load, path):
+    """Load the file of a study, or keep the reason why it cannot be loaded."""
     try:
         return load(path)
     except InputError as error:
-        BROKEN[study] = error
+        BROKEN[path] = error
 
 
-def refuse(study):
-    """Make an input that ends Snakemake, with that reason, once its rule is asked for."""
+def refuse(*paths):
+    """Make an input that ends Snakemake, with these reasons, once its rule is asked for."""
 
     def stop(wildcards):
-        print(BROKEN[study], file=sys.stderr)
+        print(*(BROKEN[path] for path in paths), sep="\n", file=sys.stderr)
         sys.exit(2)
 
     return stop

@@ -6,8 +6,11 @@
 from ebm_bench.report.files import papers_outputs
 
 PAPERS_RESULTS = "results/papers"
-PAPERS_OUTPUTS = papers_outputs(PAPERS_RESULTS, list(PAPERS))
+PAPERS_OUTPUTS = papers_outputs(PAPERS_RESULTS, list(PAPER_FILES))
 PAPERS_VALUES = f"{PAPERS_RESULTS}/{{paper}}/values.parquet"
+PAPERS_BROKEN = [
+    path for path in (*PAPER_FILES.values(), PAPERS_FOLDER) if path in BROKEN
+]
 
 
 localrules:
@@ -48,15 +51,30 @@ rule paper:
         " --threads {threads} >{log:q} 2>&1"
 
 
+if PAPERS_BROKEN:
+
+    rule broken_paper:
+        input:
+            lambda wildcards: refuse(PAPER_FILES[wildcards.paper])(wildcards),
+        output:
+            PAPERS_VALUES,
+        wildcard_constraints:
+            paper="|".join(re.escape(Path(path).stem) for path in PAPERS_BROKEN),
+
+
 rule papers:
     input:
-        expand(PAPERS_VALUES, paper=PAPERS),
+        (
+            refuse(*PAPERS_BROKEN)
+            if PAPERS_BROKEN
+            else expand(PAPERS_VALUES, paper=PAPERS)
+        ),
         suites=list(PAPER_FILES.values()),
         extended=relative(
             {
                 file
-                for path in PAPER_FILES.values()
-                for file in yaml_files.extended(path)
+                for name in PAPERS
+                for file in yaml_files.extended(PAPER_FILES[name])
             }
         ),
         code=relative(fingerprint.files([], "studies/papers/report.py")),

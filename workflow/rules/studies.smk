@@ -7,15 +7,21 @@ from ebm_bench.studies.stress import suite as stress_suite
 STRESS_FILE = found("benchmarks/stress.yaml")
 ESTIMATION_FILE = found("benchmarks/estimation.yaml")
 
+PAPERS_FOLDER = found("benchmarks/papers")
 # By name, which is that of the file.
 PAPER_FILES = {
-    path.stem: str(path)
-    for path in sorted(Path(found("benchmarks/papers")).glob("*.yaml"))
+    path.stem: str(path) for path in sorted(Path(PAPERS_FOLDER).glob("*.yaml"))
 }
 
-STRESS = loaded("stress", stress_suite.load, STRESS_FILE)
-ESTIMATION = loaded("estimation", estimation_suite.load, ESTIMATION_FILE)
-PAPERS = loaded("papers", papers_suite.load_all, list(PAPER_FILES.values()))
+STRESS = loaded(stress_suite.load, STRESS_FILE)
+ESTIMATION = loaded(estimation_suite.load, ESTIMATION_FILE)
+PAPERS = {
+    name: paper
+    for name, path in PAPER_FILES.items()
+    if (paper := loaded(papers_suite.load_named, path))
+}
+if not PAPER_FILES:
+    BROKEN[PAPERS_FOLDER] = InputError(f"{PAPERS_FOLDER}: has no file of a paper")
 
 if STRESS:
 
@@ -25,7 +31,13 @@ else:
 
     rule stress:
         input:
-            refuse("stress"),
+            refuse(STRESS_FILE),
+
+    rule stress_files:
+        input:
+            refuse(STRESS_FILE),
+        output:
+            "results/stress/{file}",
 
 
 if ESTIMATION:
@@ -36,21 +48,13 @@ else:
 
     rule estimation:
         input:
-            refuse("estimation"),
+            refuse(ESTIMATION_FILE),
 
-
-if PAPERS:
-
-    include: "papers.smk"
-
-else:
-
-    rule papers:
+    rule estimation_files:
         input:
-            refuse("papers"),
-
-    rule paper:
-        input:
-            refuse("papers"),
+            refuse(ESTIMATION_FILE),
         output:
-            "results/papers/{paper}/values.parquet",
+            "results/estimation/{file}",
+
+
+include: "papers.smk"

@@ -331,20 +331,29 @@ def load(path: str | Path) -> Paper:
     return found.at(Path(path).parent)
 
 
-def load_all(paths: Iterable[str | Path]) -> dict[str, Paper]:
-    """Read papers, by name.
+def load_named(path: str | Path) -> Paper:
+    """Read a paper whose results are in a folder of its name.
 
     Raises
     ------
     InputError
-        Where one is not valid, or its name is not that of its file.
+        Where it is not valid, or its name is not that of its file.
     """
-    found: dict[str, Paper] = {}
-    for path in map(Path, paths):
-        paper = load(path)
-        if paper.name != path.stem:
-            raise InputError(f"{path}: name: '{paper.name}' is not that of the file; rename one")
-        found[paper.name] = paper
+    paper, path = load(path), Path(path)
+    if paper.name != path.stem:
+        raise InputError(f"{path}: name: '{paper.name}' is not that of the file; rename one")
+    return paper
+
+
+def load_all(paths: Iterable[str | Path]) -> dict[str, Paper]:
+    """Read papers, by name; see `load_named`.
+
+    Raises
+    ------
+    InputError
+        Where one is not valid, or there is none.
+    """
+    found = {paper.name: paper for paper in map(load_named, paths)}
     if not found:
         raise InputError("no paper is given; `benchmarks/papers` has their files")
     return found
