@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
-from ebm_bench.runs import assembly, training
+from ebm_bench.runs import assembly, contracts, training
 from ebm_bench.suites import suite
 from ebm_bench.utils import devices
 
@@ -146,7 +146,10 @@ class Fit:
             if missing:
                 raise InputError(f"{name} needs {', '.join(missing)} of {self.dataset.name}")
         model = self._model
-        return {n: metrics.create(n)(model, self.dataset, model.streams) for n in names}
+        return {
+            name: contracts.measured(metrics.create(name), model, self.dataset, model.streams)
+            for name in names
+        }
 
     def sample(self, n: int) -> Tensor:
         """Draw from each replicate's model, shape (R, n, *event_shape).

@@ -43,6 +43,11 @@ class Streams:
         """Number of replicates."""
         return len(self.indices)
 
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """Generators of the replicates, whose state is that of the streams."""
+        return self._generators
+
     def child(self, *purpose: str) -> "Streams":
         """Open streams for a purpose; they do not depend on what was drawn from these."""
         return Streams(self.seed, self.indices, self.device, (*self.scope, *purpose))

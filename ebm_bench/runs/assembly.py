@@ -1,6 +1,8 @@
 """The parts of a run, made from its suite or restored from its folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import safetensors
@@ -27,6 +29,8 @@ class Parts:
 
     Attributes
     ----------
+    fresh_energy : callable
+        Makes the energy as it was at first, not fitted.
     progress : float
         Share of the steps of the training that were taken.
     """
@@ -38,6 +42,7 @@ class Parts:
     streams: Streams
     budget: Budget
     outcomes: list[records.Outcome]
+    fresh_energy: Callable[[], Energy]
     progress: float = 0.0
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -112,16 +117,8 @@ def assemble(suite: Suite, dataset: str, method: str, device: str, copies: int =
 def _assemble(suite, dataset, method, data, spec, device, copies) -> Parts:
     source = load_data(suite, dataset)
     replicates = [*range(data.replicates)] * copies
-    chosen = suite.energy_of(dataset, method)
-    energy = energies.create(
-        chosen.name,
-        event_shape=source.event_shape,
-        replicates=len(replicates),
-        # Drawn on the CPU, so that every device starts from the same weights.
-        streams=Streams(suite.seed, replicates, scope=(dataset, "weights")),
-        **chosen.settings,
-    )
-    energy.attach(source)
+    fresh_energy = partial(_make_energy, suite, dataset, method, source, replicates)
+    energy = fresh_energy()
     objective = objectives.create(spec.objective, **suite.settings_of(dataset, method))
     objective.attach(source)
     objective.build(energy)
@@ -133,7 +130,35 @@ def _assemble(suite, dataset, method, data, spec, device, copies) -> Parts:
         streams=Streams(suite.seed, replicates, device, scope=(dataset,)),
         budget=suite.budget_of(dataset, method),
         outcomes=[],
+        fresh_energy=fresh_energy,
     )
+
+
+def _make_energy(
+    suite: Suite, dataset: str, method: str, source: Dataset, replicates: list[int]
+) -> Energy:
+    """Create the energy of a run, not yet fitted, with initial weights as `assemble` says.
+
+    Parameters
+    ----------
+    suite, dataset, method
+        As for `assemble`.
+    source : Dataset
+        Dataset that is modelled.
+    replicates : list of int
+        Indices of the replicates.
+    """
+    chosen = suite.energy_of(dataset, method)
+    energy = energies.create(
+        chosen.name,
+        event_shape=source.event_shape,
+        replicates=len(replicates),
+        # Drawn on the CPU, so that every device starts from the same weights.
+        streams=Streams(suite.seed, replicates, scope=(dataset, "weights")),
+        **chosen.settings,
+    )
+    energy.attach(source)
+    return energy
 
 
 def load_data(suite: Suite, dataset: str) -> Dataset:

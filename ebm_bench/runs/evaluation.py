@@ -65,8 +65,7 @@ def evaluate(
             result = {"value": torch.full((len(measured),), torch.nan)}
             if any(measured):
                 with _spared(f"{method}: no memory for {metric_name} of {name}"):
-                    result = metric(model, parts.dataset, streams)
-            contracts.MEASURED.require(metric_name, result, len(measured))
+                    result = contracts.measured(metric, model, parts.dataset, streams)
             values += _values(metric, name, result, parts.outcomes, measured)
             log.info(
                 "%s / %s: %s of %s in %.1f s",

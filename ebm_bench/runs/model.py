@@ -136,7 +136,8 @@ class Model:
             The same ones in every call with this ``n``.
         """
         if n not in self._samples:
-            self._samples[n] = self._sample(n).detach()
+            # A copy has been changed no times, and counts when it is.
+            self._samples[n] = self._sample(n).detach().clone()
         return self._samples[n]
 
     @property
@@ -154,6 +155,15 @@ class Model:
         location, scale = self.energy.location, self.energy.scale
         start = streams.normal(n, *self.dataset.event_shape, dtype=scale.dtype)
         return self.sampler.run(self.energy, location + scale * start, streams)
+
+    @property
+    def cached(self) -> dict[str, Tensor]:
+        """What metrics share, by name: samples, and features of images."""
+        kept = {f"{n} samples of the model": samples for n, samples in self._samples.items()}
+        for (n, split), pair in self._features.items():
+            of = (f"{n} samples", f"{n} images of the {split} split")
+            kept |= {f"features of {whose}": f for whose, f in zip(of, pair, strict=True)}
+        return kept
 
     def features(self, n: int, split: str = "test") -> tuple[Tensor, Tensor]:
         """Features of ``n`` samples and of ``n`` held-out images, each of shape (R, n, F)."""

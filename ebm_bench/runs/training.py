@@ -22,7 +22,8 @@ from ebm_bench.records import fingerprint
 from ebm_bench.runs import checkpoints, compilation, contracts, cost, outcomes, recording
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
-from ebm_bench.runs.state import Watch, held, plain_state
+from ebm_bench.runs.state import Watch, changed, guarded, held, settings
+from ebm_bench.runs.walk import plain_state
 from ebm_bench.streams import Streams
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
@@ -151,7 +152,7 @@ class _Trainer:
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
         parts = self.parts
         watched = parts.energy, parts.objective, parts.dataset, parts.sampler
-        self.watch = Watch(watched, saved=list(self.streams.values()))
+        self.watch = Watch(watched, [*self.streams.values()])
         self.saved_at = time.monotonic()
         self.due = {
             round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
@@ -178,7 +179,7 @@ class _Trainer:
         cost.warm_up(self.device)
         cost.reset_peak(self.device)
         parts, streams = self.parts, self.parts.streams.child("fit")
-        before = plain_state(parts.energy, parts.objective)
+        before, process = plain_state(parts.energy, parts.objective), settings()
         started = cost.seconds(self.device)
         data = parts.dataset.sample(parts.budget.fit_samples, streams)
         inspection.look_at(data, parts.dataset, "points to fit to")
@@ -187,7 +188,8 @@ class _Trainer:
             parts.energy.fit(data)
         started += self._look_at_plugins(data)
         try:
-            parts.objective.fit(parts.energy, data, streams)
+            with guarded(self.watch.put_back):
+                parts.objective.fit(parts.energy, data, streams)
         except Exception:  # of many kinds, as noise may return anything
             contracts.require_fitted(parts)
             raise
@@ -196,19 +198,19 @@ class _Trainer:
         self._synchronise()
         self.setup_seconds = cost.seconds(self.device) - started
         self.made = [n for n in plain_state(parts.energy, parts.objective) if n not in before]
+        self.made += changed(process, settings())
         self._measure()
+        self.watch.begin()
 
     def _look_at_plugins(self, data: Tensor) -> float:
         """Refuse parts that break their contract; returns the seconds that it took."""
         started, objective = cost.seconds(self.device), self.parts.objective
-        kinds = [metrics.create(name).second_derivatives for name in self._measured_by]
+        names = {self.spec.curve, *self.spec.metrics}
+        kinds = [metrics.create(name).second_derivatives for name in names]
         second = (objective.trains and "smooth" in objective.requires) or any(kinds)
-        contracts.require_parts(self.parts, data, second)
+        with guarded(self.watch.put_back):
+            contracts.require_parts(self.parts, data, second)
         return cost.seconds(self.device) - started
-
-    @property
-    def _measured_by(self) -> set[str]:
-        return {self.spec.curve, *self.spec.metrics}
 
     def should_continue(self) -> bool:
         """Whether another step is to be taken."""
@@ -224,6 +226,8 @@ class _Trainer:
 
     def take_step(self) -> None:
         """Take a step, and measure where the curve has a point."""
+        if self.step == 1:  # the operations of the first step are counted
+            contracts.require_apart(self.parts, self._trial())
         started = cost.seconds(self.device)
         if self.step == 0:
             with cost.FlopCounter() as counter:
@@ -359,14 +363,13 @@ class _Trainer:
             self.compiled_steps += 1
             return
         loss = self._loss(x, self.streams["objective"])
-        if self.step == 1:  # the operations of the first step are counted
-            contracts.require_apart(parts, loss)
         self._optimiser.step(loss, self.step)
 
     def _loss(self, x: Tensor, streams: Streams) -> Tensor:
         parts = self.parts
         share = torch.full((), parts.progress, dtype=x.dtype, device=x.device)
-        loss = parts.objective.loss_at(parts.energy, x, streams, share)
+        with guarded(self.watch.put_back):
+            loss = parts.objective.loss_at(parts.energy, x, streams, share)
         contracts.LOSS.require(parts.objective.name, parts.objective, loss, x)
         return loss
 
@@ -376,8 +379,7 @@ class _Trainer:
         parts, counted = self.parts, self.parts.energy.evaluations
         model = parts.model("curve", cells=128)
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
-        result = metric(model, parts.dataset, model.streams)
-        contracts.MEASURED.require(metric.name, result, parts.energy.replicates)
+        result = contracts.measured(metric, model, parts.dataset, model.streams)
         values = result["value"]
         parts.energy.evaluations = counted
         cost.reset_peak(self.device)

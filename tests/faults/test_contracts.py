@@ -1,101 +1,13 @@
 """What a contract asks is looked at in a run too, in the words of `ebm-bench check`."""
 
-import itertools
-import textwrap
-
 import pytest
 import torch
+from factories.plugins import found_by_check, make_suite, refused, run
 from torch import nn
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
-from ebm_bench.plugins.checks import plugins
-from ebm_bench.runs import evaluation, training
-from ebm_bench.suites.suite import check
-
-HEAD = """
-import copy
-from dataclasses import dataclass
-import torch
-from torch import nn
-from torch import nn
-from ebm_bench.datasets.base import Dataset
-from ebm_bench.energies.base import Energy
-from ebm_bench.metrics.base import Metric
-from ebm_bench.noise.base import Noise
-from ebm_bench.objectives.base import Objective
-from ebm_bench.registry import register
-from ebm_bench.samplers.base import Sampler
-"""
-CLASS = '''
-@register
-@dataclass(eq=False, kw_only=True{option})
-class {name}({base}):
-    """A class."""
-
-'''
-NUMBERS = itertools.count()
-
-
-@pytest.fixture
-def plugin(tmp_path, monkeypatch):
-    """Register a class, given its base and body; returns its registered name."""
-    monkeypatch.setattr(registry, "_loaded", {})
-
-    def load(base, body):
-        number = next(NUMBERS)
-        component = base in ("Energy", "Noise", "Objective")
-        head = CLASS.format(
-            option=", repr=False" if component else "", name=f"Own{number}", base=base
-        )
-        path = tmp_path / f"own{number}.py"
-        path.write_text(HEAD + head + textwrap.indent(textwrap.dedent(body), "    "))
-        (entry,) = registry.load(path)
-        return entry.name
-
-    yield load
-    registry._entries.cache_clear()
-
-
-def make_suite(
-    dataset="eight_gaussians", energy="mlp", objective="noise_contrastive", sampler="langevin",
-    metrics=("hyvarinen_score",), curve=None, compute="eager", settings=None, replicates=3,
-):  # fmt: skip
-    small = {"width": 8} if energy == "mlp" else {}
-    content = {
-        "name": "test", "version": 1,
-        "datasets": {dataset: {
-            "energy": {"name": energy, "settings": small}, "replicates": replicates,
-            "budget": {"steps": 3, "batch_size": 16, "fit_samples": 100},
-            "sampler": {"name": sampler}, "metrics": {name: {} for name in metrics},
-            "rank_by": metrics[0], "curve": curve or metrics[0], "curve_points": 2,
-            "compute": compute,
-        }},
-        "methods": {"own": {"objective": objective, "settings": settings or {}}},
-    }  # fmt: skip
-    return check(content, "test")
-
-
-def run(tmp_path, **given):
-    suite = make_suite(**given)
-    (dataset,) = suite.datasets
-    training.train(suite, dataset, ["own"], tmp_path)
-    return evaluation.evaluate(suite, dataset, "own", tmp_path / dataset / "own", "cpu")
-
-
-def refused(tmp_path, *said, **given):
-    with pytest.raises(InputError) as caught:
-        run(tmp_path, **given)
-    for part in said:
-        assert part in str(caught.value)
-
-
-def found_by_check(family, name):
-    """What `ebm-bench check` finds first."""
-    (examined,) = plugins.examine(registry.describe(family, name).path)
-    failing = [verdict for verdict in examined.verdicts if verdict.found]
-    return failing[0] if failing else None
-
+from ebm_bench.runs import contracts, training
 
 LOSS = """
 def loss(self, energy, x, streams):
@@ -173,9 +85,7 @@ def test_losses_that_are_not_those_of_the_replicate_s_energy(plugin, tmp_path, r
 def test_the_loss_of_one_replicate_beside_one_that_diverged():
     energy = nn.Module()
     energy.weight = nn.Parameter(torch.tensor([1.0, 0.0]))
-    assert not training.contracts._apart_fault(
-        None, energy, energy.weight.sqrt()
-    )  # the slope at 0 is 0 × ∞
+    assert not contracts.APART.fault(None, energy, energy.weight.sqrt())  # the slope at 0 is 0 × ∞
 
 
 def test_a_loss_that_leaves_the_energy_for_a_part_of_the_training(plugin, tmp_path):

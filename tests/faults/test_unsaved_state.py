@@ -85,8 +85,20 @@ NOISE = '''class Shrinking(Uniform):
 '''
 
 
-def objective(call, build="pass", fit="pass"):
-    return HEAD + CLASS + OBJECTIVE.format(call=call, build=build, fit=fit)
+def objective(call, build="pass", fit="pass", top=""):
+    return HEAD + top + CLASS + OBJECTIVE.format(call=call, build=build, fit=fit)
+
+
+# As each process has them when it imports the plugin.
+PROCESS = """
+import os
+from contextvars import ContextVar
+V = ContextVar("V", default=0)
+os.environ["ANNEALED_N"] = "0"
+torch.annealed_n = 0
+torch.set_default_dtype(torch.float32)
+"""
+VARIABLE = "the environment variable ANNEALED_N"
 
 
 COUNTER = objective("self.n += 1; n = self.n", build="self.n = 0")
@@ -109,6 +121,31 @@ KEPT = {
     "global generator": (
         objective("n = torch.rand(()).item()"), METHOD, ["the global generator of torch"]
     ),
+    "streams": (
+        objective("n = streams.n = 1 + getattr(streams, 'n', 0)"), METHOD, ["Streams.n"]
+    ),
+    "torch": (
+        objective("n = torch.annealed_n = 1 + torch.annealed_n", top=PROCESS),
+        METHOD, ["torch.annealed_n"],
+    ),
+    "environment": (
+        objective(
+            "n = 1 + int(os.environ['ANNEALED_N']); os.environ['ANNEALED_N'] = str(n)", top=PROCESS
+        ),
+        METHOD, [VARIABLE],
+    ),
+    "context variable": (
+        objective("n = V.get() + 1; V.set(n)", top=PROCESS), METHOD, ["plugin.V"]
+    ),
+    "default type": (
+        objective("n = 1; torch.set_default_dtype(torch.float64)", top=PROCESS),
+        METHOD, ["the default dtype of torch"],
+    ),
+    "gradient mode": (
+        objective("n = 1").replace("return", "each =") + "        torch.set_grad_enabled(False)\n"
+        "        return each\n",
+        METHOD, ["the gradient mode of torch"],
+    ),
 }  # fmt: skip
 
 
@@ -116,6 +153,8 @@ KEPT = {
 def make(tmp_path, monkeypatch):
     """Make a suite with a plugin, imported anew as in a new process."""
     folders = itertools.count()
+    monkeypatch.setenv("ANNEALED_N", "0")
+    monkeypatch.setattr(torch, "annealed_n", 0, raising=False)
 
     def make(code, method=METHOD, compute="eager", steps=8):
         path = tmp_path / str(next(folders)) / "plugin.py"
@@ -126,7 +165,9 @@ def make(tmp_path, monkeypatch):
         registry.load(path)
         return make_suite(methods={"m": method}, compute=compute, steps=steps)
 
-    return make
+    yield make
+    torch.set_default_dtype(torch.float32)
+    torch.set_float32_matmul_precision("highest")
 
 
 def run(suite, checkpoint=None):
@@ -197,6 +238,34 @@ def test_what_a_new_process_cannot_restore_is_not_resumed(
     with killed_before(5):
         run(make(code), checkpoint)
     resumed, _ = run(make(code), checkpoint)
+    equal(whole, resumed)
+    (warned,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert "starts again" in warned
+    assert why in warned
+
+
+@pytest.mark.parametrize(
+    ("call", "fit", "why"),
+    [
+        ("n = torch.annealed_n", "torch.annealed_n = data.std().item()", "torch.annealed_n"),
+        ("n = float(os.environ['ANNEALED_N'])", "os.environ['ANNEALED_N'] = '0.3'", VARIABLE),
+        ("n = V.get()", "V.set(data.std().item())", "plugin.V"),
+        (
+            "n = streams.n if hasattr(streams, 'n') else 1",
+            "torch.set_float32_matmul_precision('high')",
+            "the matrix precision of torch",
+        ),
+    ],
+)
+def test_what_fit_leaves_in_the_process_is_not_resumed(call, fit, why, make, tmp_path, caplog):
+    code = objective(call, fit=fit, top=PROCESS)
+    whole, record = run(make(code))
+    assert record.unsaved == []
+    torch.set_float32_matmul_precision("highest")
+    with killed_before(5):
+        run(make(code), tmp_path / "checkpoint.pt")
+    torch.set_float32_matmul_precision("highest")
+    resumed, _ = run(make(code), tmp_path / "checkpoint.pt")
     equal(whole, resumed)
     (warned,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert "starts again" in warned

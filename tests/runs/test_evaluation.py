@@ -222,6 +222,7 @@ def test_pictures_of_images(tmp_path, monkeypatch):
             records.Outcome(replicate=r, status=status, step=5)
             for r, status in enumerate(("diverged", "ok"))
         ],
+        fresh_energy=lambda: energy,
     )
     monkeypatch.setattr(assembly, "restore", lambda *_: parts)
     monkeypatch.setattr(features, "extract", lambda pixels: pixels.flatten(2))

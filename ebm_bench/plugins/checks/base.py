@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebm_bench import registry
 from ebm_bench.registry import Entry
-from ebm_bench.runs.contracts import Contract
+from ebm_bench.runs.contracts.base import Contract
 from ebm_bench.runs.state import changed, global_generators
 
 

@@ -135,16 +135,13 @@ def data_are_whole(case: Case) -> None:
         raise AssertionError(str(error)) from None
 
 
-@check(
-    "a replicate has the same points alone as among others, which have different points",
-    "One draw for all replicates, or a generator of its own: draw from the streams",
-)
+@check(contracts.POINTS)
 def replicates_do_not_mix(case: Case) -> None:
     """Among four and alone."""
     together = case.dataset.sample(5, Streams(1, replicates=4))
     alone = case.dataset.sample(5, Streams(1, replicates=[2]))
     expect_close(together[2:3], alone, "the points differ")
-    expect(not torch.equal(together[0], together[1]), "two replicates have the same points")
+    expect_kept(contracts.POINTS, case.dataset, Streams(1, replicates=4))
 
 
 @check(
@@ -173,14 +170,12 @@ def integrates_to_one_in_space(case: Case) -> None:
     )
 
 
-@check(
-    "samples whose mean log-density is minus the entropy",
-    "sample() and log_prob() are of different densities (a variance for a standard deviation), or "
-    "entropy() is wrong",
-    knows("log_prob", "entropy"),
-)
+@check(contracts.ENTROPY, applies=knows("entropy"))
 def samples_have_the_entropy(case: Case) -> None:
     """With 40,000 points."""
+    expect_kept(contracts.ENTROPY, case.dataset, case.draws[None])
+    if not knows("log_prob")(case):
+        return
     own, entropy = -case.dataset.log_prob(case.draws), case.dataset.entropy()
     expect(
         deviation(own, entropy) < 4,
@@ -212,14 +207,11 @@ def entropy_is_right(case: Case) -> None:
     expect(abs(found - entropy) < 3e-4, f"{entropy:.5f} from entropy(), {found:.5f} by quadrature")
 
 
-@check(
-    "a score that is the gradient of log_prob (in float64)",
-    "A sign or a chain rule in score()",
-    knows("log_prob", "score"),
-)
+@check(contracts.SCORE, applies=knows("log_prob", "score"))
 def score_is_the_gradient(case: Case) -> None:
     """By automatic differentiation and by finite differences."""
     dataset, x = case.dataset, case.draws[:200].clone().requires_grad_()
+    expect_kept(contracts.SCORE, dataset, case.draws[None])
     score = dataset.score(x)
     (gradient,) = torch.autograd.grad(dataset.log_prob(x).sum(), x)
     expect_close(score, gradient, "score and gradient differ", rtol=1e-9, atol=1e-9)

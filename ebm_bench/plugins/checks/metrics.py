@@ -115,6 +115,16 @@ def one_finite_value_per_replicate(case: Case) -> None:
         expect(not values.requires_grad, f"'{part}' carries a graph")
 
 
+@check(contracts.UNTOUCHED)
+def leaves_the_model_as_it_was(case: Case) -> None:
+    """Compare its weights, and samples that other metrics use, around two calls."""
+    model = case.model([0, 1])
+    for _ in range(2):
+        before = contracts.state_of(model)
+        case.measure(model)
+        expect_kept(contracts.UNTOUCHED, before, contracts.state_of(model))
+
+
 @check(
     "a replicate has the same value alone as among others",
     "Something is computed over all replicates together, or drawn otherwise than from streams",

@@ -80,6 +80,13 @@ def shapes_and_types(case: Case) -> None:
         expect(not x.requires_grad, "samples carry a graph")
 
 
+@check(contracts.DRAWN)
+def numbers_are_drawn_one_by_one(case: Case) -> None:
+    """For vectors and for images."""
+    for distribution in (case.fitted, case.of_images):
+        expect_kept(contracts.DRAWN, distribution, Streams(2, distribution.replicates))
+
+
 @check(
     "a density that integrates to one",
     "The log-normaliser: a factor ½, log 2π or the logarithm of a scale is missing, or counted "
@@ -162,15 +169,11 @@ def changes_are_saved(case: Case) -> None:
     expect_kept(contracts.UNSAVED, call, [distribution], [streams])
 
 
-@check(
-    "nothing left to train once it is fitted",
-    "An nn.Parameter that still requires a gradient: use register_buffer, or requires_grad_(False)",
-)
+@check(contracts.FINAL)
 def nothing_is_left_to_train(case: Case) -> None:
     """Before and after the fit."""
     for distribution in (case.make(), case.fitted):
-        trained = [name for name, p in distribution.named_parameters() if p.requires_grad]
-        expect(not trained, f"{', '.join(trained)} would be trained")
+        expect_kept(contracts.FINAL, distribution)
 
 
 @check(
@@ -189,12 +192,10 @@ def differentiable_in_the_points(case: Case) -> None:
     expect(gradient.isfinite().all(), "a gradient that is not finite")
 
 
-@check(
-    "points that come with the log-density that they have, and are those of sample()",
-    "sample_with_log_prob() is overridden and draws in another order than sample()",
-)
+@check(contracts.PAIRED)
 def points_come_with_their_density(case: Case) -> None:
     """Compare with sample() and log_prob()."""
+    expect_kept(contracts.PAIRED, case.fitted, Streams(2, R))
     x, log_prob = case.fitted.sample_with_log_prob(8, Streams(2, R))
     expect_close(x, case.fitted.sample(8, Streams(2, R)), "the points differ")
     expect_close(log_prob, case.fitted.log_prob(x), "the log-densities differ")

@@ -186,6 +186,7 @@ def replicates_do_not_mix(case: Case) -> None:
         objective, data, streams = case.prepare(energy, replicates, n=64)
         players = list(_parts(energy, objective).values())
         before = [p[row].clone() for p in players[0]]
+        _expect_own_draws(objective, energy, data, streams)
         loss = objective.loss_at(energy, data, streams)
         expect_kept(contracts.APART, objective, energy, loss)
         # A step in which all players move.
@@ -193,10 +194,22 @@ def replicates_do_not_mix(case: Case) -> None:
         Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, math.lcm(*turns) - 1)
         moved = any((p[row] != old).any() for p, old in zip(players[0], before, strict=True))
         expect(moved, "a step of training leaves the energy as it was")
-        state = {**energy.state_dict(), **objective.state_dict(prefix="objective.")}
-        kept.append({"loss": loss[row].detach(), **{k: v[row] for k, v in state.items()}})
+        after = {**energy.state_dict(), **objective.state_dict(prefix="objective.")}
+        kept.append({"loss": loss[row].detach(), **{k: v[row] for k, v in after.items()}})
     for key, value in kept[0].items():
         expect_close(value, kept[1][key], f"{key} of a replicate alone and among others differ")
+
+
+def _expect_own_draws(objective: Any, energy: Energy, data: Tensor, streams: Streams) -> None:
+    saved = {key: value.clone() for key, value in objective.state_dict().items()}
+
+    def draw(own: Streams) -> Tensor:
+        try:
+            return objective.loss_at(energy, data, own).detach()
+        finally:
+            objective.load_state_dict(saved)
+
+    expect_kept(contracts.OWN, draw, streams.child("own"))
 
 
 @check(

@@ -55,11 +55,7 @@ def changes_are_saved(case: Case) -> None:
     expect_kept(contracts.UNSAVED, call, [sampler], [streams])
 
 
-@check(
-    "chains of a replicate alone are those that it has among others",
-    "Something is computed over all replicates together (a mean, an accept step), or drawn "
-    "otherwise than from the streams that run() gets",
-)
+@check(contracts.CHAINS)
 def replicates_do_not_mix(case: Case) -> None:
     """Among three and alone."""
     energy = energies.create("mlp", event_shape=(2,), replicates=3, width=8)
@@ -69,6 +65,7 @@ def replicates_do_not_mix(case: Case) -> None:
     among = case.create().run(energy, x, Streams(0, 3))[1:2]
     found = case.create().run(alone, x[1:2], Streams(0, [1]))
     expect_close(found, among, "the points differ")
+    expect_kept(contracts.CHAINS, case.create(), energy, x, Streams(0, 3))
 
 
 @check(

@@ -1,0 +1,148 @@
+"""What every class of a family keeps: looked at by `ebm-bench check`, and once in every run.
+
+Shapes and types are looked at in every class. What takes computing is looked at in plugins: the
+tests do so for the package.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from ebm_bench import registry
+from ebm_bench.noise.base import Noise
+from ebm_bench.runs.contracts.datasets import DENSITY, ENTROPY, POINTS, SCORE
+from ebm_bench.runs.contracts.energies import ALONE, COUNTED, ENERGY, GRADIENT, SMOOTH, STATE
+from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
+from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED
+from ebm_bench.runs.contracts.objectives import APART, LEARNED, LOSS, OWN, UNSAVED, unsaved
+from ebm_bench.runs.contracts.samplers import CHAINS, SAMPLER
+from ebm_bench.runs.state import guarded, held
+from ebm_bench.streams import Streams
+
+__all__ = [
+    "ALONE",
+    "APART",
+    "CHAINS",
+    "COUNTED",
+    "DENSITY",
+    "DRAWN",
+    "ENERGY",
+    "ENTROPY",
+    "FINAL",
+    "GRADIENT",
+    "LEARNED",
+    "LOSS",
+    "MEASURED",
+    "NOISE",
+    "OWN",
+    "PAIRED",
+    "POINTS",
+    "SAMPLER",
+    "SCORE",
+    "SMOOTH",
+    "STATE",
+    "UNSAVED",
+    "UNTOUCHED",
+    "measured",
+    "require_apart",
+    "require_fitted",
+    "require_parts",
+    "state_of",
+    "unsaved",
+]
+
+
+def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
+    """Look at the dataset, the energy and the sampler of a run, if they are of a plugin.
+
+    Parameters
+    ----------
+    parts : Parts
+        Parts of the run, with an energy that is fitted to data.
+    x : Tensor of shape (R, N, *event_shape)
+        Data.
+    second_derivatives : bool
+        Whether the objective or a metric takes second derivatives of the energy.
+
+    Raises
+    ------
+    InputError
+        Names the class, what was found and what is expected.
+    """
+    energy, streams = parts.energy, parts.streams.child("contracts")
+    few, evaluations = x[:, :4], energy.evaluations
+    if _is_plugin("datasets", dataset := parts.dataset):
+        DENSITY.require(dataset.name, dataset, few)
+        POINTS.require(dataset.name, dataset, streams)
+        SCORE.require(dataset.name, dataset, x)
+        ENTROPY.require(dataset.name, dataset, x)
+    if _is_plugin("energies", energy):
+        ENERGY.require(energy.name, energy, few)
+        ALONE.require(energy.name, energy, few)
+        STATE.require(energy.name, energy, few, parts.fresh_energy)
+        GRADIENT.require(energy.name, energy, few)
+        COUNTED.require(energy.name, energy, few)
+        if second_derivatives and energy.smooth:
+            SMOOTH.require(energy.name, energy, x)
+    if _is_plugin("samplers", parts.sampler):
+        SAMPLER.require(parts.sampler.name, parts.sampler, energy, few, streams)
+        CHAINS.require(parts.sampler.name, parts.sampler, energy, few, streams)
+    energy.evaluations = evaluations
+
+
+def require_fitted(parts: Any) -> None:
+    """Look at an objective that is fitted, and at its noise, if it is of a plugin.
+
+    As `require_parts`.
+    """
+    objective, streams = parts.objective, parts.streams.child("contracts")
+    for name, part in objective.named_children():
+        if isinstance(part, Noise) and _is_plugin("noise", part):
+            NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
+            DRAWN.require(part.name, part, streams)
+            PAIRED.require(part.name, part, streams)
+            if name not in objective.maximises:
+                FINAL.require(part.name, part)
+    if _is_plugin("objectives", objective):
+        LEARNED.require(objective.name, objective, parts.energy.replicates)
+
+
+def require_apart(parts: Any, x: Tensor) -> None:
+    """Look at what the loss of a batch depends on, if it is of a plugin; as `require_parts`."""
+    objective, energy = parts.objective, parts.energy
+    if not _is_plugin("objectives", objective):
+        return
+
+    def loss(streams: Streams) -> Tensor:
+        with guarded([]):
+            return objective.loss_at(energy, x, streams, parts.progress)
+
+    def draw(streams: Streams) -> Tensor:
+        with held(parts):
+            return loss(streams).detach()
+
+    streams = parts.streams.child("contracts")
+    with held(parts):
+        LOSS.require(objective.name, objective, found := loss(streams), x)
+        APART.require(objective.name, objective, energy, found)
+    OWN.require(objective.name, draw, streams)
+
+
+def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[str, Tensor]:
+    """Measure a model, and look at the result, and at the model if the metric is of a plugin.
+
+    As `require_parts`.
+    """
+    watched = _is_plugin("metrics", metric)
+    before = state_of(model) if watched else {}
+    with guarded([]):
+        result = metric(model, dataset, streams)
+    MEASURED.require(metric.name, result, model.energy.replicates)
+    if watched:
+        UNTOUCHED.require(metric.name, before, state_of(model))
+    return result
+
+
+def _is_plugin(family: str, part: Any) -> bool:
+    entry = registry.entries(family).get(part.name)
+    return entry is not None and not (entry.module or "").startswith("ebm_bench.")

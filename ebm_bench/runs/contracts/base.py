@@ -1,0 +1,125 @@
+"""A contract, and words that several contracts share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_bench import registry
+from ebm_bench.errors import InputError
+from ebm_bench.streams import Streams
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A property that a run relies on.
+
+    Attributes
+    ----------
+    family : str
+        Family of the classes that have it.
+    expected : str
+        Description of the property.
+    cause : str
+        Usual cause of a failure.
+    fault : callable
+        Describes how the property fails; empty if it holds.
+    """
+
+    family: str
+    expected: str
+    cause: str
+    fault: Callable[..., str]
+
+    def require(self, name: str, *arguments: Any) -> None:
+        """Raise an `InputError` that names the class if the property does not hold."""
+        if found := self.fault(*arguments):
+            entry = registry.describe(self.family, name)
+            kind = registry.FAMILIES[self.family].singular
+            raise InputError(f"{kind} {entry.class_name} ({entry.path.name}): {self.words(found)}")
+
+    def words(self, found: str) -> str:
+        """Describe a failure and its usual cause."""
+        return f"{found}. Expected: {self.expected}. Usual cause: {self.cause}"
+
+
+def no_tensor(values: Any) -> str:
+    """Describe what is no tensor of numbers; empty if it is one."""
+    if not isinstance(values, Tensor):
+        return f"{type(values).__name__}, not a tensor"
+    return "" if values.layout == torch.strided else f"{values.layout}, not a dense tensor"
+
+
+def misshapen(values: Any, x: Tensor, axes: int = 1) -> str:
+    """Compare values with points: one for each replicate, or also for each point."""
+    if kind := no_tensor(values):
+        return kind
+    if values.shape != x.shape[:axes]:
+        where = " and ".join(
+            f"{axis} is {n}" for axis, n in zip("RB", x.shape[:axes], strict=False)
+        )
+        return f"shape {tuple(values.shape)} where {where}"
+    if values.dtype != x.dtype:
+        return f"{values.dtype} for data of {x.dtype}"
+    if values.device != x.device:
+        return f"on {values.device} for data on {x.device}"
+    return ""
+
+
+def normaliser_fault(part: Any, replicates: int) -> str:
+    """Look at the log-normaliser of an energy, or that which an objective learns."""
+    log_z = part.log_z
+    if log_z is None:
+        return ""
+    if kind := no_tensor(log_z):
+        return f"log_z is {kind}"
+    if log_z.shape != (replicates,):
+        return f"log_z is not of shape ({replicates},)"
+    return "" if log_z.is_floating_point() else f"log_z is of {log_z.dtype}"
+
+
+def foreign_draws(
+    draw: Callable[[Streams], Tensor], streams: Streams, may_be_fixed: bool = False
+) -> str:
+    """Describe replicates whose numbers are not drawn from their own stream, and from it alone.
+
+    Draw from the beginning of streams: unchanged, with other streams for all replicates but the
+    first, and with others for all. What changes from call to call is left to another contract.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws numbers of shape (R, ...) from streams.
+    streams : Streams
+        Streams of the replicates. They are not moved.
+    may_be_fixed : bool
+        Whether nothing need be drawn.
+    """
+    first = streams.indices[0]
+    others = [n if n == first else n + _FAR for n in streams.indices]
+    each = [n + _FAR for n in streams.indices]
+    one, again, partly, wholly = (
+        draw(Streams(streams.seed, chosen, streams.device, streams.scope))
+        for chosen in (streams.indices, streams.indices, others, each)
+    )
+    if not torch.equal(one, again):
+        return ""
+    if torch.equal(one, wholly):
+        return "" if may_be_fixed else "the numbers do not depend on the streams"
+    for row, (index, other) in enumerate(zip(streams.indices, others, strict=True)):
+        same = torch.equal(one[row], partly[row])
+        if index == other and not same:
+            return "the numbers of a replicate depend on the streams of others"
+        if index != other and same:
+            return "the numbers of a replicate do not depend on its own stream"
+    return ""
+
+
+_FAR = 10**6  # from the indices of replicates
+
+
+def changes(names: Sequence[str]) -> str:
+    """Say what changes."""
+    return f"{', '.join(names)} {'changes' if len(names) == 1 else 'change'} from call to call"

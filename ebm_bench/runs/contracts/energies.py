@@ -1,0 +1,124 @@
+"""Contracts of energies."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ebm_bench.derivatives import gradient
+from ebm_bench.energies.base import Energy
+from ebm_bench.runs.contracts.base import Contract, misshapen, no_tensor, normaliser_fault
+from ebm_bench.runs.contracts.smoothness import rough
+
+
+def _energy_fault(energy: Energy, x: Tensor) -> str:
+    for name, parameter in energy.named_parameters():
+        if parameter.shape[:1] != x.shape[:1]:
+            return f"'{name}' has the shape {tuple(parameter.shape)}, without R = {len(x)} in front"
+        if parameter.dtype != x.dtype:
+            return f"'{name}' is of {parameter.dtype} for data of {x.dtype}"
+    values = energy(x)
+    if kind := no_tensor(values):
+        return f"forward() returns {kind}"
+    return misshapen(values, x, axes=2) or normaliser_fault(energy, len(x))
+
+
+def _mixed(energy: Energy, x: Tensor) -> str:
+    """Differentiate the energy of the first point, and of the last, by all points."""
+    x = x.detach().requires_grad_()
+    values = energy(x)
+    if (
+        not values.requires_grad
+        or not torch.autograd.grad(values.sum(), x, retain_graph=True, materialize_grads=True)[
+            0
+        ].any()
+    ):
+        return "the energy does not depend on the points"
+    for r, i in ((0, 0), (-1, -1)):
+        (slope,) = torch.autograd.grad(values[r, i], x, retain_graph=True, materialize_grads=True)
+        size = slope.flatten(2).abs().amax(2)
+        bound = 1e-4 * size[r, i].item()
+        size[r, i] = 0
+        if (size[r] > bound).any():
+            return "the energy depends on other points of the batch"
+        if (size > bound).any():
+            return "the energy depends on the points of other replicates"
+    return ""
+
+
+def _state_fault(energy: Energy, x: Tensor, create: Callable[[], Energy]) -> str:
+    """Load the state of an energy into this one and into a new one."""
+    saved = {key: value.clone() for key, value in energy.state_dict().items()}
+    other = create().to(x)
+    with torch.no_grad():
+        expected = energy(x)
+        for each in (energy, other):
+            try:
+                each.load_state_dict(saved)
+            except RuntimeError as error:
+                return f"its state cannot be loaded ({str(error).splitlines()[-1].strip()})"
+        restored = other(x)
+        # What changes from call to call is another contract's.
+        if _differ(restored, expected) and not _differ(energy(x), expected):
+            return "an energy that is restored from its state has other values"
+    return ""
+
+
+def _differ(values: Tensor, others: Tensor) -> bool:
+    return not torch.allclose(values, others, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def _gradient_fault(energy: Energy, x: Tensor) -> str:
+    """Compare the gradient that objectives use with that of the energy."""
+    x = x.detach().requires_grad_()
+    (expected,) = torch.autograd.grad(energy(x).sum(), x, materialize_grads=True)
+    error = (gradient(energy, x).detach() - expected).norm()
+    size = expected.norm().item()
+    return f"they differ by {error / size:.1%}" if error > 1e-3 * size else ""
+
+
+def _count_fault(energy: Energy, x: Tensor) -> str:
+    before = energy.evaluations
+    energy(x)
+    found, points = energy.evaluations - before, x.shape[1]
+    return "" if found == points else f"{found} for {points} points"
+
+
+ENERGY = Contract(
+    "energies",
+    "energies of shape (R, B), finite, in the type of the points; parameters with R in front; "
+    "log_z, where it is known, of shape (R,)",
+    "The axis of a layer's output is left over (squeeze(2)), or a tensor made without dtype=",
+    _energy_fault,
+)
+ALONE = Contract(
+    "energies",
+    "the energy of a replicate depends on its own points alone, and that of a point on this point",
+    "A mean or a normalisation over all replicates or over the batch",
+    _mixed,
+)
+SMOOTH = Contract(
+    "energies",
+    "a second derivative that is not zero everywhere, where the energy is said to be smooth",
+    "A piecewise linear activation (relu): say `smooth = False`, or name the setting in `rough`",
+    rough,
+)
+STATE = Contract(
+    "energies",
+    "a checkpoint restores the energy",
+    "A tensor that build() or fit() made and that is a plain attribute: register_buffer or "
+    "nn.Parameter",
+    _state_fault,
+)
+GRADIENT = Contract(
+    "energies",
+    "the gradient that objectives use is that of automatic differentiation",
+    "`layers` is set and is not the network that forward() computes",
+    _gradient_fault,
+)
+COUNTED = Contract(
+    "energies",
+    "each point is counted once",
+    "__call__() is overridden, or forward() calls itself through the module",
+    _count_fault,
+)

@@ -1,0 +1,87 @@
+"""Contracts of metrics."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ebm_bench.runs.contracts.base import Contract, no_tensor
+
+
+def _measured_fault(result: Any, replicates: int) -> str:
+    if not isinstance(result, dict):
+        return f"returns {type(result).__name__}, not a dict"
+    if "value" not in result:
+        return f"only {', '.join(map(str, result)) or 'nothing'}"
+    for part, values in result.items():
+        if not isinstance(part, str):
+            return f"the name {part!r} is no text"
+        if kind := no_tensor(values):
+            return f"'{part}' is {kind}"
+        if values.shape != (replicates,):
+            return f"'{part}' has the shape {tuple(values.shape)} where R is {replicates}"
+        if values.is_complex():
+            return f"'{part}' is complex"
+    return ""
+
+
+def state_of(model: Any) -> dict[str, Any]:
+    """Describe what a metric may use and must not change, by name."""
+    return dict(_state(model))
+
+
+def _state(model: Any) -> Iterator[tuple[str, Any]]:
+    for name, part in (("energy", model.energy), ("objective", model.objective)):
+        if part is not None:
+            for key, value in part.state_dict().items():
+                yield f"'{key}' of the {name}", value.clone()
+            trained = [key for key, p in part.named_parameters() if p.requires_grad]
+            yield f"what of the {name} requires a gradient", trained
+            yield f"the mode of the {name}", part.training
+    for key, values in model.cached.items():
+        yield key, _Stamp.of(values)
+
+
+class _Stamp(NamedTuple):
+    """What is compared of large values: a sum of their bits, and how often they were changed."""
+
+    total: int
+    changes: int
+
+    @classmethod
+    def of(cls, values: Tensor) -> "_Stamp":
+        bits = values.detach().contiguous().view(torch.uint8).flatten()
+        whole = bits[: len(bits) // 4 * 4].view(torch.int32)
+        return cls(int(whole.sum(dtype=torch.int64)), values._version)
+
+
+def _touched_fault(before: dict[str, Any], after: dict[str, Any]) -> str:
+    for name, now in after.items():
+        # Samples that were drawn in the call have not been changed since.
+        then = before.get(name, now._replace(changes=0) if isinstance(now, _Stamp) else None)
+        if not (_equal(then, now) if isinstance(now, Tensor) else then == now):
+            return f"{name} changes in a call"
+    return ""
+
+
+def _equal(one: Any, other: Tensor) -> bool:
+    if not isinstance(one, Tensor) or one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+MEASURED = Contract(
+    "metrics",
+    "a dict with 'value' in it, each quantity of shape (R,), finite and without a graph",
+    "A mean over all axes in place of mean(1), a missing detach() or torch.no_grad(), or a "
+    "number in place of a tensor",
+    _measured_fault,
+)
+UNTOUCHED = Contract(
+    "metrics",
+    "the model as it was: weights, buffers, and samples that other metrics use",
+    "Steps of an optimiser, requires_grad_(), train() or a change in place: work on "
+    "copy.deepcopy(model.energy), and on clones of samples",
+    _touched_fault,
+)

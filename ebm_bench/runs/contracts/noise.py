@@ -1,0 +1,83 @@
+"""Contracts of noise."""
+
+import torch
+
+from ebm_bench.noise.base import Noise
+from ebm_bench.runs.contracts.base import Contract, foreign_draws, misshapen, no_tensor
+from ebm_bench.streams import Streams
+
+_COORDINATES = 64  # that are compared with each other
+# Of correlations: exact ones are off by rounding of float32, squared.
+_ROUNDING = 1e-11
+
+
+def _noise_fault(noise: Noise, streams: Streams, dtype: torch.dtype | None = None) -> str:
+    x = noise.sample(5, streams)
+    if kind := no_tensor(x):
+        return f"samples are {kind}"
+    shape = (noise.replicates, 5, *noise.event_shape)
+    if x.shape != shape:
+        return f"samples of shape {tuple(x.shape)}, not {shape}"
+    if dtype and x.dtype != dtype:
+        return f"samples of {x.dtype} for data of {dtype}"
+    found = noise.log_prob(x)
+    return f"log_prob: {why}" if (why := misshapen(found, x, axes=2)) else ""
+
+
+def _draws_fault(noise: Noise, streams: Streams) -> str:
+    x = noise.sample(_COORDINATES, streams.child("coordinates")).detach().flatten(2).double()
+    x = x[..., :: -(-x.shape[2] // _COORDINATES)]
+    if (x == x[:, :1]).all():
+        return "all points of a replicate are equal"
+    x = x - x.mean(1, keepdim=True)
+    x = x / x.norm(dim=1, keepdim=True)  # NaN where a coordinate is constant
+    same = (x.mT @ x).abs().triu(1) > 1 - _ROUNDING
+    if same.any():
+        _, i, j = same.nonzero()[0].tolist()
+        return f"coordinates {i} and {j} are the same number up to place and scale"
+    return foreign_draws(lambda own: noise.sample(5, own), streams.child("draws"))
+
+
+def _pairs_fault(noise: Noise, streams: Streams) -> str:
+    x, log_prob = noise.sample_with_log_prob(8, streams.child("pairs"))
+    expected = noise.log_prob(x)
+    if not torch.allclose(log_prob, expected, rtol=1e-3, atol=1e-3):
+        return f"log-densities that are off by {(log_prob - expected).abs().max():.3g}"
+    found, again = (noise.sample(8, streams.child("pairs")) for _ in range(2))
+    if torch.equal(found, again) and not torch.allclose(x, found, rtol=1e-3, atol=1e-5):
+        return "the points differ"
+    return ""
+
+
+def _trained_fault(noise: Noise) -> str:
+    trained = [name for name, p in noise.named_parameters() if p.requires_grad]
+    return f"{', '.join(trained)} would be trained" if trained else ""
+
+
+NOISE = Contract(
+    "noise",
+    "samples of shape (R, n, *event_shape) and log-densities of shape (R, B), finite, in the type "
+    "of the data, for vectors and for images",
+    "A buffer of a shape other than (R, 1, *event_shape), a sum over the last axis alone (use "
+    "flatten(2).sum(2)), or a draw without dtype=",
+    _noise_fault,
+)
+DRAWN = Contract(
+    "noise",
+    "numbers of its own for each replicate, point and coordinate, drawn from the streams",
+    "One draw that is broadcast: streams.normal(n, *event_shape) has a number for each replicate, "
+    "point and coordinate",
+    _draws_fault,
+)
+PAIRED = Contract(
+    "noise",
+    "points that come with the log-density that they have, and are those of sample()",
+    "sample_with_log_prob() is overridden and draws in another order than sample()",
+    _pairs_fault,
+)
+FINAL = Contract(
+    "noise",
+    "nothing left to train once it is fitted",
+    "An nn.Parameter that still requires a gradient: use register_buffer, or requires_grad_(False)",
+    _trained_fault,
+)

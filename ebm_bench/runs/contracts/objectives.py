@@ -1,0 +1,99 @@
+"""Contracts of objectives, and of what a run watches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_bench.energies.base import Energy
+from ebm_bench.runs.contracts.base import (
+    Contract,
+    changes,
+    foreign_draws,
+    misshapen,
+    no_tensor,
+    normaliser_fault,
+)
+from ebm_bench.runs.state import Watch, guarded
+from ebm_bench.streams import Streams
+
+
+def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
+    if kind := no_tensor(loss):
+        return f"loss() returns {kind}"
+    if found := misshapen(loss, x):
+        return found
+    if objective.trains and not loss.requires_grad:
+        return "the loss carries no graph"
+    return normaliser_fault(objective, len(x))
+
+
+def _apart_fault(objective: Any, energy: Energy, loss: Tensor) -> str:
+    """Differentiate the loss of one replicate by the weights of all."""
+    weights = [p for p in energy.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(loss[0], weights, retain_graph=True, allow_unused=True)
+    found = [slope for slope in slopes if slope is not None]
+    if not found and not objective.takes_progress:
+        return "the loss does not depend on the energy"
+    # Not a number is what zero times a replicate that diverged gives.
+    if any(slope[1:].nan_to_num(0.0, 0.0, 0.0).any() for slope in found):
+        return "the loss of a replicate depends on the energies of others"
+    return ""
+
+
+def _draws_fault(draw: Callable[[Streams], Tensor], streams: Streams) -> str:
+    return foreign_draws(draw, streams, may_be_fixed=True)
+
+
+def _unsaved_fault(
+    call: Callable[[], Any], parts: Sequence[Any], streams: Sequence[Streams] = ()
+) -> str:
+    watch = Watch(parts, streams)
+    watch.begin()
+    for _ in range(3):
+        with guarded(watch.put_back):
+            call()
+        watch.look()
+    return changes(watch.unsaved) if watch.unsaved else ""
+
+
+LOSS = Contract(
+    "objectives",
+    "a loss of shape (R,), finite, in the type of the data (float32 and float64)",
+    "A mean over all axes (use .mean(1), which keeps the replicates), a sum over coordinates that "
+    "is missing, or a tensor made without dtype=x.dtype",
+    _loss_fault,
+)
+APART = Contract(
+    "objectives",
+    "the loss of a replicate depends on its own energy and on no other, so that it takes the step "
+    "alone that it takes among others",
+    "A detach() around the energy, or something that is computed over all replicates together: a "
+    "mean over axis 0, one random draw for all (draw from the streams that loss() gets), or "
+    "weights that are shared",
+    _apart_fault,
+)
+OWN = replace(APART, fault=_draws_fault)
+LEARNED = Contract(
+    "objectives",
+    "log_z is None, or a tensor of shape (R,)",
+    "One number for all replicates: nn.Parameter(torch.zeros(energy.replicates))",
+    normaliser_fault,
+)
+UNSAVED = Contract(
+    "objectives",  # and all that a run watches
+    "what a call changes are parameters and buffers, which a checkpoint holds",
+    "A counter, a list or a tensor that is a plain attribute: register_buffer, or a loss that is a "
+    "function of `progress`",
+    _unsaved_fault,
+)
+
+
+def unsaved(names: Sequence[str]) -> str:
+    """Describe state that a checkpoint does not hold, and what follows from it."""
+    return (
+        f"{UNSAVED.words(changes(names))}. So the steps are not compiled, the training starts "
+        "again if it is interrupted, and evaluation does not know this state"
+    )

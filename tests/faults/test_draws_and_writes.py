@@ -1,0 +1,389 @@
+"""Runs refuse broadcast numbers, wrong scores and entropies, and metrics that write to models."""
+
+import pytest
+from factories.plugins import found_by, refused, run
+
+from ebm_bench.plugins.checks import datasets, energies, metrics, noise, objectives, samplers
+
+NOISE = """
+def build(self):
+    self.register_buffer("scale", torch.ones(self.replicates, 1, *self.event_shape))
+
+def fit(self, data, streams):
+    self.scale.copy_(data.std(1, keepdim=True))
+
+def sample(self, n, streams):
+    d = self.event_shape
+    z = streams.normal(n, *d, dtype=self.scale.dtype)
+    return self.scale * ({})
+
+def log_prob(self, x):
+    return torch.distributions.Normal(0, self.scale).log_prob(x).flatten(2).sum(2)
+"""
+OWN_STREAM = "the numbers of a replicate do not depend on its own stream"
+OTHERS = "the numbers of a replicate depend on the streams of others"
+FIXED = "the numbers do not depend on the streams"
+SAME = "coordinates 0 and 1 are the same number up to place and scale"
+
+
+@pytest.mark.parametrize(
+    ("z", "said"),
+    [
+        ("z[:1]", OWN_STREAM),
+        ("z[:1].expand_as(z)", OWN_STREAM),
+        ("z[:1].repeat(len(z), *[1] * (z.ndim - 1))", OWN_STREAM),
+        ("torch.stack([z[0]] * len(z))", OWN_STREAM),
+        ("z.mean(0)", OTHERS),
+        ("z.roll(1, 0)", OTHERS),
+        ("z - z.mean(0)", OTHERS),
+        ("torch.zeros_like(z).normal_(generator=torch.Generator().manual_seed(0))", FIXED),
+        ("torch.linspace(-1, 1, n * z[0, 0].numel()).to(z).reshape(n, *d).sin()", FIXED),
+        ("z.flatten(2)[..., :1].reshape(len(z), n, *[1] * len(d)).expand_as(z)", SAME),
+        ("-2 * z.flatten(2)[..., :1].reshape(len(z), n, *[1] * len(d)) + 0 * z", SAME),
+        ("z.flatten(2).cumsum(2)[..., :1].reshape(len(z), n, *[1] * len(d)) + 0 * z", SAME),
+        ("z[:, :1].expand_as(z)", "all points of a replicate are equal"),
+        ("z.mean(1, keepdim=True).expand_as(z)", "all points of a replicate are equal"),
+    ],
+)
+def test_noise_that_is_broadcast(plugin, tmp_path, z, said):
+    name = plugin("Noise", NOISE.format(z))
+    refused(tmp_path, said, "Expected: numbers of its own", settings={"noise": name})
+    assert said in found_by(noise.numbers_are_drawn_one_by_one, noise.Case(name))
+
+
+PAIR = """
+def sample_with_log_prob(self, n, streams):
+    x = self.sample(n, streams)
+    return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("x, self.log_prob(x) + 1", "log-densities that are off by 1"),
+        ("x, -self.log_prob(x)", "log-densities that are off by"),
+        ("x, self.log_prob(x.flip(1))", "log-densities that are off by"),
+        ("2 * x, self.log_prob(2 * x)", "the points differ"),
+        ("self.sample(n, streams), self.log_prob(x)", "log-densities that are off by"),
+    ],
+)
+def test_points_with_another_density(plugin, tmp_path, returned, said):
+    name = plugin("Noise", NOISE.format("z") + PAIR.format(returned))
+    refused(tmp_path, said, "Expected: points that come with", settings={"noise": name})
+    case = noise.Case(name)
+    assert said[:12] in found_by(noise.points_come_with_their_density, case)
+
+
+@pytest.mark.parametrize("part", ["scale", "nn.Linear(1, 1)"])
+def test_noise_that_would_be_trained(plugin, tmp_path, part):
+    body = NOISE.format("z").replace(
+        'self.register_buffer("scale", torch.ones(self.replicates, 1, *self.event_shape))',
+        "self.scale = nn.Parameter(torch.ones(self.replicates, 1, *self.event_shape))"
+        + ("" if part == "scale" else "; self.scale.requires_grad_(False); self.net = " + part),
+    )
+    body = body.replace("self.scale.copy_", "self.scale.data.copy_")
+    name = plugin("Noise", body)
+    refused(tmp_path, "would be trained", "Expected: nothing left", settings={"noise": name})
+    assert "would be trained" in found_by(noise.nothing_is_left_to_train, noise.Case(name))
+
+
+DATA = """
+citation = "None."
+knows = {knows}
+event_shape = (3,)
+
+def sample(self, n, streams, split="train"):
+    z = streams.normal(n, 3)
+    return {sample}
+
+def log_prob(self, x):
+    return {log_prob}
+
+def score(self, x):
+    return {score}
+
+def entropy(self):
+    return {entropy}
+"""
+NORMAL = {
+    "knows": '("log_prob", "score", "entropy")',
+    "sample": "z",
+    "log_prob": "torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(-1)",
+    "score": "-x",
+    "entropy": "1.5 * 2.8378770664093453",
+}
+
+
+def data(plugin, **other):
+    return plugin("Dataset", DATA.format(**{**NORMAL, **other}))
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("z[:1].repeat(len(z), 1, 1)", OWN_STREAM),
+        ("z.roll(1, 0)", OTHERS),
+        ("z - z.mean(0)", OTHERS),
+        ("torch.randn(z.shape, generator=torch.Generator().manual_seed(0))", FIXED),
+        ("torch.from_numpy(np.random.RandomState(0).randn(*z.shape)).float()", FIXED),
+        ("torch.cat([z[:1], z[:1]] + [z[2:]])[:len(z)]", OWN_STREAM),
+    ],
+)
+def test_points_that_are_broadcast(plugin, tmp_path, sample, said):
+    name = data(plugin, sample=sample)
+    refused(tmp_path, said, "Expected: a replicate has the same points", dataset=name)
+    assert found_by(datasets.replicates_do_not_mix, datasets.Case(name))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        "x",
+        "-2 * x",
+        "-0.5 * x",
+        "-x.flip(-1)",
+        "-x * torch.tensor([1.0, 1.0, -1.0]).to(x)",
+        "-x + 1",
+        "torch.zeros_like(x)",
+        "-x / x.norm(dim=-1, keepdim=True)",
+    ],
+)
+def test_wrong_scores(plugin, tmp_path, score):
+    name = data(plugin, score=score)
+    refused(
+        tmp_path, "along a direction the score is", "a score that is the gradient of log_prob",
+        "Usual cause: A sign or a chain rule", dataset=name,
+    )  # fmt: skip
+    assert "along a direction" in found_by(datasets.score_is_the_gradient, datasets.Case(name))
+
+
+WRONG = [
+    ("None", "entropy() returns NoneType"),
+    ("'4.26'", "entropy() returns str"),
+    ("True", "entropy() returns bool"),
+    ("[4.26]", "entropy() returns list"),
+    ("4.26 + 0j", "entropy() returns complex"),
+    ("float('nan')", "entropy() returns nan"),
+    ("float('inf')", "entropy() returns inf"),
+    ("torch.full((3,), 4.26)", "entropy() returns Tensor of shape"),
+    ("torch.full((1,), 4.26)", "entropy() returns Tensor of shape"),
+    ("np.full((1, 1), 4.26)", "entropy() returns ndarray of shape"),
+    ("-1.5 * 2.8378770664093453", "from samples and -4.2568 from entropy()"),
+    ("1.5 * 2.8378770664093453 - 1.5", "from samples and 2.7568 from entropy()"),
+]
+
+
+@pytest.mark.parametrize(("entropy", "said"), WRONG)
+def test_wrong_entropies(plugin, tmp_path, entropy, said):
+    name = data(plugin, entropy=entropy)
+    refused(tmp_path, said, "an entropy that is a number", dataset=name)
+    assert said in found_by(datasets.samples_have_the_entropy, datasets.Case(name))
+
+
+@pytest.mark.parametrize(
+    "log_prob",
+    [
+        "-" + NORMAL["log_prob"],
+        "torch.distributions.Normal(0.0, 2.0).log_prob(x).sum(-1)",
+        "-0.5 * x.square().sum(-1)",
+    ],
+)
+def test_densities_of_other_points(plugin, tmp_path, log_prob):
+    knows = '("log_prob", "entropy")'
+    name = data(plugin, knows=knows, log_prob=log_prob)
+    refused(tmp_path, "from samples and 4.2568 from entropy()", dataset=name)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"entropy": f"torch.tensor({NORMAL['entropy']})"},
+        {"entropy": f"np.float64({NORMAL['entropy']})"},
+        {"log_prob": "torch.from_numpy(-0.5 * (x.detach().numpy() ** 2).sum(-1)) - 2.75681559961"},
+        # Jumps of the score at kinks are none of its faults.
+        {
+            "sample": "z.sign() * -torch.log(streams.uniform(n, 3).clamp_min(1e-30))",
+            "log_prob": "-x.abs().sum(-1) - 3 * 0.6931471805599453",
+            "score": "-x.sign()",
+            "entropy": "3 * 1.6931471805599453",
+        },
+    ],
+)
+def test_sound_densities_pass(plugin, tmp_path, other):
+    run(tmp_path, dataset=data(plugin, **other))
+
+
+METRIC = """
+label = "own"
+
+def __call__(self, model, dataset, streams):
+    x = model.samples(20)
+    weight = next(model.energy.parameters())
+    {}
+    return {{"value": model.energy(x).detach().mean(1)}}
+"""
+WRITES = [
+    ("weight.data *= 0.5", "of the energy changes"),
+    ("weight.detach().numpy()[:] = 0", "of the energy changes"),
+    ("torch.no_grad().__enter__(); weight.zero_(); torch.set_grad_enabled(True)", "of the energy"),
+    ("weight.data[0] = float('nan')", "of the energy changes"),
+    ("model.energy.location += 1", "'location' of the energy changes"),
+    (
+        "model.energy.requires_grad_(); model.energy(x).sum().backward(); "
+        "weight.data -= 0.1 * weight.grad",
+        "of the energy",
+    ),
+    (
+        "model.energy.load_state_dict({k: v + 1 for k, v in model.energy.state_dict().items()})",
+        "of",
+    ),
+    ("weight.requires_grad_(not weight.requires_grad)", "requires a gradient changes"),
+    ("model.energy.train(not model.energy.training)", "the mode of the energy changes"),
+    ("next(model.objective.parameters()).data += 1", "of the objective changes"),
+    ("x -= x.mean()", "20 samples of the model changes"),
+    ("x.zero_()", "20 samples of the model changes"),
+    ("model.samples(21).clamp_(0, 1)", "21 samples of the model changes"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "where"),
+    [(*case, "curve") for case in WRITES] + [(*case, "metrics") for case in WRITES[::4]],
+)
+def test_metrics_that_write_to_the_model(plugin, tmp_path, code, said, where):
+    name = plugin("Metric", METRIC.format(code))
+    given = (
+        {"curve": name} if where == "curve" else {"metrics": (name,), "curve": "hyvarinen_score"}
+    )
+    refused(tmp_path, said, "Expected: the model as it was", "copy.deepcopy", **given)
+
+
+@pytest.mark.parametrize("code", ["weight.data *= 0.5", "x -= x.mean()", "x.numpy()[:] = 0"])
+def test_what_is_written_is_found_by_check(plugin, code):
+    name = plugin("Metric", METRIC.format(code))
+    assert "changes in a call" in found_by(metrics.leaves_the_model_as_it_was, metrics.Case(name))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "pass",
+        "y = x.clone(); y -= y.mean()",
+        "e = copy.deepcopy(model.energy).requires_grad_(); next(e.parameters()).data *= 2",
+        "model.samples(5), model.samples(6), model.log_z",
+        "dataset.sample(5, streams.child('data')).mul_(2)",
+        "model.energy(x.requires_grad_()); x.requires_grad_(False)",
+    ],
+)
+def test_metrics_that_work_on_copies_pass(plugin, tmp_path, code):
+    run(tmp_path, metrics=(plugin("Metric", METRIC.format(code)),), curve="hyvarinen_score")
+
+
+LOSS = """
+def loss(self, energy, x, streams):
+    z = streams.normal_like(x)
+    return (energy(x) - energy(x + 0.3 * {})).mean(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("z", "said"),
+    [
+        ("z[:1]", OWN_STREAM),
+        ("z[0]", OWN_STREAM),
+        ("z.roll(1, 0)", OTHERS),
+        ("(z - z.mean(0))", OTHERS),
+    ],
+)
+def test_losses_whose_noise_is_broadcast(plugin, tmp_path, z, said):
+    name = plugin("Objective", LOSS.format(z))
+    refused(tmp_path, said, "one random draw for all", objective=name)
+    assert said in found_by(objectives.replicates_do_not_mix, objectives.Case(name))
+
+
+@pytest.mark.parametrize("z", ["z", "z[:, :1]", "torch.ones_like(x)"])
+def test_losses_that_draw_for_each_replicate_pass(plugin, tmp_path, z):
+    run(tmp_path, objective=plugin("Objective", LOSS.format(z)))
+
+
+CHAIN = """
+def run(self, energy, x, streams):
+    z = streams.normal_like(x)
+    return (x + 0.1 * {}).detach()
+"""
+
+
+@pytest.mark.parametrize(
+    ("z", "said"), [("z[:1]", OWN_STREAM), ("z.roll(1, 0)", OTHERS), ("z.sum(0)", OTHERS)]
+)
+def test_chains_whose_noise_is_broadcast(plugin, tmp_path, z, said):
+    name = plugin("Sampler", CHAIN.format(z))
+    refused(tmp_path, said, "Expected: chains of a replicate alone", sampler=name)
+    assert found_by(samplers.replicates_do_not_mix, samplers.Case(name))
+
+
+ENERGY = """
+def build(self, streams):
+    self.first = nn.Parameter(streams.normal(2, 8))
+    {build}
+
+def fit(self, data):
+    super().fit(data)
+    {fit}
+
+def forward(self, x):
+    base = 0.5 * ((x - self.location) / self.scale).square().sum(2)
+    return torch.tanh(x @ self.first).sum(2) + base {more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("build", "fit", "more", "said"),
+    [
+        ("self.a = 0.0", "self.a = data.mean().item()", "+ self.a", "has other values"),
+        ("self.a = torch.zeros(1)", "self.a = data.std()", "* self.a", "has other values"),
+        ("self.a = [1.0]", "self.a[0] = data.std().item()", "* self.a[0]", "has other values"),
+        (
+            "self.register_buffer('a', torch.ones(()), persistent=False)",
+            "self.a.copy_(data.std())", "* self.a", "has other values",
+        ),
+        ("self.a = 0", "pass", "+ 0 * (self(x) if (n := self.a) < 1 and not setattr(self, 'a', 1) "
+         "or setattr(self, 'a', n * 0) else base)", "for 4 points"),
+    ],
+)  # fmt: skip
+def test_energies_that_cannot_be_restored_or_count_twice(plugin, tmp_path, build, fit, more, said):
+    name = plugin("Energy", ENERGY.format(build=build, fit=fit, more=more))
+    refused(tmp_path, said, energy=name)
+
+
+LAYERS = """
+def build(self, streams):
+    self.layers = nn.ModuleList([Dense(2, 8, streams), Activation("tanh"), Dense(8, 1, streams)])
+
+def directions(self):
+    return torch.eye(2).view(1, 2, 1, 2), True
+
+def forward(self, x):
+    u = (x - self.location) / self.scale
+    first, _, last = self.layers
+    return last({}).squeeze(2) + 0.5 * u.square().sum(2)
+"""
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["torch.sin(first(u))", "first(u)", "torch.tanh(first(x))", "1.1 * torch.tanh(first(u))"],
+)
+def test_energies_whose_layers_are_others(plugin, tmp_path, hidden):
+    name = plugin("Energy", LAYERS.format(hidden))
+    refused(
+        tmp_path, "they differ by", "Usual cause: `layers` is set and is not the network",
+        energy=name,
+    )  # fmt: skip
+    assert "they differ" in found_by(energies.gradient_is_that_of_autograd, energies.Case(name))
+
+
+def test_energies_with_their_own_layers_pass(plugin, tmp_path):
+    run(tmp_path, energy=plugin("Energy", LAYERS.format("torch.tanh(first(u))")))
