@@ -11,7 +11,7 @@ class InputError(ValueError):
     """
 
 
-def explanation(error: Exception) -> str | None:
+def explanation(error: BaseException) -> str | None:
     """Message for bad input, and for a file that the system refuses; None for other errors."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"

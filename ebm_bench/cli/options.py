@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperGroup
 
 from ebm_bench import __version__
-from ebm_bench.errors import InputError, explanation
 from ebm_bench.runs import processes
 from ebm_bench.utils.files import require_folder
 
@@ -30,11 +29,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Print bad input as one message and exit with code 2; exit with 130 if interrupted."""
+    """Print bad input, and errors of plugins, as one message and exit with code 2.
+
+    If interrupted, exit with 130.
+    """
     try:
         yield
-    except (InputError, OSError) as error:
-        message = explanation(error)
+    except Exception as error:
+        message = processes.explain(error)
         if message is None and isinstance(error, OSError) and error.errno in _FULL:
             message = error.strerror  # of what is printed
         if message is None:

@@ -231,6 +231,19 @@ def imported(entry: Entry) -> ModuleType:
         raise InputError(f"{place}: cannot be imported: {cause}") from error
 
 
+def raised_in(error: BaseException) -> str:
+    """Describe an error that a plugin's code raised, with its place; empty for other errors."""
+    files = {str(entry.path) for several in _loaded.values() for entry in several}
+    files |= {str(entry.path) for entry in _installed()}
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename in files:  # the innermost: what is below was called by it
+            place = f"{code.co_filename}:{trace.tb_lineno}: {code.co_qualname}()"
+        trace = trace.tb_next
+    return place and f"{place} raised {type(error).__name__}: {error}"
+
+
 def _import_file(path: Path) -> ModuleType:
     """Import a file under a name of its own, and anew when it was edited."""
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebm_bench import registry
-from ebm_bench.errors import explanation
+from ebm_bench.errors import InputError, explanation
 from ebm_bench.utils.files import process_exists
 
 log = logging.getLogger("ebm_bench")
@@ -45,7 +45,7 @@ class Ended(NamedTuple):
     label : str
         Its name.
     exit_code : int
-        0 for success, 2 for bad input, -N for signal N.
+        0 for success, 2 for bad input and errors of plugins, -N for signal N.
     seconds : float
         Wall-clock time.
     """
@@ -158,13 +158,24 @@ def _attempt(task: Task) -> int:
     """Run a task and print its errors; returns the exit code."""
     try:
         task()
-    except Exception as error:
-        if (message := explanation(error)) is None:
-            traceback.print_exc()
+    except (Exception, SystemExit) as error:  # which a plugin may raise, too
+        message = explain(error)
+        if message is None and isinstance(error, SystemExit):
+            raise
+        if message is None or (WORKFLOW in os.environ and not isinstance(error, InputError)):
+            traceback.print_exc()  # into the log of the rule
+        if message is None:
             return 1
         print(f"ebm-bench: {message}", file=sys.stderr, flush=True)
         return 2
     return 0
+
+
+def explain(error: BaseException) -> str | None:
+    """Message for bad input, a plugin's own error, and a file that the system refuses."""
+    if isinstance(error, InputError):
+        return str(error)
+    return registry.raised_in(error) or explanation(error)
 
 
 def end_with_workflow() -> None:

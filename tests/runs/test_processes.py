@@ -24,6 +24,16 @@ for ended in processes.run_all({"a": partial(time.sleep, 600), "b": partial(time
     print(ended)
 """
 
+PLUGIN = """
+from dataclasses import dataclass
+from ebm_bench.objectives.base import Objective
+from ebm_bench.registry import register
+@register
+@dataclass(eq=False, kw_only=True)
+class Mine(Objective):
+    '''Mine.'''
+"""
+
 
 @pytest.fixture(autouse=True)
 def own_server():
@@ -41,14 +51,18 @@ def test_a_task_that_fails_does_not_stop_the_others(jobs, tmp_path, capfd):
         "no folder": partial(os.rmdir, tmp_path / "none"),
         "first": partial(os.mkdir, folders[0]),
         "refused": partial(registry.describe, "objectives", "none such"),
+        "plugin": partial(registry.create, "objectives", "mine"),
         "second": partial(os.mkdir, folders[1]),
     }
-    ended = {each.label: each.exit_code for each in processes.run_all(tasks, jobs)}
-    assert ended == {"bug": 1, "no folder": 2, "first": 0, "refused": 2, "second": 0}
+    mine = tmp_path / "plugin.py"
+    mine.write_text(PLUGIN + "    def __post_init__(self):\n        {}['sigma']\n")
+    ended = {each.label: each.exit_code for each in processes.run_all(tasks, jobs, [mine])}
+    assert ended == {"bug": 1, "no folder": 2, "first": 0, "refused": 2, "plugin": 2, "second": 0}
     assert all(folder.exists() for folder in folders)
     errors = capfd.readouterr().err
     assert "ebm-bench: unknown objective 'none such'" in errors
     assert f"ebm-bench: {tmp_path / 'none'}: No such file or directory" in errors
+    assert f"ebm-bench: {mine}:10: Mine.__post_init__() raised KeyError: 'sigma'" in errors
     assert errors.count("Traceback") == 1
 
 
@@ -70,15 +84,7 @@ def test_tasks_start_in_order_and_as_many_at_once_as_asked_for():
 
 def test_plugins_are_loaded_in_every_process(tmp_path):
     plugin = tmp_path / "plugin.py"
-    plugin.write_text(
-        "from dataclasses import dataclass\n"
-        "from ebm_bench.objectives.base import Objective\n"
-        "from ebm_bench.registry import register\n"
-        "@register\n"
-        "@dataclass(eq=False, kw_only=True)\n"
-        "class Mine(Objective):\n"
-        '    """Mine."""\n'
-    )
+    plugin.write_text(PLUGIN)
     tasks = {name: partial(registry.describe, "objectives", "mine") for name in ("a", "b")}
     assert [each.exit_code for each in processes.run_all(tasks, 2, [plugin])] == [0, 0]
     assert [each.exit_code for each in processes.run_all(tasks, 2)] == [2, 2]
