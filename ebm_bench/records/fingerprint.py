@@ -26,7 +26,8 @@ def closure(*entries: Path) -> list[Path]:
 
     Every import statement counts, including those inside functions, except those under
     ``TYPE_CHECKING``. Imports are followed through this package and through the package that
-    contains the importing file, including the ``__init__.py`` of each package on the way. A
+    contains the importing file, including the ``__init__.py`` of each package on the way, and to
+    what lies beside a plugin. A
     module that is imported by a computed name is not found; pass its file as an entry.
 
     Parameters
@@ -233,6 +234,8 @@ def _files_of(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[Path]:
             folders = [_PACKAGE.parent]
         else:
             folders = [folder.parent for folder in path.parents if folder.name == parts[0]]
+            if _PACKAGE not in path.parents:
+                folders.append(path.parent)  # of a plugin, whose path may name its folder
         for folder in folders:
             yield from _modules(folder, parts)
 

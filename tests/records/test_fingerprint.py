@@ -292,3 +292,26 @@ def test_a_file_of_a_folder_counts_with_its_place(tmp_path, no_plugins):
     fingerprint.forget()
     assert digest(str(tmp_path / "pictures")) != before
     assert digest(None)  # no folder is chosen
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("import helper", "helper.py"),
+        ("from helper import loss", "helper.py"),
+        ("import helper as h, math", "helper.py"),
+        ("def f():\n    import helper", "helper.py"),
+        ("from parts.losses import one", "parts/losses.py"),
+        ("import parts", "parts/__init__.py"),
+    ],
+)
+def test_what_a_plugin_imports_from_its_folder_counts(line, file, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").touch()
+    (tmp_path / "torch").mkdir()  # no module
+    for name in ("helper.py", "other.py", "parts/losses.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "plugin.py").write_text(f"import torch\n{line}\n")
+    found = fingerprint.closure(tmp_path / "plugin.py")
+    assert tmp_path / file in found
+    assert tmp_path / "other.py" not in found
