@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, overload
 
-from ebm_bench.errors import InputError, unknown
+from ebm_bench.errors import InputError, shortened, unknown
 from ebm_bench.registry import source
 from ebm_bench.registry.entries import (
     FAMILIES,
@@ -241,7 +241,11 @@ def raised_in(error: BaseException) -> str:
         if code.co_filename in files:  # the innermost: what is below was called by it
             place = f"{code.co_filename}:{trace.tb_lineno}: {code.co_qualname}()"
         trace = trace.tb_next
-    return place and f"{place} raised {type(error).__name__}: {error}"
+    try:
+        text = shortened(str(error), 1000)
+    except Exception:  # of a class of the plugin
+        text = "(it has no text)"
+    return place and f"{place} raised {type(error).__name__}: {text}"
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -1,7 +1,7 @@
 """The parts of a run, made from its suite or restored from its folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.objectives.base import Objective
 from ebm_bench.records import fingerprint
 from ebm_bench.runs.model import Model
+from ebm_bench.runs.surroundings import guarded
 from ebm_bench.samplers.base import Sampler
 from ebm_bench.streams import Streams
 from ebm_bench.suites.budget import Budget
@@ -33,6 +34,8 @@ class Parts:
         Makes the energy as it was at first, not fitted.
     progress : float
         Share of the steps of the training that were taken.
+    put_back : list of str
+        Names of settings of the process that calls have changed; for `guarded`.
     """
 
     dataset: Dataset
@@ -44,6 +47,12 @@ class Parts:
     outcomes: list[records.Outcome]
     fresh_energy: Callable[[], Energy]
     progress: float = 0.0
+    put_back: list[str] = field(default_factory=list)
+
+    def draw(self, n: int, streams: Streams) -> torch.Tensor:
+        """Draw points of the training split, (R, n, *event_shape)."""
+        with guarded(self.put_back):
+            return self.dataset.sample(n, streams)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All weights and buffers, those of the energy and those of the objective."""
@@ -177,7 +186,8 @@ def load_data(suite: Suite, dataset: str) -> Dataset:
     for file in files:
         if not file.exists():
             raise InputError(f"{where}: does not exist")
-    inspection.inspect(source, spec.budget.batch_size, where)
+    with guarded([]):
+        inspection.inspect(source, spec.budget.batch_size, where)
     return source
 
 

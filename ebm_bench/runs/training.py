@@ -22,7 +22,8 @@ from ebm_bench.records import fingerprint
 from ebm_bench.runs import checkpoints, compilation, contracts, cost, outcomes, recording
 from ebm_bench.runs.assembly import Parts, assemble
 from ebm_bench.runs.compilation import CompiledLoss
-from ebm_bench.runs.state import Watch, changed, guarded, held, settings
+from ebm_bench.runs.state import Watch, changed, held
+from ebm_bench.runs.surroundings import guarded, settings
 from ebm_bench.runs.walk import plain_state
 from ebm_bench.streams import Streams
 from ebm_bench.suites.suite import Suite
@@ -152,7 +153,7 @@ class _Trainer:
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
         parts = self.parts
         watched = parts.energy, parts.objective, parts.dataset, parts.sampler
-        self.watch = Watch(watched, [*self.streams.values()])
+        self.watch = Watch(watched, [*self.streams.values()], parts.put_back)
         self.saved_at = time.monotonic()
         self.due = {
             round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
@@ -181,14 +182,14 @@ class _Trainer:
         parts, streams = self.parts, self.parts.streams.child("fit")
         before, process = plain_state(parts.energy, parts.objective), settings()
         started = cost.seconds(self.device)
-        data = parts.dataset.sample(parts.budget.fit_samples, streams)
+        data = parts.draw(parts.budget.fit_samples, streams)
         inspection.look_at(data, parts.dataset, "points to fit to")
         batches = None if parts.objective.trains else parts.dataset.batches(streams.child("all"))
         if batches is None or not parts.energy.fit_all(batches):
             parts.energy.fit(data)
         started += self._look_at_plugins(data)
         try:
-            with guarded(self.watch.put_back):
+            with guarded(parts.put_back):
                 parts.objective.fit(parts.energy, data, streams)
         except Exception:  # of many kinds, as noise may return anything
             contracts.require_fitted(parts)
@@ -208,7 +209,7 @@ class _Trainer:
         names = {self.spec.curve, *self.spec.metrics}
         kinds = [metrics.create(name).second_derivatives for name in names]
         second = (objective.trains and "smooth" in objective.requires) or any(kinds)
-        with guarded(self.watch.put_back):
+        with guarded(self.parts.put_back):
             contracts.require_parts(self.parts, data, second)
         return cost.seconds(self.device) - started
 
@@ -345,7 +346,7 @@ class _Trainer:
     def _trial(self) -> Tensor:
         """Draw a batch that no step takes."""
         parts = self.parts
-        return parts.dataset.sample(parts.budget.batch_size, parts.streams.child("trial"))
+        return parts.draw(parts.budget.batch_size, parts.streams.child("trial"))
 
     def _look(self) -> None:
         """Look for state that is not saved; where there is some, compiled code misses it too."""
@@ -355,7 +356,7 @@ class _Trainer:
 
     def _update(self) -> None:
         parts = self.parts
-        x = parts.dataset.sample(parts.budget.batch_size, self.streams["data"])
+        x = parts.draw(parts.budget.batch_size, self.streams["data"])
         if self.compiled is not None:
             gradients, loss = self.compiled(x, self.parts.progress)
             parts.energy.evaluations += self.compiled.evaluations
@@ -368,7 +369,7 @@ class _Trainer:
     def _loss(self, x: Tensor, streams: Streams) -> Tensor:
         parts = self.parts
         share = torch.full((), parts.progress, dtype=x.dtype, device=x.device)
-        with guarded(self.watch.put_back):
+        with guarded(parts.put_back):
             loss = parts.objective.loss_at(parts.energy, x, streams, share)
         contracts.LOSS.require(parts.objective.name, parts.objective, loss, x)
         return loss
@@ -379,8 +380,7 @@ class _Trainer:
         parts, counted = self.parts, self.parts.energy.evaluations
         model = parts.model("curve", cells=128)
         metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
-        result = contracts.measured(metric, model, parts.dataset, model.streams)
-        values = result["value"]
+        values = contracts.measured(metric, model, parts.dataset, model.streams)["value"]
         parts.energy.evaluations = counted
         cost.reset_peak(self.device)
         self.curve += [

@@ -81,6 +81,8 @@ RAISES = [
     "raise type('Own', (Exception,), {})('mine')",
     "(f := lambda n: f(n + 1))(0)",
     "next(iter([]))",
+    "raise type('Own', (Exception,), {'__str__': None})('mine')",
+    "raise RuntimeError('x' * 10**6)",
     "'ü'.encode('ascii')",
 ]
 BAD = "{}['sigma']"
@@ -118,6 +120,7 @@ def test_errors_of_a_loss(raises, plugin, tmp_path, capsys):
     assert code == 2
     assert "Traceback" not in said
     (line,) = lines(said)
+    assert len(line) < 2000
     assert line.startswith(f"ebm-bench: {place(name, 'objectives', raises)}Own")
     assert re.search(r"Own\d+\.loss(\.<locals>\.<lambda>)?\(\) raised \w+", line)
 

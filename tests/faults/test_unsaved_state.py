@@ -141,6 +141,15 @@ KEPT = {
         objective("n = 1; torch.set_default_dtype(torch.float64)", top=PROCESS),
         METHOD, ["the default dtype of torch"],
     ),
+    "default type in noise": (
+        HEAD + PROCESS + CLASS
+        + NOISE.replace(
+            'self.n = 1 + getattr(self, "n", 0)', "torch.set_default_dtype(torch.float64)"
+        )
+        .replace(" * 0.99**self.n", ""),
+        {"objective": "noise_contrastive", "settings": {"noise": "shrinking"}},
+        ["the default dtype of torch"],
+    ),
     "gradient mode": (
         objective("n = 1").replace("return", "each =") + "        torch.set_grad_enabled(False)\n"
         "        return each\n",

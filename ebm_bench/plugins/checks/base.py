@@ -11,7 +11,8 @@ from torch import Tensor
 from ebm_bench import registry
 from ebm_bench.registry import Entry
 from ebm_bench.runs.contracts.base import Contract
-from ebm_bench.runs.state import changed, global_generators
+from ebm_bench.runs.state import changed
+from ebm_bench.runs.surroundings import global_generators
 
 
 @dataclass(frozen=True, eq=False)

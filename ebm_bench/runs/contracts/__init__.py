@@ -16,7 +16,8 @@ from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
 from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED
 from ebm_bench.runs.contracts.objectives import APART, LEARNED, LOSS, OWN, UNSAVED, unsaved
 from ebm_bench.runs.contracts.samplers import CHAINS, SAMPLER
-from ebm_bench.runs.state import guarded, held
+from ebm_bench.runs.state import held
+from ebm_bench.runs.surroundings import guarded
 from ebm_bench.streams import Streams
 
 __all__ = [
@@ -98,9 +99,10 @@ def require_fitted(parts: Any) -> None:
     objective, streams = parts.objective, parts.streams.child("contracts")
     for name, part in objective.named_children():
         if isinstance(part, Noise) and _is_plugin("noise", part):
-            NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
-            DRAWN.require(part.name, part, streams)
-            PAIRED.require(part.name, part, streams)
+            with guarded(parts.put_back):
+                NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
+                DRAWN.require(part.name, part, streams)
+                PAIRED.require(part.name, part, streams)
             if name not in objective.maximises:
                 FINAL.require(part.name, part)
     if _is_plugin("objectives", objective):

@@ -16,7 +16,8 @@ from ebm_bench.runs.contracts.base import (
     no_tensor,
     normaliser_fault,
 )
-from ebm_bench.runs.state import Watch, guarded
+from ebm_bench.runs.state import Watch
+from ebm_bench.runs.surroundings import guarded
 from ebm_bench.streams import Streams
 
 
@@ -50,10 +51,11 @@ def _draws_fault(draw: Callable[[Streams], Tensor], streams: Streams) -> str:
 def _unsaved_fault(
     call: Callable[[], Any], parts: Sequence[Any], streams: Sequence[Streams] = ()
 ) -> str:
-    watch = Watch(parts, streams)
+    put_back: list[str] = []
+    watch = Watch(parts, streams, put_back)
     watch.begin()
     for _ in range(3):
-        with guarded(watch.put_back):
+        with guarded(put_back):
             call()
         watch.look()
     return changes(watch.unsaved) if watch.unsaved else ""
