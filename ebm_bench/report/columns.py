@@ -116,10 +116,10 @@ class Interval(Value):
             low, high, half = (
                 notation.number(x, decimals) for x in (self.low, self.high, width / 2)
             )
-            # Within the two digits that are shown.
-            symmetric = np.isclose(self.mean - self.low, self.high - self.mean, rtol=0.05)
             ends = f"[{low}, {high}]"
-            if notation.paper and symmetric:
+            below, above = self.mean - self.low, self.high - self.mean
+            # Within the two digits that are shown.
+            if notation.paper and np.isclose(below, above, rtol=0.05):
                 ends = f"{notation.text('±')} {half}"
         main = notation.text(self.before) + notation.number(self.mean, decimals)
         return Cell(main, ends, notation.text(self.after), notation.text(self.note))

@@ -183,7 +183,7 @@ def _curve(curve: LearningCurve) -> dict[str, list]:
     """Lay out a learning curve for the page; a value that is missing or not finite is None."""
     return {
         "steps": curve.steps.tolist(),
-        "seconds": curve.seconds.tolist(),
+        "seconds": [finite(value) for value in curve.seconds.tolist()],
         "evaluations": curve.evaluations.tolist(),
         "values": [[finite(value) for value in own] for own in curve.values.tolist()],
         "failed": np.flatnonzero(curve.failed).tolist(),

@@ -13,7 +13,7 @@ from ebm_bench.report.files import figure_kinds, figure_names, figure_paths
 from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
-from ebm_bench.report.page.views import BUDGETS, PAIRED, family_of, lay_out, ranking_metrics
+from ebm_bench.report.page.views import BUDGETS, family_of, lay_out, paired, ranking_metrics
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import CONTROL, Row
 from ebm_bench.report.statistics.intervals import GEOMETRIC, INTERVAL, caution
@@ -23,6 +23,9 @@ from ebm_bench.report.tables.formats import save
 from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 
 _TEMPLATES = Path(__file__).parent / "templates"
+PAGED = 50  # rows of a table at once
+# Bytes of the page. Figures, and tables as files, stay outside it if there is no room for them.
+SIZE = 14e6
 # In this order: each script uses those before it.
 _SCRIPTS = ("base.js", "files.js", "plots.js", "tables.js", "method.js", "compare.js", "page.js")
 _PICTURES = ("-densities", "-samples")  # figures that are large as PDF
@@ -71,12 +74,13 @@ def page(shown: list[Results], suite_path: str | Path, folder: Path) -> str:
     measured = {m for spec in suite.datasets.values() for m in spec.metrics}
     found, texts = lay_out(shown)
     blocks = {
-        "content": pack_json(content(results, suite_path, found)),
-        "texts": pack_json(texts),
-        "figures": pack_json(figures(results, folder)),
+        "content": pack_json(content(results, suite_path, found) | {"paired": paired(shown)}),
         "thumbnails": pack_json({name: thumbnails(results, name) for name in suite.datasets}),
         **{name: library(name) for name in LIBRARIES},
     }
+    room = SIZE - sum(map(len, blocks.values()))
+    kept = fitting({"texts": texts, "figures": figures(results, folder)}, room)
+    blocks |= {name: pack_json(content) for name, content in kept.items()}
     return environment.get_template("leaderboard.html.j2").render(
         suite=suite,
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -116,7 +120,7 @@ def content(
         "views": found,
         "budgets": BUDGETS,
         "control": CONTROL,
-        "paired": PAIRED,
+        "paged": PAGED,
         "ranking": ranking_metrics(results),
         "metrics": {
             metric: {
@@ -154,6 +158,36 @@ def figures(results: Results, folder: Path) -> dict[str, dict[str, str]]:
         if not name.endswith(_PICTURES):
             found[name]["pdf"] = pack(paths[".pdf"].read_bytes())
     return found
+
+
+def fitting(
+    blocks: dict[str, dict[str, dict[str, str]]], room: float
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Keep of tables and figures what has room in the page: all of a kind, or none.
+
+    Parameters
+    ----------
+    blocks : dict
+        ``texts``, each table by the ending of its file; ``figures``, each by its format.
+    room : float
+        Bytes for both, packed. Kinds of tables are endings.
+    """
+    kinds: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for name, files in blocks["texts"].items():
+        for ending, text in files.items():
+            kinds.setdefault(("texts", ending), {})[name] = {ending: text}
+    for name, files in blocks["figures"].items():
+        kind = next(kind for kind in _CAPTIONS if name.endswith(kind))
+        kinds.setdefault(("figures", kind), {})[name] = files
+    sizes = {kind: len(pack_json(content)) for kind, content in kinds.items()}
+    kept: dict[str, dict[str, dict[str, str]]] = {"texts": {}, "figures": {}}
+    for block, kind in sorted(kinds, key=lambda kind: sizes[kind]):
+        room -= sizes[block, kind]
+        if room < 0:
+            break
+        for name, files in kinds[block, kind].items():
+            kept[block].setdefault(name, {}).update(files)
+    return kept
 
 
 def _dataset(results: Results, dataset: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Tables of the page as JSON: by budget, by dataset, and by the metric that ranks."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from ebm_bench import registry
@@ -15,9 +14,19 @@ from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import left_out, verdict
 from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
-PAIRED = 50  # rows of a dataset, best first, of which the page compares each two
+PAIRED = 50  # rows of a dataset, best first, of which the page compares each two; fewer in
+PAIRS = 125_000  # of the whole page would be more
 END = "end"  # of training; the other budgets are `UNITS`
 BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in UNITS}}
+
+
+def paired(views: list[Results]) -> int:
+    """Count the rows of a dataset, best first, of which the page compares each two."""
+    tables_of_pairs = sum(len(v.suite.datasets[n].metrics) for v in views for n in v.suite.datasets)
+    rows = PAIRED
+    while rows > 2 and tables_of_pairs * rows * (rows - 1) / 2 > PAIRS:
+        rows -= 1
+    return rows
 
 
 def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, str]]]:
@@ -39,7 +48,7 @@ def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, 
         second part is empty.
     """
     found, texts = {}, {}
-    turned = orders.reversals(views)
+    turned, compared = orders.reversals(views), paired(views)
     for view in views:
         budget = view.unit or END
         found[budget] = {
@@ -49,7 +58,7 @@ def lay_out(views: list[Results]) -> tuple[dict[str, dict], dict[str, dict[str, 
         for metric in ["", *ranking_metrics(view)]:
             ranked = view.ranked_by(metric) if metric else view
             for name in ranked.suite.datasets if metric else ():
-                found[budget]["datasets"][name]["by"][metric] = _ranking(ranked, name)
+                found[budget]["datasets"][name]["by"][metric] = _ranking(ranked, name, compared)
                 texts[f"{budget}/{name}/{metric}"] = tables.dataset_texts(ranked, name)
             found[budget]["overall"][metric] = _overall(ranked)
             if not metric:
@@ -92,8 +101,8 @@ def state(row: Row) -> str:
 
 
 def finite(x: float | None) -> float | None:
-    """Keep a finite number; JSON has no other."""
-    return None if x is None or not math.isfinite(x) else float(x)
+    """Keep a finite number, to more digits than are shown; JSON has no other."""
+    return None if x is None or not math.isfinite(x) else float(f"{x:.6g}")
 
 
 def _dataset(view: Results, dataset: str, turned: list[orders.Reversal]) -> dict[str, Any]:
@@ -146,13 +155,13 @@ def _estimate(found: Estimate) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _ranking(view: Results, dataset: str) -> dict[str, Any]:
+def _ranking(view: Results, dataset: str, compared: int) -> dict[str, Any]:
     """Lay out how the metric of a view ranks a dataset, and how the models of each pair differ."""
     rows = view.rows(dataset)
     best = [row for row in rows if row.best]
     criterion = view.suite.datasets[dataset].rank_by
     found = [view.estimate(dataset, row, criterion) for row in best]
-    pairs = _pairs(view, dataset, rows[:PAIRED])
+    pairs = _pairs(view, dataset, rows[:compared])
     return {
         "rows": [
             {
@@ -181,14 +190,8 @@ def _ranking(view: Results, dataset: str) -> dict[str, Any]:
 
 def _pairs(view: Results, dataset: str, rows: list[Row]) -> Table:
     """Keep of the table of pairs those of some rows: all pairs of many would fill the page."""
-    table = tables.pairs_table(view, dataset)
     kept = {(row.method, row.model) for row in rows}
-    chosen = [
-        pair
-        for pair in table.rows
-        if {(pair["method"], pair["model"]), (pair["other_method"], pair["other_model"])} <= kept
-    ]
-    return replace(table, rows=chosen)
+    return tables.pairs_table(view, dataset, kept)
 
 
 def _difference(view: Results, dataset: str, row: Row) -> dict[str, Any]:

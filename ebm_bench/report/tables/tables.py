@@ -1,5 +1,6 @@
 """Tables of a suite: of each dataset, over all datasets, and of each pair of models."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -221,8 +222,18 @@ def _rank_column(results: Results, dataset: str) -> Column:
     )
 
 
-def pairs_table(results: Results, dataset: str) -> Table:
-    """Make the table that compares each pair of models, the one ranked better first."""
+def pairs_table(
+    results: Results, dataset: str, among: Collection[tuple[str, str]] | None = None
+) -> Table:
+    """Make the table that compares each pair of models, the one ranked better first.
+
+    Parameters
+    ----------
+    results, dataset
+        What is compared.
+    among : collection of (method, model), optional
+        Models whose pairs are kept; by default all.
+    """
     about = quantity(results.suite.datasets[dataset].rank_by)
     factor = about.scale == "log"
     head = f"Factor, {about.label} {about.arrow}" if factor else f"Difference, {about.head}"
@@ -239,6 +250,12 @@ def pairs_table(results: Results, dataset: str) -> Table:
         Column("better", "", lambda pair: "better" if pair["better"] else "≈"),
     ]
     exact = results.comparisons[dataset]
+    if among is not None:
+        one, other = (
+            zip(exact[f"{of}method"], exact[f"{of}model"], strict=True) for of in ("", "other_")
+        )
+        pairs = zip(one, other, strict=True)
+        exact = exact[[first in among and second in among for first, second in pairs]]
     return Table(
         columns,
         exact.to_dict("records"),

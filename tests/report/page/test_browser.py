@@ -7,7 +7,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from factories.report import collect, make_suite, make_up_names
+from factories.report import KL, collect, fabricate, make_suite, make_up_names
 from PIL import Image
 
 from ebm_bench import report
@@ -501,6 +501,47 @@ def test_the_page_without_any_result(visit, tmp_path, monkeypatch):
         page = visit(fragment, path=path)
         if fragment in ("", "data=plane"):
             assert "Nothing is ranked yet" in page.inner_text("#lead")
+
+
+def test_a_table_of_many_methods_has_pages(visit, tmp_path, monkeypatch):
+    make_up_names(monkeypatch)
+    names = [f"m{number:02}" for number in range(60)]
+    for number, name in enumerate(names):
+        monkeypatch.setitem(KL, (name, "energy"), (0.02 * 1.1**number, 30.0))
+    suite = make_suite(truth=True, **dict.fromkeys(names, False))
+    fabricate(suite, tmp_path)
+    monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
+    monkeypatch.setattr(leaderboard, "SIZE", 0)
+    path = tmp_path / "leaderboard.html"
+    shown = budgets.at_all(loading.load(suite, tmp_path))
+    path.write_text(leaderboard.page(shown, "small.yaml", tmp_path))
+    page = visit("data=plane&compare=m00,m55", path=path)
+    turn = page.locator("#table .dt-paging-button.next")
+    assert len(methods(page)) == 50
+    assert "1 to 50 of 61 rows" in page.inner_text("#table")
+    assert page.get_by_label("Compare m00").is_checked()
+    turn.click()
+    assert methods(page)[-1] == "truth"
+    assert len(methods(page)) == 11
+    assert page.get_by_label("Compare m55").is_checked()
+    page.get_by_role("button", name="Clear").click()
+    page.locator("#table .dt-paging-button.previous").click()
+    assert not page.get_by_label("Compare m00").is_checked()
+    # Sorting begins at the first page, and filters and small tables need none.
+    turn.click()
+    sort_by(page, "Method")
+    assert methods(page)[:2] == ["m00", "m01"]
+    page.select_option("[name=family]", "control")
+    assert methods(page) == ["truth"]
+    assert turn.count() == 0
+    # What has no room in the page is in its folder, and pictures are shown one by one.
+    link = page.get_by_role("link", name="CSV (in the folder of the page)")
+    assert link.get_attribute("href") == "tables/plane.csv"
+    assert page.locator("#figure-plane-densities img").count() == 61
+    link = page.locator("#figure-plane-cost").get_by_role("link", name="PDF")
+    assert link.get_attribute("href") == "figures/plane-cost.pdf"
+    page.select_option("[name=metric]", "auroc")
+    assert page.locator("#table-downloads a").count() == 0
 
 
 def test_no_leader_where_no_dataset_counts(visit, suite, folder, monkeypatch):

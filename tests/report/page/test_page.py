@@ -140,12 +140,15 @@ def test_a_metric_ranks_by_its_own_direction(content):
 
 
 def test_of_many_rows_the_best_are_compared_in_pairs(results, monkeypatch):
-    every = views._ranking(results, "plane")["pairs"]
-    monkeypatch.setattr(views, "PAIRED", 3)
-    found = views._ranking(results, "plane")
+    every = views._ranking(results, "plane", 50)["pairs"]
+    found = views._ranking(results, "plane", 3)
     best = {row["label"] for row in found["rows"][:3]}
     assert found["pairs"] == [pair for pair in every if {*pair[:2]} <= best]
     assert len(found["pairs"]) == 3 < len(every)
+    shown = budgets.at_all(results)
+    assert views.paired(shown) == views.PAIRED
+    monkeypatch.setattr(views, "PAIRS", 31)  # of ten tables, three each
+    assert views.paired(shown) == 3
 
 
 def test_page_tells_commands_settings_and_provenance(content, page):
@@ -192,6 +195,31 @@ def test_figures_are_held_as_svg_and_small_ones_as_pdf(page):
     pictures = page.block("thumbnails")
     assert set(pictures["pixels"]) >= {"data", "winner", "slow_100 (flow)"}
     assert set(pictures["plane"]) >= {"truth", "winner"}
+
+
+@pytest.mark.parametrize(
+    ("room", "texts", "figures"),
+    [
+        (0, set(), set()),
+        (600, {"md"}, {"a-cost", "b-cost"}),
+        (9000, {"md", "csv"}, {"a-cost", "b-cost", "a-curves"}),
+    ],
+)
+def test_what_has_no_room_stays_outside_whole_kinds_of_it(room, texts, figures):
+    noise = "".join(chr(97 + (number * number * 7919) % 1009 % 26) for number in range(3000))
+    made = {
+        "texts": {f"end/{name}/kl": {"csv": noise, "md": name} for name in "ab"},
+        "figures": {
+            "a-cost": {"svg": "1"},
+            "b-cost": {"svg": "2"},
+            "a-curves": {"svg": noise[:2000]},
+        },
+    }
+    kept = leaderboard.fitting(made, room)
+    assert set(kept["figures"]) == figures
+    assert {ending for held in kept["texts"].values() for ending in held} == texts
+    for name, files in kept["figures"].items():
+        assert files == made["figures"][name]
 
 
 def test_page_says_how_to_read_it(page, content):

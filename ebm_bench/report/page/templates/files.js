@@ -10,19 +10,27 @@ function save(name, content, type) {
 
 const TABLES = { csv: ["CSV", "text/csv"], tex: ["LaTeX", "text/x-tex"], md: ["Markdown", "text/markdown"] };
 
-function tableDownloads(view) {
+async function tableDownloads(view) {
   const metric = view.data ? metricOf(view, view.data) : overallMetric(view);
   const own = view.data ? metric === budgetOf(view).datasets[view.data].criterion : !metric;
   const name = [view.data || "overall", view.at === "end" ? "" : view.at, own ? "" : metric];
-  const buttons = Object.entries(TABLES).map(([ending, [text, type]]) =>
-    make("button", {
-      type: "button",
-      onclick: async () => {
-        const texts = await unpackJson("texts");
-        save(`${name.filter(Boolean).join("-")}.${ending}`, texts[`${view.at}/${view.data}/${metric}`][ending], type);
-      },
-    }, text));
-  $("table-downloads").replaceChildren("Download the whole table: ", ...buttons);
+  const texts = (await unpackJson("texts"))[`${view.at}/${view.data}/${metric}`] ?? {};
+  if (tableKey(readView()) !== tableKey(view)) return;
+  const links = Object.entries(TABLES).map(([ending, [text, type]]) => {
+    const file = `${name.filter(Boolean).join("-")}.${ending}`;
+    if (ending in texts) return make("button", { type: "button", onclick: () => save(file, texts[ending], type) }, text);
+    return own ? make("a", { href: `tables/${file}` }, `${text} (in the folder of the page)`) : "";
+  });
+  $("table-downloads").replaceChildren("Download the whole table: ", ...links.filter(Boolean));
+}
+
+// A figure for which the page has no room: its pictures one by one, and where its files are.
+async function beside(dataset, name, kind) {
+  const labels = Object.keys(content.views.end.datasets[dataset].rows);
+  const pictured = ["densities", "samples"].includes(kind) ? await pictures(dataset, labels) : "";
+  return make("figure", { id: `figure-${name}`, class: "beside" }, pictured,
+    make("figcaption", {}, `${content.captions[kind]} As one figure in the folder of the page: `,
+      ...["svg", "pdf", "png"].flatMap((ending) => [make("a", { href: `figures/${name}.${ending}` }, ending.toUpperCase()), " "])));
 }
 
 // A figure with its caption, and buttons that save it.

@@ -74,7 +74,8 @@ async function drawFigures(view) {
   if (!changed("figures", view.data)) return;
   const told = content.datasets[view.data], stored = await unpackJson("figures");
   const wanted = view.data ? told.figures.map((name, i) => [name, told.kinds[i]]) : [["critical-difference", "critical-difference"]];
-  const found = await Promise.all(wanted.filter(([name]) => name in stored).map(([name, kind]) => figure(name, kind)));
+  const found = await Promise.all(wanted.filter(([name]) => view.data || name in stored)
+    .map(([name, kind]) => name in stored ? figure(name, kind) : beside(view.data, name, kind)));
   if (readView().data !== view.data) return;
   $("figures").replaceChildren(...found, found.length ? "" : "There is no figure over all datasets: it needs two datasets and three methods on both.");
 }
@@ -111,7 +112,7 @@ async function render() {
   if (changed("table", tableKey(view))) {
     drawHeading(view);
     drawTable(view);
-    tableDownloads(view);
+    await tableDownloads(view);
   }
   drawSelection(view);
   const scheme = drawn.colours;

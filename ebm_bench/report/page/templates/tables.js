@@ -142,12 +142,13 @@ function drawTable(view) {
   const types = columns.map(({ first = "asc" }, i) => ({
     targets: i + 1, type: "numbers", orderSequence: first === "asc" ? ["asc", "desc"] : ["desc", "asc"],
   }));
+  const paged = rows.length > content.paged;
   const made = new DataTable(table, {
-    paging: false, info: false, searching: false, autoWidth: false, order,
+    paging: paged, pageLength: content.paged, info: paged, searching: false, autoWidth: false, order,
     orderFixed: { pre: [[keys.length, "asc"]] }, // controls stay beneath, whatever the order
     columnDefs: [...types, { targets: 0, type: "words", orderSequence: ["asc", "desc"] }, { targets: -1, visible: false, type: "numbers" }],
-    layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
-    language: { emptyTable: "No method passes the filters, or nothing is measured yet." },
+    layout: { topStart: null, topEnd: null, bottomStart: paged ? ["paging", "info"] : null, bottomEnd: null },
+    language: { info: "_START_ to _END_ of _TOTAL_ rows", emptyTable: "No method passes the filters, or nothing is measured yet." },
   });
   const ordered = () => made.order().find(([i]) => i < keys.length) ?? [1, "asc"];
   const tell = () => {
@@ -157,7 +158,10 @@ function drawTable(view) {
     made.column(column).header().setAttribute("aria-sort", direction === "asc" ? "ascending" : "descending");
   };
   tell();
-  made.on("draw", tell);
+  made.on("draw", () => {
+    tell();
+    drawSelection(readView()); // rows of another page come as they were when it was left
+  });
   made.on("order", () => {
     const [column, direction] = ordered();
     const sort = column === 1 && direction === "asc" ? "" : `${keys[column]}-${direction}`;
