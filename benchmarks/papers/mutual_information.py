@@ -71,52 +71,38 @@ class CorrelatedPairs(Vectors):
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
 class QuadraticHeads(Energy):
-    """Gaussian density with a precision of its own, ``L Lᵀ``, at each of several levels.
+    """Log-ratios of neighbouring levels, each a quadratic function of its own.
 
-    It starts at independent coordinates with the variances of the data.
+    ``E(x, k) = −log n_k(x) − Σ_{j≥k} (½ uᵀ W_j u + b_j)`` with ``u = (x − m)/s`` and the Gaussian
+    n_k of independent coordinates that has the variances of level k. It starts at n_k; nothing
+    keeps it normalisable.
 
     Parameters
     ----------
     heads : int
-        Number of levels, as many as a telescoping ratio has bridges: the last one beyond these is
-        known.
+        Number of ratios: 1, or as many as a telescoping ratio has bridges.
 
     References
     ----------
     Rhodes, Xu and Gutmann, "Telescoping density-ratio estimation", NeurIPS 2020, arXiv:2006.12204.
     """
 
-    normalised = True
     levels = True
 
     heads: Annotated[int, Ge(1)] = 1
 
     def build(self, streams: Streams) -> None:
-        """Start at the standard normal density."""
-        shape = self.replicates, self.heads, math.prod(self.event_shape)
-        self.lower = nn.Parameter(torch.zeros(*shape, shape[2]))
-        self.log_diagonal = nn.Parameter(torch.zeros(shape))
-
-    @torch.no_grad()
-    def fit(self, data: Tensor) -> None:
-        """Take the variances of the data, which shrink and grow again from level to level."""
-        super().fit(data)
-        t = torch.arange(self.heads) / self.heads
-        spread = ((1 - t).square() + t.square()).sqrt().to(data)
-        self.log_diagonal.copy_(-(spread[:, None] * self.scale.flatten(2)).log())
-
-    @property
-    def log_z(self) -> Tensor:
-        """Log-normaliser, the same at all levels, shape (R,)."""
-        size = self.log_diagonal.shape[2]
-        return 0.5 * size * math.log(2 * math.pi) - self.log_diagonal[:, 0].sum(1)
+        """Start at independent coordinates."""
+        size = math.prod(self.event_shape)
+        self.weights = nn.Parameter(torch.zeros(self.replicates, self.heads, size, size))
+        self.constants = nn.Parameter(torch.zeros(self.replicates, self.heads))
 
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
-        return self._of_head(0, x)
+        return self._from_head(0, x, self.weights.sum(1), self.constants.sum(1))
 
     def smoothed(self, x: Tensor, share: Tensor, variance: Tensor) -> Tensor:
-        """Energy of noised points, each by the head of its level, shape (R, B).
+        """Energy of noised points, each at its level, shape (R, B).
 
         Parameters
         ----------
@@ -127,19 +113,25 @@ class QuadraticHeads(Energy):
         """
         level = (1 - share.flatten(2)[:, :, 0]).expand(x.shape[:2])
         head = (self.heads * level).round().long().clamp_max(self.heads - 1)
+        # Sums of the heads from each one on.
+        weights, constants = (p.flip(1).cumsum(1).flip(1) for p in (self.weights, self.constants))
         total = x.new_zeros(x.shape[:2])
         for k in range(self.heads):
             places = (head == k).any(0).nonzero()[:, 0]
-            own = torch.where(head[:, places] == k, self._of_head(k, x[:, places]), 0.0)
+            energy = self._from_head(k, x[:, places], weights[:, k], constants[:, k])
+            own = torch.where(head[:, places] == k, energy, 0.0)
             total = total.index_add(1, places, own)
         return total
 
-    def _of_head(self, head: int, x: Tensor) -> Tensor:
-        widening = self.log_diagonal[:, 0].sum(1) - self.log_diagonal[:, head].sum(1)
-        diagonal = torch.diag_embed(self.log_diagonal[:, head].exp())
-        factor = self.lower[:, head].tril(-1) + diagonal
-        z = torch.bmm((x - self.location).flatten(2), factor)
-        return 0.5 * z.square().sum(2) + widening[:, None]
+    def _from_head(self, head: int, x: Tensor, weight: Tensor, constant: Tensor) -> Tensor:
+        u = ((x - self.location) / self.scale).flatten(2)
+        t = head / self.heads
+        spread = math.hypot(1 - t, t)  # of the coordinates at this level, in units of the data
+        base = 0.5 * u.square().sum(2) / spread**2
+        volume = self.scale.log().flatten(1).sum(1, keepdim=True)
+        volume = volume + u.shape[2] * math.log(spread * math.sqrt(2 * math.pi))
+        ratio = 0.5 * (torch.bmm(u, weight) * u).sum(2) + constant[:, None]
+        return base + volume - ratio
 
 
 @register

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,11 +16,6 @@ for path in FOLDER.glob("*.py"):
     registry.load(path)
 
 R, D = 2, 6
-
-
-def gaussian_nll(x, covariance):
-    """Energy of a centred Gaussian without its constant, ``½ xᵀ C⁻¹ x``."""
-    return 0.5 * torch.einsum("...i,ij,...j", x, torch.linalg.inv(covariance), x)
 
 
 class TestCorrelatedPairs:
@@ -53,65 +49,57 @@ class TestCorrelatedPairs:
 class TestQuadraticHeads:
     def make(self, heads=4):
         energy = energies.create("quadratic_heads", event_shape=(D,), replicates=R, heads=heads)
-        return energy.double()
-
-    def test_each_level_has_its_head_and_all_the_same_log_z(self):
-        energy = self.make()
+        energy = energy.double()
         energy.fit(3 * Streams(0, replicates=R).normal(500, D, dtype=torch.float64))
+        return energy
+
+    def test_it_starts_at_independent_coordinates_at_all_levels(self):
+        energy = self.make()
+        x = Streams(1, replicates=R).normal(8, D, dtype=torch.float64)
+        for t, variance in [(0.0, 1.0), (0.5, 0.5), (0.75, 0.625)]:
+            normal = torch.distributions.Normal(energy.location, energy.scale * variance**0.5)
+            at = Levels(energy, Interpolant()).at(energy, torch.full((R, 1), t).double())
+            torch.testing.assert_close(at(x), -normal.log_prob(x).sum(2))
+
+    def test_neighbouring_levels_differ_by_one_head(self):
+        energy = self.make()
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            for p in (energy.lower, energy.log_diagonal):
-                p += 0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
-        x = Streams(1, replicates=R).normal(8, D, dtype=torch.float64)
-        t = torch.tensor([0, 0.25, 0.5, 0.75, 0.75, 0.5, 0, 0.25]).double().expand(R, -1)
-        found = Levels(energy, Interpolant()).at(energy, t)(x)
-        torch.testing.assert_close(found[:, [0, 6]], energy(x)[:, [0, 6]])
-        for r in range(R):
-            for i, head in enumerate((4 * t[r]).long()):
-                lower = energy.lower[r, head].tril(-1)
-                factor = lower + energy.log_diagonal[r, head].exp().diag()
-                density = torch.distributions.MultivariateNormal(
-                    energy.location[r, 0], precision_matrix=factor @ factor.T
-                )
-                expected = -density.log_prob(x[r, i]) - energy.log_z[r]
-                torch.testing.assert_close(found[r, i], expected)
-
-    def test_it_starts_at_independent_coordinates_with_the_variances_of_the_levels(self):
-        energy = self.make()
-        energy.fit(3 * Streams(0, replicates=R).normal(50_000, D, dtype=torch.float64))
-        t = torch.full((R, 1), 0.5, dtype=torch.float64)
-        x = energy.location[:, :1] + torch.ones(R, 1, D, dtype=torch.float64)
-        found = Levels(energy, Interpolant()).at(energy, t)(x)
-        variance = 9 * (0.5**2 + 0.5**2)
-        expected = 0.5 * D / variance + 0.5 * D * math.log(variance / 9)
-        torch.testing.assert_close(found, torch.full_like(found, expected), rtol=0.02, atol=0.02)
+            for p in energy.parameters():
+                p += torch.randn(p.shape, generator=generator, dtype=p.dtype)
+        x = Streams(1, replicates=R).normal(4, D, dtype=torch.float64)
+        levels = torch.arange(4, dtype=torch.float64).expand(R, -1) / 4
+        points = x[:, :1].expand(-1, 4, -1)  # the same one at each level
+        found = Levels(energy, Interpolant()).at(energy, levels)(points)
+        torch.testing.assert_close(found[:, 0], energy(x[:, :1])[:, 0])
+        u = ((x[:, :1] - energy.location) / energy.scale)[:, 0]
+        quadratic = 0.5 * torch.einsum("ri,rkij,rj->rk", u, energy.weights, u)
+        learned = quadratic + energy.constants
+        spread = energy.scale * torch.tensor([1, 0.625, 0.5, 0.625, 1]).double().sqrt()[:, None]
+        normal = torch.distributions.Normal(energy.location, spread)
+        base = -normal.log_prob(x[:, :1]).sum(2)  # of the levels, and of the end
+        ratios = torch.cat([found, base[:, 4:]], 1).diff(dim=1)
+        torch.testing.assert_close(ratios, base.diff(dim=1) + learned)
 
 
-class _Known:
-    """A model whose log-normaliser was learned, with an error."""
-
-    def __init__(self, energy, error):
-        self.energy, self.learned_log_z = energy, energy.log_z.detach() + error
-
-
-def test_mutual_information_is_that_of_the_model_less_the_error_of_log_z():
+@pytest.mark.parametrize("learned", [0.0, 0.3, None])
+def test_mutual_information_is_the_mean_log_ratio_with_the_learned_constant(learned):
     data = datasets.create("correlated_pairs", dimension=D, correlation=0.8)
     energy = energies.create("quadratic_heads", event_shape=(D,), replicates=R)
     energy.fit(data.sample(50_000, Streams(0, replicates=R)))
     half = torch.eye(D // 2)
     covariance = torch.cat([torch.cat([half, 0.8 * half]), torch.cat([0.8 * half, half])], 1)
-    factor = torch.linalg.cholesky(torch.linalg.inv(covariance))
     with torch.no_grad():
-        energy.lower.copy_(factor)
-        energy.log_diagonal.copy_(factor.diagonal().log())
+        energy.weights.copy_(torch.eye(D) - torch.linalg.inv(covariance))
+        energy.constants.fill_(data.information)
     metric = metrics.create("mutual_information", points=20_000)
-    for error in (0.0, 0.3):
-        found = metric(_Known(energy, error), data, Streams(1, replicates=R))
-        expected = data.information - error
-        assert found["value"].tolist() == pytest.approx([expected] * R, abs=0.06)
-    nothing = _Known(energy, 0.0)
-    nothing.learned_log_z = None
-    assert metric(nothing, data, Streams(1, replicates=R)) == {}
+    log_z = None if learned is None else torch.full((R,), learned)
+    model = SimpleNamespace(energy=energy, learned_log_z=log_z)
+    found = metric(model, data, Streams(1, replicates=R))
+    if learned is None:
+        assert found == {}
+    else:
+        assert found["value"].tolist() == pytest.approx([data.information - learned] * R, abs=0.06)
 
 
 def test_unit_moons_have_the_moments_of_half_circles():
