@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from factories import forks
 
 from ebm_bench.report.tables import macros
 from ebm_bench.suites import suite
@@ -33,6 +34,7 @@ EVERY = [*PAGES, *(ROOT / "docs" / name for name in ELSEWHERE), ROOT / "results"
 BLOCK = re.compile(r"^```(\w*)(?: title=\"(.+?)\")?\n(.*?)^```$", re.M | re.S)
 DRY = "would take minutes: the plan is made, and nothing is run"
 OPTIONS = "needs results that take minutes: the options are checked, and nothing is run"
+SYNTAX = {*"|&;<>()$`\\*?[]#~!{}"}  # of a shell, beside quotes
 # What a line begins with, what is run in its place (None: nothing; "--help": whether the command
 # takes these options), and why.
 INSTEAD = [
@@ -110,8 +112,12 @@ def run(copy):
 
     @cache  # pages repeat what others begin with
     def run(*command):
-        done = subprocess.run(command, cwd=copy, env=environment, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        words = shlex.split(command[-1]) if command[:2] == ("bash", "-c") else [""]
+        if words[0] == "snakemake" and not set(command[-1]) & SYNTAX:
+            done = forks.run(*words, python=sys.executable, cwd=copy, env=environment)
+        else:
+            done = subprocess.run(command, cwd=copy, env=environment, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
 

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+from factories import forks
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "benchmarks", "ebm_bench", "environment.yml")
@@ -46,16 +47,9 @@ class Checkout:
         return [self.python, "-m", "snakemake", *arguments, *options]
 
     def snakemake(self, *arguments, **config):
-        """Run the workflow; the output has standard error in it."""
-        return subprocess.run(
-            self.command(*arguments, **config),
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
+        """Run the workflow, in a fork; the output has standard error in it."""
+        python, _, *command = self.command(*arguments, **config)
+        return forks.run(*command, python=python, cwd=self.folder, env=self.environment)
 
     def planned(self, *arguments, **config):
         """Names of the jobs that a dry run schedules."""
