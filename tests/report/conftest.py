@@ -1,6 +1,7 @@
 """A results folder of a small suite, made up so that the right conclusions are known."""
 
 import json
+import shutil
 
 import pytest
 from factories.report import collect, fabricate, make_suite, make_up_names
@@ -15,13 +16,22 @@ def made_up_names(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
+def fabricated(tmp_path_factory):
+    """A results folder that is made once."""
+    folder = tmp_path_factory.mktemp("fabricated")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_up_names(monkeypatch)
+        fabricate(make_suite(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(fabricated, tmp_path_factory):
     """A whole report that is made once: its folder, its suite and the files it says it wrote."""
-    folder = tmp_path_factory.mktemp("built")
+    folder = shutil.copytree(fabricated, tmp_path_factory.mktemp("built") / "results")
     with pytest.MonkeyPatch.context() as monkeypatch:
         make_up_names(monkeypatch)
         suite = make_suite()
-        fabricate(suite, folder)
         return folder, suite, report.build(suite, "benchmarks/small suite.yaml", folder)
 
 
@@ -31,9 +41,8 @@ def suite(made_up_names):
 
 
 @pytest.fixture
-def folder(suite, tmp_path):
-    fabricate(suite, tmp_path)
-    return tmp_path
+def folder(fabricated, tmp_path):
+    return shutil.copytree(fabricated, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.fixture
