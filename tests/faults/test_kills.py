@@ -14,7 +14,11 @@ from contextlib import suppress
 import numpy as np
 import psutil
 import pytest
+import torch
 from factories.checkouts import Checkout
+
+from ebm_bench.runs.tasks import RunTask
+from ebm_bench.suites import suite
 
 KILLS = int(os.environ.get("EBM_BENCH_KILLS", 3))
 TOY = {
@@ -41,7 +45,6 @@ SUITE = {
     },
 }
 RUNS = "results/killed/runs"
-WHOLE = "train --evaluate --suite suite.yaml --dataset two_moons --out whole --jobs 2"
 # What differs between runs of the same numbers.
 COSTS = {
     *("seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "segments", "provenance")
@@ -141,15 +144,15 @@ def killed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(killed):
-    """The same suite, left alone."""
-    done = subprocess.run(
-        [killed.python.parent / "ebm-bench", *WHOLE.split()],
-        cwd=killed.folder,
-        env=killed.environment,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
+    """The same suite, left alone in this process, with as many threads as runs have."""
+    chosen = suite.load(killed.folder / "suite.yaml")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for method in SUITE["methods"]:
+            RunTask(chosen, "two_moons", method, killed.folder / "whole", device="cpu")()
+    finally:
+        torch.set_num_threads(threads)
     return killed.folder / "whole"
 
 
