@@ -69,7 +69,7 @@ OPTIONS = ("--profile", "profiles/slurm", "--max-threads", "2", "--latency-wait"
            "--slurm-init-seconds-before-status-checks", "2",
            "--seconds-between-status-checks", "2")  # fmt: skip
 MINUTES_PER_JOB = 0.175
-SECONDS = 400  # more than anything takes here: what hangs is killed, and fails
+SECONDS = 900  # more than anything takes on a busy machine: what hangs is killed, and fails
 
 
 @pytest.fixture(scope="module")
