@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "benchmarks/quick.yaml"
 CASES = 500
 LONGEST = 1000  # letters of a line of a message
+# The same in C, several times as fast, where PyYAML has it.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 # Values as YAML writes them, of every type that it has.
 VALUES = [
@@ -50,6 +53,7 @@ KEYS = [
     *("con", "[1]", "{a: 1}", "!!binary aGk=", "!unknown a", "<<", "=", "overall", "SSM", "'a\\'"),
     *("_folder", "__class__", "model_config", r'"\0"', r'"\ud800"', "'%(a)s'", "kind", ".nan"),
 ]
+TEXT = "tag:yaml.org,2002:str"
 EVERY = ["letters", "letters", "ancestor"]
 LETTERS = [*":{}[],&*!|>'\"%@`#-? \t\n\r\0\x07\x85\u2028é\ufeff", "<<", "---\n", "...\n", "\\"]
 
@@ -72,13 +76,14 @@ def edited(text, source):
         at, length = source.randrange(len(text)), source.choice([0, 0, 1, 2])
         letters = source.choice(LETTERS)
         return text[:at] + letters + text[at + length :], f"{letters!r} at {at}", []
-    tree = yaml.compose(text)
+    tree = yaml.compose(text, LOADER)
     found = [*places(tree)]
     node, index, names = source.choice(found)
     item = node.value[index]
     pairs = [pair for other, i, _ in found if isinstance(pair := other.value[i], tuple)]
     other_key, other_value = source.choice(pairs)
-    mark, written = yaml.ScalarNode("!", "PUT"), source.choice(VALUES) if kind == "value" else ""
+    mark = yaml.ScalarNode(TEXT, "PUT-HERE")
+    written = source.choice(VALUES) if kind == "value" else ""
     if kind == "delete":
         del node.value[index]
     elif kind == "repeat":
@@ -89,7 +94,7 @@ def edited(text, source):
     else:
         put = {"other": other_value, "ancestor": tree}.get(kind, mark)
         node.value[index] = (item[0], put) if isinstance(item, tuple) else put
-    done = yaml.serialize(tree).replace("! 'PUT'", written)
+    done = yaml.serialize(tree, Dumper=DUMPER).replace("PUT-HERE", written)
     concerned = [*names[-2:], *([written.strip("'")] if kind == "rename" else [])]
     return done, f"{kind} of {'.'.join(names)} {written[:40]}", concerned
 
