@@ -1,0 +1,21 @@
+"""What a reader does with the page in a browser."""
+
+
+def waiting():
+    """Playwright's assertions, which wait until they hold, on a busy machine too."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=120_000)
+    return expect
+
+
+def ready(page):
+    page.wait_for_selector("html[data-ready]", state="attached")
+
+
+def methods(page):
+    return page.locator("#table tbody th .link").all_inner_texts()
+
+
+def sort_by(page, name):
+    page.locator("#table thead th", has_text=name).first.locator("[role=button]").click()
