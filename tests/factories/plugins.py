@@ -67,6 +67,12 @@ def make_suite(
     return check(content, "test")
 
 
+def train(**given):
+    suite = make_suite(**given)
+    (dataset,) = suite.datasets
+    return training.train_method(suite, dataset, "own")
+
+
 def run(tmp_path, **given):
     suite = make_suite(**given)
     (dataset,) = suite.datasets

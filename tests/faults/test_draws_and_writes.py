@@ -1,7 +1,7 @@
 """Runs refuse broadcast numbers, wrong scores and entropies, and metrics that write to models."""
 
 import pytest
-from factories.plugins import found_by, refused, run
+from factories.plugins import found_by, refused, train
 
 from ebm_bench.plugins.checks import datasets, energies, metrics, noise, objectives, samplers
 
@@ -211,8 +211,8 @@ def test_densities_of_other_points(plugin, tmp_path, log_prob):
         },
     ],
 )
-def test_sound_densities_pass(plugin, tmp_path, other):
-    run(tmp_path, dataset=data(plugin, **other))
+def test_sound_densities_pass(plugin, other):
+    train(dataset=data(plugin, **other))
 
 
 METRIC = """
@@ -277,8 +277,8 @@ def test_what_is_written_is_found_by_check(plugin, code):
         "model.energy(x.requires_grad_()); x.requires_grad_(False)",
     ],
 )
-def test_metrics_that_work_on_copies_pass(plugin, tmp_path, code):
-    run(tmp_path, metrics=(plugin("Metric", METRIC.format(code)),), curve="hyvarinen_score")
+def test_metrics_that_work_on_copies_pass(plugin, code):
+    train(curve=plugin("Metric", METRIC.format(code)))
 
 
 LOSS = """
@@ -304,8 +304,8 @@ def test_losses_whose_noise_is_broadcast(plugin, tmp_path, z, said):
 
 
 @pytest.mark.parametrize("z", ["z", "z[:, :1]", "torch.ones_like(x)"])
-def test_losses_that_draw_for_each_replicate_pass(plugin, tmp_path, z):
-    run(tmp_path, objective=plugin("Objective", LOSS.format(z)))
+def test_losses_that_draw_for_each_replicate_pass(plugin, z):
+    train(objective=plugin("Objective", LOSS.format(z)))
 
 
 CHAIN = """
@@ -385,5 +385,5 @@ def test_energies_whose_layers_are_others(plugin, tmp_path, hidden):
     assert "they differ" in found_by(energies.gradient_is_that_of_autograd, energies.Case(name))
 
 
-def test_energies_with_their_own_layers_pass(plugin, tmp_path):
-    run(tmp_path, energy=plugin("Energy", LAYERS.format("torch.tanh(first(u))")))
+def test_energies_with_their_own_layers_pass(plugin):
+    train(energy=plugin("Energy", LAYERS.format("torch.tanh(first(u))")))
