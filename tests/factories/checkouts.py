@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,9 +48,19 @@ class Checkout:
         return [self.python, "-m", "snakemake", *arguments, *options]
 
     def snakemake(self, *arguments, **config):
-        """Run the workflow, in a fork; the output has standard error in it."""
+        """Run the workflow, in a fork where it runs no job; the output has standard error in it."""
         python, _, *command = self.command(*arguments, **config)
-        return forks.run(*command, python=python, cwd=self.folder, env=self.environment)
+        place = {"cwd": self.folder, "env": self.environment}
+        if {"--dry-run", "--lint", "--touch"} & {*arguments}:
+            return forks.run(*command, python=python, **place)
+        return subprocess.run(
+            [python, "-m", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            **place,
+        )
 
     def planned(self, *arguments, **config):
         """Names of the jobs that a dry run schedules."""
