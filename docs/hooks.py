@@ -75,7 +75,7 @@ this objective are in colour, the others in grey.*
 
 {{ paper }}
 
-Code: `{{ source }}`. Closed-form values that it is tested against: {% for file in oracles -%}
+Code: `{{ source }}`. Its tests beside those that every objective passes: {% for file in oracles -%}
 `{{ file }}`{{ ", " if not loop.last }}{% endfor %}.
 """)
 CITED = re.compile(r"\]\(\.\./results/(reference/[^)]+)\)")

@@ -10,8 +10,10 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import traceback
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -225,7 +227,7 @@ def imported(entry: Entry) -> ModuleType:
         return _import_file(entry.path)
     except Exception as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
-                 if f.filename == str(entry.path)]  # fmt: skip
+                 if os.path.realpath(f.filename) == str(entry.path)]  # fmt: skip
         place = f"{entry.path}:{lines[-1]}" if lines else str(entry.path)
         cause = f"{type(error).__name__}: {error}"
         raise InputError(f"{place}: cannot be imported: {cause}") from error
@@ -234,11 +236,13 @@ def imported(entry: Entry) -> ModuleType:
 def raised_in(error: BaseException) -> str:
     """Describe an error that a plugin's code raised, with its place; empty for other errors."""
     files = {str(entry.path) for several in _loaded.values() for entry in several}
-    files |= {str(entry.path) for entry in _installed()}
+    with suppress(InputError):  # what is wrong with another plugin is no news here
+        files |= {str(entry.path) for entry in _installed()}
     place, trace = "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if code.co_filename in files:  # the innermost: what is below was called by it
+        # Below a link the names differ. The innermost counts: what is below was called by it.
+        if os.path.realpath(code.co_filename) in files:
             place = f"{code.co_filename}:{trace.tb_lineno}: {code.co_qualname}()"
         trace = trace.tb_next
     try:

@@ -91,7 +91,7 @@ def test_every_objective_has_its_page(name, hooks):
     assert oracles
     for file in oracles:
         assert (ROOT / file).is_file()
-        assert f"`{file}`" in text.partition("Closed-form values")[2]
+        assert f"`{file}`" in text.partition("Its tests")[2]
 
 
 def test_pages_show_figures_of_reference_results(site, hooks):

@@ -309,6 +309,22 @@ def test_an_installed_plugin_without_its_file_is_told(installed):
         registry.names("objectives")
 
 
+def test_the_line_of_an_installed_plugin_below_a_link_is_told(installed, tmp_path):
+    package = installed(HEAD + LOSS)
+    link = tmp_path / "link.py"
+    link.symlink_to(package / "losses.py")
+    code = compile("\ndef broken():\n    raise KeyError('scale')\n", str(link), "exec")
+    exec(code, names := {})
+    with pytest.raises(KeyError) as caught:
+        names["broken"]()
+    assert registry.raised_in(caught.value).endswith("link.py:3: broken() raised KeyError: 'scale'")
+
+
+def test_a_broken_plugin_hides_no_other_error(installed):
+    (installed(HEAD + LOSS) / "losses.py").unlink()
+    assert registry.raised_in(ValueError("of something else")) == ""
+
+
 def test_a_plugin_is_listed_in_a_process_without_torch(write):
     code = (
         "import sys; from ebm_bench import registry\n"

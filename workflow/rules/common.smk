@@ -112,7 +112,7 @@ def digest(texts):
 
 
 # Files of runs that are asked for by name.
-ASKED = {os.path.relpath(word) for word in sys.argv[1:]}
+ASKED = {os.path.relpath(word) for word in sys.argv[1:] if word}
 
 
 def files_of(run):

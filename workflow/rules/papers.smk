@@ -55,7 +55,9 @@ if PAPERS_BROKEN:
 
     rule broken_paper:
         input:
-            lambda wildcards: refuse(PAPER_FILES[wildcards.paper])(wildcards),
+            lambda wildcards: refuse(PAPER_FILES.get(wildcards.paper, PAPERS_FOLDER))(
+                wildcards
+            ),
         output:
             PAPERS_VALUES,
         wildcard_constraints:
