@@ -64,5 +64,5 @@ def _digest(*points: Tensor) -> str:
     """Digest all that a fit depends on: the points, the code, and the libraries."""
     settings = hashlib.sha256(repr([version(one) for one in _LIBRARIES]).encode())
     for each in points:
-        settings.update(each.cpu().contiguous().numpy())
+        settings.update(each.cpu().contiguous().numpy().tobytes())
     return fingerprint.digest(settings.hexdigest(), fingerprint.closure(Path(__file__)))
