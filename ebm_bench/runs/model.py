@@ -136,8 +136,11 @@ class Model:
             The same ones in every call with this ``n``.
         """
         if n not in self._samples:
-            # A copy has been changed no times, and counts when it is.
-            self._samples[n] = self._sample(n).detach().clone()
+            mode = torch.is_grad_enabled()
+            # Others may differentiate with what is kept.
+            with torch.inference_mode(False), torch.set_grad_enabled(mode):
+                # A copy has been changed no times, and counts when it is.
+                self._samples[n] = self._sample(n).detach().clone()
         return self._samples[n]
 
     @property

@@ -5,13 +5,20 @@ zero where a training is resumed. `Watch` finds such state by comparing digests 
 parts of a run refer to, and of what belongs to the process.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from ebm_bench.runs.assembly import Parts
 from ebm_bench.runs.surroundings import surroundings
 from ebm_bench.runs.walk import plain_state
 from ebm_bench.streams import Streams
+
+_LARGE = 2**24  # bytes of an array that is not copied
 
 
 class Watch:
@@ -84,6 +91,34 @@ def held(parts: Parts) -> Iterator[None]:
     finally:
         parts.load_state_dict(kept)
         parts.energy.evaluations = evaluations
+
+
+def copied(part: Any, *shared: object) -> Any:
+    """Copy a part of a run, or several together, with the state that is plain attributes.
+
+    Parameters
+    ----------
+    part : object
+        Part, or a tuple of parts that may refer to each other.
+    shared : object
+        What copies refer to as the part does. They also share large arrays that are attributes.
+
+    Returns
+    -------
+    object
+        None where it cannot be copied.
+    """
+    memo = {id(one): one for one in shared}
+    for each in part if isinstance(part, tuple) else (part,):
+        memo |= {id(value): value for value in vars(each).values() if _is_large(value)}
+    try:
+        return copy.deepcopy(part, memo)
+    except Exception:  # of many kinds: tensors with a graph, generators, locks
+        return None
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, Tensor | np.ndarray) and value.nbytes > _LARGE
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ebm_bench import metrics, records
+from ebm_bench import metrics, records, registry
 from ebm_bench.datasets import inspection
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint
@@ -191,10 +191,13 @@ class _Trainer:
         try:
             with guarded(parts.put_back):
                 parts.objective.fit(parts.energy, data, streams)
-        except Exception:  # of many kinds, as noise may return anything
-            contracts.require_fitted(parts)
+        except Exception as error:  # of many kinds, as noise may return anything
+            if not (cost.is_out_of_memory(error) or registry.raised_in(error)):
+                contracts.blame_noise(parts, error)
             raise
+        looked = cost.seconds(self.device)
         contracts.require_fitted(parts)
+        started += cost.seconds(self.device) - looked
         self._optimise()
         self._synchronise()
         self.setup_seconds = cost.seconds(self.device) - started
@@ -227,8 +230,6 @@ class _Trainer:
 
     def take_step(self) -> None:
         """Take a step, and measure where the curve has a point."""
-        if self.step == 1:  # the operations of the first step are counted
-            contracts.require_apart(self.parts, self._trial())
         started = cost.seconds(self.device)
         if self.step == 0:
             with cost.FlopCounter() as counter:
@@ -246,6 +247,8 @@ class _Trainer:
         if self.step <= WATCHED:
             self._look()
         if self.step == WATCHED:
+            if not self.watch.unsaved:  # which more calls would change
+                contracts.require_own(self.parts, self._trial)
             self._compile()
 
     def finish(self) -> None:
@@ -364,6 +367,10 @@ class _Trainer:
             self.compiled_steps += 1
             return
         loss = self._loss(x, self.streams["objective"])
+        if self.step == 1:  # the operations of the first step are counted
+            looked = cost.seconds(self.device)
+            contracts.require_apart(parts, loss)
+            self.train_seconds -= cost.seconds(self.device) - looked
         self._optimiser.step(loss, self.step)
 
     def _loss(self, x: Tensor, streams: Streams) -> Tensor:

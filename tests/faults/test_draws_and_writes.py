@@ -240,7 +240,6 @@ WRITES = [
         "of",
     ),
     ("weight.requires_grad_(not weight.requires_grad)", "requires a gradient changes"),
-    ("model.energy.train(not model.energy.training)", "the mode of the energy changes"),
     ("next(model.objective.parameters()).data += 1", "of the objective changes"),
     ("x -= x.mean()", "20 samples of the model changes"),
     ("x.zero_()", "20 samples of the model changes"),
@@ -275,10 +274,23 @@ def test_what_is_written_is_found_by_check(plugin, code):
         "model.samples(5), model.samples(6), model.log_z",
         "dataset.sample(5, streams.child('data')).mul_(2)",
         "model.energy(x.requires_grad_()); x.requires_grad_(False)",
+        "with torch.inference_mode(): model.samples(7)",
     ],
 )
 def test_metrics_that_work_on_copies_pass(plugin, code):
     train(curve=plugin("Metric", METRIC.format(code)))
+
+
+def test_samples_of_inference_mode_can_be_differentiated_by_others(plugin):
+    drawn = "with torch.inference_mode(): model.samples(7)\n    y = model.samples(7)"
+    used = "\n    model.energy(y.requires_grad_()).sum().backward(); y.requires_grad_(False)"
+    train(curve=plugin("Metric", METRIC.format(drawn + used)))
+
+
+@pytest.mark.parametrize("code", ["eval()", "train()", "train(not model.energy.training)"])
+def test_metrics_leave_the_mode_of_training(plugin, code):
+    parts, _ = train(curve=plugin("Metric", METRIC.format(f"model.energy.{code}")))
+    assert parts.energy.training
 
 
 LOSS = """

@@ -123,6 +123,13 @@ def leaves_the_model_as_it_was(case: Case) -> None:
         before = contracts.state_of(model)
         case.measure(model)
         expect_kept(contracts.UNTOUCHED, before, contracts.state_of(model))
+    again = case.model([0, 1])
+    drawn = {name: value for name, value in model.cached.items() if "samples of" in name}
+    for value in drawn.values():
+        again.samples(value.shape[1])
+    for name, value in drawn.items():
+        same = torch.equal(value, again.cached[name])
+        expect(same, f"{name} changes in a call")
 
 
 @check(

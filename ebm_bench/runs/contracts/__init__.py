@@ -4,11 +4,13 @@ Shapes and types are looked at in every class. What takes computing is looked at
 tests do so for the package.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor
 
 from ebm_bench import registry
+from ebm_bench.errors import InputError
 from ebm_bench.noise.base import Noise
 from ebm_bench.runs.contracts.datasets import DENSITY, ENTROPY, POINTS, SCORE
 from ebm_bench.runs.contracts.energies import ALONE, COUNTED, ENERGY, GRADIENT, SMOOTH, STATE
@@ -16,7 +18,7 @@ from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
 from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED
 from ebm_bench.runs.contracts.objectives import APART, LEARNED, LOSS, OWN, UNSAVED, unsaved
 from ebm_bench.runs.contracts.samplers import CHAINS, SAMPLER
-from ebm_bench.runs.state import held
+from ebm_bench.runs.state import copied
 from ebm_bench.runs.surroundings import guarded
 from ebm_bench.streams import Streams
 
@@ -44,9 +46,11 @@ __all__ = [
     "STATE",
     "UNSAVED",
     "UNTOUCHED",
+    "blame_noise",
     "measured",
     "require_apart",
     "require_fitted",
+    "require_own",
     "require_parts",
     "state_of",
     "unsaved",
@@ -70,9 +74,12 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
     InputError
         Names the class, what was found and what is expected.
     """
-    energy, streams = parts.energy, parts.streams.child("contracts")
-    few, evaluations = x[:, :4], energy.evaluations
-    if _is_plugin("datasets", dataset := parts.dataset):
+    streams, few = parts.streams.child("contracts"), x[:, :4]
+    # More calls than those of the training would change what these leave, such as a counter.
+    energy = copied(parts.energy) or parts.energy
+    evaluations = energy.evaluations
+    if _is_plugin("datasets", parts.dataset):
+        dataset = copied(parts.dataset) or parts.dataset
         DENSITY.require(dataset.name, dataset, few)
         POINTS.require(dataset.name, dataset, streams)
         SCORE.require(dataset.name, dataset, x)
@@ -85,9 +92,9 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
         COUNTED.require(energy.name, energy, few)
         if second_derivatives and energy.smooth:
             SMOOTH.require(energy.name, energy, x)
-    if _is_plugin("samplers", parts.sampler):
-        SAMPLER.require(parts.sampler.name, parts.sampler, energy, few, streams)
-        CHAINS.require(parts.sampler.name, parts.sampler, energy, few, streams)
+    if _is_plugin("samplers", parts.sampler) and (sampler := copied(parts.sampler)):
+        SAMPLER.require(sampler.name, sampler, energy, few, streams)
+        CHAINS.require(sampler.name, sampler, energy, few, streams)
     energy.evaluations = evaluations
 
 
@@ -97,37 +104,76 @@ def require_fitted(parts: Any) -> None:
     As `require_parts`.
     """
     objective, streams = parts.objective, parts.streams.child("contracts")
-    for name, part in objective.named_children():
-        if isinstance(part, Noise) and _is_plugin("noise", part):
-            with guarded(parts.put_back):
-                NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
-                DRAWN.require(part.name, part, streams)
-                PAIRED.require(part.name, part, streams)
-            if name not in objective.maximises:
-                FINAL.require(part.name, part)
+    for name, part in _noise(objective):
+        with guarded(parts.put_back):
+            NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
+            DRAWN.require(part.name, part, streams)
+            PAIRED.require(part.name, part, streams)
+        if name not in objective.maximises:
+            FINAL.require(part.name, part)
     if _is_plugin("objectives", objective):
         LEARNED.require(objective.name, objective, parts.energy.replicates)
 
 
-def require_apart(parts: Any, x: Tensor) -> None:
-    """Look at what the loss of a batch depends on, if it is of a plugin; as `require_parts`."""
+def blame_noise(parts: Any, error: Exception) -> None:
+    """Explain an error of code that uses noise of a plugin, if this is at fault.
+
+    Raises
+    ------
+    InputError
+        As `require_parts`.
+    """
+    for _, part in _noise(parts.objective):
+        try:
+            with guarded(parts.put_back):
+                streams = parts.streams.child("contracts")
+                NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
+        except InputError as fault:
+            raise fault from error
+        except Exception:  # of noise that is fitted by half, which explains nothing
+            continue
+
+
+def require_apart(parts: Any, loss: Tensor) -> None:
+    """Look at which energies the loss of a step depends on; as `require_parts`.
+
+    Parameters
+    ----------
+    parts : Parts
+        Parts of the run.
+    loss : Tensor of shape (R,)
+        Loss with its graph, which is kept.
+    """
     objective, energy = parts.objective, parts.energy
+    if _is_plugin("objectives", objective):
+        evaluations = energy.evaluations
+        APART.require(objective.name, objective, energy, loss)
+        energy.evaluations = evaluations  # of a graph that calls the energy again
+
+
+def require_own(parts: Any, draw: Callable[[], Tensor]) -> None:
+    """Look at which streams the loss of a batch depends on; as `require_parts`.
+
+    Parameters
+    ----------
+    parts : Parts
+        Parts of the run.
+    draw : callable
+        Draws a batch that no step takes.
+    """
+    objective = parts.objective
     if not _is_plugin("objectives", objective):
         return
+    x = draw()
 
     def loss(streams: Streams) -> Tensor:
+        """Begin with the same state in every call, and leave it as it is."""
+        objective, energy = copied((parts.objective, parts.energy), parts.dataset)
         with guarded([]):
-            return objective.loss_at(energy, x, streams, parts.progress)
+            return objective.loss_at(energy, x, streams, parts.progress).detach()
 
-    def draw(streams: Streams) -> Tensor:
-        with held(parts):
-            return loss(streams).detach()
-
-    streams = parts.streams.child("contracts")
-    with held(parts):
-        LOSS.require(objective.name, objective, found := loss(streams), x)
-        APART.require(objective.name, objective, energy, found)
-    OWN.require(objective.name, draw, streams)
+    if copied((objective, parts.energy), parts.dataset):
+        OWN.require(objective.name, loss, parts.streams.child("contracts"))
 
 
 def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[str, Tensor]:
@@ -137,12 +183,22 @@ def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[st
     """
     watched = _is_plugin("metrics", metric)
     before = state_of(model) if watched else {}
+    modes = [(part, part.training) for part in model.energy.modules()]
     with guarded([]):
         result = metric(model, dataset, streams)
+    for part, mode in modes:  # as metrics may say eval() in the course of training
+        part.training = mode
     MEASURED.require(metric.name, result, model.energy.replicates)
     if watched:
         UNTOUCHED.require(metric.name, before, state_of(model))
     return result
+
+
+def _noise(objective: Any) -> Iterator[tuple[str, Noise]]:
+    """Noise of plugins that an objective uses, by name."""
+    for name, part in objective.named_children():
+        if isinstance(part, Noise) and _is_plugin("noise", part):
+            yield name, part
 
 
 def _is_plugin(family: str, part: Any) -> bool:

@@ -38,7 +38,6 @@ def _state(model: Any) -> Iterator[tuple[str, Any]]:
                 yield f"'{key}' of the {name}", value.clone()
             trained = [key for key, p in part.named_parameters() if p.requires_grad]
             yield f"what of the {name} requires a gradient", trained
-            yield f"the mode of the {name}", part.training
     for key, values in model.cached.items():
         yield key, _Stamp.of(values)
 
@@ -53,7 +52,9 @@ class _Stamp(NamedTuple):
     def of(cls, values: Tensor) -> "_Stamp":
         bits = values.detach().contiguous().view(torch.uint8).flatten()
         whole = bits[: len(bits) // 4 * 4].view(torch.int32)
-        return cls(int(whole.sum(dtype=torch.int64)), values._version)
+        # Those of torch.inference_mode() do not count their changes.
+        changes = 0 if values.is_inference() else values._version
+        return cls(int(whole.sum(dtype=torch.int64)), changes)
 
 
 def _touched_fault(before: dict[str, Any], after: dict[str, Any]) -> str:

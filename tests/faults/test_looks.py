@@ -1,0 +1,196 @@
+"""Looking at plugins in a run refuses none that is right, and changes no numbers."""
+
+import pytest
+import torch
+from factories.plugins import make_suite, refused, train
+
+from ebm_bench.runs import training
+
+NOISE = """
+def build(self):
+    self.register_buffer("scale", torch.ones(self.replicates, 1, *self.event_shape))
+    self.shift = nn.Parameter(torch.zeros(self.replicates, 1, *self.event_shape))
+
+def fit(self, data, streams):
+    {}
+    self.shift.requires_grad_(False)
+
+def sample(self, n, streams):
+    return self.shift + self.scale * streams.normal(n, *self.event_shape, dtype=self.scale.dtype)
+
+def log_prob(self, x):
+    z = torch.distributions.Normal(0, self.scale).log_prob(x - self.shift)
+    return z.flatten(2).sum(2)
+"""
+
+
+def test_an_error_of_noise_that_is_fitted_by_half_is_its_own(plugin):
+    name = plugin("Noise", NOISE.format("raise ValueError('no such data')"))
+    with pytest.raises(ValueError, match="no such data"):
+        train(settings={"noise": name})
+
+
+@pytest.mark.parametrize("error", ["torch.OutOfMemoryError('full')", "MemoryError()"])
+def test_memory_that_is_exhausted_by_noise_is_a_status(plugin, error):
+    parts, _ = train(settings={"noise": plugin("Noise", NOISE.format(f"raise {error}"))})
+    assert {outcome.status for outcome in parts.outcomes} == {"out_of_memory"}
+
+
+def test_an_error_that_noise_does_not_explain_is_raised(plugin, monkeypatch):
+    name = plugin("Noise", NOISE.format("pass"))
+
+    def fit(self, *given):
+        raise ValueError("of the package")
+
+    monkeypatch.setattr("ebm_bench.objectives.noise_contrastive.NoiseContrastive.fit", fit)
+    with pytest.raises(ValueError, match="of the package"):
+        train(settings={"noise": name})
+
+
+LOSS = """
+def build(self, energy):
+    super().build(energy)
+    {}
+
+def loss(self, energy, x, streams):
+    {}
+    z = streams.normal_like(x)
+    return (n * (energy(x) - energy(x + 0.3 * z))).mean(1)
+"""
+SAMPLER = """
+def run(self, energy, x, streams):
+    self.n = getattr(self, "n", 0) + 1
+    return x + 0.1 * self.n * streams.normal_like(x)
+"""
+ENERGY = """
+def build(self, streams):
+    self.first = nn.Parameter(streams.normal(2, 16))
+    self.n = 0
+
+def forward(self, x):
+    self.n += 1
+    return (1 + 1e-5 * self.n) * torch.tanh(x @ self.first).sum(2) + 0.5 * x.square().sum(2)
+"""
+DATASET = """
+citation = "None."
+event_shape = (2,)
+
+def sample(self, n, streams, split="train"):
+    self.n = getattr(self, "n", 0) + 1
+    return self.n * streams.normal(n, 2)
+"""
+KEPT = {
+    "counter": LOSS.format("self.n = 0", "self.n += 1; n = self.n"),
+    "list": LOSS.format("self.kept = []", "self.kept += [x.mean()]; n = sum(self.kept)"),
+    "class attribute": LOSS.format(
+        "type(self).n = 0", "type(self).n += 1; n = self.n"
+    ),
+    "tensor": LOSS.format("self.n = torch.zeros(())", "self.n += 1; n = self.n"),
+    "buffer": LOSS.format(
+        "self.register_buffer('n', torch.zeros(()))", "self.n += 1; n = self.n.clone()"
+    ),
+    "generator": LOSS.format("self.g = (i for i in range(99))", "n = next(self.g)"),
+    "global generator": LOSS.format("torch.manual_seed(0)", "n = torch.rand(())"),
+}  # fmt: skip
+
+
+def unlooked(monkeypatch):
+    for name in ("require_parts", "require_fitted", "require_apart", "require_own"):
+        monkeypatch.setattr(training.contracts, name, lambda *given: None, raising=False)
+
+
+def same(monkeypatch, **given):
+    suite = make_suite(**given)
+    (dataset,) = suite.datasets
+    looked, _ = training.train_method(suite, dataset, "own")
+    unlooked(monkeypatch)
+    plain, _ = training.train_method(suite, dataset, "own")
+    assert looked.energy.evaluations == plain.energy.evaluations
+    for one, other in zip(looked.energy.parameters(), plain.energy.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_losses_with_state_train_as_without_a_look(plugin, monkeypatch, case):
+    same(monkeypatch, objective=plugin("Objective", KEPT[case]))
+
+
+def test_energies_with_state_train_as_without_a_look(plugin, monkeypatch):
+    same(monkeypatch, energy=plugin("Energy", ENERGY))
+
+
+def test_datasets_with_state_train_as_without_a_look(plugin, monkeypatch):
+    same(monkeypatch, dataset=plugin("Dataset", DATASET))
+
+
+def test_samplers_with_state_are_as_without_a_look(plugin):
+    parts, _ = train(sampler=plugin("Sampler", SAMPLER))  # which no training in the plane uses
+    assert not hasattr(parts.sampler, "n")
+
+
+DENSITY = """
+citation = "None."
+event_shape = (3,)
+knows = ("log_prob", "score", "entropy")
+
+def sample(self, n, streams, split="train"):
+    return {sample}
+
+def log_prob(self, x):
+    z = x @ torch.eye(3)
+    return -0.5 * z.square().sum(-1) - 1.5 * np.log(2 * np.pi)
+
+def score(self, x):
+    return {score}(x @ torch.eye(3))
+
+def entropy(self):
+    return 1.5 * np.log(2 * np.pi * np.e)
+"""
+
+
+def test_densities_with_constants_of_the_type_of_the_data(plugin, tmp_path):
+    right = DENSITY.format(sample="streams.normal(n, 3)", score="-")
+    train(dataset=plugin("Dataset", right))
+    wrong = DENSITY.format(sample="streams.normal(n, 3)", score="-0.5 * ")
+    refused(tmp_path, "along a direction the score is", dataset=plugin("Dataset", wrong))
+    wide = DENSITY.format(sample="1.5 * streams.normal(n, 3)", score="-")
+    refused(tmp_path, "from entropy()", dataset=plugin("Dataset", wide))
+
+
+@pytest.mark.parametrize("points", [20, 100])
+def test_entropies_from_a_pool_of_few_points(plugin, points):
+    pool = f"(p := torch.randn({points}, 3, generator=torch.Generator().manual_seed({{}})))"
+    for seed in range(4):
+        sample = f"{pool.format(seed)}[streams.integers({points}, n)]"
+        train(dataset=plugin("Dataset", DENSITY.format(sample=sample, score="-")))
+
+
+def test_data_for_each_replicate(plugin):
+    body = DATASET.replace(
+        "return self.n * streams.normal(n, 2)",
+        "pools = torch.randn(3, 50, 2, generator=torch.Generator().manual_seed(0))\n"
+        "    at = streams.integers(50, n)\n"
+        "    return torch.stack([pools[i][k] for i, k in zip(streams.indices, at)])",
+    )
+    train(dataset=plugin("Dataset", body))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("z = streams.child('a').normal(*x.shape[1:])", ""),
+        ("z = streams.select(range(3)).normal(*x.shape[1:])", ""),
+        ("z = type(streams)(streams.seed, streams.indices).normal(*x.shape[1:])", ""),
+        ("z = z * (1 + 1e-6 * z.mean(0))", ""),
+        ("z = z * (1 + 1e-2 * z.mean(0))", "depend on the streams of others"),
+        ("z = streams.select([0, 0, 0]).normal(*x.shape[1:])", "do not depend on its own stream"),
+        ("z = streams.child('a').normal(*x.shape[1:])[:1]", "do not depend on its own stream"),
+    ],
+)
+def test_draws_of_losses(plugin, tmp_path, code, said):
+    body = LOSS.format("pass", "n = 1").replace("    return", f"    {code}\n    return")
+    given = {"objective": plugin("Objective", body)}
+    if said:
+        refused(tmp_path, said, **given)
+    else:
+        train(**given)
