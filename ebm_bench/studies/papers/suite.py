@@ -205,10 +205,11 @@ class Paper(Head):
 
     @property
     def settings(self) -> str:
-        """Digest of what the file states of its runs, which tells of which settings values are."""
+        """Digest of what the file and its plugins state of runs: of which settings values are."""
         knob = self.knob.values if self.knob else None
+        stated = [self.name, self.version, self.seed, knob, self.suite]
         return fingerprint.digest(
-            json.dumps([self.name, self.version, self.seed, knob, self.suite]), []
+            json.dumps(stated, sort_keys=True), [self._folder / name for name in self.plugins]
         )
 
     def metrics(self, dataset: str) -> list[str]:

@@ -9,6 +9,7 @@ import yaml
 from factories.papers import CLAIM, content, varied
 
 from ebm_bench.errors import InputError
+from ebm_bench.records import fingerprint
 from ebm_bench.studies.estimation.suite import EstimationSuite
 from ebm_bench.studies.papers import suite
 from ebm_bench.studies.papers.suite import Cell, Paper
@@ -68,6 +69,21 @@ def test_settings_are_told_apart_by_a_digest():
     others = [steps, knob, {**same, "version": 2}, {**same, "seed": 1}, {**same, "name": "other"}]
     digests = [Paper.model_validate(each).settings for each in others]
     assert len({before, *digests}) == 6
+
+
+def test_their_digest_is_of_plugins_too_and_of_no_order(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    described = {**varied({**CLAIM, "at": 1}), "plugins": [plugin.name]}
+
+    def digest(text, content=described):
+        plugin.write_text(text)
+        fingerprint.forget()
+        return Paper.model_validate(content).at(tmp_path).settings
+
+    before = digest("A = 1\n")
+    turned = {**described, "suite": dict(reversed(described["suite"].items()))}
+    assert digest("A = 1\n", turned) == before
+    assert digest("A = 2\n") != before
 
 
 def test_without_a_knob_there_is_one_suite(tmp_path):
