@@ -2,7 +2,9 @@
 
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -82,6 +84,13 @@ def warm_up(device: str) -> None:
     with FlopCounter():
         (slope,) = torch.autograd.grad((x @ x).square().sum(), x, create_graph=True)
         torch.autograd.grad(slope.sum(), x)
+
+
+def seconds_of(device: str, call: Callable[..., object], *given: Any) -> float:
+    """Call something that is not the method's, and measure the seconds that it takes."""
+    started = seconds(device)
+    call(*given)
+    return seconds(device) - started
 
 
 def is_out_of_memory(error: Exception) -> bool:

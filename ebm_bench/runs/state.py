@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ebm_bench.errors import InputError
 from ebm_bench.runs.assembly import Parts
 from ebm_bench.runs.surroundings import surroundings
 from ebm_bench.runs.walk import plain_state
@@ -89,7 +90,10 @@ def held(parts: Parts) -> Iterator[None]:
     try:
         yield
     finally:
-        parts.load_state_dict(kept)
+        try:
+            parts.load_state_dict(kept)
+        except RuntimeError as error:  # of a buffer that has grown
+            raise InputError(f"{str(error).splitlines()[-1].strip()}: not put back") from error
         parts.energy.evaluations = evaluations
 
 

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ebm_bench import metrics, records, registry
+from ebm_bench import metrics, records
 from ebm_bench.datasets import inspection
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.records import fingerprint
@@ -134,24 +134,23 @@ class _Trainer:
     def __init__(
         self, suite: Suite, dataset: str, method: str, device: str, rates: Sequence[float] = ()
     ):
-        self.parts = assemble(suite, dataset, method, device, copies=len(rates) or 1)
+        parts = self.parts = assemble(suite, dataset, method, device, copies=len(rates) or 1)
         self.spec = suite.datasets[dataset]
         self.label, self.device = f"{dataset} {method}", device
         self.fingerprint = fingerprint.of_training(suite, dataset, method)
         self.identity = [self.fingerprint, self.parts.streams.device.type]
-        budget = self.parts.budget
-        each = rates or [budget.learning_rate]
+        each = rates or [self.parts.budget.learning_rate]
         self.rates = [rate for rate in each for _ in range(self.spec.replicates)]
-        self.total = budget.steps if self.parts.objective.trains else 0
+        self.total = self.parts.budget.steps if self.parts.objective.trains else 0
         self.status: records.Status = "ok"
         self.step, self.setup_seconds, self.train_seconds = 0, 0.0, 0.0
         self.flops, self.peak = 0.0, 0
         self.curve: list[dict] = []
         self.made: list[str] = []  # by `fit`: names of plain state
+        self.shapes = contracts.shapes(self.parts)
         self.earlier: list[dict] = []  # segments of a run that was interrupted
         self.compiled_steps = 0  # in this process
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
-        parts = self.parts
         watched = parts.energy, parts.objective, parts.dataset, parts.sampler
         self.watch = Watch(watched, [*self.streams.values()], parts.put_back)
         self.saved_at = time.monotonic()
@@ -187,34 +186,30 @@ class _Trainer:
         batches = None if parts.objective.trains else parts.dataset.batches(streams.child("all"))
         if batches is None or not parts.energy.fit_all(batches):
             parts.energy.fit(data)
-        started += self._look_at_plugins(data)
+        started += cost.seconds_of(self.device, self._look_at_plugins, data)
         try:
             with guarded(parts.put_back):
                 parts.objective.fit(parts.energy, data, streams)
         except Exception as error:  # of many kinds, as noise may return anything
-            if not (cost.is_out_of_memory(error) or registry.raised_in(error)):
-                contracts.blame_noise(parts, error)
+            contracts.blame_noise(parts, error)
             raise
-        looked = cost.seconds(self.device)
-        contracts.require_fitted(parts)
-        started += cost.seconds(self.device) - looked
+        started += cost.seconds_of(self.device, contracts.require_fitted, parts)
         self._optimise()
         self._synchronise()
         self.setup_seconds = cost.seconds(self.device) - started
         self.made = [n for n in plain_state(parts.energy, parts.objective) if n not in before]
         self.made += changed(process, settings())
+        self.shapes = contracts.shapes(parts)
         self._measure()
         self.watch.begin()
 
-    def _look_at_plugins(self, data: Tensor) -> float:
-        """Refuse parts that break their contract; returns the seconds that it took."""
-        started, objective = cost.seconds(self.device), self.parts.objective
-        names = {self.spec.curve, *self.spec.metrics}
-        kinds = [metrics.create(name).second_derivatives for name in names]
-        second = (objective.trains and "smooth" in objective.requires) or any(kinds)
+    def _look_at_plugins(self, data: Tensor) -> None:
+        """Refuse parts that break their contract."""
+        measures = [metrics.create(name) for name in {self.spec.curve, *self.spec.metrics}]
+        second = any(metric.second_derivatives for metric in measures)
+        second |= self.parts.objective.trains and "smooth" in self.parts.objective.requires
         with guarded(self.parts.put_back):
             contracts.require_parts(self.parts, data, second)
-        return cost.seconds(self.device) - started
 
     def should_continue(self) -> bool:
         """Whether another step is to be taken."""
@@ -247,8 +242,7 @@ class _Trainer:
         if self.step <= WATCHED:
             self._look()
         if self.step == WATCHED:
-            if not self.watch.unsaved:  # which more calls would change
-                contracts.require_own(self.parts, self._trial)
+            contracts.require_own(self.parts, self._trial, self.watch.unsaved)
             self._compile()
 
     def finish(self) -> None:
@@ -353,6 +347,7 @@ class _Trainer:
 
     def _look(self) -> None:
         """Look for state that is not saved; where there is some, compiled code misses it too."""
+        contracts.require_shapes(self.parts, self.shapes)
         if self.watch.look():
             log.warning("%s: %s", self.label, contracts.unsaved(self.watch.unsaved))
             self.compiled = None
@@ -368,9 +363,7 @@ class _Trainer:
             return
         loss = self._loss(x, self.streams["objective"])
         if self.step == 1:  # the operations of the first step are counted
-            looked = cost.seconds(self.device)
-            contracts.require_apart(parts, loss)
-            self.train_seconds -= cost.seconds(self.device) - looked
+            self.train_seconds -= cost.seconds_of(self.device, contracts.require_apart, parts, loss)
         self._optimiser.step(loss, self.step)
 
     def _loss(self, x: Tensor, streams: Streams) -> Tensor:

@@ -194,3 +194,50 @@ def test_draws_of_losses(plugin, tmp_path, code, said):
         refused(tmp_path, said, **given)
     else:
         train(**given)
+
+
+@pytest.mark.parametrize(
+    ("build", "call", "said"),
+    [
+        ("torch.zeros(1)", "self.kept = torch.cat([self.kept, x.mean()[None]])",
+         "'kept' has the shape (2,) after a call and had (1,)"),
+        ("torch.zeros(4)", "self.kept = self.kept[1:]", "'kept' has the shape (3,)"),
+        ("None", "self.kept = x.detach()", "'kept' has the shape (3, 16, 2) after a call and had"),
+        ("torch.zeros(4)", "self.kept = None", "'kept' has the shape None"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("compute", ["eager", "compiled"])
+def test_buffers_of_another_shape(plugin, tmp_path, build, call, said, compute):
+    body = LOSS.format(f"self.register_buffer('kept', {build})", f"{call}; n = 1")
+    name = plugin("Objective", body)
+    refused(tmp_path, "objective Own", said, objective=name, compute=compute)
+
+
+def test_buffers_of_energies_of_another_shape(plugin, tmp_path):
+    body = ENERGY.replace("self.n = 0", "self.register_buffer('n', torch.zeros(1))")
+    body = body.replace("self.n += 1", "self.n = torch.cat([self.n, self.n])")
+    name = plugin("Energy", body.replace("* self.n)", "* len(self.n))"))
+    refused(tmp_path, "energy Own", "its state cannot be loaded", "for n:", energy=name)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("x, self.log_prob(x), None", "returns tuple of 3, not a pair"),
+        ("x", "returns Tensor, not a pair"),
+        ("None", "returns NoneType, not a pair"),
+        ("{'x': x}", "returns dict, not a pair"),
+        ("x.tolist(), self.log_prob(x)", "points are list, not a tensor"),
+        ("x[:, :1], self.log_prob(x)", "points of shape (3, 1, 2), not (3, 5, 2)"),
+        ("x, self.log_prob(x).sum(1)", "log-densities: shape (3,)"),
+        ("x, None", "NoneType, not a tensor"),
+    ],
+)
+def test_pairs_of_noise(plugin, tmp_path, returned, said):
+    pair = f"""
+def sample_with_log_prob(self, n, streams):
+    x = self.sample(n, streams)
+    return {returned}
+"""
+    name = plugin("Noise", NOISE.format("pass") + pair)
+    refused(tmp_path, "noise Own", said, settings={"noise": name})

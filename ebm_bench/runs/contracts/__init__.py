@@ -4,7 +4,8 @@ Shapes and types are looked at in every class. What takes computing is looked at
 tests do so for the package.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -12,11 +13,21 @@ from torch import Tensor
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.noise.base import Noise
+from ebm_bench.runs import cost
 from ebm_bench.runs.contracts.datasets import DENSITY, ENTROPY, POINTS, SCORE
 from ebm_bench.runs.contracts.energies import ALONE, COUNTED, ENERGY, GRADIENT, SMOOTH, STATE
 from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
 from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED
-from ebm_bench.runs.contracts.objectives import APART, LEARNED, LOSS, OWN, UNSAVED, unsaved
+from ebm_bench.runs.contracts.objectives import (
+    APART,
+    LEARNED,
+    LOSS,
+    OWN,
+    SHAPES,
+    UNSAVED,
+    shapes_of,
+    unsaved,
+)
 from ebm_bench.runs.contracts.samplers import CHAINS, SAMPLER
 from ebm_bench.runs.state import copied
 from ebm_bench.runs.surroundings import guarded
@@ -42,6 +53,7 @@ __all__ = [
     "POINTS",
     "SAMPLER",
     "SCORE",
+    "SHAPES",
     "SMOOTH",
     "STATE",
     "UNSAVED",
@@ -52,6 +64,8 @@ __all__ = [
     "require_fitted",
     "require_own",
     "require_parts",
+    "require_shapes",
+    "shapes",
     "state_of",
     "unsaved",
 ]
@@ -123,6 +137,8 @@ def blame_noise(parts: Any, error: Exception) -> None:
     InputError
         As `require_parts`.
     """
+    if cost.is_out_of_memory(error) or registry.raised_in(error):
+        return  # which says all that there is to say
     for _, part in _noise(parts.objective):
         try:
             with guarded(parts.put_back):
@@ -151,7 +167,7 @@ def require_apart(parts: Any, loss: Tensor) -> None:
         energy.evaluations = evaluations  # of a graph that calls the energy again
 
 
-def require_own(parts: Any, draw: Callable[[], Tensor]) -> None:
+def require_own(parts: Any, draw: Callable[[], Tensor], unsaved: Sequence[str]) -> None:
     """Look at which streams the loss of a batch depends on; as `require_parts`.
 
     Parameters
@@ -160,9 +176,12 @@ def require_own(parts: Any, draw: Callable[[], Tensor]) -> None:
         Parts of the run.
     draw : callable
         Draws a batch that no step takes.
+    unsaved : sequence of str
+        Names of state that calls change and copies may share. Nothing is looked at if there is
+        some.
     """
     objective = parts.objective
-    if not _is_plugin("objectives", objective):
+    if unsaved or not _is_plugin("objectives", objective):
         return
     x = draw()
 
@@ -174,6 +193,17 @@ def require_own(parts: Any, draw: Callable[[], Tensor]) -> None:
 
     if copied((objective, parts.energy), parts.dataset):
         OWN.require(objective.name, loss, parts.streams.child("contracts"))
+
+
+def shapes(parts: Any) -> dict[str, dict]:
+    """Give the shapes of what a checkpoint holds, by family and name."""
+    return {"energies": shapes_of(parts.energy), "objectives": shapes_of(parts.objective)}
+
+
+def require_shapes(parts: Any, before: dict[str, dict]) -> None:
+    """Compare with what `shapes` gave; as `require_parts`."""
+    for family, part in (("energies", parts.energy), ("objectives", parts.objective)):
+        replace(SHAPES, family=family).require(part.name, before[family], part)
 
 
 def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[str, Tensor]:

@@ -1,5 +1,7 @@
 """Contracts of noise."""
 
+from typing import Any
+
 import torch
 
 from ebm_bench.noise.base import Noise
@@ -21,7 +23,23 @@ def _noise_fault(noise: Noise, streams: Streams, dtype: torch.dtype | None = Non
     if dtype and x.dtype != dtype:
         return f"samples of {x.dtype} for data of {dtype}"
     found = noise.log_prob(x)
-    return f"log_prob: {why}" if (why := misshapen(found, x, axes=2)) else ""
+    if why := misshapen(found, x, axes=2):
+        return f"log_prob: {why}"
+    return _no_pair(noise.sample_with_log_prob(5, streams.child("pair")), noise, 5)
+
+
+def _no_pair(pair: Any, noise: Noise, n: int) -> str:
+    """Describe what are no points with their log-densities; empty if they are."""
+    called = "sample_with_log_prob()"
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        many = f" of {len(pair)}" if isinstance(pair, tuple | list) else ""
+        return f"{called} returns {type(pair).__name__}{many}, not a pair"
+    x, log_prob = pair
+    if kind := no_tensor(x):
+        return f"{called}: points are {kind}"
+    if x.shape != (shape := (noise.replicates, n, *noise.event_shape)):
+        return f"{called}: points of shape {tuple(x.shape)}, not {shape}"
+    return f"{called}: log-densities: {why}" if (why := misshapen(log_prob, x, axes=2)) else ""
 
 
 def _draws_fault(noise: Noise, streams: Streams) -> str:
@@ -39,7 +57,10 @@ def _draws_fault(noise: Noise, streams: Streams) -> str:
 
 
 def _pairs_fault(noise: Noise, streams: Streams) -> str:
-    x, log_prob = noise.sample_with_log_prob(8, streams.child("pairs"))
+    pair = noise.sample_with_log_prob(8, streams.child("pairs"))
+    if why := _no_pair(pair, noise, 8):
+        return why
+    x, log_prob = pair
     expected = noise.log_prob(x)
     if not torch.allclose(log_prob, expected, rtol=1e-3, atol=1e-3):
         return f"log-densities that are off by {(log_prob - expected).abs().max():.3g}"

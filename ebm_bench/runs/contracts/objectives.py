@@ -48,6 +48,21 @@ def _draws_fault(draw: Callable[[Streams], Tensor], streams: Streams) -> str:
     return foreign_draws(draw, streams, may_be_fixed=True)
 
 
+def _shapes_fault(before: dict[str, torch.Size], part: torch.nn.Module) -> str:
+    after = shapes_of(part)
+    for name in sorted({*before, *after}):
+        was, now = (tuple(s) if (s := each.get(name)) is not None else None
+                    for each in (before, after))  # fmt: skip
+        if was != now:
+            return f"'{name}' has the shape {now} after a call and had {was}"
+    return ""
+
+
+def shapes_of(part: torch.nn.Module) -> dict[str, torch.Size]:
+    """Give the shapes of all parameters and buffers that a checkpoint holds, by name."""
+    return {name: value.shape for name, value in part.state_dict().items()}
+
+
 def _unsaved_fault(
     call: Callable[[], Any], parts: Sequence[Any], streams: Sequence[Streams] = ()
 ) -> str:
@@ -78,6 +93,14 @@ APART = Contract(
     _apart_fault,
 )
 OWN = replace(APART, fault=_draws_fault)
+SHAPES = Contract(
+    "objectives",  # and energies
+    "parameters and buffers of the shapes that they had when the training began, as a checkpoint "
+    "is restored into these",
+    "A buffer that grows from call to call: make it of its final shape in build(), and count in "
+    "another what it holds",
+    _shapes_fault,
+)
 LEARNED = Contract(
     "objectives",
     "log_z is None, or a tensor of shape (R,)",
