@@ -71,7 +71,8 @@ class Suite(Head):
             check_named(f"{at}.curve", "metrics", data.curve, data.metrics.get(data.curve, {}))
             check_offered(f"{at}.curve", data.curve, name, learned=())
             if data.rank_by not in data.metrics:
-                fail(f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, data.metrics))
+                known = data.metrics or ["none; add one to metrics"]
+                fail(f"{at}.rank_by", unknown("metric of this dataset", data.rank_by, known))
             check_directed(f"{at}.rank_by", data.rank_by, data.metrics)
             check_directed(f"{at}.curve", data.curve, data.metrics)
         for name, method in self.methods.items():

@@ -12,8 +12,13 @@ from ebm_bench.energies.levels import Interpolant, Levels
 from ebm_bench.streams import Streams
 
 FOLDER = Path(__file__).parents[3] / "benchmarks" / "papers"
-for path in FOLDER.glob("*.py"):
-    registry.load(path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def load():
+    for path in FOLDER.glob("*.py"):
+        registry.load(path)
+
 
 R, D = 2, 6
 
