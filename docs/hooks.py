@@ -16,9 +16,9 @@ from mkdocs.structure.files import File, InclusionLevel
 from ebm_bench import registry
 from ebm_bench.report.figures.axes import fit_axis
 from ebm_bench.report.figures.style import GRAY, RC
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.intervals import summarise
-from ebm_bench.report.wording import quantity
 from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[1]

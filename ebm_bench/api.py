@@ -89,8 +89,8 @@ def fit(
         },
         "fit()",
     )
-    with devices.acquire(device) as claimed:
-        parts, run = training.train_method(checked, dataset, objective, claimed)
+    with devices.acquire(device) as acquired:
+        parts, run = training.train_method(checked, dataset, objective, acquired)
     return Fit(parts, run)
 
 

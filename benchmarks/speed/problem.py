@@ -84,8 +84,8 @@ class Parts:
     @property
     def optimiser(self) -> Optimiser:
         """A new optimiser of all trained parameters."""
-        players = [list(part.parameters()) for part in (self.energy, *self.objective.children())]
-        return Optimiser(players, self.energy.replicates, LEARNING_RATE, clip=10.0, steps=1_000_000)
+        groups = [list(part.parameters()) for part in (self.energy, *self.objective.children())]
+        return Optimiser(groups, self.energy.replicates, LEARNING_RATE, clip=10.0, steps=1_000_000)
 
     def values(self, loss: Tensor, gradients: Iterable[Tensor]) -> list[Tensor]:
         """Losses and gradients in the layout of torch's layers, for comparison.

@@ -9,8 +9,8 @@ from benchmarks.speed import results
 from benchmarks.speed.contest import Target
 from benchmarks.speed.results import Measured, Record, RowRecord
 from ebm_bench.report.columns import Column, Interval, Number, Table, Value
+from ebm_bench.report.formatting import number
 from ebm_bench.report.tables import formats
-from ebm_bench.report.wording import number
 
 ENDINGS = ("md", "csv", "tex")
 _MS, _MB = 1e-3, 1e6
@@ -81,7 +81,7 @@ def numbers(record: Record) -> pd.DataFrame:
 
 def caption(record: Record) -> str:
     """Describe the table and the machine."""
-    said = (
+    stated = (
         "Cost of a step of ours beside others: same network, weights, batch and kind of "
         "optimiser, in one process of one thread. Times are of the processor, taken in turns; "
         "medians over rounds, quartiles in brackets. Memory is what a step allocates, at its "
@@ -90,7 +90,7 @@ def caption(record: Record) -> str:
         "forward, backward and Adam of the energy alone."
     )
     if not record.rows:
-        return said
+        return stated
     where = record.rows[0].provenance
     peaks = [row.product_peak / 1e9 for row in record.rows]
     versions = "".join(f", {name} {version}" for name, version in record.versions.items())
@@ -98,7 +98,7 @@ def caption(record: Record) -> str:
     mixed = f" Rows are of different code: {', '.join(codes.values())}." if len(codes) > 1 else ""
     unfinished = "" if record.finished else " Not all rows are measured."
     return (
-        f"{said} {where.machine}, torch {where.torch}{versions}, {where.date[:10]}, commit "
+        f"{stated} {where.machine}, torch {where.torch}{versions}, {where.date[:10]}, commit "
         f"{where.commit}{' with changes' if where.dirty else ''}; peak "
         f"{min(peaks):.0f} to {max(peaks):.0f} GFLOP/s.{mixed}{unfinished}"
     )
@@ -106,28 +106,28 @@ def caption(record: Record) -> str:
 
 def line(row: RowRecord) -> str:
     """Summarise a row for a log."""
-    told = []
+    factors = []
     for name, found in row.contenders.items():
         spread = results.faster(row, name)
         if name in ("ours", "plain"):
             continue
-        told.append(f"{name} {number(spread.median)}×" if spread else f"{name} {found.status}")
+        factors.append(f"{name} {number(spread.median)}×" if spread else f"{name} {found.status}")
     mine = row.contenders["ours"]
     memory = f"{mine.peak_bytes / 1e6:.4g} MB" if mine.peak_bytes else mine.status
-    return f"{row.name}: {', '.join([*told, memory])}"
+    return f"{row.name}: {', '.join([*factors, memory])}"
 
 
 def summary(record: Record) -> str:
     """Report how many targets are met, and what is missing and why."""
     verdicts = [results.is_met(row, t) for row in record.rows for t in row.targets]
-    told = [f"{verdicts.count(True)} of {len(verdicts)} targets are met"]
+    lines = [f"{verdicts.count(True)} of {len(verdicts)} targets are met"]
     if None in verdicts:
-        told[0] += f", {verdicts.count(None)} could not be measured"
+        lines[0] += f", {verdicts.count(None)} could not be measured"
     for row in record.rows:
         for name, found in row.contenders.items():
             if found.status != "ok":
-                told.append(f"  {row.name}, {name}: {found.note or found.status}")
-    return "\n".join(told)
+                lines.append(f"  {row.name}, {name}: {found.note or found.status}")
+    return "\n".join(lines)
 
 
 def disagreeing(record: Record) -> list[str]:

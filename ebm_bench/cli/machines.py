@@ -35,11 +35,11 @@ def doctor(
     from ebm_bench.runs import doctor as examination
     from ebm_bench.utils import devices
 
-    with devices.acquire(device) as claimed:
-        typer.echo(f"Device: {provenance.collect(claimed).hardware}")
-        if claimed == "cpu":
+    with devices.acquire(device) as acquired:
+        typer.echo(f"Device: {provenance.collect(acquired).hardware}")
+        if acquired == "cpu":
             typer.echo("No GPU is tested: what follows holds for the processor alone.")
-        found = [*examination.examine(claimed, only or [])]
+        found = [*examination.examine(acquired, only or [])]
     typer.echo(_table(found))
     for finding in found:
         for fault in finding.faults:

@@ -70,8 +70,8 @@ def run_plugin(
     from ebm_bench import report
     from ebm_bench.utils import devices
 
-    with devices.acquire(device) as claimed:
-        ranking.run(prepared, claimed)
+    with devices.acquire(device) as acquired:
+        ranking.run(prepared, acquired)
     typer.echo("\n".join(ranking.ranks(prepared)))
     if prepared.suite.tuned:
         typer.echo("The other methods are tuned; yours has the suite's learning rate.")

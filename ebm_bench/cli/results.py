@@ -127,8 +127,8 @@ def verify(
     from ebm_bench.utils import devices
 
     submission = verification.load(folder, dataset or (), method or (), run_plugin)
-    with devices.acquire(device) as claimed:
-        checks = verification.verify(submission, claimed, tolerance, replicate)
+    with devices.acquire(device) as acquired:
+        checks = verification.verify(submission, acquired, tolerance, replicate)
     if out:
         with replacing(out) as temporary:
             verification.table(checks).to_csv(temporary, index=False)

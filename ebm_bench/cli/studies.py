@@ -81,9 +81,9 @@ def run_stress(
     from ebm_bench.studies.stress.run import run
     from ebm_bench.utils import devices
 
-    with devices.acquire(device) as claimed:
+    with devices.acquire(device) as acquired:
         for name in chosen:
-            run(loaded, name, out, claimed)
+            run(loaded, name, out, acquired)
 
 
 @app.command("stress-report")
@@ -117,8 +117,8 @@ def run_paper(
     from ebm_bench.studies.papers.run import run
     from ebm_bench.utils import devices
 
-    with devices.acquire(device) as claimed:
-        run(loaded, out, claimed)
+    with devices.acquire(device) as acquired:
+        run(loaded, out, acquired)
 
 
 @app.command("claims")

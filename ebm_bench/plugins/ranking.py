@@ -184,7 +184,7 @@ def run(comparison: Comparison, device: str) -> None:
 def ranks(comparison: Comparison) -> list[str]:
     """Report the ranks of the plugin's methods, one line per dataset."""
     from ebm_bench.report import loading
-    from ebm_bench.report.wording import quantity
+    from ebm_bench.report.formatting import quantity
 
     results = loading.load(comparison.suite, comparison.out)
     lines = []

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench import registry
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.statistics.intervals import FAILED, ROW
-from ebm_bench.report.wording import quantity
 from ebm_bench.suites.suite import Suite
 
 # Share of the way from the truth to the worst of these controls below which one is as good as the
@@ -22,7 +22,7 @@ TRUE_BELOW = 0.01
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the controls of a dataset that learn nothing tell of its methods.
+    """How the methods of a dataset compare with its controls that learn nothing.
 
     Attributes
     ----------

@@ -13,9 +13,9 @@ import pandas as pd
 
 from ebm_bench.records import FAILED, Outcome, Run, Status
 from ebm_bench.report.files import UNITS
+from ebm_bench.report.formatting import amount
 from ebm_bench.report.learning_curves import LearningCurve, interpolated
 from ebm_bench.report.results import COLUMNS, Limit, Results
-from ebm_bench.report.wording import amount
 
 
 def at_all(results: Results) -> list[Results]:

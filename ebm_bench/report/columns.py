@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ebm_bench.report.wording import MISSING, decimals_of, number, probability
+from ebm_bench.report.formatting import MISSING, decimals_of, number, probability
 
 
 @dataclass(frozen=True)

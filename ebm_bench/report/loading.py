@@ -56,7 +56,7 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
     """Add rows without a value for replicates that failed and were not measured.
 
     A run of which some replicates did not fail waits for its evaluation instead. Whether a
-    metric of a learned log Z applies to a method, only an evaluation tells.
+    metric of a learned log Z applies to a method, only an evaluation shows.
     """
     there = set(values[[*KEYS, "replicate"]].itertuples(index=False, name=None))
     evaluated = {key[:2] for key in there}

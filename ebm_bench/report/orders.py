@@ -3,9 +3,9 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ebm_bench.report.formatting import WORDS
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
-from ebm_bench.report.wording import WORDS
 
 
 @dataclass(frozen=True)

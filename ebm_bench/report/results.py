@@ -14,12 +14,12 @@ from ebm_bench.records import Outcome, Run
 from ebm_bench.report import baselines, stability
 from ebm_bench.report.columns import Difference, Estimate
 from ebm_bench.report.convergence import Trend, last_quarter
+from ebm_bench.report.formatting import ending, quantity
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.rows import Row
 from ebm_bench.report.statistics import friedman, pairwise
 from ebm_bench.report.statistics.intervals import ROW, summarise
 from ebm_bench.report.statistics.scales import Scale
-from ebm_bench.report.wording import ending, quantity
 from ebm_bench.suites.suite import Suite
 
 KEYS = ["dataset", "method", "model", "metric"]
@@ -109,7 +109,7 @@ class Results:
         return friedman.overall(self.rankings, self.counted)
 
     @cached_property
-    def omnibus(self) -> friedman.Omnibus | None:
+    def rank_tests(self) -> friedman.RankTests | None:
         """See `friedman.over_datasets`, over the datasets that count."""
         return friedman.over_datasets({name: self.rankings[name] for name in self.counted})
 

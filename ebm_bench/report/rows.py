@@ -7,7 +7,7 @@ import numpy as np
 from ebm_bench.records import Outcome, Run
 from ebm_bench.report.columns import Number, Rank
 from ebm_bench.report.convergence import Trend
-from ebm_bench.report.wording import count
+from ebm_bench.report.formatting import count
 
 CONTROL = "control"
 _UNKNOWN = Trend()

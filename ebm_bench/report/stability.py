@@ -25,9 +25,9 @@ class Stability:
     halves: tuple[str, str]
 
     def __str__(self) -> str:
-        told = "is not defined" if np.isnan(self.tau) else f"= {self.tau:.2f}"
+        value = "is not defined" if np.isnan(self.tau) else f"= {self.tau:.2f}"
         first, second = self.halves
-        return f"Kendall's τ of average ranks between replicates {first} and {second} {told}."
+        return f"Kendall's τ of average ranks between replicates {first} and {second} {value}."
 
 
 def between_halves(places: dict[str, pd.DataFrame]) -> Stability | None:

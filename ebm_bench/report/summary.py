@@ -3,12 +3,12 @@
 import numpy as np
 
 from ebm_bench.report.columns import Interval, cell_of
+from ebm_bench.report.formatting import number, quantity
 from ebm_bench.report.orders import Reversal
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row, label
 from ebm_bench.report.statistics.intervals import ROW
 from ebm_bench.report.tables.captions import certainty, power
-from ebm_bench.report.wording import number, quantity
 
 SHOWN = 3  # names or pairs in a sentence; the others are counted
 
@@ -49,13 +49,13 @@ def of_suite(view: Results) -> Answers:
             f"Average rank {number(first['average_rank'], 2)}, the next, "
             f"{label(*second[ROW])}, {number(second['average_rank'], 2)}"
         )
-        tests = view.omnibus
+        tests = view.rank_tests
         critical = f"; {tests.critical_difference:.2f} apart would be significant" if tests else ""
         answers.append(("By how much?", f"{margin}{critical}."))
     decided = [
         pairs["better"].mean() for name in view.counted if len(pairs := view.comparisons[name])
     ]
-    sure = [certainty(view.omnibus, tuple(overall.loc[0, ROW]))]
+    sure = [certainty(view.rank_tests, tuple(overall.loc[0, ROW]))]
     if decided:
         sure.append(
             f"On the median dataset {np.median(decided):.0%} of pairs are significantly different."
@@ -72,8 +72,8 @@ def of_suite(view: Results) -> Answers:
 def of_budgets(found: list[Reversal]) -> Answers:
     """State which orders depend on the budget; what holds of all datasets names each."""
     several = len({reversal.dataset for reversal in found}) > 1
-    told = [f"{r.dataset}: {r}" if several else str(r) for r in found]
-    text = f"{_few(told, '; ')}." if told else "No: no two methods change places significantly."
+    listed = [f"{r.dataset}: {r}" if several else str(r) for r in found]
+    text = f"{_few(listed, '; ')}." if listed else "No: no two methods change places significantly."
     return [("Does it depend on the budget?", text)]
 
 

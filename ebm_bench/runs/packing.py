@@ -125,7 +125,7 @@ def _split(dataset: str, each: Mapping[str, float], parts: int) -> list[Job]:
 
 
 def _minutes(suite: Suite, dataset: str, method: str, runs: Path) -> float:
-    """Estimate the minutes of a run: what its record tells of the last one, or by its points."""
+    """Estimate the minutes of a run: by the record of the last one, or by its points."""
     chosen = suite.datasets[dataset]
     budget = chosen.budget
     points = budget.steps * budget.batch_size * chosen.replicates
@@ -146,7 +146,7 @@ def _minutes(suite: Suite, dataset: str, method: str, runs: Path) -> float:
 
 
 def key(suite: Suite, minutes: float, at_once: int) -> dict[str, Any]:
-    """Tell what a packing depends on besides what earlier runs took.
+    """State what a packing depends on besides what earlier runs took.
 
     While it stays, so does the packing: otherwise jobs would be run again because they are packed
     in another way.

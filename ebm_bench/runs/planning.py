@@ -1,4 +1,4 @@
-"""Planning: what the runs of a suite take, told by the records of earlier ones.
+"""Planning: what the runs of a suite cost, estimated from the records of earlier ones.
 
 Nothing here imports torch.
 """
@@ -24,12 +24,12 @@ Place = tuple[str, str]  # dataset, method
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite takes.
+    """What a suite costs.
 
     Attributes
     ----------
     runs, recorded : int
-        Number of runs, and of those whose cost a record tells. Others are estimated: by what the
+        Number of runs, and of those whose cost is in a record. Others are estimated: by what the
         method took on other datasets, or else by what others took on the dataset.
     training : float
         Seconds of all trainings on one core or GPU, their set-up included.
@@ -72,7 +72,7 @@ def plan(suite: Suite, records: Mapping[Place, Run], folder: Path, nodes: int) -
     Raises
     ------
     InputError
-        Where no record tells the cost of anything.
+        Where there is no record to estimate from.
     """
     places = [(d, m) for d in suite.datasets for m in suite.methods_of(d)]
     training = estimate(suite, places, records)
@@ -103,7 +103,7 @@ def estimate(
     """
     ratios = {place: run.cost.train_seconds / _work(run) for place, run in records.items()}
     if not ratios:
-        raise InputError(f"{suite.name}: no record tells what a run takes")
+        raise InputError(f"{suite.name}: there is no record of a run to estimate from")
     groups: dict[Place, list[Place]] = defaultdict(list)
     for key in records:
         for group in (key, ("", key[1]), (key[0], ""), ("", "")):

@@ -1,4 +1,4 @@
-"""What Slurm tells of a cluster. Nothing here is an error: there may be no Slurm."""
+"""What Slurm reports of a cluster. Nothing here is an error: there may be no Slurm."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import suppress
 def longest_job(partition: str | None = None) -> float:
     """Ask for the time limit of a partition.
 
-    Slurm never starts a job that asks for more, and does not say so.
+    Slurm never starts a job that asks for more, and does not report it.
 
     Parameters
     ----------

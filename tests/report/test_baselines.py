@@ -114,7 +114,7 @@ def test_no_dataset_counts(give):
     give(gaussian_fit=1e-9)
     results = give("pixels", "auroc", gaussian_fit=1.0)
     assert results.counted == []
-    assert results.omnibus is None
+    assert results.rank_tests is None
     table = tables.overall_table(results)
     assert {str(column) for column in table.exact["average_rank"]} == {"nan"}
     assert "plane, pixels" in table.caption

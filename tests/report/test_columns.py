@@ -14,7 +14,7 @@ from ebm_bench.report.columns import (
     Replicates,
     cell_of,
 )
-from ebm_bench.report.wording import count
+from ebm_bench.report.formatting import count
 
 PAPER = Notation(paper=True)
 NAN = math.nan

@@ -171,7 +171,7 @@ def limited(minutes):
 
 
 def described(path, category):
-    """Say what `snakemake --report` tells about a file, by a word that begins or ends its name."""
+    """Describe a file for `snakemake --report`, by a word that begins or ends its name."""
     words = sorted(file.stem for file in (CHECKOUT / "workflow/report").glob("*.rst"))
     fitting = (w for w in words if path.stem.startswith(w) or path.stem.endswith(w))
     kind = next(fitting, category)

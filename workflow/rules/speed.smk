@@ -25,7 +25,7 @@ rule speed:
         f"{MEASURED}/speed.log",
     conda:
         "../../environment.yml"
-    # Beside other jobs the timings would tell of them.
+    # Other jobs would change the timings.
     threads: min(workflow.cores, os.cpu_count() or 1)
     resources:
         mem_mb=10000,

@@ -184,15 +184,15 @@ def replicates_do_not_mix(case: Case) -> None:
     for replicates, row in (([0, 1, 2], 1), ([1], 0)):
         energy = case.energy(replicates)
         objective, data, streams = case.prepare(energy, replicates, n=64)
-        players = list(_parts(energy, objective).values())
-        before = [p[row].clone() for p in players[0]]
+        groups = list(_parts(energy, objective).values())
+        before = [p[row].clone() for p in groups[0]]
         _expect_own_draws(objective, energy, data, streams)
         loss = objective.loss_at(energy, data, streams)
         expect_kept(contracts.APART, objective, energy, loss)
-        # A step in which all players move.
-        turns = [getattr(p, "every", 1) for player in players for p in player]
-        Optimiser(players, len(replicates), 1e-2, 1.0, steps=10).step(loss, math.lcm(*turns) - 1)
-        moved = any((p[row] != old).any() for p, old in zip(players[0], before, strict=True))
+        # A step in which all groups of parameters move.
+        turns = [getattr(p, "every", 1) for group in groups for p in group]
+        Optimiser(groups, len(replicates), 1e-2, 1.0, steps=10).step(loss, math.lcm(*turns) - 1)
+        moved = any((p[row] != old).any() for p, old in zip(groups[0], before, strict=True))
         expect(moved, "a step of training leaves the energy as it was")
         after = {**energy.state_dict(), **objective.state_dict(prefix="objective.")}
         kept.append({"loss": loss[row].detach(), **{k: v[row] for k, v in after.items()}})

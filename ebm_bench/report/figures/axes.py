@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ebm_bench.report.wording import number
+from ebm_bench.report.formatting import number
 
 REACH = 1.5  # beyond the middle half of the values, in widths of it (Tukey 1977)
 SECONDS = "set-up and training of all replicates together [s]"  # label of a cost axis

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from ebm_bench.report.figures.axes import SECONDS, fit_axis, fit_cost_axis, whereabouts
 from ebm_bench.report.figures.style import GRAY, legend_of, look
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.results import Results
-from ebm_bench.report.wording import quantity
 
 
 def cost(results: Results, dataset: str) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from ebm_bench.report.figures.style import SCREEN, Style, look, short
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
-from ebm_bench.report.statistics.friedman import MODELS, Omnibus
+from ebm_bench.report.statistics.friedman import MODELS, RankTests
 from ebm_bench.report.statistics.intervals import ALPHA
 from ebm_bench.report.tables.captions import verdict
 
@@ -29,7 +29,7 @@ def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
     ----------
     Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006).
     """
-    found = results.omnibus
+    found = results.rank_tests
     if found is None:
         figure = Figure(figsize=(style.text or _WIDTH, 1.2))
         text = f"Fewer than {MODELS} methods are ranked on all datasets: nothing to compare yet."
@@ -39,7 +39,7 @@ def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
     return draw(found, {row.label: look(results.suite, row).colour for row in rows}, style)
 
 
-def draw(found: Omnibus, colours: dict[str, Any], style: Style = SCREEN) -> Figure:
+def draw(found: RankTests, colours: dict[str, Any], style: Style = SCREEN) -> Figure:
     """Draw a comparison, with the colour of each model by its label."""
     names = [label(*key) for key in found.ranks.index]
     pairs = found.pairs.loc[found.ranks.index, found.ranks.index]

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from ebm_bench.report.figures.axes import SECONDS, fit_axis, fit_cost_axis, whereabouts
 from ebm_bench.report.figures.style import legend_of, look
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row
-from ebm_bench.report.wording import quantity
 
 
 def curves(results: Results, dataset: str) -> Figure:

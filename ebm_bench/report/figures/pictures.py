@@ -22,9 +22,9 @@ from ebm_bench.report.figures.style import (
     legend_of,
     short,
 )
+from ebm_bench.report.formatting import number, quantity
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row
-from ebm_bench.report.wording import number, quantity
 
 PANELS = 5  # side by side
 PAPER_PANELS = 7

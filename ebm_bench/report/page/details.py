@@ -11,11 +11,11 @@ import numpy as np
 
 from ebm_bench import registry
 from ebm_bench.registry.entries import Entry
+from ebm_bench.report.formatting import count, number, quantity
 from ebm_bench.report.learning_curves import LearningCurve
 from ebm_bench.report.page.views import family_of, finite
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
-from ebm_bench.report.wording import count, number, quantity
 
 _RESOLVERS = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
 _IDENTIFIER = re.compile(r"((?:arXiv:|doi:|https?://)\S*\w)")

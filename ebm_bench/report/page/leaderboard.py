@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from ebm_bench import registry
 from ebm_bench.report.figures.style import look
 from ebm_bench.report.files import figure_kinds, figure_names, figure_paths
+from ebm_bench.report.formatting import MISSING, explanation, plain, quantity
 from ebm_bench.report.page import details
 from ebm_bench.report.page.embedding import LIBRARIES, library, lighten, pack, pack_json
 from ebm_bench.report.page.thumbnails import thumbnails
@@ -20,7 +21,6 @@ from ebm_bench.report.statistics.intervals import GEOMETRIC, INTERVAL, caution
 from ebm_bench.report.statistics.pairwise import COMPARISONS
 from ebm_bench.report.tables.captions import MARKS, ORDER, TIES, data_statement
 from ebm_bench.report.tables.formats import save
-from ebm_bench.report.wording import MISSING, explanation, plain, quantity
 
 _TEMPLATES = Path(__file__).parent / "templates"
 PAGED = 50  # rows of a table at once

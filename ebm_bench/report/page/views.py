@@ -8,11 +8,11 @@ from ebm_bench.records import FAILED
 from ebm_bench.report import orders, summary
 from ebm_bench.report.columns import Difference, Estimate, Number, Table, cell_of
 from ebm_bench.report.files import UNITS
+from ebm_bench.report.formatting import WORDS, amount, ending, number, quantity
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import CONTROL, Row, label
 from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import left_out, verdict
-from ebm_bench.report.wording import WORDS, amount, ending, number, quantity
 
 PAIRED = 50  # rows of a dataset, best first, of which the page compares each two; fewer in
 PAIRS = 125_000  # of the whole page would be more
@@ -205,7 +205,7 @@ def _overall(view: Results) -> dict[str, Any]:
     """Lay out the average ranks, and which methods differ over all datasets."""
     names = list(view.suite.datasets)
     places = {name: {(r.method, r.model): r for r in view.rows(name)} for name in names}
-    found = view.omnibus if len(names) > 1 else None
+    found = view.rank_tests if len(names) > 1 else None
     rows = []
     for ranked in view.overall.to_dict("records"):
         key = (ranked["method"], ranked["model"])

@@ -20,7 +20,7 @@ MODELS = 3  # fewer are no case for Friedman's test
 
 
 @dataclass(frozen=True, eq=False)
-class Omnibus:
+class RankTests:
     """Friedman's and Nemenyi's tests over several datasets.
 
     Attributes
@@ -63,7 +63,7 @@ class Omnibus:
         return [best, *(key for key in others if self.pairs.loc[best, key] >= ALPHA)]
 
 
-def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
+def over_datasets(rankings: dict[str, pd.DataFrame]) -> RankTests | None:
     """Compare the models that are ranked on every dataset.
 
     A model that is missing on a dataset is left out, since there is no telling where it would
@@ -77,7 +77,7 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
 
     Returns
     -------
-    Omnibus or None
+    RankTests or None
         None for fewer than two datasets, or three models that are ranked on all of them.
 
     References
@@ -97,7 +97,7 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> Omnibus | None:
     statistic, p = _friedman(places.to_numpy())
     pairs = scikit_posthocs.posthoc_nemenyi_friedman(places.to_numpy().T)
     pairs.index = pairs.columns = places.index
-    return Omnibus(
+    return RankTests(
         ranks=ranks,
         datasets=datasets,
         statistic=statistic,

@@ -95,8 +95,8 @@ def summarise(
         number ``failed``, the number ``not_finite`` among those that did not fail, the number
         ``escaped`` among those that did, and the number ``at_floor`` of those that are no larger
         than what the evaluation resolves;
-        ``standard_error`` is the mean of what the metric itself says of these values, NaN where
-        it says nothing. The interval is that of `interval`, on the log scale of `student`.
+        ``standard_error`` is the mean of those that the metric itself reports, NaN where
+        it reports none. The interval is that of `interval`, on the log scale of `student`.
     """
     columns = ["mean", "median", "low", "high", "standard_error", "n", "failed", "not_finite"]
     columns += ["escaped", "at_floor"]

@@ -138,8 +138,8 @@ def places(values: pd.DataFrame, higher_is_better: bool, scale: Scale = "linear"
 def compare(values: pd.DataFrame, higher_is_better: bool, scale: Scale = "linear") -> pd.DataFrame:
     """Compare each two models of one dataset by one metric, replicate by replicate.
 
-    A replicate counts where both are finite. Nothing is said in favour of a model that failed
-    in a replicate where the other did not: such a pair has no p value. The standard errors that
+    A replicate counts where both are finite. A model that failed in a replicate
+    where the other did not cannot win: such a pair has no p value. The standard errors that
     the evaluation itself reports add their variance to that of the differences.
 
     Parameters
@@ -281,7 +281,7 @@ def _paired(
     -------
     n, mean, error, p : array of shape (m,)
         Replicates that count, mean difference, its standard error, and the p value, NaN where
-        nothing can be said.
+        there is no answer.
     """
     difference = np.ma.masked_invalid(x - y)
     n, mean = difference.count(axis=1), difference.mean(axis=1).filled(np.nan)

@@ -19,7 +19,7 @@ def on_scale(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Write values on the scale on which they are compared.
 
-    An estimate of a positive quantity cannot tell what is below its own standard error, and may
+    An estimate of a positive quantity cannot resolve what is below its own standard error, and may
     be negative: on the log scale such values count as the standard error, or as `FLOOR`.
 
     Parameters

@@ -5,21 +5,29 @@ from collections.abc import Iterable
 import numpy as np
 
 from ebm_bench.records import ESCAPED_ABOVE
+from ebm_bench.report.formatting import (
+    WORDS,
+    Quantity,
+    amount,
+    count,
+    number,
+    probability,
+    quantity,
+)
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics import pairwise
-from ebm_bench.report.statistics.friedman import Omnibus
+from ebm_bench.report.statistics.friedman import RankTests
 from ebm_bench.report.statistics.intervals import ALPHA, GEOMETRIC, INTERVAL
 from ebm_bench.report.statistics.intervals import caution as few_replicates
 from ebm_bench.report.statistics.pairwise import COMPARISONS
-from ebm_bench.report.wording import WORDS, Quantity, amount, count, number, probability, quantity
 
 TIES = (
     "≈: not significantly different from the best by paired replicates, or not comparable "
     "because replicates are missing."
 )
 BY_PRODUCTS = "By-products of a method, in brackets, are not ranked."
-_DAGGER = "†: trained to no regular end, or the value did not converge; the table says which."
+_DAGGER = "†: trained to no regular end, or the value did not converge; the table states which."
 ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
 MARKS = (
     "2 of 3: only so many replicates have a finite value; not converged: the metric itself does "
@@ -112,15 +120,15 @@ def power(results: Results, dataset: str) -> str:
         return ""
     about = quantity(results.suite.datasets[dataset].rank_by)
     least = pairwise.detectable(pairs, about.scale)
-    told = f"Of {len(pairs)} pairs {pairs['better'].sum()} are significantly different"
+    counted = f"Of {len(pairs)} pairs {pairs['better'].sum()} are significantly different"
     if np.isnan(least):
-        return f"{told}; there are too few replicates to see any difference."
+        return f"{counted}; there are too few replicates to see any difference."
     size = (
         f"a factor of {number(least)}"
         if about.scale == "log"
         else (f"a difference of {number(least)} {about.unit}".strip())
     )
-    return f"{told}; {size} would be found with 80 % power, for a pair of median scatter."
+    return f"{counted}; {size} would be found with 80 % power, for a pair of median scatter."
 
 
 def _difference(about: Quantity) -> str:
@@ -154,8 +162,8 @@ def _floors(results: Results, dataset: str) -> str:
         return ""
     about = quantity(values["metric"].iloc[0].partition(".")[0]).label
     found = values.groupby("method", sort=False)["value"].first()
-    told = ", ".join(f"{method} {number(value)}" for method, value in found.items())
-    return f"Floor of what learns the data under noise, {about} from data without: {told}."
+    listed = ", ".join(f"{method} {number(value)}" for method, value in found.items())
+    return f"Floor of what learns the data under noise, {about} from data without: {listed}."
 
 
 def paper_caption(results: Results, dataset: str) -> str:
@@ -206,7 +214,7 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         " or ".join(ranked),
         " and ".join(datasets) if len(datasets) < 3 else f"{len(datasets)} datasets",
     )
-    tests = results.omnibus if kind == "critical difference" else None
+    tests = results.rank_tests if kind == "critical difference" else None
     scale = "which ends at the highest density of the best control"
     body = {
         "densities": f"Learned densities on {where}, of one replicate: controls, then models by "
@@ -235,8 +243,8 @@ def _conditions(results: Results, datasets: list[str]) -> str:
         alike.setdefault(f"n = {n} replicates, {_budget(results, name)}", []).append(name)
     if len(alike) == 1:
         return f"With {next(iter(alike))}."
-    told = "; ".join(f"{', '.join(names)}: {held}" for held, names in alike.items())
-    return f"Conditions: {told}."
+    listed = "; ".join(f"{', '.join(names)}: {held}" for held, names in alike.items())
+    return f"Conditions: {listed}."
 
 
 def _budget(results: Results, dataset: str) -> str:
@@ -247,7 +255,7 @@ def _budget(results: Results, dataset: str) -> str:
 def pairs_caption(results: Results, dataset: str) -> str:
     """Describe the table of pairs."""
     spec = results.suite.datasets[dataset]
-    told = (
+    kind = (
         "Factor: of the geometric mean of the first to that of the other"
         if quantity(spec.rank_by).scale == "log"
         else "Difference: of the first less the other, mean"
@@ -255,7 +263,7 @@ def pairs_caption(results: Results, dataset: str) -> str:
     return _join(
         f"{dataset}: each two models, the one ranked better first, compared by "
         f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
-        f"{told} over the n replicates in which both are finite, and in brackets its 95 % interval "
+        f"{kind} over the n replicates in which both are finite, and in brackets its 95 % interval "
         "(Student t).",
         _ALL_PAIRS,
         "≈: not significantly different at a corrected level of 5 %.",
@@ -265,7 +273,7 @@ def pairs_caption(results: Results, dataset: str) -> str:
 
 def overall_caption(results: Results, ties: str = TIES) -> str:
     """Describe the table over all datasets, and how it shows ties."""
-    suite, found = results.suite, results.omnibus
+    suite, found = results.suite, results.rank_tests
     by = ", ".join(f"{name} by {quantity(s.rank_by).label}" for name, s in suite.datasets.items())
     equal = f", at equal {WORDS[results.unit]}" if results.unit else ""
     limits = ", ".join(
@@ -284,7 +292,7 @@ def overall_caption(results: Results, ties: str = TIES) -> str:
     )
 
 
-def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
+def certainty(found: RankTests | None, leader: tuple[str, str]) -> str:
     """State how sure it is that the first of the overall table, a (method, model), is the best.
 
     The tests compare only methods that are ranked on every dataset, among themselves: their
@@ -297,19 +305,19 @@ def certainty(found: Omnibus | None, leader: tuple[str, str]) -> str:
     alike = found.alike()
     best = leader if found.ranks.get(leader) == found.ranks.iloc[0] else alike[0]
     others = ", ".join(label(*key) for key in alike if key != best)
-    told = (
+    stated = (
         f"not significantly different from it: {others}"
         if others
         else "it is significantly different from all others"
     )
     if best != leader:  # which takes that some are left out
-        told = f"{label(*best)} is first, and {told}"
+        stated = f"{label(*best)} is first, and {stated}"
     if found.left_out:
-        told = f"among the methods ranked on every dataset, {told}"
-    return f"{told[0].upper()}{told[1:]}."
+        stated = f"among the methods ranked on every dataset, {stated}"
+    return f"{stated[0].upper()}{stated[1:]}."
 
 
-def verdict(found: Omnibus) -> str:
+def verdict(found: RankTests) -> str:
     """State what the tests found, and whether there were enough datasets to find anything."""
     p = probability(found.p, "p")
     sentences = [
@@ -370,8 +378,8 @@ def _noises(results: Results, dataset: str) -> str:
         if name == dataset and run.cost.noise_evaluations
     }
     listed = ", ".join(f"{method} {count(points)}" for method, points in spent.items())
-    told = f", per replicate: {listed}" if listed else ""
+    each = f", per replicate: {listed}" if listed else ""
     return (
         " Counted are points at which the energy or its gradient is computed, and not those at "
-        f"which a noise or a flow beside it is{told}."
+        f"which a noise or a flow beside it is{each}."
     )

@@ -7,7 +7,7 @@ import pandas as pd
 from pylatexenc.latexencode import UnicodeToLatexEncoder
 
 from ebm_bench.report.columns import Cell, Notation, Table, cell_of
-from ebm_bench.report.wording import digits
+from ebm_bench.report.formatting import digits
 from ebm_bench.utils.files import replacing
 
 # Estimated widths, in points of footnotesize and scriptsize type.
@@ -67,7 +67,7 @@ def escape(text: str) -> str:
 
 
 def latex_number(x: float | None, decimals: int | None = None) -> str:
-    """Write a number in LaTeX, as `wording.number` does, with powers of ten as such."""
+    """Write a number in LaTeX, as `formatting.number` does, with powers of ten as such."""
     mantissa, power = digits(x, decimals)
     times = "" if power is None else rf"\ensuremath{{\times10^{{{power}}}}}"
     return "".join(map(escape, mantissa)) + times

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ebm_bench.report.columns import Difference, Estimate, Interval, Value, cell_of
+from ebm_bench.report.formatting import probability
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row, label
 from ebm_bench.report.tables.formats import LATEX, escape, latex_number
-from ebm_bench.report.wording import probability
 
 _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
 _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "EqualEvaluations"}
@@ -56,10 +56,10 @@ def render(views: list[Results]) -> str:
             (value,) = meanings.values()
             lines.append(rf"\newcommand{{\{name}}}{{{value}}}")
         else:
-            told = " and ".join(meanings).replace("_", "-")
+            listed = " and ".join(meanings).replace("_", "-")
             lines.append(
                 rf"\newcommand{{\{name}}}{{\PackageError{{ebm-bench}}"
-                rf"{{\string\{name} could be {told}}}{{}}}}"
+                rf"{{\string\{name} could be {listed}}}{{}}}}"
             )
     return "\n".join([*lines, ""])
 
@@ -100,7 +100,7 @@ def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
     yield [suite.name, "Version"], str(suite.version)
     yield [suite.name, "Datasets"], str(len(results.counted))
     yield [suite.name, "Methods"], str(sum(not m.control for m in suite.methods.values()))
-    if tests := results.omnibus:
+    if tests := results.rank_tests:
         yield [suite.name, "FriedmanP"], escape(probability(tests.p))
         yield [suite.name, "CriticalDifference"], latex_number(tests.critical_difference, 2)
 

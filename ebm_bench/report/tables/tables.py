@@ -19,11 +19,11 @@ from ebm_bench.report.columns import (
     Value,
 )
 from ebm_bench.report.files import macros_path
+from ebm_bench.report.formatting import probability, quantity
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row, label
 from ebm_bench.report.tables import formats, macros
 from ebm_bench.report.tables.captions import caption, overall_caption, pairs_caption, paper_caption
-from ebm_bench.report.wording import probability, quantity
 
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
 _NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "trend", "steps", "edge")
@@ -186,8 +186,8 @@ def dataset_numbers(results: Results, dataset: str) -> pd.DataFrame:
 def overall_texts(results: Results) -> dict[str, str]:
     """Write the table over all datasets in all formats, by file ending."""
     table = overall_table(results)
-    told = f"{overall_caption(results, '')} Bold: the best of a dataset, and what ties with it."
-    return formats.texts(table, replace(table, caption=told))
+    stated = f"{overall_caption(results, '')} Bold: the best of a dataset, and what ties with it."
+    return formats.texts(table, replace(table, caption=stated))
 
 
 def overall_table(results: Results) -> Table:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from ebm_bench import registry
 from ebm_bench.report.columns import Column, Interval, Table
+from ebm_bench.report.formatting import number
 from ebm_bench.report.tables.formats import markdown
-from ebm_bench.report.wording import number
 from ebm_bench.studies.estimation.suite import EstimationSuite
 
 GUTMANN, CEYLAN = "Gutmann and Hyvärinen 2012", "Ceylan and Gutmann 2018"
@@ -229,7 +229,7 @@ class _Model:
             self.name,
             f"at N = {self.suite.size} and the largest ν, the interval of the ratio is at most "
             f"{NEAR:g} (no: above it), and that of the error over the one at the smallest ν is "
-            f"below 1 (no: above 1); not testable where theory says more than {NEAR:g} there",
+            f"below 1 (no: above 1); not testable where theory predicts more than {NEAR:g} there",
             f"{first} times at ν = {ratios[0]}, {last} times at ν = {ratios[-1]}",
             verdict if last.theory <= NEAR else UNTESTABLE,
         )

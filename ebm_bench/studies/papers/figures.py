@@ -13,9 +13,9 @@ from ebm_bench.report.figures.pictures import density_grid
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import RC, variant
 from ebm_bench.report.files import figure_kinds, figure_paths
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.intervals import summarise
-from ebm_bench.report.wording import quantity
 from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper, scale_of
 from ebm_bench.suites.suite import Suite
 

@@ -16,8 +16,8 @@ from ebm_bench.report.figures.panels import grid, handles_of
 from ebm_bench.report.figures.saving import save
 from ebm_bench.report.figures.style import GRAY, RC, SCREEN, SMALL, Look, Style, paper, variant
 from ebm_bench.report.files import figure_paths
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.rows import label
-from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import theory
 from ebm_bench.studies.stress.suite import Panel, Stress
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from ebm_bench.report.columns import Column, Estimate, Table
+from ebm_bench.report.formatting import quantity
 from ebm_bench.report.results import estimates
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.intervals import INTERVAL
 from ebm_bench.report.tables import formats
-from ebm_bench.report.wording import quantity
 from ebm_bench.studies.stress import figures
 from ebm_bench.studies.stress.run import VALUES
 from ebm_bench.studies.stress.suite import Stress

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from ebm_bench.report import budgets
+from ebm_bench.report.formatting import number
 from ebm_bench.report.tables import macros
-from ebm_bench.report.wording import number
 
 
 def commands(text):

@@ -4,7 +4,7 @@ import pytest
 
 from ebm_bench import registry
 from ebm_bench.records import Outcome
-from ebm_bench.report import wording
+from ebm_bench.report import formatting
 
 
 @pytest.mark.parametrize(
@@ -22,45 +22,46 @@ from ebm_bench.report import wording
     ],
 )
 def test_number(x, text):
-    assert wording.number(x) == text
+    assert formatting.number(x) == text
 
 
 def test_ending_names_status_share_and_step():
     def outcomes(*ends):
         return [Outcome(replicate=r, status=s, step=n) for r, (s, n) in enumerate(ends)]
 
-    assert wording.ending(outcomes(("ok", 5), ("ok", 5))) == "ok"
-    assert wording.ending(outcomes(("diverged", 120))) == "diverged at step 120"
+    assert formatting.ending(outcomes(("ok", 5), ("ok", 5))) == "ok"
+    assert formatting.ending(outcomes(("diverged", 120))) == "diverged at step 120"
     escaped = outcomes(("flow_escaped", 120), ("ok", 120))
-    assert wording.ending(escaped) == "1 of 2 flow escaped at step 120"
+    assert formatting.ending(escaped) == "1 of 2 flow escaped at step 120"
     several = outcomes(("diverged", 120), ("ok", 5), ("diverged", 90), ("timeout", 5))
     assert (
-        wording.ending(several) == "2 of 4 diverged at steps 90 to 120, 1 of 4 timed out at step 5"
+        formatting.ending(several)
+        == "2 of 4 diverged at steps 90 to 120, 1 of 4 timed out at step 5"
     )
 
 
 def test_explanation_is_the_docstring_up_to_its_sections(made_up_names):
     expected = "The kl & its <first> line. More of it, over two lines."
-    assert wording.explanation("kl") == expected
+    assert formatting.explanation("kl") == expected
 
 
 def test_every_metric_explains_itself():
-    found = {name: wording.explanation(name) for name in registry.names("metrics")}
+    found = {name: formatting.explanation(name) for name in registry.names("metrics")}
     assert all(text.endswith((".", '".')) and "----" not in text for text in found.values())
     assert "singular" in found["frechet_distance_efficientnet"]
-    assert wording.quantity("bits_per_dim").lower_bound
+    assert formatting.quantity("bits_per_dim").lower_bound
 
 
 def test_quantity_of_metrics_and_their_parts(made_up_names):
-    assert wording.quantity("kl").head == "KL [nats] ↓"
-    assert wording.quantity("auroc").axis == "AUROC, higher is better"
-    assert wording.quantity("kl.gap_width").head == "KL: gap width"
+    assert formatting.quantity("kl").head == "KL [nats] ↓"
+    assert formatting.quantity("auroc").axis == "AUROC, higher is better"
+    assert formatting.quantity("kl.gap_width").head == "KL: gap width"
 
 
 def test_budgets_are_written_with_their_unit():
-    assert wording.amount(1.5512, "seconds") == "1.55 s"
-    assert wording.amount(600.0, "steps") == "600 steps"
-    assert wording.amount(76_800.0, "evaluations") == "76.8 k energy evaluations"
+    assert formatting.amount(1.5512, "seconds") == "1.55 s"
+    assert formatting.amount(600.0, "steps") == "600 steps"
+    assert formatting.amount(76_800.0, "evaluations") == "76.8 k energy evaluations"
 
 
 @pytest.mark.parametrize(
@@ -69,5 +70,5 @@ def test_budgets_are_written_with_their_unit():
      (float("nan"), "–", "p = –")],
 )  # fmt: skip
 def test_p_values(p, bare, named):
-    assert wording.probability(p) == bare
-    assert wording.probability(p, "p") == named
+    assert formatting.probability(p) == bare
+    assert formatting.probability(p, "p") == named

@@ -132,7 +132,7 @@ def probability(p: float, name: str = "") -> str:
 
 def ending(outcomes: list[Outcome]) -> str:
     """Describe how the replicates of a run ended: ``ok``, ``1 of 3 diverged at step 120``."""
-    told = []
+    found = []
     for status, words in _ENDINGS.items():
         steps = sorted(o.step for o in outcomes if o.status == status)
         if steps:
@@ -140,8 +140,8 @@ def ending(outcomes: list[Outcome]) -> str:
             first, last = steps[0], steps[-1]
             at = f" at step {first}" if first == last else f" at steps {first} to {last}"
             # That a model has escaped is seen at its end, and not when it did.
-            told.append(f"{share}{words}{at if status != 'escaped' else ''}")
-    return ", ".join(told) or "ok"
+            found.append(f"{share}{words}{at if status != 'escaped' else ''}")
+    return ", ".join(found) or "ok"
 
 
 def decimals_of(x: float, digits: int = 3) -> int:
