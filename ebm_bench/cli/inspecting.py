@@ -1,5 +1,6 @@
 """Commands that list names and check suites and plugins."""
 
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -47,19 +48,14 @@ def check(
 ) -> None:
     """Check a suite and list its runs, or check the classes of a plugin.
 
-    Of a suite, the data are looked at too: shape, type, values and size. Plugins are checked by
-    the contract of their family. Each failure is explained; the exit code is then 1.
+    The data of a suite are inspected as well: shape, type, values and size. Plugins are checked
+    against the contract of their family; failures are explained, and the exit code is then 1.
     """
     if path.suffix == ".py":
         _check_plugin(path)
         return
-    checks = {
-        "leaderboard": _check_leaderboard,
-        "stress": _check_stress,
-        "estimation": _check_estimation,
-    }
     kind = kind_of(yaml_files.read(path), path)
-    checked, rows, counts = checks[kind](path)
+    checked, rows, counts = _CHECKS[kind](path)
     typer.echo(f"{path}: valid; {kind} suite {checked.name}, version {checked.version}")
     width = max(map(len, rows), default=0) + 2
     for name, words in rows.items():
@@ -86,17 +82,17 @@ _Checked = tuple[Head, dict[str, str], str]
 def _check_leaderboard(path: Path) -> _Checked:
     checked = suite.load(path)
     jobs = checked.jobs()
-    told = _look_at_data(path, checked)
+    spaces = _look_at_data(path, checked)
     runs = sum(map(len, jobs.values()))
-    rows = {dataset: ", ".join(methods) + told[dataset] for dataset, methods in jobs.items()}
+    rows = {dataset: ", ".join(methods) + spaces[dataset] for dataset, methods in jobs.items()}
     total = f"{len(checked.datasets)} datasets, {len(checked.methods)} methods: {runs} runs"
     return checked, rows, total
 
 
 def _look_at_data(path: Path, checked: suite.Suite) -> dict[str, str]:
     """Refuse data with which runs would not start; describe how points are made of the others."""
-    told = dict.fromkeys(checked.jobs(), "")
-    for name in told:
+    spaces = dict.fromkeys(checked.jobs(), "")
+    for name in spaces:
         entry = registry.describe("datasets", name)
         # The tests look at those of the package, without files. Torch takes time to import.
         if (entry.module or "").startswith("ebm_bench.") and not entry.files:
@@ -107,8 +103,8 @@ def _look_at_data(path: Path, checked: suite.Suite) -> dict[str, str]:
             space = assembly.load_data(checked, name).space
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        told[name] = f" ({space})" if space else ""
-    return told
+        spaces[name] = f" ({space})" if space else ""
+    return spaces
 
 
 def _check_stress(path: Path) -> _Checked:
@@ -130,3 +126,23 @@ def _check_estimation(path: Path) -> _Checked:
     count = sum(map(len, points)) * checked.data_sets
     total = f"{len(rows)} models, {len(checked.methods)} methods: {count} estimates"
     return checked, rows, f"{total}; ebm-bench estimate makes them"
+
+
+def _check_paper(path: Path) -> _Checked:
+    from ebm_bench.studies.papers import suite as papers
+
+    checked = papers.load(path)
+    methods: dict[str, dict[str, None]] = {}
+    for cell in checked.cells:
+        methods.setdefault(cell.dataset, {})[cell.method] = None
+    rows = {dataset: ", ".join(named) for dataset, named in methods.items()}
+    total = f"{len(checked.claims)} claims: {len(checked.cells)} runs; ebm-bench paper makes them"
+    return checked, rows, total
+
+
+_CHECKS: dict[str, Callable[[Path], _Checked]] = {
+    "leaderboard": _check_leaderboard,
+    "stress": _check_stress,
+    "estimation": _check_estimation,
+    "paper": _check_paper,
+}

@@ -9,7 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from ebm_bench import cli, registry
+from ebm_bench.cli import inspecting
 from ebm_bench.errors import InputError
+from ebm_bench.suites.base import KINDS
 
 SMALL = {
     "name": "small",
@@ -97,12 +99,18 @@ def test_check_shows_what_would_run(suite_file):
         ("quick", "4 datasets, 15 methods: 58 runs"),
         ("stress", "ebm-bench stress runs them"),
         ("estimation", "6 models, 6 methods"),
+        ("papers/liu2022", "ebm-bench paper makes them"),
+        ("papers/yu2026-estimates", "ebm-bench paper makes them"),
     ],
 )
 def test_check_knows_every_kind_of_suite(name, said):
     done = run("check", Path(__file__).parents[2] / "benchmarks" / f"{name}.yaml")
     assert done.exit_code == 0, done.output
     assert said in done.output
+
+
+def test_check_has_a_description_of_every_kind_of_suite():
+    assert inspecting._CHECKS.keys() == KINDS.keys()
 
 
 def test_check_names_what_is_wrong_in_a_panel(stress_file):

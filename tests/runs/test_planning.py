@@ -98,7 +98,7 @@ def test_evaluations_and_files_of_the_records_count(tmp_path):
 
 
 def test_without_records_nothing_is_told(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no record tells"):
+    with pytest.raises(InputError, match="no record of a run to estimate from"):
         planning.plan(small(), {}, tmp_path, 1)
     monkeypatch.chdir(tmp_path)
     found = CliRunner().invoke(cli.app, ["plan", str(ROOT / "benchmarks" / "toy.yaml")])
