@@ -38,6 +38,7 @@ def of_suite(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
 def differences(suite: Suite, run: Run) -> list[str]:
     """Describe how a record differs from the run that a suite describes."""
     versions = {
+        "suite": (run.suite, suite.name),
         "version of the suite": (run.suite_version, suite.version),
         f"version of {run.dataset}": (
             run.dataset_version,

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ebm_bench import records
 from ebm_bench.errors import InputError, choose
-from ebm_bench.records import Outcome, Run, collection, fingerprint
+from ebm_bench.records import Outcome, Run, collection, definition, fingerprint
 from ebm_bench.records.collection import Tables
 from ebm_bench.records.merging import agree
 from ebm_bench.runs import evaluation, training
@@ -214,8 +214,8 @@ def to_retrain(submission: Submission, replicate: int | None) -> tuple[Place, in
         return place, min(r for r in known if ended[r] == wanted)
     if replicate not in known:
         named, valid = " ".join(reversed(place)), ", ".join(map(str, known))
-        told = f"ended by {ended[replicate]}" if replicate in ended else "is not there"
-        raise InputError(f"{named}: replicate {replicate} {told}. Valid: {valid}")
+        why = f"ended by {ended[replicate]}" if replicate in ended else "is not there"
+        raise InputError(f"{named}: replicate {replicate} {why}. Valid: {valid}")
     return place, replicate
 
 
@@ -242,22 +242,8 @@ def _check_described(submission: Submission, dataset: str, method: str, run: Run
     described, folder = submission.suite, submission.folder / "records"
     if dataset not in described.datasets or method not in described.methods_of(dataset):
         raise InputError(f"{folder}: the suite has no {method} on {dataset}")
-    stated = {
-        "suite": (run.suite, described.name),
-        "suite_version": (run.suite_version, described.version),
-        "objective": (run.objective, described.methods[method].objective),
-        "settings": (run.settings, described.settings_of(dataset, method)),
-        "energy": (run.energy, described.energy_of(dataset, method).model_dump()),
-        "budget": (run.budget, described.budget_of(dataset, method).model_dump()),
-        "seed": (run.seed, described.seed),
-        "replicates": (len(run.outcomes), described.datasets[dataset].replicates),
-    }
-    for name, (recorded, said) in stated.items():
-        if recorded != said:
-            raise InputError(
-                f"{folder}: {name} of {method} on {dataset} is {recorded} in runs.parquet and "
-                f"{said} in {collection.SUITE}"
-            )
+    if different := definition.differences(described, run):
+        raise InputError(f"{folder}: {method} on {dataset}: {'; '.join(different)}")
     weights = submission.weights((dataset, method))
     if not weights.is_file():
         raise InputError(f"{weights}: is missing, and nothing can be measured without")
@@ -283,8 +269,8 @@ def _measure(
     try:
         found = evaluation.evaluate(described, dataset, method, folder, device)
     except InputError as error:  # of the file that was handed in, which nobody here can mend
-        told = str(error).replace(str(folder), str(weights.parent))
-        raise InputError(told.replace("; train again", "")) from None
+        text = str(error).replace(str(folder), str(weights.parent))
+        raise InputError(text.replace("; train again", "")) from None
     shutil.rmtree(folder)
     replicates = [outcome.replicate for outcome in run.outcomes]
     submitted, here = _values(submission.values(run), replicates), _values(found.values, replicates)

@@ -61,7 +61,7 @@ def results():
         )
     for panel in STRESS.panels:
         points = STRESS.expand(panel).values()
-        parts = [p for x in points for m in x.methods for p in stress.run_parts(x, m)]
+        parts = [p for x in points for run in stress.grid(x) for p in stress.run_parts(x, *run)]
         stages = ["records.collection", "runs.training", "runs.evaluation", "studies.stress.run"]
         yield (
             f"stress {panel}",

@@ -278,12 +278,17 @@ def test_damaged_weights_are_named(submission):
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("suite_version", 2), ("settings", '{"sigma": 0.4}'), ("seed", 7)]
+    ("column", "value", "said"),
+    [
+        ("suite", "other", "suite is other in the record and tiny in the suite"),
+        ("suite_version", 2, "version of the suite is 2 in the record and 1 in the suite"),
+        ("settings", '{"sigma": 0.4}', "settings.sigma is 0.4 in the record and 0.3 in the suite"),
+        ("seed", 7, "seed is 7 in the record and 0 in the suite"),
+    ],
 )
-def test_records_that_are_not_of_the_suite_are_refused(column, value, submission):
+def test_records_that_are_not_of_the_suite_are_refused(column, value, said, submission):
     edit(submission, "runs", lambda rows: rows.update({column: [value] * len(rows)}))
-    told = refused(submission, methods=["dsm"])
-    assert f"{column} of dsm on two_moons is" in told
+    assert f"dsm on two_moons: {said}" in refused(submission, methods=["dsm"])
 
 
 def test_names_and_replicates_that_are_not_there(submission):

@@ -42,6 +42,11 @@ def relative(paths):
     return sorted(plain(os.path.relpath(path)) for path in paths)
 
 
+def code_of(files):
+    """Name the code among files: of data only the digest counts, there can be many, of any name."""
+    return relative(file for file in files if file.suffix == ".py")
+
+
 try:
     for key in config.keys() - {"suite", "minutes_per_job"}:
         raise unknown("configuration key", key, ["suite", "minutes_per_job"])

@@ -19,7 +19,7 @@ for model, method in JOBS:
             f"estimate_{model}@{method}"
         input:
             suite=ancient(ESTIMATION_FILE),
-            sources=relative(ESTIMATION.files(model, method)),
+            sources=code_of(ESTIMATION.files(model, method)),
         output:
             f"{ESTIMATES}/runs/{model}/{method}/estimates.parquet",
             f"{ESTIMATES}/runs/{model}/{method}/record.json",

@@ -20,9 +20,7 @@ localrules:
 rule paper:
     input:
         suite=lambda wildcards: ancient(PAPER_FILES[wildcards.paper]),
-        code=lambda wildcards: relative(
-            file for file in PAPERS[wildcards.paper].files() if file.suffix == ".py"
-        ),
+        code=lambda wildcards: code_of(PAPERS[wildcards.paper].files()),
     output:
         PAPERS_VALUES,
     log:

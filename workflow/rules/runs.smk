@@ -51,10 +51,7 @@ for job in PACKED:
             f"run_{job.name}"
         input:
             suite=ancient(SUITE_FILE),
-            # Of data only the digest counts: there can be many files, of any name.
-            sources=relative(
-                {f for d in datasets for f in SOURCES[d] if f.suffix == ".py"}
-            ),
+            sources=code_of({f for d in datasets for f in SOURCES[d]}),
             data=awaited,
         output:
             files,

@@ -23,7 +23,7 @@ rule stress:
 rule stress_panel:
     input:
         suite=ancient(STRESS_FILE),
-        code=lambda wildcards: [*map(os.path.relpath, STRESS.files(wildcards.panel))],
+        code=lambda wildcards: code_of(STRESS.files(wildcards.panel)),
     output:
         STRESS_TABLES,
     log:

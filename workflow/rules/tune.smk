@@ -50,7 +50,7 @@ for dataset, methods in UNTUNED.tuning_jobs().items():
             f"tune_{dataset}"
         input:
             suite=ancient(SUITE_FILE),
-            sources=relative(sources),
+            sources=code_of(sources),
             data=STAMPS.get(dataset, []),
         output:
             expand(f"{TRIALS}/{dataset}/{{method}}.json", method=methods),

@@ -1,6 +1,7 @@
 """The report on papers: every claim with its verdict, and a figure of each paper."""
 
 from collections import Counter
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
@@ -85,7 +86,7 @@ def section(paper: Paper, verdicts: list[Verdict]) -> str:
         formats.markdown(Table(columns, verdicts, caption)),
     ]
     if paper.scaled:
-        differs = [Column(key, head, _getter(key)) for key, head in _DIFFERENCES.items()]
+        differs = [Column(key, head, attrgetter(key)) for key, head in _DIFFERENCES.items()]
         lines.append(formats.markdown(Table(differs, list(paper.scaled), "What differs:")))
     return "\n".join(lines)
 
@@ -98,10 +99,6 @@ def limit(claim: Claim) -> str:
 
 
 _DIFFERENCES = {"what": "Setting", "published": "Published", "here": "Here"}
-
-
-def _getter(key: str):
-    return lambda row: getattr(row, key)
 
 
 def _draw(papers: dict[str, Paper], values: dict[str, pd.DataFrame], folder: Path) -> list[Path]:

@@ -7,12 +7,11 @@ import pandas as pd
 
 from ebm_bench import records
 from ebm_bench.errors import InputError
-from ebm_bench.records import collection
 from ebm_bench.report.results import COLUMNS
-from ebm_bench.runs.tasks import RunTask
 from ebm_bench.studies.estimation import jobs
 from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
 from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper, grid
+from ebm_bench.studies.stress.run import run_point
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import read_table, replacing
 
@@ -85,9 +84,7 @@ def load(paper: Paper, results: Path) -> pd.DataFrame:
 
 def _train(point: Suite, runs: Path, device: str, collected: Path | None) -> pd.DataFrame:
     """Train and evaluate the runs of a suite; their records go to a folder if there is one."""
-    for dataset, method in grid(point):
-        RunTask(point, dataset, method, runs, device=device)()
-    tables = collection.collect(runs / dataset / method for dataset, method in grid(point))
+    tables = run_point(point, runs, device)
     if collected:
         tables.write(collected)
     about = tables.runs[["dataset", "method", *CODE]]

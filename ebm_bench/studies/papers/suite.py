@@ -16,6 +16,7 @@ from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
 from ebm_bench.records import fingerprint
 from ebm_bench.studies.estimation.suite import EstimationSuite
+from ebm_bench.studies.stress import suite as stress
 from ebm_bench.studies.stress.suite import Knob, filled
 from ebm_bench.suites import base, suite
 from ebm_bench.suites.base import Head, Strict
@@ -236,10 +237,7 @@ class Paper(Head):
             if isinstance(point, EstimationSuite):
                 found.update(point.files(dataset, method))
             else:
-                parts += [
-                    *point.training_parts(dataset, method),
-                    *point.evaluation_parts(dataset),
-                ]
+                parts += stress.run_parts(point, dataset, method)
         return sorted({*found, *fingerprint.files(parts, "studies/papers/run.py")})
 
     def _point(self, value: float | None) -> Suite | EstimationSuite:
@@ -315,7 +313,7 @@ def grid(point: Suite | EstimationSuite) -> list[tuple[str, str]]:
     """List the runs of a suite: datasets or models, each with its methods."""
     if isinstance(point, EstimationSuite):
         return [(model, method) for model in point.models for method in point.methods]
-    return [(dataset, method) for dataset in point.datasets for method in point.methods_of(dataset)]
+    return stress.grid(point)
 
 
 def load(path: str | Path) -> Paper:
@@ -363,4 +361,4 @@ def load_all(paths: Iterable[str | Path]) -> dict[str, Paper]:
 def _slices(point: Suite | EstimationSuite, dataset: str, method: str) -> list[str]:
     if isinstance(point, EstimationSuite):
         return [point.slice(dataset, method)]
-    return [point.training_slice(dataset, method), point.evaluation_slice(dataset)]
+    return stress.run_slices(point, dataset, method)

@@ -3,12 +3,16 @@
 import logging
 from pathlib import Path
 
+import pandas as pd
+
+from ebm_bench.records import collection
+from ebm_bench.records.collection import Tables
 from ebm_bench.runs.tasks import RunTask
-from ebm_bench.studies.stress.suite import Stress
+from ebm_bench.studies.stress.suite import Stress, grid
+from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
-
 
 VALUES = "values.parquet"
 
@@ -36,20 +40,19 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
         The table of all values of the panel, ``out/panel/values.parquet``: that of
         `collecting.collect` with the columns ``panel`` and ``knob``.
     """
-    import pandas as pd
-
-    from ebm_bench.records import collection
-
     tables = []
     for value, point in stress.expand(panel).items():
-        (dataset,) = point.datasets
-        runs = Path(out, panel, str(value))
         log.info("%s at %s", panel, value)
-        for method in point.methods:
-            RunTask(point, dataset, method, runs, device=device)()
-        collected = collection.collect(runs / dataset / method for method in point.methods)
+        collected = run_point(point, Path(out, panel, str(value)), device)
         tables.append(collected.values.assign(panel=panel, knob=float(value)))
     path = Path(out, panel, VALUES)
     with replacing(path) as temporary:
         pd.concat(tables, ignore_index=True).to_parquet(temporary)
     return path
+
+
+def run_point(point: Suite, runs: Path, device: str) -> Tables:
+    """Train and evaluate all methods of a suite, as far as that is not done, and collect them."""
+    for dataset, method in grid(point):
+        RunTask(point, dataset, method, runs, device=device)()
+    return collection.collect(runs / dataset / method for dataset, method in grid(point))

@@ -145,32 +145,29 @@ class Stress(Head):
 
     def slices(self, panel: str) -> list[str]:
         """List everything but files that the runs of a panel depend on, as JSON."""
-        return [
-            each
-            for point in self.expand(panel).values()
-            for dataset in point.datasets
-            for method in point.methods
-            for each in (
-                point.training_slice(dataset, method),
-                point.evaluation_slice(dataset),
-            )
-        ]
+        points = self.expand(panel).values()
+        return [text for point in points for run in grid(point) for text in run_slices(point, *run)]
 
     def files(self, panel: str) -> list[Path]:
         """List the files on which a panel depends."""
-        parts = [
-            part
-            for point in self.expand(panel).values()
-            for method in point.methods
-            for part in run_parts(point, method)
-        ]
+        points = self.expand(panel).values()
+        parts = [part for point in points for run in grid(point) for part in run_parts(point, *run)]
         return fingerprint.files(parts, "studies/stress/run.py")
 
 
-def run_parts(point: Suite, method: str) -> list[tuple[str, Named]]:
-    """List what a method is trained and measured with at one value of a knob."""
-    (dataset,) = point.datasets
+def grid(point: Suite) -> list[tuple[str, str]]:
+    """List the runs of a suite: datasets, each with its methods."""
+    return [(dataset, method) for dataset in point.datasets for method in point.methods_of(dataset)]
+
+
+def run_parts(point: Suite, dataset: str, method: str) -> list[tuple[str, Named]]:
+    """List what a method is trained and measured with on a dataset."""
     return [*point.training_parts(dataset, method), *point.evaluation_parts(dataset)]
+
+
+def run_slices(point: Suite, dataset: str, method: str) -> list[str]:
+    """List everything but files that a run depends on, as JSON."""
+    return [point.training_slice(dataset, method), point.evaluation_slice(dataset)]
 
 
 load = partial(base.load, Stress, "stress")  # the suites of panels are checked when expanded
