@@ -41,6 +41,17 @@ TABLES = ("runs", "values", "curves")
 SUITE = "suite.yaml"  # next to the tables, with included files merged in
 KEY = ["suite", "dataset", "method"]  # of a run
 ABOUT = ["suite", "suite_version", "dataset", "dataset_version", "method", "objective", "control"]
+# What was measured of which model, among the columns of values.
+MEASURED = [
+    "dataset",
+    "method",
+    "model",
+    "metric",
+    "replicate",
+    "status",
+    "value",
+    "standard_error",
+]
 _FLAT: dict[str, type[BaseModel]] = {
     "cost": Cost,
     "provenance": Provenance,

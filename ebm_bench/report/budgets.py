@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.records import FAILED, Outcome, Run, Status
+from ebm_bench.records.collection import MEASURED
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.formatting import amount
 from ebm_bench.report.learning_curves import LearningCurve, interpolated
-from ebm_bench.report.results import COLUMNS, Limit, Results
+from ebm_bench.report.results import Limit, Results
 
 
 def at_all(results: Results) -> list[Results]:
@@ -91,7 +92,7 @@ def at_equal(results: Results, unit: str) -> Results:
         results,
         suite=suite.model_copy(update={"datasets": datasets}),
         runs=runs,
-        values=pd.DataFrame(values, columns=COLUMNS),
+        values=pd.DataFrame(values, columns=MEASURED),
         unit=unit,
         limits=limits,
         unstarted=unstarted,

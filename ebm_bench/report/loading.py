@@ -7,8 +7,9 @@ import pandas as pd
 
 from ebm_bench import registry
 from ebm_bench.records import FAILED, CurvePoint, collection, definition
+from ebm_bench.records.collection import MEASURED
 from ebm_bench.report import learning_curves
-from ebm_bench.report.results import COLUMNS, KEYS, Results, escaped, with_escapes
+from ebm_bench.report.results import KEYS, Results, escaped, with_escapes
 from ebm_bench.suites.suite import Suite
 
 CURVE = ["dataset", "method", *CurvePoint.model_fields]
@@ -35,7 +36,7 @@ def load(suite: Suite, folder: Path) -> Results:
     records = tables.records()
     runs = {key[1:]: records[key] for key in expected if key in records}
     definition.refuse_others(suite, runs.values(), folder / "records")
-    values = _of(suite, runs, tables.values, COLUMNS)
+    values = _of(suite, runs, tables.values, MEASURED)
     gone = escaped(values)
     energies = {
         key: run.model_copy(update={"outcomes": with_escapes(run.outcomes, gone[*key, "energy"])})
@@ -61,7 +62,7 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
     there = set(values[[*KEYS, "replicate"]].itertuples(index=False, name=None))
     evaluated = {key[:2] for key in there}
     failed = [
-        dict(zip(COLUMNS, (*key, outcome.status, np.nan, np.nan), strict=True))
+        dict(zip(MEASURED, (*key, outcome.status, np.nan, np.nan), strict=True))
         for (dataset, method), run in runs.items()
         if (dataset, method) in evaluated
         or all(outcome.status in FAILED for outcome in run.outcomes)
@@ -70,7 +71,7 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
         for metric in filter(_always_applies, suite.datasets[dataset].metrics)
         if (key := (dataset, method, "energy", metric, outcome.replicate)) not in there
     ]
-    return pd.DataFrame([*values[COLUMNS].to_dict("records"), *failed], columns=COLUMNS)
+    return pd.DataFrame([*values[MEASURED].to_dict("records"), *failed], columns=MEASURED)
 
 
 def _always_applies(metric: str) -> bool:

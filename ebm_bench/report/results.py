@@ -11,6 +11,7 @@ import pandas as pd
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import Outcome, Run
+from ebm_bench.records.collection import MEASURED
 from ebm_bench.report import baselines, stability
 from ebm_bench.report.columns import Difference, Estimate
 from ebm_bench.report.convergence import Trend, last_quarter
@@ -22,8 +23,7 @@ from ebm_bench.report.statistics.intervals import ROW, summarise
 from ebm_bench.report.statistics.scales import Scale
 from ebm_bench.suites.suite import Suite
 
-KEYS = ["dataset", "method", "model", "metric"]
-COLUMNS = [*KEYS, "replicate", "status", "value", "standard_error"]
+KEYS = MEASURED[:4]  # dataset, method, model, metric
 _UNRANKED = {"rank": None, "mean_rank": np.nan, "best": False, "tied": False, "reference": False}
 _DIFFERENCE = {"mean": "difference", "low": "low", "high": "high", "p": "p_corrected"}
 CONVERGED = "converged"  # part of a metric: 1 or 0, whether the value of a replicate converged
@@ -50,7 +50,7 @@ class Results:
     runs : dict of (dataset, method) to Run
         Runs that were made, as training ended; that a model has escaped is in `outcomes`.
     values : DataFrame
-        What `collecting.collect` gave, in the columns `COLUMNS`; a replicate that failed
+        What `collecting.collect` gave, in the columns `MEASURED`; a replicate that failed
         without being measured has its rows all the same.
     curves : dict of (dataset, method) to LearningCurve
         Learning curve of each run.

@@ -13,8 +13,10 @@ from benchmarks.speed import code as speed_code
 from ebm_bench import registry
 from ebm_bench.records import fingerprint
 from ebm_bench.studies.estimation import suite as estimation
+from ebm_bench.studies.papers import suite as papers
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import suite
+from ebm_bench.suites.compatibility import objective_parts
 
 PACKAGE = Path(ebm_bench.__file__).parent
 ROOT = PACKAGE.parent
@@ -83,6 +85,26 @@ def results():
                 *modules_of(parts),
                 *(f"ebm_bench.{name}" for name in (*names, "studies.estimation.jobs")),
             ],
+        )
+    for name in ("song2019", "yu2026-estimates"):
+        paper = papers.load_named(ROOT / f"benchmarks/papers/{name}.yaml")
+        parts, stages = [], ["studies.papers.run", "runs.training", "runs.evaluation"]
+        for knob, dataset, method in paper.cells:
+            point = paper.points[knob]
+            if isinstance(point, estimation.EstimationSuite):
+                model = point.models[dataset]
+                own = point.methods[method].objective, point.settings_of(dataset, method)
+                parts += [
+                    ("datasets", model.dataset),
+                    ("energies", point.energy_of(dataset, method)),
+                ]
+                parts += objective_parts(*own)
+            else:
+                parts += stress.run_parts(point, dataset, method)
+        yield (
+            f"paper {name}",
+            paper.files(),
+            [*modules_of(parts), *(f"ebm_bench.{stage}" for stage in stages)],
         )
     created = ("energies", "noise", "objectives", "samplers")
     yield (

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ebm_bench import records
 from ebm_bench.errors import InputError
-from ebm_bench.report.results import COLUMNS
+from ebm_bench.records.collection import MEASURED
 from ebm_bench.studies.estimation import jobs
 from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
 from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper, grid
@@ -41,7 +41,7 @@ def run(paper: Paper, out: str | Path, device: str = "cpu") -> Path:
     Returns
     -------
     Path
-        The table of all values, ``out/values.parquet``: the columns `results.COLUMNS`,
+        The table of all values, ``out/values.parquet``: the columns `collection.MEASURED`,
         ``commit`` and ``dirty`` of the code, ``knob``, which is NaN without one, and ``settings``,
         the digest of those of the paper. Estimates have the metric ``squared_error``, and their
         data sets are replicates.
@@ -88,7 +88,7 @@ def _train(point: Suite, runs: Path, device: str, collected: Path | None) -> pd.
     if collected:
         tables.write(collected)
     about = tables.runs[["dataset", "method", *CODE]]
-    return tables.values[COLUMNS].merge(about, on=["dataset", "method"])
+    return tables.values[MEASURED].merge(about, on=["dataset", "method"])
 
 
 def _estimate(point: EstimationSuite, runs: Path) -> pd.DataFrame:
@@ -107,4 +107,4 @@ def _estimate(point: EstimationSuite, runs: Path) -> pd.DataFrame:
         metric=SQUARED_ERROR,
         value=found["error"],
         standard_error=float("nan"),
-    )[[*COLUMNS, *CODE]]
+    )[[*MEASURED, *CODE]]

@@ -13,8 +13,9 @@ from PIL import Image
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
+from ebm_bench.records.collection import MEASURED
 from ebm_bench.report.page import details, embedding, thumbnails
-from ebm_bench.report.results import COLUMNS, Results
+from ebm_bench.report.results import Results
 from ebm_bench.suites.suite import load
 
 ROOT = Path(__file__).parents[3]
@@ -89,7 +90,7 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     found.methods["ssm"] = found.methods["ssm"].model_copy(update={"edge": ["learning_rate"]})
     tuned = suite.tuned.model_copy(update={"datasets": {where: found}, "steps": None})
     suite = suite.model_copy(update={"tuned": tuned})
-    empty = Results(suite, tmp_path, {}, pd.DataFrame(columns=COLUMNS), {})
+    empty = Results(suite, tmp_path, {}, pd.DataFrame(columns=MEASURED), {})
     told = details.methods(empty, "toy.yaml")
     best = found.methods["ssm"].best
     place = told["ssm"]["places"][other]

@@ -5,7 +5,7 @@ import pytest
 from factories.papers import CLAIM, content, make_paper, make_varied, values
 
 from ebm_bench.errors import InputError
-from ebm_bench.report.results import COLUMNS
+from ebm_bench.records.collection import MEASURED
 from ebm_bench.studies.papers import figures, report, run
 from ebm_bench.studies.papers.claims import check
 from ebm_bench.studies.papers.suite import Paper
@@ -57,7 +57,7 @@ def test_a_paper_is_run_decided_and_drawn(tmp_path):
     paper = Paper.model_validate(content(datasets=["two_moons"]))
     path = run.run(paper, tmp_path / "made_up")
     found = pd.read_parquet(path)
-    assert [*found.columns] == [*COLUMNS, "commit", "dirty", "knob", "settings"]
+    assert [*found.columns] == [*MEASURED, "commit", "dirty", "knob", "settings"]
     rows = found[found["metric"] == "kl_divergence"].groupby("method").size()
     assert rows.to_dict() == {"a": 4, "b": 4}
     before = path.stat().st_mtime_ns, (tmp_path / "made_up/runs/two_moons/a/run.json").stat()
