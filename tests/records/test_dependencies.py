@@ -187,3 +187,12 @@ def test_editing_a_file_changes_the_digests_that_depend_on_it(name, monkeypatch)
                 lambda path, file=file: "edited" if path == file else content(path),
             )  # fmt: skip
             assert (fingerprint.digest("", files) != before) == (file in files), file
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["report/__init__.py", *(f"studies/{s}/report.py" for s in ("stress", "papers", "estimation"))],
+)
+def test_a_report_depends_on_no_code_that_trains_or_measures(entry):
+    rooms = {f.relative_to(PACKAGE).parts[0] for f in fingerprint.files([], entry)}
+    assert not rooms & {"runs", "optim", *registry.FAMILIES}

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from ebm_bench.errors import InputError
 from ebm_bench.report.columns import Column, Table
 from ebm_bench.report.files import papers_outputs
 from ebm_bench.report.statistics.intervals import LEVEL
 from ebm_bench.report.tables import formats
 from ebm_bench.studies.papers import figures
 from ebm_bench.studies.papers.claims import NOT, OPEN, REPRODUCED, Verdict, check
-from ebm_bench.studies.papers.run import load
 from ebm_bench.studies.papers.suite import Claim, Paper
+from ebm_bench.studies.stress.suite import VALUES
+from ebm_bench.utils.files import read_table
 
 
 def build(papers: dict[str, Paper], results: str | Path) -> list[Path]:
@@ -43,6 +45,24 @@ def build(papers: dict[str, Paper], results: str | Path) -> list[Path]:
     (claims,) = outputs["claims"]
     written = [formats.save(render(papers, verdicts), claims)]
     return [*written, *_draw(papers, values, folder)]
+
+
+def load(paper: Paper, results: Path) -> pd.DataFrame:
+    """Read the table of all values of a paper.
+
+    Raises
+    ------
+    InputError
+        Where the paper has not been run, or with other settings than it has, or the table cannot
+        be read.
+    """
+    path = results / VALUES
+    table = read_table(path, f"run paper {paper.name}, `ebm-bench paper`")
+    if "settings" not in table or set(table["settings"]) != {paper.settings}:
+        raise InputError(
+            f"{path}: of other settings than {paper.name} has now; run it again, `ebm-bench paper`"
+        )
+    return table
 
 
 def render(papers: dict[str, Paper], verdicts: dict[str, list[Verdict]]) -> str:

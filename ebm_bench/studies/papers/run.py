@@ -6,18 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from ebm_bench import records
-from ebm_bench.errors import InputError
 from ebm_bench.records.collection import MEASURED
 from ebm_bench.studies.estimation import jobs
 from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
 from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper, grid
 from ebm_bench.studies.stress.run import run_point
+from ebm_bench.studies.stress.suite import VALUES
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import read_table, replacing
 
 log = logging.getLogger("ebm_bench")
 
-VALUES = "values.parquet"
 RUNS, RECORDS = "runs", "records"
 CODE = ["commit", "dirty"]  # of its provenance
 
@@ -62,24 +61,6 @@ def run(paper: Paper, out: str | Path, device: str = "cpu") -> Path:
     with replacing(path) as temporary:
         pd.concat(tables, ignore_index=True).to_parquet(temporary)
     return path
-
-
-def load(paper: Paper, results: Path) -> pd.DataFrame:
-    """Read the table of all values of a paper.
-
-    Raises
-    ------
-    InputError
-        Where the paper has not been run, or with other settings than it has, or the table cannot
-        be read.
-    """
-    path = results / VALUES
-    table = read_table(path, f"run paper {paper.name}, `ebm-bench paper`")
-    if "settings" not in table or set(table["settings"]) != {paper.settings}:
-        raise InputError(
-            f"{path}: of other settings than {paper.name} has now; run it again, `ebm-bench paper`"
-        )
-    return table
 
 
 def _train(point: Suite, runs: Path, device: str, collected: Path | None) -> pd.DataFrame:

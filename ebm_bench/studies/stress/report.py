@@ -12,8 +12,7 @@ from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.intervals import INTERVAL
 from ebm_bench.report.tables import formats
 from ebm_bench.studies.stress import figures
-from ebm_bench.studies.stress.run import VALUES
-from ebm_bench.studies.stress.suite import Stress
+from ebm_bench.studies.stress.suite import VALUES, Stress
 from ebm_bench.utils.files import read_table
 
 

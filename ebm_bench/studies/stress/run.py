@@ -8,13 +8,11 @@ import pandas as pd
 from ebm_bench.records import collection
 from ebm_bench.records.collection import Tables
 from ebm_bench.runs.tasks import RunTask
-from ebm_bench.studies.stress.suite import Stress, grid
+from ebm_bench.studies.stress.suite import VALUES, Stress, grid
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
 
 log = logging.getLogger("ebm_bench")
-
-VALUES = "values.parquet"
 
 
 def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Path:

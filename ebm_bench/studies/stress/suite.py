@@ -19,6 +19,7 @@ from ebm_bench.suites.names import Distinct, Name
 from ebm_bench.suites.suite import Suite
 
 OPEN = "$knob"
+VALUES = "values.parquet"  # table of what was measured
 
 
 class Knob(Strict):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ebm_bench.errors import InputError
-from ebm_bench.studies.papers import report, run, suite
+from ebm_bench.studies.papers import report, suite
 from ebm_bench.studies.papers.claims import check
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ def papers():
 
 @pytest.fixture(scope="module")
 def values(papers):
-    return {name: run.load(paper, REFERENCE / name) for name, paper in papers.items()}
+    return {name: report.load(paper, REFERENCE / name) for name, paper in papers.items()}
 
 
 def test_the_claims_are_decided_by_the_values(papers, values):
@@ -42,7 +42,7 @@ def test_a_setting_that_is_edited_makes_the_values_stale(papers, name):
     paper = papers[name]
     for changes in ({"seed": 1}, {"suite": {**paper.suite, "title": "Edited"}}):
         with pytest.raises(InputError, match="of other settings"):
-            run.load(paper.model_copy(update=changes), REFERENCE / name)
+            report.load(paper.model_copy(update=changes), REFERENCE / name)
 
 
 def test_every_paper_has_its_figure():

@@ -81,7 +81,7 @@ def test_values_of_other_settings_decide_nothing(tmp_path, of):
     with pytest.raises(InputError, match=r"values.parquet: of other settings than made_up has now"):
         report.build({"made_up": paper}, tmp_path)
     table.assign(settings=paper.settings).to_parquet(path)
-    assert len(run.load(paper, path.parent)) == len(table)
+    assert len(report.load(paper, path.parent)) == len(table)
 
 
 def test_what_has_no_preprint_is_found_elsewhere():

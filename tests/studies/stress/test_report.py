@@ -11,8 +11,7 @@ import pytest
 from ebm_bench.errors import InputError
 from ebm_bench.report.files import stress_outputs
 from ebm_bench.studies.stress import figures, report
-from ebm_bench.studies.stress.run import VALUES
-from ebm_bench.studies.stress.suite import Stress
+from ebm_bench.studies.stress.suite import VALUES, Stress
 
 REPLICATES = 3
 MEASURE = "sampled_kl_divergence"
