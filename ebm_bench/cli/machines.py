@@ -1,4 +1,4 @@
-"""Commands about machines: what to trust this one with, and what a suite takes of several."""
+"""Commands about machines: what works on this one, and what a suite costs on several."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,16 +19,16 @@ def doctor(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Objective to test, also compiled; repeatable. Default: all, one compiled."
+            help="Objective to test, compiled too; repeatable. Default: all, and one compiled."
         ),
     ] = None,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Test on this machine the ways to execute training steps, and say which to trust.
+    """Test which ways of executing training steps can be trusted on this machine.
 
-    Losses and gradients of objectives, eager and compiled, are compared with those of the CPU in
-    double precision, and these with finite differences; then a short training is. Takes about a
-    minute. The exit code is 1 if a way is not to be trusted.
+    Compares losses and gradients of all objectives, eager and compiled, with double precision on
+    the CPU, checks the latter against finite differences, and compares a short training. Takes
+    about a minute. The exit code is 1 if a way fails.
     """
     start_work(threads)
     from ebm_bench.records import provenance
@@ -85,16 +85,16 @@ def _error(error: float | None, finding: "Finding") -> str:
 def plan(
     path: Annotated[Path, typer.Argument(metavar="SUITE", help="YAML file of the suite.")],
     nodes: Annotated[
-        int, typer.Option(min=1, help="Cores or GPUs, each with one run at a time.")
+        int, typer.Option(min=1, help="Number of cores or GPUs, each with one run at a time.")
     ] = 1,
     records: Annotated[
         Path | None,
         typer.Option(
-            help="Records of earlier runs. Default: those of the suite, else its reference."
+            help="Records of earlier runs. Default: those of the suite, or its reference results."
         ),
     ] = None,
 ) -> None:
-    """Estimate from earlier records what a suite takes: processor time, time, jobs, storage."""
+    """Estimate the cost of a suite from earlier records: time, jobs and storage."""
     from ebm_bench.records import collection
     from ebm_bench.runs import planning
 
@@ -108,10 +108,10 @@ def plan(
     known = {key[1:]: run for key, run in collection.load(folder).records().items()}
     found = planning.plan(chosen, known, folder.parent / "runs", nodes)
     hours = "{:.2f} h".format
-    measuring = "evaluations, which the records do not tell, come on top"
+    measuring = "evaluations, which are not in the records, are not included"
     if found.measuring is not None:
         measuring = f"{hours(found.measuring / 3600)} of evaluations"
-    size = "not told by the records" if found.storage is None else f"{found.storage / 1e6:.0f} MB"
+    size = "not in the records" if found.storage is None else f"{found.storage / 1e6:.0f} MB"
     typer.echo(f"Runs: {found.runs}, the cost of {found.recorded} from {folder}")
     typer.echo(f"Processor time: {hours(found.training / 3600)} of training; {measuring}")
     each = "1 core or GPU" if nodes == 1 else f"{nodes} cores or GPUs"

@@ -82,9 +82,13 @@ DeviceOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int,
-    typer.Option(min=1, help="Threads; more processes scale better than more threads."),
+    typer.Option(
+        min=1, help="Threads per process; several jobs scale better than several threads."
+    ),
 ]
-JobsOption = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
+JobsOption = Annotated[
+    int, typer.Option(min=1, help="Number of runs at once, each in its own process.")
+]
 StyleOption = Annotated[
     Literal["screen", "paper"],
     typer.Option(help="paper: vector figures at a venue's column width, in RESULTS/paper."),

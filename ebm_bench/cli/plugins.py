@@ -16,7 +16,7 @@ def new(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(templates.KINDS)}.")],
     name: Annotated[str, typer.Argument(help="Registered name, in snake_case.")],
 ) -> None:
-    """Write a commented, working template of a plugin."""
+    """Write a commented template of a plugin that works as it is."""
     path = templates.write(kind, name)
     typer.echo(f"{path}: {kind} {name}; edit it, then\n  ebm-bench check {path}")
     typer.echo(f"  ebm-bench run --plugin {path} --suite toy --datasets eight_gaussians,two_moons")
@@ -48,8 +48,8 @@ def run_plugin(
     """Compare a method of your own with the reference records of a suite.
 
     The plugin's methods are trained and measured with the budget, seeds and metrics of the suite,
-    whose own methods are not run again. For a dataset, energy, metric or sampler, which affects
-    the suite's methods too, a suite is written instead, with an estimate of its cost.
+    whose own methods are not run again. A dataset, energy, metric or sampler affects those too:
+    for it a suite is written instead, with an estimate of its cost.
     """
     entries = registry.load(plugin)
     path = ranking.find_suite(given)

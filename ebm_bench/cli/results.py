@@ -25,7 +25,7 @@ from ebm_bench.utils.files import replacing
 def collect(path: SuiteOption, results: ResultsOption) -> None:
     """Collect the records of all runs into tables; list runs that are missing or out of date.
 
-    Runs and evaluations of other settings or other code, which the workflow would repeat, are
+    Runs and evaluations with other settings or other code, which the workflow would repeat, are
     left out.
     """
     from ebm_bench.records import collection
@@ -81,8 +81,8 @@ def merge(
 ) -> None:
     """Merge the records of several people or machines.
 
-    Runs that occur several times are kept once. If records disagree or mix versions, they are
-    listed and nothing is written.
+    A run that occurs several times is kept once. If records disagree or mix versions, nothing is
+    written, and the disagreements are listed.
     """
     from ebm_bench.records import merging
 
@@ -105,12 +105,14 @@ def verify(
     ] = None,
     replicate: Annotated[
         int | None,
-        typer.Option(min=0, help="Replicate to train again. Default: the first that succeeded."),
+        typer.Option(min=0, help="Replicate to train again. Default: the first that did not fail."),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference of equal numbers.")
     ] = 1e-2,
-    out: Annotated[Path | None, typer.Option("--out", help="CSV file for all numbers.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file to write all numbers to.")
+    ] = None,
     run_plugin: Annotated[
         bool, typer.Option("--run-plugin", help="Execute plugins of the submission.")
     ] = False,
@@ -119,7 +121,7 @@ def verify(
 ) -> None:
     """Reproduce a submission: measure its weights again, and train one replicate again.
 
-    The replicate is one of the selected run with the shortest training. The exit code is 1 if a
+    The replicate belongs to the chosen run with the shortest training. The exit code is 1 if a
     number is not reproduced.
     """
     start_work(threads)
@@ -164,7 +166,7 @@ def report(
 
 @app.command()
 def show(path: SuiteOption) -> None:
-    """Show the leaderboard of a suite, made by the workflow, and the path of its page."""
+    """Print the leaderboard of a suite that the workflow made, and the path of its page."""
     from ebm_bench import report as reports
 
     chosen = suite.load(path)

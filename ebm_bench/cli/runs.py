@@ -32,15 +32,15 @@ log = logging.getLogger("ebm_bench")
 def prepare(
     path: Annotated[Path | None, typer.Option("--suite", help="YAML file of the suite.")] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option(help="Registered name; may be repeated.")
+        list[str] | None, typer.Option(help="Registered name of a dataset; repeatable.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a note on each data set fetched.", callback=checked_folder),
+        typer.Option(help="Folder for a note on each dataset fetched.", callback=checked_folder),
     ] = None,
     optional: Annotated[
         bool,
-        typer.Option("--optional", help="Go on without data that are only compared with."),
+        typer.Option("--optional", help="Continue without data that serve for comparison only."),
     ] = False,
 ) -> None:
     """Fetch and verify the data of a suite, or of single datasets."""
@@ -85,14 +85,17 @@ def train(
     threads: ThreadsOption = 1,
     memory: Annotated[
         int,
-        typer.Option(min=0, help="MB of a run, which ends as out_of_memory at more; 0: no limit."),
+        typer.Option(
+            min=0,
+            help="Memory limit of a run in MB; beyond it, it ends as out_of_memory. 0: no limit.",
+        ),
     ] = 0,
 ) -> None:
     """Train methods of a suite on some of its datasets.
 
-    Finished runs are not repeated, interrupted ones are resumed. A training that diverges, or
-    runs out of memory or time, is a result: its record states it, and the exit code is 0.
-    Other failures do not stop the remaining methods; they are listed at the end.
+    Finished runs are not repeated; interrupted ones are resumed. A training that diverges or runs
+    out of memory or time is a result: it is recorded, and the exit code is 0. Other failures do
+    not stop the remaining methods and are listed at the end.
     """
     _carry_out(
         path, dataset, method, jobs, threads,
@@ -121,18 +124,18 @@ def tune(
         Path, typer.Option("--out", help="Folder of the trials.", callback=checked_folder)
     ],
     dataset: Annotated[
-        str | None, typer.Option(help="Tune on this dataset only, and write no values.")
+        str | None, typer.Option(help="Run the trials of this dataset only, and write no values.")
     ] = None,
     method: MethodsOption = None,
     jobs: JobsOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Choose learning rates and settings by the same number of trials for every method.
+    """Choose learning rates and settings with the same number of trials for every method.
 
     The section "tuning" of the suite lists learning rates and datasets. Finished trials are not
-    repeated. The chosen values are written to tuned/NAME.yaml beside the suite, which uses
-    them by "tuned: tuned/NAME.yaml".
+    repeated. The chosen values are written to tuned/NAME.yaml beside the suite, which reads them
+    with "tuned: tuned/NAME.yaml".
     """
     chosen = suite.load(path, tuned=False)
     if chosen.tuning is None:

@@ -15,6 +15,7 @@ from ebm_bench.cli.options import (
     ThreadsOption,
     VenueOption,
     app,
+    checked_folder,
     start_work,
 )
 from ebm_bench.errors import choose
@@ -30,10 +31,10 @@ def estimate(
     method: MethodsOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Estimate the parameters of a model from many data sets; existing estimates are kept.
+    """Estimate the parameters of a model from many data sets; finished estimates are kept.
 
-    A data set without a finite or converged estimate is a result with that status; the exit code
-    is still 0.
+    A data set without a finite or converged estimate is a result: it is recorded with a status,
+    and the exit code is 0.
     """
     chosen = estimation_suite.load(path)
     choose("model of this suite", [model], chosen.models, path)
@@ -70,7 +71,7 @@ def run_stress(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train and measure failure modes over a range of a setting; resumes if interrupted."""
+    """Train and measure failure modes at several levels of difficulty; resumes if interrupted."""
     from ebm_bench.studies.stress import suite as stress
 
     loaded = stress.load(path)
@@ -93,7 +94,7 @@ def report_stress(
     style: StyleOption = "screen",
     venue: VenueOption = "icml",
 ) -> None:
-    """Draw all failure modes beside theory, and make the table."""
+    """Draw all failure modes beside theory, and write the tables."""
     from ebm_bench.studies.stress import report as reports
     from ebm_bench.studies.stress import suite as stress
 
@@ -109,7 +110,7 @@ def run_paper(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Make the comparison of a paper again; resumes if interrupted."""
+    """Reproduce the comparison of a paper; resumes if interrupted."""
     from ebm_bench.studies.papers import suite as papers
 
     loaded = papers.load(path)
@@ -124,9 +125,16 @@ def run_paper(
 @app.command("claims")
 def report_papers(
     path: Annotated[list[Path], typer.Option("--suite", help="YAML file of a paper; repeatable.")],
-    results: ResultsOption,
+    results: Annotated[
+        Path,
+        typer.Option(
+            "--results",
+            help="Folder with the results of each paper in a folder of its name.",
+            callback=checked_folder,
+        ),
+    ],
 ) -> None:
-    """Decide the claims of papers that were run, in RESULTS/NAME, and draw their figures."""
+    """Decide the claims of papers that have been run, and draw their figures."""
     from ebm_bench.studies.papers import suite as papers
 
     loaded = papers.load_all(path)

@@ -157,6 +157,8 @@ def prepare(
 def run(comparison: Comparison, device: str) -> None:
     """Train and measure the plugin's methods, merge them with the reference and report.
 
+    Finished runs are not repeated.
+
     Raises
     ------
     InputError
@@ -164,19 +166,18 @@ def run(comparison: Comparison, device: str) -> None:
     """
     from ebm_bench import report
     from ebm_bench.records import collection, merging
-    from ebm_bench.runs import evaluation, training
+    from ebm_bench.runs.tasks import RunTask
 
-    folders = []
-    for dataset in comparison.suite.datasets:
-        runs = comparison.out / "runs"
-        training.train(comparison.suite, dataset, comparison.methods, runs, device)
-        for method in comparison.methods:
-            folder = runs / dataset / method
-            evaluation.evaluate(comparison.suite, dataset, method, folder, device)
-            folders.append(folder)
+    runs = [
+        RunTask(comparison.suite, dataset, method, comparison.out / "runs", device=device)
+        for dataset in comparison.suite.datasets
+        for method in comparison.methods
+    ]
+    for run in runs:
+        run()
     log.info("making tables, figures and the page")
     own = comparison.out / "own" / "records"
-    collection.collect(folders).write(own)
+    collection.collect(run.folder for run in runs).write(own)
     merging.merge([comparison.reference, own]).write(comparison.out)
     report.build(comparison.suite, comparison.path, comparison.out)
 
