@@ -15,6 +15,31 @@ from factories import forks
 REPOSITORY = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "benchmarks", "ebm_bench", "environment.yml")
 
+# A suite of two jobs, and the jobs that follow them.
+_TOY = {
+    "energy": {"name": "mlp"},
+    "budget": {"steps": 10},
+    "sampler": {"name": "hmc"},
+    "metrics": {"hyvarinen_score": {}, "denoising_error": {}},
+    "rank_by": "hyvarinen_score",
+    "curve": "hyvarinen_score",
+}
+
+SUITE = {
+    "name": "small",
+    "version": 1,
+    "datasets": {"two_moons": _TOY, "mnist": {**_TOY, "energy": {"name": "conv"}}},
+    "methods": {
+        "dsm-0.1": {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}},
+        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        "nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian"}},
+        "cd": {"objective": "contrastive_divergence"},
+    },
+}
+
+END = {"collect", "report", "all"}
+RUNS = {"run_two_moons", "run_mnist"}
+
 
 class Checkout:
     """A copy of the repository, and how its workflow is run."""

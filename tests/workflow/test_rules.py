@@ -8,35 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from factories.checkouts import probe
+from factories.checkouts import END, RUNS, SUITE, probe
 from filelock import FileLock
 
 from ebm_bench import report
 from ebm_bench.suites.suite import Suite
-
-TOY = {
-    "energy": {"name": "mlp"},
-    "budget": {"steps": 10},
-    "sampler": {"name": "hmc"},
-    "metrics": {"hyvarinen_score": {}, "denoising_error": {}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-}
-SUITE = {
-    "name": "small",
-    "version": 1,
-    "datasets": {"two_moons": TOY, "mnist": {**TOY, "energy": {"name": "conv"}}},
-    "methods": {
-        "dsm-0.1": {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}},
-        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        "nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian"}},
-        "cd": {"objective": "contrastive_divergence"},
-    },
-}
-END = {"collect", "report", "all"}
-
-
-RUNS = {"run_two_moons", "run_mnist"}
 
 
 def outputs(suite):
@@ -120,70 +96,6 @@ def test_from_another_folder_its_own_files_are_found(make_checkout, tmp_path):
     assert done.returncode == 0, done.stdout
     assert "run_mnist" in done.stdout
     assert not list(there.rglob("*.log"))
-
-
-def test_where_gpus_can_share_the_work_each_dataset_is_a_job(make_checkout, tmp_path):
-    planned = make_checkout(tmp_path).planned("--resources", "gpu=4", suite=None)
-    alone = {f"run_{name}" for name in ("eight_gaussians", "two_moons", "mnist", "cifar10")}
-    assert planned == {"prepare", *alone, *END}
-
-
-@pytest.fixture
-def cluster(make_checkout, tmp_path):
-    """A copy whose jobs run elsewhere, in an environment that they find."""
-    checkout = make_checkout(tmp_path, "environment")
-    checkout.write_suite(SUITE)
-    return checkout
-
-
-def test_on_a_cluster_runs_are_packed_by_what_they_take(cluster):
-    options = ("--resources", "cluster=1")
-    packed = {"prepare", "run_eight_gaussians_and_1_more", "run_mnist_and_1_more", *END}
-    assert cluster.planned(*options, suite=None) == packed
-    alone = {f"run_{name}" for name in ("eight_gaussians", "two_moons", "mnist", "cifar10")}
-    planned = cluster.planned(*options, suite=None, minutes_per_job=0.6)
-    assert planned == {"prepare", *alone, *END}
-
-
-def test_on_a_cluster_a_job_asks_for_what_its_runs_need(cluster):
-    # Whatever the machine has that submits it.
-    options = ("--printshellcmds", "--profile", "profiles/slurm", "--attempt", "3")
-    done = cluster.snakemake("--dry-run", *options)
-    # The last attempt, in which a run that takes more is given up.
-    assert done.stdout.count("--jobs 4 --memory 8100 ") == len(RUNS), done.stdout
-    defaults = ("--default-resources", "gpu=1", "slurm_partition=small")
-    found = probe(cluster, "--profile", "profiles/slurm", *defaults)
-    assert {found["threads"][name] for name in RUNS} == {1}
-    working = {name for name, number in found["gpus"].items() if number}
-    assert working >= RUNS
-    assert not [name for name in working if name.startswith(("stress_", "estimate_"))]
-
-
-@pytest.fixture
-def limits(cluster, tmp_path):
-    """Have a Slurm that tells of two partitions."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "sinfo").write_text("#!/bin/sh\necho 'small*|2-00:00:00\nall|15:00'\n")
-    (programs / "sinfo").chmod(0o755)
-    cluster.environment["PATH"] = f"{programs}:{cluster.environment['PATH']}"
-    return cluster
-
-
-@pytest.mark.parametrize("name", ["'all'", "'all,small'"])
-def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
-    given = ("--default-resources", f"slurm_partition={name}")
-    found = probe(limits, "--profile", "profiles/slurm", *given)
-    assert set(found["third"]["runtime"].values()) == {15}
-
-
-def test_on_a_cluster_jobs_of_studies_ask_for_more_each_time(cluster):
-    third = probe(cluster, "--profile", "profiles/slurm")["third"]
-    studies = third["mem_mb"].keys() - RUNS
-    assert {name.partition("_")[0] for name in studies} == {"stress", "estimate", "paper"}
-    assert {third["mem_mb"][name] for name in studies} == {3 * 3000}
-    assert min(third["runtime"][name] for name in studies - {"paper"}) == 3 * 60
-    assert third["runtime"]["paper"] >= 3 * 20
 
 
 @pytest.mark.parametrize(
@@ -369,45 +281,6 @@ def test_a_length_of_jobs_that_is_none_ends_with_2(minutes, finished):
     assert done.returncode == 2
     assert "minutes_per_job: " in done.stdout
     assert "is not a positive number" in done.stdout
-
-
-def test_a_space_in_the_path_of_the_environment_is_told_before_jobs_fail(finished):
-    done = finished.snakemake("--dry-run", "--profile", "profiles/slurm")
-    assert done.returncode == 2
-    assert "a space in the path of the environment" in done.stdout
-
-
-def test_with_the_gpu_profile_runs_take_turns(make_checkout, tmp_path):
-    found = probe(make_checkout(tmp_path), "--profile", "profiles/gpu", suite=None)
-    assert found["limits"]["gpu"] == 1
-    gpus = found["gpus"]
-    del gpus["all"], gpus["stress"]
-    working = {name: n for name, n in gpus.items() if name.startswith("run_")}
-    assert set(working.values()) == {1}
-    assert {n for name, n in found["threads"].items() if name in working} == {1}
-    assert {n for name, n in gpus.items() if name not in working} == {0}
-
-
-def test_memory_is_limited_by_the_machine_or_by_hand(finished):
-    found = probe(finished)
-    pages = os.sysconf("SC_PHYS_PAGES")
-    assert found["limits"]["mem_mb"] == pages * os.sysconf("SC_PAGE_SIZE") // 10**6
-    for given in ("mem_mb=5000", "mem=5GB"):
-        assert probe(finished, "--resources", given)["limits"]["mem_mb"] == 5000
-
-
-@pytest.mark.parametrize(
-    ("options", "threads"),
-    [
-        (["--cores", "2"], 2),
-        (["--cores", "16"], 4),
-        (["--resources", "mem_mb=4000"], 1),
-    ],
-    ids=["cores", "methods", "memory"],
-)
-def test_a_job_has_as_many_runs_at_once_as_fit(options, threads, finished):
-    found = probe(finished, *options)["threads"]
-    assert {found[name] for name in RUNS} == {threads}
 
 
 def test_what_needs_the_internet_or_no_machine_runs_where_snakemake_does(finished):
