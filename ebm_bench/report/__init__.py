@@ -70,8 +70,7 @@ def build_paper(suite: Suite, results: str | Path, venue: str) -> list[Path]:
     Returns
     -------
     list of Path
-        The tables of `outputs`, then the figures and the LaTeX that includes them, as listed by
-        `files.paper_outputs`.
+        The tables of `outputs`, then the figures and the LaTeX that includes them.
 
     Raises
     ------

@@ -36,13 +36,6 @@ def outputs(suite: Suite, results: str | Path) -> dict[str, list[Path]]:
     }
 
 
-def paper_outputs(suite: Suite, results: str | Path) -> list[Path]:
-    """List the figures for a paper, and the LaTeX that includes them."""
-    names, folder = figure_names(suite, paper=True), Path(results)
-    figures = [path for name in names for path in figure_paths(folder, name, paper=True)]
-    return [*figures, folder / "paper" / "figures.tex"]
-
-
 def figure_names(suite: Suite, paper: bool = False) -> list[str]:
     """List the figures of a report or for a paper: of each dataset, then over all of them."""
     names = [f"{name}-{kind}" for name in suite.datasets for kind in figure_kinds(suite, name)]

@@ -79,8 +79,9 @@ def blank(jobs, rc):
 def test_a_method_stands_beside_the_reference(place, reference, monkeypatch):
     monkeypatch.setattr(screen, "save_all", blank)
     templates.write("objective", "mine")
-    done = run("--plugin", "mine.py", "--suite", "small", "--datasets", "eight_gaussians",
+    command = ("--plugin", "mine.py", "--suite", "small", "--datasets", "eight_gaussians",
                "--settings", "sigma=0.1", "--reference", reference)  # fmt: skip
+    done = run(*command)
     assert done.exit_code == 0, done.output
     assert "eight_gaussians: mine-0.1 has rank " in done.output
     assert "of 2 by Hyvärinen score ↓: " in done.output
@@ -95,6 +96,8 @@ def test_a_method_stands_beside_the_reference(place, reference, monkeypatch):
         mine, other = (chosen.loc[(name, replicate), "value"] for name in ("mine-0.1", "dsm"))
         assert mine == other
     assert {p.name for p in (results / "runs/eight_gaussians").iterdir()} == {"mine-0.1"}
+    monkeypatch.setattr(training, "train", None)  # what is finished is not trained again
+    assert run(*command).exit_code == 0
     registry._loaded.clear()
     registry._entries.cache_clear()
     again = suite.load(results / "suite.yaml")

@@ -49,7 +49,7 @@ def write(results: Results, folder: Path, style: Style) -> list[Path]:
     Returns
     -------
     list of Path
-        The files written, in the order of `paper_outputs`.
+        The files of `figure_names`, then the LaTeX.
     """
     jobs, parts = [], []
     for name, draw, caption, wide in _figures(results, style):

@@ -38,7 +38,9 @@ def drawn(results):
 def test_every_announced_figure_is_written_and_included(results, suite, folder):
     written = report.build_paper(suite, folder, "neurips")
     figures_ = [path for path in written if path.parent.name == "paper"]
-    assert figures_ == files.paper_outputs(suite, folder)
+    names = files.figure_names(suite, paper=True)
+    figures = [path for name in names for path in files.figure_paths(folder, name, paper=True)]
+    assert figures_ == [*figures, folder / "paper" / "figures.tex"]
     assert all(path.stat().st_size for path in figures_)
     assert files.macros_path(folder) in written
     text = (folder / "paper" / "figures.tex").read_text()
