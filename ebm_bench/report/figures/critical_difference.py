@@ -27,7 +27,8 @@ def critical_difference(results: Results, style: Style = SCREEN) -> Figure:
 
     References
     ----------
-    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006).
+    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006,
+    https://jmlr.org/papers/v7/demsar06a.html.
     """
     found = results.rank_tests
     if found is None:

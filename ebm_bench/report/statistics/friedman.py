@@ -82,7 +82,8 @@ def over_datasets(rankings: dict[str, pd.DataFrame]) -> RankTests | None:
 
     References
     ----------
-    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
+    Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006,
+    https://jmlr.org/papers/v7/demsar06a.html.
     """
     if len(rankings) < 2:
         return None

@@ -40,8 +40,9 @@ def interval(x: np.ndarray) -> tuple[float, float]:
     -------
     low, high : float
         Of Student's t for fewer than thirty values; else the bias-corrected and accelerated
-        interval of 9,999 resamples, the same whenever it is asked for (Efron 1987). Both NaN
-        for fewer than two values; both the value where all are equal.
+        interval of 9,999 resamples, the same whenever it is asked for (Efron 1987,
+        doi:10.1080/01621459.1987.10478410). Both NaN for fewer than two values; both the value
+        where all are equal.
 
     Notes
     -----

@@ -213,7 +213,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 1979.
+    Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 1979,
+    https://www.jstor.org/stable/4615733.
     """
     # By hand: statsmodels' multipletests calls gc.collect(), which takes longer than a report.
     known = np.where(np.isnan(p), 1.0, p)
