@@ -35,6 +35,19 @@ class {name}({base}):
 
 '''
 NUMBERS = itertools.count()
+# Body of an energy, given its hidden layer and what it returns; and such a layer.
+ENERGY = """
+def build(self, streams):
+    self.first = nn.Parameter(streams.normal(2, 16))
+    self.last = nn.Parameter(streams.normal(16, 1))
+
+def forward(self, x):
+    hidden = {}
+    base = 0.5 * ((x - self.location) / self.scale).square().sum(2)
+    each = (hidden @ self.last).squeeze(2) + base
+    return {}
+"""
+SMOOTH = "torch.tanh(x @ self.first)"
 
 
 def load(folder, base, body):
