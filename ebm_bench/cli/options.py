@@ -35,7 +35,10 @@ def reported_errors() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except KeyboardInterrupt:
+        typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)
+        raise typer.Exit(130) from None
+    except BaseException as error:  # a plugin may also exit
         message = processes.explain(error)
         if message is None and isinstance(error, OSError) and error.errno in _FULL:
             message = error.strerror  # of what is printed
@@ -43,9 +46,6 @@ def reported_errors() -> Iterator[None]:
             raise
         typer.echo(f"ebm-bench: {message}", err=True)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("ebm-bench: interrupted; the same command resumes it", err=True)
-        raise typer.Exit(130) from None
 
 
 class _Commands(TyperGroup):

@@ -225,7 +225,9 @@ def imported(entry: Entry) -> ModuleType:
         if entry.module:
             return importlib.import_module(entry.module)
         return _import_file(entry.path)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may also exit
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
                  if os.path.realpath(f.filename) == str(entry.path)]  # fmt: skip
         place = f"{entry.path}:{lines[-1]}" if lines else str(entry.path)

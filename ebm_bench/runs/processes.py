@@ -158,9 +158,11 @@ def _attempt(task: Task) -> int:
     """Run a task and print its errors; returns the exit code."""
     try:
         task()
-    except (Exception, SystemExit) as error:  # which a plugin may raise, too
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may also exit
         message = explain(error)
-        if message is None and isinstance(error, SystemExit):
+        if message is None and not isinstance(error, Exception):
             raise
         if message is None or (WORKFLOW in os.environ and not isinstance(error, InputError)):
             traceback.print_exc()  # into the log of the rule

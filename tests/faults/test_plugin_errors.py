@@ -1,10 +1,11 @@
 """An error that a plugin raises is one message with its file and line, and stops nothing else."""
 
+import json
 import re
 from functools import partial
 
 import pytest
-from factories.plugins import run
+from factories.plugins import make_suite, run
 from typer.testing import CliRunner
 
 from ebm_bench import cli, registry
@@ -84,7 +85,10 @@ RAISES = [
     "raise type('Own', (Exception,), {'__str__': None})('mine')",
     "raise RuntimeError('x' * 10**6)",
     "'ü'.encode('ascii')",
+    "raise GeneratorExit",
+    "raise type('Own', (BaseException,), {})('mine')",
 ]
+EXITS = ["exit(0)", *RAISES[-2:]]
 BAD = "{}['sigma']"
 FAMILIES = {
     "energy that is built": ("Energy", ENERGY, {"build": BAD}),
@@ -199,3 +203,33 @@ def test_commands_that_run_in_one_process(plugin, tmp_path, monkeypatch):
     assert done.exit_code == 2
     assert "raised KeyError: 'sigma'" in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("raises", EXITS)
+@pytest.mark.parametrize("base", ["Objective", "Dataset", "Metric", "Sampler"])
+def test_what_exits_holds_no_contract(raises, base, plugin):
+    body = {"Objective": LOSS, "Dataset": DATASET, "Metric": METRIC, "Sampler": SAMPLER}[base]
+    path = registry.describe(f"{base.lower()}s", plugin(base, body.format(raises))).path
+    done = CliRunner().invoke(cli.app, ["check", str(path)])
+    assert done.exit_code == 1
+    assert f"{path.name}:" in done.stdout
+    assert "FAILS" in done.stdout
+
+
+@pytest.mark.parametrize("raises", ["exit(0)", "raise GeneratorExit", "1 / 0"])
+def test_what_exits_when_it_is_imported(raises, plugin):
+    path = registry.describe("objectives", plugin("Objective", LOSS.format("pass"))).path
+    path.write_text(path.read_text() + raises)
+    done = CliRunner().invoke(cli.app, ["check", str(path)])
+    assert done.exit_code == 2
+    assert f"{path}:{len(path.read_text().splitlines())}: cannot be imported" in done.stderr
+
+
+@pytest.mark.parametrize("raises", EXITS)
+def test_what_exits_ends_a_command_with_a_message(raises, plugin, tmp_path):
+    name = plugin("Dataset", DATASET.format(raises))
+    data = {**make_suite(dataset=name).model_dump(mode="json"), "plugins": []}
+    (tmp_path / "suite.yaml").write_text(json.dumps(data))
+    done = CliRunner().invoke(cli.app, ["check", str(tmp_path / "suite.yaml")])
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"ebm-bench: {place(name, 'datasets', raises)}Own")

@@ -192,13 +192,15 @@ def _examine(each: Check, case: Any) -> Verdict:
         each(case)
     except AssertionError as error:
         return Verdict(each, f"{error}{case.context}")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may also exit
         found = f"{type(error).__name__}: {error}{_place(error, case.entry)}{case.context}"
         return Verdict(each, found, raised=True)
     return Verdict(each)
 
 
-def _place(error: Exception, entry: Entry) -> str:
+def _place(error: BaseException, entry: Entry) -> str:
     """Name the line of the class's own file that raised an error."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == str(entry.path)]
