@@ -13,6 +13,7 @@ from ebm_bench import fit, registry
 from ebm_bench.cli import app
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection, fingerprint
+from ebm_bench.report.files import figure_kinds
 from ebm_bench.runs import checkpoints, evaluation, training
 from ebm_bench.suites import suite
 from tests.factories.data import IMAGES, POINTS, correlated, save_images, write_suite
@@ -157,6 +158,16 @@ def test_files_of_any_name_have_a_digest(tmp_path):
 def test_missing_data_of_plugins_are_refused(plugin):
     with pytest.raises(InputError, match=r"mine.npy\): does not exist"):
         training.train_method(suite.load(plugin), "mine", "dsm")
+
+
+def test_reports_are_planned_without_the_data_of_plugins(plugin):
+    text = PLUGIN.replace("    dimension: int = 5\n", "")
+    text = text.replace("(self.dimension,)", "np.load(self.path).shape[1:]")
+    (plugin.parent / "mine.py").write_text(text)
+    chosen = suite.load(plugin)
+    assert figure_kinds(chosen, "mine") == ["cost", "curves"]
+    np.save(plugin.parent / "mine.npy", GOOD[:, :2])
+    assert figure_kinds(chosen, "mine") == ["densities", "cost", "curves"]
 
 
 def test_sound_data_of_plugins_are_trained_on(plugin):
