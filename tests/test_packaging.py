@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import tomllib
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -128,6 +130,23 @@ def test_continuous_integration_tells_what_cannot_be_installed(tmp_path, there, 
     assert done.returncode == 2
     assert done.stderr.splitlines()[-2:] == ["nothing is reached", said]
     assert done.stdout.splitlines() == [".venv/.installed, required, required"]
+
+
+def test_continuous_integration_leaves_nothing_that_installs(tmp_path):
+    child = tmp_path / "child"
+    text = f"#!/bin/sh\nsleep 600 & echo $! >{child}.new; mv {child}.new {child}; wait\n"
+    for name in ("apt-get", "sudo"):
+        write_program(tmp_path / name, text)
+    write_program(
+        tmp_path / "make", f"#!/bin/sh\nuntil [ -e {child} ]; do sleep 0.01; done; exit 2\n"
+    )
+    for name in ("bash", "cat", "dirname", "env", "id", "mktemp", "mv", "python3", "rm", "sleep",
+                 "timeout"):  # fmt: skip
+        (tmp_path / name).symlink_to(shutil.which(name))
+    done = run_ci(str(tmp_path))
+    assert done.returncode == 2
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(child.read_text())).wait(60)
 
 
 def test_every_dependency_has_its_reason():
