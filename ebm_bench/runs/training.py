@@ -241,8 +241,8 @@ class _Trainer:
             self._measure()
         if self.step <= WATCHED:
             self._look()
-        if self.step == WATCHED:
-            contracts.require_own(self.parts, self._trial, self.watch.unsaved)
+        if self.step == min(WATCHED, self.total):
+            contracts.require_own(self.parts, self._trial, self.watch.unsaved, self.total == 1)
             self._compile()
 
     def finish(self) -> None:

@@ -64,15 +64,16 @@ def load(folder, base, body):
 def make_suite(
     dataset="eight_gaussians", energy="mlp", objective="noise_contrastive", sampler="langevin",
     metrics=("hyvarinen_score",), curve=None, compute="eager", settings=None, replicates=3,
+    steps=3, curve_points=2,
 ):  # fmt: skip
     small = {"width": 8} if energy == "mlp" else {}
     content = {
         "name": "test", "version": 1,
         "datasets": {dataset: {
             "energy": {"name": energy, "settings": small}, "replicates": replicates,
-            "budget": {"steps": 3, "batch_size": 16, "fit_samples": 100},
+            "budget": {"steps": steps, "batch_size": 16, "fit_samples": 100},
             "sampler": {"name": sampler}, "metrics": {name: {} for name in metrics},
-            "rank_by": metrics[0], "curve": curve or metrics[0], "curve_points": 2,
+            "rank_by": metrics[0], "curve": curve or metrics[0], "curve_points": curve_points,
             "compute": compute,
         }},
         "methods": {"own": {"objective": objective, "settings": settings or {}}},

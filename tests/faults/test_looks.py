@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from factories.plugins import make_suite, refused, train
+from factories.plugins import found_by_check, make_suite, refused, train
 
 from ebm_bench.runs import training
 
@@ -96,7 +96,7 @@ KEPT = {
 
 def unlooked(monkeypatch):
     for name in ("require_parts", "require_fitted", "require_apart", "require_own"):
-        monkeypatch.setattr(training.contracts, name, lambda *given: None, raising=False)
+        monkeypatch.setattr(training.contracts, name, lambda *given: None)
 
 
 def same(monkeypatch, **given):
@@ -115,8 +115,64 @@ def test_losses_with_state_train_as_without_a_look(plugin, monkeypatch, case):
     same(monkeypatch, objective=plugin("Objective", KEPT[case]))
 
 
-def test_energies_with_state_train_as_without_a_look(plugin, monkeypatch):
-    same(monkeypatch, energy=plugin("Energy", ENERGY))
+@pytest.mark.parametrize("scale", ["(1 + 1e-5 * self.n)", "0.9**self.n", "self.n"])
+def test_energies_with_state_train_as_without_a_look(plugin, monkeypatch, caplog, scale):
+    name = plugin("Energy", ENERGY.replace("(1 + 1e-5 * self.n)", scale))
+    same(monkeypatch, energy=name, objective="exact_score_matching")
+    assert ".n changes from call to call" in caplog.text
+
+
+def test_large_state_of_energies_is_what_is_blamed(plugin, caplog):
+    body = ENERGY.replace("self.n = 0", "self.n = torch.zeros(5_000_000)")
+    train(energy=plugin("Energy", body.replace("1e-5 * self.n", "self.n[0]")))
+    assert ".n changes from call to call" in caplog.text
+
+
+BUFFER = ENERGY.replace("self.n = 0", "self.register_buffer('n', torch.zeros(()))")
+
+
+def test_energies_whose_buffers_change_when_they_are_measured(plugin, tmp_path):
+    name = plugin("Energy", BUFFER.replace("1e-5", "1e-3"))
+    said = "the energies of the same points change from call to call"
+    refused(tmp_path, said, "only `if self.training`", energy=name)
+    assert said in found_by_check("energies", name).found
+
+
+def test_energies_whose_buffers_change_while_they_are_trained(plugin, monkeypatch):
+    body = BUFFER.replace("self.n += 1", "self.n += self.training").replace("1e-5", "1e-2")
+    name = plugin("Energy", body)
+    few, _ = train(energy=name, steps=6)
+    many, _ = train(energy=name, steps=6, curve_points=6)
+    assert few.energy.n == many.energy.n > 0
+    same(monkeypatch, energy=name)
+
+
+def test_noise_with_state_trains_as_without_a_look(plugin, monkeypatch):
+    body = NOISE.format("self.n = 0").replace("return self.shift +", "self.n += 1\n    return (")
+    body = body.replace("dtype=self.scale.dtype)", "dtype=self.scale.dtype)) * 0.9**self.n")
+    same(monkeypatch, settings={"noise": plugin("Noise", body)})
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("energy(x).mean(1) - energy(x).mean()", "depends on the energies of others"),
+        ("energy(x).mean(1).flip(0)", "depends on the energies of others"),
+        ("self.own * energy(x).detach().mean(1)", "the loss does not depend on the energy"),
+        ("energy(x + streams.normal_like(x)[:1]).mean(1)", "depend on its own stream"),
+        ("energy(x + streams.normal_like(x).mean(0)).mean(1)", "the streams of others"),
+    ],
+)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_runs_of_few_steps_are_looked_at(plugin, tmp_path, returned, said, steps):
+    body = LOSS.format("self.own = nn.Parameter(torch.zeros(energy.replicates))", "n = 1")
+    body = body.rpartition("    return")[0] + f"    return {returned}\n"
+    refused(tmp_path, said, objective=plugin("Objective", body), steps=steps)
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_losses_with_state_take_one_step_as_without_a_look(plugin, monkeypatch, case):
+    same(monkeypatch, objective=plugin("Objective", KEPT[case]), steps=1)
 
 
 def test_datasets_with_state_train_as_without_a_look(plugin, monkeypatch):

@@ -75,6 +75,13 @@ def shape_and_dtype(case: Case) -> None:
     expect(out.isfinite().all(), f"energies {out.tolist()}")
 
 
+@check(contracts.STEADY, needed=True)
+def is_a_function(case: Case) -> None:
+    """Of the points, in calls after training."""
+    energy = case.make()
+    expect_kept(contracts.STEADY, energy, points(energy))
+
+
 @check(
     "log_z is the logarithm of the integral of exp(−E)",
     "A factor or a dimension is missing in log_z, or an energy is declared `normalised` "

@@ -15,7 +15,16 @@ from ebm_bench.errors import InputError
 from ebm_bench.noise.base import Noise
 from ebm_bench.runs import cost
 from ebm_bench.runs.contracts.datasets import DENSITY, ENTROPY, POINTS, SCORE
-from ebm_bench.runs.contracts.energies import ALONE, COUNTED, ENERGY, GRADIENT, SMOOTH, STATE
+from ebm_bench.runs.contracts.energies import (
+    ALONE,
+    COUNTED,
+    ENERGY,
+    GRADIENT,
+    SMOOTH,
+    STATE,
+    STEADY,
+    evaluated,
+)
 from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
 from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED
 from ebm_bench.runs.contracts.objectives import (
@@ -29,7 +38,7 @@ from ebm_bench.runs.contracts.objectives import (
     unsaved,
 )
 from ebm_bench.runs.contracts.samplers import CHAINS, SAMPLER
-from ebm_bench.runs.state import copied
+from ebm_bench.runs.state import Watch, copied
 from ebm_bench.runs.surroundings import guarded
 from ebm_bench.streams import Streams
 
@@ -56,6 +65,7 @@ __all__ = [
     "SHAPES",
     "SMOOTH",
     "STATE",
+    "STEADY",
     "UNSAVED",
     "UNTOUCHED",
     "blame_noise",
@@ -102,10 +112,13 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
         ENERGY.require(energy.name, energy, few)
         ALONE.require(energy.name, energy, few)
         STATE.require(energy.name, energy, few, parts.fresh_energy)
-        GRADIENT.require(energy.name, energy, few)
         COUNTED.require(energy.name, energy, few)
-        if second_derivatives and energy.smooth:
-            SMOOTH.require(energy.name, energy, x)
+        with evaluated(energy):  # as it may change from call to call while it is trained
+            if not _keeps_state(energy, few):  # of which the run warns
+                STEADY.require(energy.name, energy, few)
+                GRADIENT.require(energy.name, energy, few)
+                if second_derivatives and energy.smooth:
+                    SMOOTH.require(energy.name, energy, x)
     if _is_plugin("samplers", parts.sampler) and (sampler := copied(parts.sampler)):
         SAMPLER.require(sampler.name, sampler, energy, few, streams)
         CHAINS.require(sampler.name, sampler, energy, few, streams)
@@ -118,7 +131,8 @@ def require_fitted(parts: Any) -> None:
     As `require_parts`.
     """
     objective, streams = parts.objective, parts.streams.child("contracts")
-    for name, part in _noise(objective):
+    for name, own in _noise(objective):
+        part = copied(own) or own
         with guarded(parts.put_back):
             NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
             DRAWN.require(part.name, part, streams)
@@ -167,7 +181,9 @@ def require_apart(parts: Any, loss: Tensor) -> None:
         energy.evaluations = evaluations  # of a graph that calls the energy again
 
 
-def require_own(parts: Any, draw: Callable[[], Tensor], unsaved: Sequence[str]) -> None:
+def require_own(
+    parts: Any, draw: Callable[[], Tensor], unsaved: Sequence[str], apart: bool = False
+) -> None:
     """Look at which streams the loss of a batch depends on; as `require_parts`.
 
     Parameters
@@ -179,20 +195,24 @@ def require_own(parts: Any, draw: Callable[[], Tensor], unsaved: Sequence[str]) 
     unsaved : sequence of str
         Names of state that calls change and copies may share. Nothing is looked at if there is
         some.
+    apart : bool
+        Whether to look at the energies too, for a training without a second step.
     """
-    objective = parts.objective
-    if unsaved or not _is_plugin("objectives", objective):
+    name, streams = parts.objective.name, parts.streams.child("contracts")
+    if unsaved or not _is_plugin("objectives", parts.objective):
         return
     x = draw()
 
-    def loss(streams: Streams) -> Tensor:
+    def loss(streams: Streams) -> tuple[Any, Any, Tensor]:
         """Begin with the same state in every call, and leave it as it is."""
         objective, energy = copied((parts.objective, parts.energy), parts.dataset)
         with guarded([]):
-            return objective.loss_at(energy, x, streams, parts.progress).detach()
+            return objective, energy, objective.loss_at(energy, x, streams, parts.progress)
 
-    if copied((objective, parts.energy), parts.dataset):
-        OWN.require(objective.name, loss, parts.streams.child("contracts"))
+    if copied((parts.objective, parts.energy), parts.dataset):
+        if apart:
+            APART.require(name, *loss(streams))
+        OWN.require(name, lambda own: loss(own)[2].detach(), streams)
 
 
 def shapes(parts: Any) -> dict[str, dict]:
@@ -213,11 +233,8 @@ def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[st
     """
     watched = _is_plugin("metrics", metric)
     before = state_of(model) if watched else {}
-    modes = [(part, part.training) for part in model.energy.modules()]
-    with guarded([]):
+    with guarded([]), evaluated(model.energy):
         result = metric(model, dataset, streams)
-    for part, mode in modes:  # as metrics may say eval() in the course of training
-        part.training = mode
     MEASURED.require(metric.name, result, model.energy.replicates)
     if watched:
         UNTOUCHED.require(metric.name, before, state_of(model))
@@ -229,6 +246,15 @@ def _noise(objective: Any) -> Iterator[tuple[str, Noise]]:
     for name, part in objective.named_children():
         if isinstance(part, Noise) and _is_plugin("noise", part):
             yield name, part
+
+
+def _keeps_state(energy: Any, x: Tensor) -> bool:
+    """Whether calls of an energy change something that no checkpoint holds."""
+    watch = Watch([energy])
+    for _ in range(2):  # the first may make what is kept
+        energy(x)
+        watch.look()
+    return bool(watch.unsaved)
 
 
 def _is_plugin(family: str, part: Any) -> bool:

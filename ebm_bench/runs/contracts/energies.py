@@ -1,6 +1,7 @@
 """Contracts of energies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -9,6 +10,18 @@ from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
 from ebm_bench.runs.contracts.base import Contract, misshapen, no_tensor, normaliser_fault
 from ebm_bench.runs.contracts.smoothness import rough
+
+
+@contextmanager
+def evaluated(energy: Energy) -> Iterator[None]:
+    """Have an energy as it is when it is measured, and put back what is trained."""
+    modes = [(part, part.training) for part in energy.modules()]
+    energy.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _energy_fault(energy: Energy, x: Tensor) -> str:
@@ -68,6 +81,14 @@ def _differ(values: Tensor, others: Tensor) -> bool:
     return not torch.allclose(values, others, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
+def _steady_fault(energy: Energy, x: Tensor) -> str:
+    with evaluated(energy), torch.no_grad():
+        first, *others = (energy(x).clone() for _ in range(3))
+    if any(not torch.allclose(first, other, 1e-5, 1e-5, equal_nan=True) for other in others):
+        return "the energies of the same points change from call to call"
+    return ""
+
+
 def _gradient_fault(energy: Energy, x: Tensor) -> str:
     """Compare the gradient that objectives use with that of the energy."""
     x = x.detach().requires_grad_()
@@ -109,6 +130,13 @@ STATE = Contract(
     "A tensor that build() or fit() made and that is a plain attribute: register_buffer or "
     "nn.Parameter",
     _state_fault,
+)
+STEADY = Contract(
+    "energies",
+    "an energy that is a function of the points when it is measured, as metrics call it any number "
+    "of times",
+    "A counter, or random numbers, in forward(): let them act only `if self.training`",
+    _steady_fault,
 )
 GRADIENT = Contract(
     "energies",
