@@ -62,6 +62,8 @@ def read(path: str | Path, columns: Sequence[str | int] = ()) -> Table:
         raise InputError(f"{path}: is a folder; points are in a file ({_valid()})")
     if not path.exists():
         raise InputError(f"{path}: does not exist")
+    if not path.is_file():  # a pipe or a device, which need not end
+        raise InputError(f"{path}: is no file of data")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: points are read from {_valid()}, not from '{path.suffix}'")
@@ -350,6 +352,11 @@ def _csv(path: Path, columns: Sequence[str | int]) -> Table:
     if bad:
         raise _refusal(layout, chosen, bad)
     table = np.array(values).reshape(len(lines), len(chosen))
+    if layout.separator == "," and _are_halves(layout, table):
+        raise InputError(
+            f"{path}: numbers with decimal commas, as it seems: those behind the commas begin with "
+            "0. Write 1.05, not 1,05"
+        )
 
     def column(j: int) -> np.ndarray:
         found = table[:, j]
@@ -364,6 +371,14 @@ def _csv(path: Path, columns: Sequence[str | int]) -> Table:
         path, [layout.names[i] for i in chosen], len(lines), column,
         lambda i: f"line {lines[i]}",
     )  # fmt: skip
+
+
+def _are_halves(layout: _Layout, table: np.ndarray) -> bool:
+    """Whether a text file has whole numbers alone, in pairs, and some behind commas like 05."""
+    if len(layout.names) % 2 or not (table == np.floor(table)).all():
+        return False
+    cells = [cell.strip() for _, row in layout.all_rows() for cell in row[1::2]]
+    return all(map(str.isdigit, cells)) and any(re.match(r"0\d", cell) for cell in cells)
 
 
 _READERS: dict[str, Callable[[Path, Sequence[str | int]], Table]] = {

@@ -150,6 +150,8 @@ def _content(path: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe or a device, which need not end
+        raise InputError(f"{path}: is no file")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,6 +1,7 @@
 """Points from files: what is read, how it is scaled and split, and what is refused."""
 
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,10 @@ REFUSED = {
     "ragged.csv": (csv(TEXT + "1,2,3\n"), r"line 502 \(3\)"),
     "short.csv": (csv(TEXT + "1\n"), r"line 502 \(1\)"),
     "latin.csv": (lambda path: path.write_bytes(b"gr\xf6\xdfe,b\n" + lines(X).encode()), "UTF-8"),
+    "decimals.csv": (csv(lines(X[:, :1]).replace(".", ",")), "decimal commas, as it seems"),
+    "pairs.csv": (csv(lines(X).replace(",", ";").replace(".", ",").replace(";", ",")), "commas"),
+    "pipe.csv": (os.mkfifo, "no file of data"),
+    "device.npy": (lambda path: path.symlink_to("/dev/zero"), "no file of data"),
     "utf16.csv": (lambda path: path.write_text(TEXT, encoding="utf-16"), "UTF-8"),
     "index.csv": (lambda path: pd.DataFrame(X).to_csv(path), "counts the rows"),
     "numbers.csv": (lambda path: pd.DataFrame(X, index=range(1, 501)).to_csv(path), "counts"),
