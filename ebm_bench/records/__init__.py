@@ -19,23 +19,3 @@ from ebm_bench.records.schema import (
     read_whole,
     write,
 )
-
-__all__ = [
-    "ESCAPED_ABOVE",
-    "FAILED",
-    "Cost",
-    "CurvePoint",
-    "Estimation",
-    "Evaluation",
-    "Outcome",
-    "Provenance",
-    "Run",
-    "Segment",
-    "Status",
-    "Steps",
-    "Theory",
-    "Value",
-    "read",
-    "read_whole",
-    "write",
-]

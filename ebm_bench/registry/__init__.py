@@ -80,17 +80,7 @@ def load(path: str | Path) -> list[Entry]:
     return found
 
 
-@overload
-def entries(family: Literal["datasets"]) -> dict[str, DatasetEntry]: ...
-@overload
-def entries(family: Literal["energies"]) -> dict[str, EnergyEntry]: ...
-@overload
-def entries(family: Literal["objectives"]) -> dict[str, ObjectiveEntry]: ...
-@overload
-def entries(family: Literal["metrics"]) -> dict[str, MetricEntry]: ...
-@overload
-def entries(family: str) -> dict[str, Entry]: ...
-def entries(family: str) -> Any:
+def entries(family: str) -> dict[str, Any]:
     """Read every registered class of a family.
 
     Returns

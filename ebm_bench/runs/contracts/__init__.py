@@ -42,44 +42,6 @@ from ebm_bench.runs.state import Watch, copied
 from ebm_bench.runs.surroundings import guarded
 from ebm_bench.streams import Streams
 
-__all__ = [
-    "ALONE",
-    "APART",
-    "CHAINS",
-    "COUNTED",
-    "DENSITY",
-    "DRAWN",
-    "ENERGY",
-    "ENTROPY",
-    "FINAL",
-    "GRADIENT",
-    "LEARNED",
-    "LOSS",
-    "MEASURED",
-    "NOISE",
-    "OWN",
-    "PAIRED",
-    "POINTS",
-    "SAMPLER",
-    "SCORE",
-    "SHAPES",
-    "SMOOTH",
-    "STATE",
-    "STEADY",
-    "UNSAVED",
-    "UNTOUCHED",
-    "blame_noise",
-    "measured",
-    "require_apart",
-    "require_fitted",
-    "require_own",
-    "require_parts",
-    "require_shapes",
-    "shapes",
-    "state_of",
-    "unsaved",
-]
-
 
 def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
     """Look at the dataset, the energy and the sampler of a run, if they are of a plugin.
@@ -182,7 +144,7 @@ def require_apart(parts: Any, loss: Tensor) -> None:
 
 
 def require_own(
-    parts: Any, draw: Callable[[], Tensor], unsaved: Sequence[str], apart: bool = False
+    parts: Any, draw: Callable[[], Tensor], names: Sequence[str], apart: bool = False
 ) -> None:
     """Look at which streams the loss of a batch depends on; as `require_parts`.
 
@@ -192,14 +154,14 @@ def require_own(
         Parts of the run.
     draw : callable
         Draws a batch that no step takes.
-    unsaved : sequence of str
+    names : sequence of str
         Names of state that calls change and copies may share. Nothing is looked at if there is
         some.
     apart : bool
         Whether to look at the energies too, for a training without a second step.
     """
     name, streams = parts.objective.name, parts.streams.child("contracts")
-    if unsaved or not _is_plugin("objectives", parts.objective):
+    if names or not _is_plugin("objectives", parts.objective):
         return
     x = draw()
 

@@ -41,7 +41,7 @@ SAMPLER = Contract(
     "points that have moved, of the same shape, finite and without a graph; the start and the "
     "energy are unchanged",
     "An in-place operation on x (begin with a copy), or gradients that were taken without "
-    "detaching (ebm_bench.samplers.base.gradient does it)",
+    "detaching (ebm_bench.derivatives.gradient does it under torch.no_grad())",
     _sampler_fault,
 )
 CHAINS = Contract(
