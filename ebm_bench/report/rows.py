@@ -10,6 +10,7 @@ from ebm_bench.report.convergence import Trend
 from ebm_bench.report.formatting import count
 
 CONTROL = "control"
+DRAWN = 16  # models of a dataset in a figure: eight colours, each twice
 _UNKNOWN = Trend()
 
 
@@ -109,6 +110,18 @@ class Row:
     def place(self) -> Rank | str:
         """The rank, and whether it is shared with the best; `CONTROL` for controls."""
         return CONTROL if self.control else Rank(self.rank, self.tied)
+
+
+def drawn(rows: list[Row]) -> list[Row]:
+    """Keep what figures show: of models, best first, as many as can be told apart; all controls."""
+    models = [row for row in rows if not row.control]
+    return [*models[:DRAWN], *(row for row in rows if row.control)]
+
+
+def drawn_of(rows: list[Row]) -> str:
+    """State how many models figures show; empty if it is all of them."""
+    models = sum(not row.control for row in rows)
+    return f"the best {DRAWN} of {models} models" if models > DRAWN else ""
 
 
 def label(method: str, model: str) -> str:

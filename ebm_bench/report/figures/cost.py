@@ -8,6 +8,7 @@ from ebm_bench.report.figures.axes import SECONDS, fit_axis, fit_cost_axis, wher
 from ebm_bench.report.figures.style import GRAY, legend_of, look
 from ebm_bench.report.formatting import quantity
 from ebm_bench.report.results import Results
+from ebm_bench.report.rows import drawn, drawn_of
 
 
 def cost(results: Results, dataset: str) -> Figure:
@@ -21,7 +22,9 @@ def cost(results: Results, dataset: str) -> Figure:
     figure = Figure(figsize=(7.5, 4.2))
     axis = figure.add_subplot()
     draw_cost(axis, results, dataset)
-    axis.set(xlabel=SECONDS, title=f"{dataset}: quality against cost")
+    note = drawn_of(results.rows(dataset))
+    title = f"{dataset}: quality against cost" + f" of {note}" * bool(note)
+    axis.set(xlabel=SECONDS, title=title)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
@@ -41,7 +44,7 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
         Whether legend entries state, besides the name, how training ended.
     """
     metric = results.suite.datasets[dataset].rank_by
-    found = {row: results.estimate(dataset, row, metric) for row in results.rows(dataset)}
+    found = {row: results.estimate(dataset, row, metric) for row in drawn(results.rows(dataset))}
     points = {
         row: (row.seconds, f.mean)
         for row, f in found.items()

@@ -11,7 +11,7 @@ from ebm_bench.report.figures.style import legend_of, look
 from ebm_bench.report.formatting import quantity
 from ebm_bench.report.learning_curves import EMPTY, LearningCurve
 from ebm_bench.report.results import Results
-from ebm_bench.report.rows import Row
+from ebm_bench.report.rows import Row, drawn, drawn_of
 
 
 def curves(results: Results, dataset: str) -> Figure:
@@ -31,8 +31,11 @@ def curves(results: Results, dataset: str) -> Figure:
         draw_curves(axis, results, dataset, against)
     axes[0].set(xlabel="optimiser steps")
     axes[1].set(xlabel=SECONDS, ylabel="")
+    note = drawn_of(results.rows(dataset))
     figure.suptitle(
-        f"{dataset}: learning curves (line: median, band: range of replicates)", fontsize=9
+        f"{dataset}: learning curves{f' of {note}' * bool(note)} "
+        "(line: median, band: range of replicates)",
+        fontsize=9,
     )
     handles, labels = axes[0].get_legend_handles_labels()
     if handles:
@@ -61,7 +64,7 @@ def draw_curves(
     metric = quantity(results.suite.datasets[dataset].curve)
     followed = {
         row: results.curves.get((dataset, row.method), EMPTY)
-        for row in results.rows(dataset)
+        for row in drawn(results.rows(dataset))
         if row.model == "energy"
     }
     # Where curves start and end must be visible, however often they were measured in between.

@@ -24,7 +24,7 @@ from ebm_bench.report.figures.style import (
 )
 from ebm_bench.report.formatting import number, quantity
 from ebm_bench.report.results import Results
-from ebm_bench.report.rows import Row
+from ebm_bench.report.rows import Row, drawn, drawn_of
 
 PANELS = 5  # side by side
 PAPER_PANELS = 7
@@ -40,6 +40,8 @@ class Pictures:
         Results of a suite.
     dataset : str
         Name of the dataset.
+    figure : bool
+        Whether only those of the rows are wanted that a figure shows, see `rows.drawn`.
 
     Attributes
     ----------
@@ -48,8 +50,9 @@ class Pictures:
         the models in the order of their rank.
     """
 
-    def __init__(self, results: Results, dataset: str) -> None:
-        self.rows = sorted(results.rows(dataset), key=lambda row: not row.control)
+    def __init__(self, results: Results, dataset: str, figure: bool = True) -> None:
+        rows = results.rows(dataset)
+        self.rows = sorted(drawn(rows) if figure else rows, key=lambda row: not row.control)
         methods = dict.fromkeys(row.method for row in self.rows)
         self._stored = {method: results.pictures(dataset, method) for method in methods}
 
@@ -106,6 +109,7 @@ def densities(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     if not pictures.all("density"):
         return _nothing("densities")
     figure, axes, columns = _panels(len(pictures.rows), style)
+    _state_what_is_drawn(figure, results, dataset, style)
     _label_the_rim(axes, columns)
     for axis, row in zip(axes, pictures.rows, strict=True):
         axis.set_title(_title(results, dataset, row, style))
@@ -179,11 +183,18 @@ def samples(results: Results, dataset: str, style: Style = SCREEN) -> Figure:
     if not pictures:
         return _nothing("samples")
     figure, axes, _ = _panels(1 + len(pictures.rows), style)
+    _state_what_is_drawn(figure, results, dataset, style)
     _show_tiles(axes[0], pictures.data, "data", "no data")
     for axis, row in zip(axes[1:], pictures.rows, strict=True):
         title = _title(results, dataset, row, style)
         _show_tiles(axis, pictures.of(row, "samples"), title, "no samples")
     return figure
+
+
+def _state_what_is_drawn(figure: Figure, results: Results, dataset: str, style: Style) -> None:
+    note = drawn_of(results.rows(dataset))
+    if note and not style.paper:  # there the caption states it
+        figure.suptitle(f"Controls, and {note} by rank", fontsize=9)
 
 
 def _title(results: Results, dataset: str, row: Row, style: Style) -> str:

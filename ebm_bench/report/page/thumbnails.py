@@ -22,7 +22,7 @@ def thumbnails(results: Results, dataset: str) -> dict[str, str]:
         Pictures as data addresses, by label of the row; ``data`` holds samples of the data if
         there are any. Densities share one colour scale.
     """
-    pictures = Pictures(results, dataset)
+    pictures = Pictures(results, dataset, figure=False)
     side = SIDE if len(results.runs) <= MANY else SMALL
     densities, samples = pictures.all("density"), pictures.all("samples")
     if pictures.data is not None:

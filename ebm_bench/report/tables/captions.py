@@ -15,7 +15,7 @@ from ebm_bench.report.formatting import (
     quantity,
 )
 from ebm_bench.report.results import Results
-from ebm_bench.report.rows import label
+from ebm_bench.report.rows import drawn_of, label
 from ebm_bench.report.statistics import pairwise
 from ebm_bench.report.statistics.friedman import RankTests
 from ebm_bench.report.statistics.intervals import ALPHA, GEOMETRIC, INTERVAL
@@ -232,7 +232,9 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         "critical difference": f"Average ranks on {len(results.counted)} datasets (1 is best); "
         f"bars join what is not significantly different. {verdict(tests) if tests else ''}".strip(),
     }[kind]
-    return f"{body} {_conditions(results, datasets)}"
+    shown = dict.fromkeys(drawn_of(results.rows(name)) for name in datasets)
+    told = " or ".join(filter(None, shown)) if kind != "critical difference" else ""
+    return _join(body, f"Shown: {told}." if told else "", _conditions(results, datasets))
 
 
 def _conditions(results: Results, datasets: list[str]) -> str:

@@ -6,10 +6,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from ebm_bench import registry
+from ebm_bench.report import rows
 from ebm_bench.report.figures import axes, pictures, saving, style
 from ebm_bench.report.figures.cost import _pareto, cost
 from ebm_bench.report.figures.curves import curves
 from ebm_bench.report.figures.pictures import densities, samples
+from ebm_bench.report.page.thumbnails import thumbnails
+from ebm_bench.report.rows import drawn_of
+from ebm_bench.report.tables import captions
 
 
 def legend(figure):
@@ -199,3 +203,29 @@ def test_records_without_pictures_say_so_in_their_place(results, folder, kind):
     figure = getattr(pictures, kind)(results, dataset)
     assert not figure.axes
     assert figure.texts[0].get_text().startswith(f"no {kind}")
+
+
+def test_of_many_models_the_best_are_drawn_and_the_figure_says_so(results, monkeypatch):
+    assert not drawn_of(results.rows("plane"))
+    monkeypatch.setattr(rows, "DRAWN", 2)
+    best = [row.label for row in results.rows("plane")[:2]]
+    controls = ["control: truth", "control: gaussian_fit"]
+    told = "the best 2 of 5 models"
+    figure = cost(results, "plane")
+    assert [t.split(" (")[0] for t in legend(figure)] == [*best, *controls, "Pareto front"]
+    assert titles(figure) == [f"plane: quality against cost of {told}"]
+    figure = curves(results, "plane")
+    assert {t.split(" (")[0] for t in legend(figure)} == {*best, *controls}
+    assert f"learning curves of {told} (" in figure.get_suptitle()
+    figure = densities(results, "plane")
+    assert [t.split("\n")[0] for t in titles(figure)] == [*controls, *best]
+    assert figure.get_suptitle() == f"Controls, and {told} by rank"
+    assert len(titles(samples(results, "pixels"))) == 1 + 2 + 2
+    assert f"Shown: {told}. " in captions.figure_caption(results, "cost", ["plane", "pixels"])
+    assert "Shown" not in captions.figure_caption(results, "critical difference", ["plane"])
+
+
+def test_thumbnails_show_models_that_figures_leave_out(results, monkeypatch):
+    whole = thumbnails(results, "plane")
+    monkeypatch.setattr(rows, "DRAWN", 2)
+    assert thumbnails(results, "plane") == whole
