@@ -99,9 +99,10 @@ def estimate(
     """Estimate the seconds that trainings take, from records of some of them or of others.
 
     The cost of steps is in proportion to their number, to the points of each and to the
-    replicates.
+    replicates, that of set-up to the replicates.
     """
-    ratios = {place: run.cost.train_seconds / _work(run) for place, run in records.items()}
+    setups = {key: run.cost.setup_seconds / len(run.outcomes) for key, run in records.items()}
+    ratios = {key: run.cost.train_seconds / _work(run) for key, run in records.items()}
     if not ratios:
         raise InputError(f"{suite.name}: there is no record of a run to estimate from")
     groups: dict[Place, list[Place]] = defaultdict(list)
@@ -115,8 +116,8 @@ def estimate(
         alike = next(groups[group] for group in asked if group in groups)
         budget, replicates = suite.budget_of(dataset, method), suite.datasets[dataset].replicates
         work = budget.steps * budget.batch_size * replicates
-        setup = sum(records[key].cost.setup_seconds for key in alike) / len(alike)
-        found[dataset, method] = setup + work * sum(ratios[key] for key in alike) / len(alike)
+        setup, ratio = (sum(each[key] for key in alike) / len(alike) for each in (setups, ratios))
+        found[dataset, method] = replicates * setup + work * ratio
     return found
 
 

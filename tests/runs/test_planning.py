@@ -11,6 +11,7 @@ from ebm_bench.runs import planning
 from ebm_bench.suites import suite
 
 ROOT = Path(__file__).parents[2]
+MEASURED = 91.1  # seconds of trainings of the quick suite, on two Xeon cores on 30 November 2026
 TOY = suite.load(ROOT / "benchmarks" / "toy.yaml")
 
 
@@ -67,10 +68,23 @@ def test_what_is_not_recorded_is_told_by_the_method_then_by_the_dataset():
     assert {*alone.values()} == {7}
 
 
-@pytest.mark.parametrize("more", [{"replicates": 4}, {"steps": 20}, {"batch_size": 16}])
-def test_training_is_in_proportion_to_its_points_and_set_up_is_not(more):
+@pytest.mark.parametrize(
+    ("more", "seconds"), [({"replicates": 4}, 14), ({"steps": 20}, 13), ({"batch_size": 16}, 13)]
+)
+def test_training_is_in_proportion_to_its_points_and_set_up_to_replicates(more, seconds):
     place = ("two_moons", "dsm")
-    assert planning.estimate(small(**more), [place], told(two_moons_dsm=(1, 6))) == {place: 13}
+    assert planning.estimate(small(**more), [place], told(two_moons_dsm=(1, 6))) == {place: seconds}
+
+
+def test_records_of_twenty_replicates_tell_what_three_take():
+    """The methods that the quick suite and that of toys share, on the densities that they share."""
+    quick = suite.load(ROOT / "benchmarks" / "quick.yaml")
+    tables = collection.load(ROOT / "results" / "reference" / "toy" / "records")
+    records = {key[1:]: run for key, run in tables.records().items()}
+    shared = [(d, m) for d in quick.datasets for m in quick.methods_of(d) if (d, m) in records]
+    assert len(shared) == 28
+    found = planning.estimate(quick, shared, records)
+    assert sum(found.values()) == pytest.approx(MEASURED, rel=0.2)
 
 
 def test_untrained_controls_cost_their_set_up():
