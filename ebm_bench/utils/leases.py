@@ -66,12 +66,8 @@ def hold(path: Path, label: str) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the folder cannot be made.
+        If the lease cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
     def lose(loss) -> None:
         # Whatever the reason, nobody touches the lease any more, and another process may take it.
@@ -82,10 +78,14 @@ def hold(path: Path, label: str) -> Iterator[None]:
         path, lease_duration=SECONDS, on_compromise=lose, poll_interval=1.0, thread_local=False
     )
     try:
-        lease.acquire(blocking=False)
-    except Timeout:
-        log.warning("%s: waiting for another process that works on it", label)
-        lease.acquire()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lease.acquire(blocking=False)
+        except Timeout:
+            log.warning("%s: waiting for another process that works on it", label)
+            lease.acquire()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     try:
         yield
     finally:

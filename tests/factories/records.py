@@ -1,10 +1,18 @@
 """Records of small made-up runs."""
 
+import json
+
+import numpy as np
+
 from ebm_bench import records
 
 PROVENANCE = dict.fromkeys(
     ("version", "commit", "lock", "python", "torch", "device", "machine", "date"), "x"
 ) | {"dirty": False, "threads": 1}
+# What differs between runs of the same numbers.
+COSTS = {
+    *("seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "segments", "provenance")
+}
 
 
 def make_run(method="dsm", dataset="two_moons", suite_version=1, dataset_version=1):
@@ -72,3 +80,19 @@ def leave(folder, run, evaluation=None):
     if evaluation:
         records.write(evaluation, folder / "evaluation.json")
     return folder
+
+
+def numbers(folder):
+    """All that a run left, without what it cost."""
+
+    def without_costs(content):
+        if isinstance(content, dict):
+            return {k: without_costs(v) for k, v in content.items() if k not in COSTS}
+        return [without_costs(v) for v in content] if isinstance(content, list) else content
+
+    records = {
+        name: without_costs(json.loads((folder / name).read_text(encoding="utf-8")))
+        for name in ("run.json", "evaluation.json")
+    }
+    pictures = {k: v.tobytes() for k, v in np.load(folder / "pictures.npz").items()}
+    return {**records, "weights": (folder / "weights.safetensors").read_bytes(), **pictures}

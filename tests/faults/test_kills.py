@@ -11,11 +11,11 @@ import subprocess
 import time
 from contextlib import suppress
 
-import numpy as np
 import psutil
 import pytest
 import torch
 from factories.checkouts import Checkout
+from factories.records import numbers
 
 from ebm_bench.runs.tasks import RunTask
 from ebm_bench.suites import suite
@@ -45,10 +45,6 @@ SUITE = {
     },
 }
 RUNS = "results/killed/runs"
-# What differs between runs of the same numbers.
-COSTS = {
-    *("seconds", "setup_seconds", "train_seconds", "peak_memory_bytes", "segments", "provenance")
-}
 
 
 class Killer:
@@ -109,22 +105,6 @@ class Killer:
         saved = self._saved() != before
         self.amid += saved and any((self.checkout.folder / RUNS).rglob("checkpoint.pt"))
         return not ended
-
-
-def numbers(folder):
-    """All that a run left, without what it cost."""
-
-    def without_costs(content):
-        if isinstance(content, dict):
-            return {k: without_costs(v) for k, v in content.items() if k not in COSTS}
-        return [without_costs(v) for v in content] if isinstance(content, list) else content
-
-    records = {
-        name: without_costs(json.loads((folder / name).read_text(encoding="utf-8")))
-        for name in ("run.json", "evaluation.json")
-    }
-    pictures = {k: v.tobytes() for k, v in np.load(folder / "pictures.npz").items()}
-    return {**records, "weights": (folder / "weights.safetensors").read_bytes(), **pictures}
 
 
 @pytest.fixture(scope="module")
