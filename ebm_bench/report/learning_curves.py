@@ -36,6 +36,7 @@ class LearningCurve:
         return np.where(np.isfinite(self.values), self.values, np.nan)
 
 
+_SPENT = ("seconds", "energy_evaluations")
 _NONE = np.empty(0)
 EMPTY = LearningCurve(_NONE, _NONE, _NONE, np.empty((0, 0)), np.empty(0, bool))
 
@@ -65,14 +66,17 @@ def interpolated(steps: np.ndarray, values: np.ndarray, step: float) -> float:
 
 
 def _curve(run: Run, table: pd.DataFrame) -> LearningCurve:
-    points = table.drop_duplicates("step").sort_values("step")
-    steps = points["step"].to_numpy()
-    measured = table.drop_duplicates(["replicate", "step"]).pivot(
-        index="replicate", columns="step", values="value"
-    )
-    values = measured.reindex([o.replicate for o in run.outcomes]).to_numpy(float)
+    # By arrays: of thousands of runs, pandas would take most of the time of loading.
+    along = table["step"].to_numpy()
+    steps, first = np.unique(along, return_index=True)
+    rows = {outcome.replicate: place for place, outcome in enumerate(run.outcomes)}
+    values = np.full((len(rows), len(steps)), np.nan)
+    measured = zip(table["replicate"], np.searchsorted(steps, along), table["value"], strict=True)
+    for replicate, column, value in reversed(list(measured)):  # the first of a place counts
+        if replicate in rows:
+            values[rows[replicate], column] = value
     failed = np.array([o.status in FAILED for o in run.outcomes])
     last = np.where(failed, [o.step for o in run.outcomes], np.inf)
     values = np.where(steps > last[:, None], np.nan, values)
-    seconds, evaluations = points["seconds"], points["energy_evaluations"]
-    return LearningCurve(steps, seconds.to_numpy(float), evaluations.to_numpy(), values, failed)
+    seconds, evaluations = (table[name].to_numpy()[first] for name in _SPENT)
+    return LearningCurve(steps, seconds.astype(float), evaluations, values, failed)

@@ -142,6 +142,8 @@ class Results:
         return {metric: self._rank_by(metric) for metric in metrics}
 
     def _rank_by(self, metric: str) -> "Results":
+        if all(spec.rank_by == metric for spec in self.suite.datasets.values()):
+            return self
         datasets = {
             name: spec.model_copy(update={"rank_by": metric})
             for name, spec in self.suite.datasets.items()
@@ -244,6 +246,11 @@ class Results:
             chosen = ranked.loc[ranked["best"], ROW].itertuples(index=False, name=None)
             self._best[dataset, metric] = set(chosen)
         return self._best[dataset, metric]
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, str]]:
+        """Tables as files, by dataset, as far as `tables.dataset_texts` has made them."""
+        return {}
 
     @cached_property
     def _best(self) -> dict[tuple[str, str], set[tuple[str, str]]]:

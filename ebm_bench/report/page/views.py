@@ -6,7 +6,7 @@ from typing import Any
 from ebm_bench import registry
 from ebm_bench.records import FAILED
 from ebm_bench.report import orders, summary
-from ebm_bench.report.columns import Difference, Estimate, Number, Table, cell_of
+from ebm_bench.report.columns import Difference, Estimate, Number, cell_of
 from ebm_bench.report.files import UNITS
 from ebm_bench.report.formatting import WORDS, amount, ending, number, quantity
 from ebm_bench.report.results import Results
@@ -14,8 +14,7 @@ from ebm_bench.report.rows import CONTROL, Row, label
 from ebm_bench.report.tables import tables
 from ebm_bench.report.tables.captions import left_out, verdict
 
-PAIRED = 50  # rows of a dataset, best first, of which the page compares each two; fewer in
-PAIRS = 125_000  # of the whole page would be more
+PAIRS = 125_000  # the page compares each two of fewer rows if there were more in all tables
 END = "end"  # of training; the other budgets are `UNITS`
 BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in UNITS}}
 
@@ -23,7 +22,7 @@ BUDGETS = {END: "End of training", **{unit: f"Equal {WORDS[unit]}" for unit in U
 def paired(views: list[Results]) -> int:
     """Count the rows of a dataset, best first, of which the page compares each two."""
     tables_of_pairs = sum(len(v.suite.datasets[n].metrics) for v in views for n in v.suite.datasets)
-    rows = PAIRED
+    rows = tables.PAIRED
     while rows > 2 and tables_of_pairs * rows * (rows - 1) / 2 > PAIRS:
         rows -= 1
     return rows
@@ -161,7 +160,7 @@ def _ranking(view: Results, dataset: str, compared: int) -> dict[str, Any]:
     best = [row for row in rows if row.best]
     criterion = view.suite.datasets[dataset].rank_by
     found = [view.estimate(dataset, row, criterion) for row in best]
-    pairs = _pairs(view, dataset, rows[:compared])
+    pairs = tables.pairs_table(view, dataset, compared)  # all pairs of many would fill the page
     return {
         "rows": [
             {
@@ -186,12 +185,6 @@ def _ranking(view: Results, dataset: str, compared: int) -> dict[str, Any]:
         "factor": quantity(criterion).scale == "log",
         "won": len(best) == 1 and found[0].n == found[0].replicates > 1,
     }
-
-
-def _pairs(view: Results, dataset: str, rows: list[Row]) -> Table:
-    """Keep of the table of pairs those of some rows: all pairs of many would fill the page."""
-    kept = {(row.method, row.model) for row in rows}
-    return tables.pairs_table(view, dataset, kept)
 
 
 def _difference(view: Results, dataset: str, row: Row) -> dict[str, Any]:

@@ -254,17 +254,21 @@ def _budget(results: Results, dataset: str) -> str:
     return f"{budget.steps} steps of {budget.batch_size} points, at most {budget.seconds:g} s"
 
 
-def pairs_caption(results: Results, dataset: str) -> str:
-    """Describe the table of pairs."""
+def pairs_caption(results: Results, dataset: str, most: int | None = None) -> str:
+    """Describe the table of pairs, or of those of so many rows, the best."""
     spec = results.suite.datasets[dataset]
     kind = (
         "Factor: of the geometric mean of the first to that of the other"
         if quantity(spec.rank_by).scale == "log"
         else "Difference: of the first less the other, mean"
     )
+    rows = len(results.rows(dataset))
+    told_of = f"Of {rows} models the best {most}; the CSV file has all pairs."
+    left = told_of if most is not None and rows > most else ""
     return _join(
         f"{dataset}: each two models, the one ranked better first, compared by "
         f"{quantity(spec.rank_by).label} replicate by replicate, on the same data draws.",
+        left,
         f"{kind} over the n replicates in which both are finite, and in brackets its 95 % interval "
         "(Student t).",
         _ALL_PAIRS,

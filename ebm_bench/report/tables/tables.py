@@ -1,6 +1,5 @@
 """Tables of a suite: of each dataset, over all datasets, and of each pair of models."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from ebm_bench.report.tables import formats, macros
 from ebm_bench.report.tables.captions import caption, overall_caption, pairs_caption, paper_caption
 
 _ROW = ("method", "model", "control", "rank", "mean_rank", "tied", "reference")
+PAIRED = 50  # rows of a dataset, best first, of which texts compare each two
 _NOT_FOR_PAPERS = ("rank", "mean_rank", "difference", "failed", "trend", "steps", "edge")
 
 
@@ -50,7 +50,10 @@ def write(views: list[Results], folder: Path) -> list[Path]:
             written += formats.write(dataset_texts(view, name), folder, name + ending(view))
         written += formats.write(overall_texts(view), folder, f"overall{ending(view)}")
     for name in results.suite.datasets:
-        written += formats.write(formats.texts(pairs_table(results, name)), folder, f"{name}-pairs")
+        # As a file of numbers, all pairs; of thousands no reader makes any use.
+        exact = results.comparisons[name]
+        table = replace(pairs_table(results, name, PAIRED), exact=exact)
+        written += formats.write(formats.texts(table), folder, f"{name}-pairs")
     written.append(formats.save(macros.render(views), macros_path(folder)))
     stable = results.stability
     terminal = formats.plain(overall_table(results)) + (f"\n{stable}\n" if stable else "")
@@ -59,8 +62,10 @@ def write(views: list[Results], folder: Path) -> list[Path]:
 
 def dataset_texts(results: Results, dataset: str) -> dict[str, str]:
     """Write the table of a dataset in all formats, by file ending."""
-    table = dataset_table(results, dataset)
-    return formats.texts(table, _for_paper(results, dataset, table))
+    if dataset not in results.texts:
+        table = dataset_table(results, dataset)
+        results.texts[dataset] = formats.texts(table, _for_paper(results, dataset, table))
+    return results.texts[dataset]
 
 
 def dataset_table(results: Results, dataset: str) -> Table:
@@ -222,17 +227,15 @@ def _rank_column(results: Results, dataset: str) -> Column:
     )
 
 
-def pairs_table(
-    results: Results, dataset: str, among: Collection[tuple[str, str]] | None = None
-) -> Table:
+def pairs_table(results: Results, dataset: str, most: int | None = None) -> Table:
     """Make the table that compares each pair of models, the one ranked better first.
 
     Parameters
     ----------
     results, dataset
         What is compared.
-    among : collection of (method, model), optional
-        Models whose pairs are kept; by default all.
+    most : int, optional
+        Number of rows of the dataset, best first, whose pairs are kept; by default all.
     """
     about = quantity(results.suite.datasets[dataset].rank_by)
     factor = about.scale == "log"
@@ -250,7 +253,9 @@ def pairs_table(
         Column("better", "", lambda pair: "better" if pair["better"] else "≈"),
     ]
     exact = results.comparisons[dataset]
-    if among is not None:
+    rows = results.rows(dataset)
+    if most is not None and len(rows) > most:
+        among = {(row.method, row.model) for row in rows[:most]}
         one, other = (
             zip(exact[f"{of}method"], exact[f"{of}model"], strict=True) for of in ("", "other_")
         )
@@ -259,7 +264,7 @@ def pairs_table(
     return Table(
         columns,
         exact.to_dict("records"),
-        pairs_caption(results, dataset),
+        pairs_caption(results, dataset, most),
         _label(results, f"{dataset}-pairs"),
         exact,
         keys=2,

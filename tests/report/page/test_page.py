@@ -16,6 +16,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.report import budgets, loading
 from ebm_bench.report.page import leaderboard, views
 from ebm_bench.report.statistics import pairwise
+from ebm_bench.report.tables import tables
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -146,9 +147,23 @@ def test_of_many_rows_the_best_are_compared_in_pairs(results, monkeypatch):
     assert found["pairs"] == [pair for pair in every if {*pair[:2]} <= best]
     assert len(found["pairs"]) == 3 < len(every)
     shown = budgets.at_all(results)
-    assert views.paired(shown) == views.PAIRED
+    assert views.paired(shown) == tables.PAIRED
     monkeypatch.setattr(views, "PAIRS", 31)  # of ten tables, three each
     assert views.paired(shown) == 3
+
+
+def test_each_table_is_laid_out_once(results, folder, monkeypatch):
+    proper, made = tables.dataset_table, []
+
+    def dataset_table(view, dataset):
+        made.append((view.unit, dataset, view.suite.datasets[dataset].rank_by))
+        return proper(view, dataset)
+
+    monkeypatch.setattr(tables, "dataset_table", dataset_table)
+    shown = [view.ranked_by("auroc") for view in budgets.at_all(results)[:1]]
+    tables.write(shown, folder)
+    views.lay_out(shown)
+    assert len(made) == len(set(made)) == 4  # of two datasets, by two metrics that both can rank
 
 
 def test_page_tells_commands_settings_and_provenance(content, page):

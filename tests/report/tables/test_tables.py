@@ -88,6 +88,20 @@ def test_pairs_stand_the_better_ranked_first(results):
     assert "data draws" in captions.pairs_caption(results, "plane")
 
 
+def test_of_many_rows_the_best_are_compared_and_the_numbers_have_all(results, folder, monkeypatch):
+    every = frame(tables.pairs_table(results, "plane"))
+    monkeypatch.setattr(tables, "PAIRED", 3)
+    tables.write([results], folder)
+    best = {row.label for row in results.rows("plane")[:3]}
+    text = (folder / "tables" / "plane-pairs.md").read_text(encoding="utf-8")
+    assert "Of 7 models the best 3; the CSV file has all pairs." in text
+    pairs = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(pairs) == 3
+    assert all({one.strip(), other.strip()} <= best for one, other in pairs)
+    numbers = (folder / "tables" / "plane-pairs.csv").read_text(encoding="utf-8")
+    assert len(numbers.splitlines()) == 1 + len(every)
+
+
 def test_controls_stand_last_without_a_rank(results):
     table = frame(tables.dataset_table(results, "plane"))
     assert table["Rank"].tolist()[-2:] == ["control", "control"]
