@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from contextlib import suppress
 
 import psutil
@@ -47,14 +48,21 @@ SUITE = {
 RUNS = "results/killed/runs"
 
 
+VICTIMS = ("group", "main", "job")
+
+
 class Killer:
-    """Start the workflow, and kill it at random moments: all processes, or the first alone."""
+    """Start the workflow, and kill it at random moments.
+
+    By turns all processes, the first alone, or one of the others and a moment later all.
+    """
 
     def __init__(self, checkout):
         self.checkout = checkout
         self.random = random.Random(0)
         self.startup = 1.0  # seconds until something is saved, as far as they are known
         self.amid = 0  # kills amid a training, after it saved progress
+        self.victims = Counter()
 
     def _start(self):
         return subprocess.Popen(
@@ -95,10 +103,16 @@ class Killer:
             ended = process.poll() is not None
         finally:
             jobs = []
-            kill = os.kill if self.random.random() < 0.4 else os.killpg
+            victim = VICTIMS[self.victims.total() % len(VICTIMS)]
             with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it may have ended
                 jobs = psutil.Process(process.pid).children(recursive=True)
+                if victim == "job" and jobs:
+                    with suppress(psutil.NoSuchProcess):
+                        self.random.choice(jobs).kill()
+                    time.sleep(self.random.uniform(0, 0.5))
+                kill = os.kill if victim == "main" else os.killpg
                 kill(process.pid, signal.SIGKILL)
+                self.victims[victim] += 1
             process.wait()
             left = psutil.wait_procs(jobs, timeout=600)[1]  # jobs end with the workflow
         assert not left
@@ -115,7 +129,8 @@ def killed(tmp_path_factory):
     kills = 0
     while kills < KILLS and killer.kill():
         kills += 1
-    print(f"{kills} kills, {killer.amid} of them amid a training; steps without one:")
+    print(f"{kills} kills, {killer.amid} of them amid a training, {dict(killer.victims)}")
+    print("steps without one:")
     done = checkout.snakemake("run_two_moons")
     assert done.returncode == 0, done.stdout
     assert killer.amid  # or all came too early, or too late
