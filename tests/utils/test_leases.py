@@ -25,6 +25,12 @@ def hold(path, seconds, began, end):
         end.wait()
 
 
+def set_back(path, hours):
+    """Have a file seem older, as if a clock had jumped."""
+    changed = path.stat().st_mtime - 3600 * hours
+    os.utime(path, (changed, changed))
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "runs" / ".lease"
@@ -68,15 +74,27 @@ def test_the_lease_of_a_process_that_was_killed_is_free(number, start, path, cap
         assert time.monotonic() < started + leases.SECONDS / 2
 
 
-def test_the_lease_of_another_machine_that_is_silent_expires(start, path, monkeypatch):
+@pytest.mark.parametrize("hours", [0, 3, -3])  # between its clock and that of this machine
+def test_the_lease_of_another_machine_that_is_silent_expires(hours, start, path, monkeypatch):
     process, _ = start(seconds=1.5)
     process.kill()
     process.join()
     path.write_text(path.read_text().replace(HERE, "another-node"))
+    set_back(path, -hours)
     monkeypatch.setattr(leases, "SECONDS", 1.5)
     started = time.monotonic()
     with leases.hold(path, "a run"):
         assert time.monotonic() > started + 1.4
+
+
+def test_a_clock_that_jumps_takes_no_lease_from_who_is_alive(start, path, monkeypatch):
+    _, end = start(seconds=1.5)
+    monkeypatch.setattr(leases, "SECONDS", 1.5)
+    for seconds in (0.5, 1.0, 1.5, 2.0):
+        threading.Timer(seconds, set_back, (path, 3)).start()
+    threading.Timer(4.0, end.set).start()
+    with leases.hold(path, "a run"):
+        assert end.is_set()
 
 
 def test_who_has_lost_its_lease_ends(start, path):
