@@ -1,7 +1,8 @@
-"""The workflow on a running Slurm: what is cancelled or refused is told, and resumed by a rerun."""
+"""The workflow on a running Slurm: what is refused, cancelled or killed is told, and resumed."""
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -16,8 +17,11 @@ if OBSTACLE and os.environ.get("EBM_BENCH_SLURM") != "required":
     pytest.skip(f"no jobs are submitted to Slurm: {OBSTACLE}", allow_module_level=True)
 
 STEPS = 20
-# It stops where a checkpoint was just written, for as long as a file is missing.
-WAITING = f"""
+MEGABYTES = 1500
+# They stop where a checkpoint was just written: one for as long as a file is missing, the other to
+# take more memory than its job may have at first.
+PLUGIN = f"""
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +37,20 @@ class Waiting(DenoisingScoreMatching):
 
     def loss(self, energy, x, streams, progress):
         while round(float(progress) * {STEPS}) == 16 and not Path("go").exists():
-            Path("waits").touch()
+            Path(f"waits{{os.getpid()}}").touch()
             time.sleep(0.1)
+        return super().loss(energy, x, streams)
+
+
+@register
+@dataclass(eq=False, kw_only=True, repr=False)
+class Hungry(DenoisingScoreMatching):
+    \"\"\"Denoising score matching that takes memory.\"\"\"
+
+    def loss(self, energy, x, streams, progress):
+        if round(float(progress) * {STEPS}) == 16:
+            taken = x.new_ones({MEGABYTES} * 10**6 // 4)
+            time.sleep(5)
         return super().loss(energy, x, streams)
 """
 PLANE = {
@@ -47,27 +63,38 @@ PLANE = {
     "curve": "hyvarinen_score",
     "curve_points": 4,
 }
+METHODS = {
+    "two_moons": ["dsm"],
+    "eight_gaussians": ["dsm", "waits"],
+    "pinwheel": ["dsm"],
+    "banana": ["dsm", "waits"],
+    "ring": ["hungry"],
+}
 SUITE = {
     "name": "tiny",
     "version": 1,
-    "datasets": {"two_moons": PLANE, "eight_gaussians": PLANE, "pinwheel": PLANE},
+    "datasets": dict.fromkeys(METHODS, PLANE),
     "methods": {
-        "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        "waits": {
-            "objective": "waiting",
+        name: {
+            "objective": objective,
             "settings": {"sigma": 0.2},
-            "datasets": ["eight_gaussians"],
-        },
+            "datasets": [dataset for dataset in METHODS if name in METHODS[dataset]],
+        }
+        for name, objective in (
+            ("dsm", "denoising_score_matching"),
+            ("waits", "waiting"),
+            ("hungry", "hungry"),
+        )
     },
-    "plugins": ["waiting.py"],
+    "plugins": ["plugin.py"],
 }
-RUNS = [("two_moons", "dsm"), ("eight_gaussians", "waits"), ("pinwheel", "dsm"),
-        ("eight_gaussians", "dsm")]  # fmt: skip
+RUNS = [(dataset, method) for dataset in METHODS for method in METHODS[dataset]]
 KINDS = {"run.json": records.Run, "evaluation.json": records.Evaluation}
 # A job for each dataset.
 OPTIONS = ("--profile", "profiles/slurm", "--max-threads", "2", "--latency-wait", "20",
            "--slurm-init-seconds-before-status-checks", "2",
            "--seconds-between-status-checks", "2")  # fmt: skip
+HUNGRY = "run_ring:mem_mb=1500*attempt**2"
 MINUTES_PER_JOB = 0.175
 SECONDS = 900  # more than anything takes on a busy machine: what hangs is killed, and fails
 
@@ -75,7 +102,7 @@ SECONDS = 900  # more than anything takes on a busy machine: what hangs is kille
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     assert not OBSTACLE, f"the workflow must be tested on Slurm: {OBSTACLE}"
-    started = slurm.Slurm(tmp_path_factory.mktemp("slurm"))
+    started = slurm.Slurm(tmp_path_factory.mktemp("slurm"), processors=6)
     yield started
     started.stop()
 
@@ -85,7 +112,7 @@ def checkout(tmp_path_factory):
     # Slurm's plugin does not quote the path of the environment.
     made = Checkout(tmp_path_factory.mktemp("checkout"), "environment")
     made.write_suite(SUITE)
-    (made.folder / "waiting.py").write_text(WAITING)
+    (made.folder / "plugin.py").write_text(PLUGIN)
     return made
 
 
@@ -146,14 +173,15 @@ def numbers(folder):
 
 @pytest.fixture(scope="module")
 def first(cluster, checkout):
-    """A start in which one job is refused and another is cancelled: exit code, output, GPU jobs."""
+    """A start in which jobs are refused, cancelled and killed: exit code, output, GPU jobs."""
     options = ("--retries", "0", "--set-resources", "run_pinwheel:slurm_partition=nowhere",
-               "run_two_moons:gpu=1")  # fmt: skip
+               "run_two_moons:gpu=1", HUNGRY)  # fmt: skip
     main = Started(checkout, *options)
     try:
-        main.await_((checkout.folder / "waits").exists)
+        main.await_(lambda: len(list(checkout.folder.glob("waits*"))) == 2)
         rules = {rule: number for number, (rule, _) in cluster.jobs().items()}
         cluster.ask("scancel", rules["run_eight_gaussians"])
+        cluster.ask("scontrol", "update", f"JobId={rules['run_banana']}", "EndTime=now")
         code = main.wait()
         asked = {rule: cluster.ask("scontrol", "show", "job", n) for rule, n in rules.items()}
         yield code, main.output, {rule for rule, text in asked.items() if "gpu" in text}
@@ -162,11 +190,23 @@ def first(cluster, checkout):
         main.process.wait()
 
 
-def test_what_is_refused_or_cancelled_is_told_and_the_others_go_on(first, checkout):
+@pytest.mark.parametrize(
+    "told",
+    [
+        r"run_pinwheel: not submitted: .*invalid partition specified: nowhere",
+        r"run_eight_gaussians: CANCELLED \(job \d+\)",
+        r"run_banana: killed for time \(job \d+\)",
+        r"run_ring: killed for memory \(job \d+\)",
+    ],
+    ids=["refused", "cancelled", "time", "memory"],
+)
+def test_each_job_that_fails_is_told_in_a_line(told, first):
     code, output, _ = first
     assert code == 1, output
-    assert "invalid partition specified: nowhere" in output
-    assert "SLURM status is: 'CANCELLED'" in output
+    assert len(re.findall(f"^{told}", output, re.M)) == 1, output
+
+
+def test_the_others_go_on(first, checkout):
     assert (checkout.folder / "results/tiny/runs/two_moons/dsm/evaluation.json").exists()
 
 
@@ -177,14 +217,23 @@ def test_only_jobs_with_a_gpu_ask_for_one(first):
 def test_a_second_start_resumes_and_has_the_numbers_of_one_machine(first, cluster, checkout):
     (checkout.folder / "go").touch()
     done_before = set(cluster.jobs())
-    second = Started(checkout)
+    second = Started(checkout, "--set-resources", HUNGRY)
     local = train_here(checkout)
     assert local.returncode == 0, local.stderr
     assert second.wait() == 0, second.output
-    new = {rule for number, (rule, _) in cluster.jobs().items() if number not in done_before}
-    assert new == {"run_eight_gaussians", "run_pinwheel"}
+    new = [rule for number, (rule, _) in cluster.jobs().items() if number not in done_before]
+    # Killed for memory again, and tried with more.
+    assert sorted(new) == [
+        "run_banana", "run_eight_gaussians", "run_pinwheel", "run_ring", "run_ring",
+    ]  # fmt: skip
     there, here = checkout.folder / "results/tiny/runs", checkout.folder / "here"
     for dataset, method in RUNS:
         assert numbers(there / dataset / method) == numbers(here / dataset / method)
-    run = records.read(records.Run, there / "eight_gaussians/waits/run.json")
-    assert [segment.steps for segment in run.segments] == [15, 5]
+    segments = {
+        dataset: [
+            segment.steps
+            for segment in records.read(records.Run, there / dataset / "waits/run.json").segments
+        ]
+        for dataset in ("eight_gaussians", "banana")
+    }
+    assert list(segments.values()) == [[15, 5], [15, 5]]

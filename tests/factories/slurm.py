@@ -33,8 +33,8 @@ def obstacle():
 class Slurm:
     """The daemons, with their files in one folder; `stop` ends them.
 
-    The node has two processors more than one job of the tests takes, whatever the machine has,
-    and devices that are copies of /dev/null for GPUs.
+    The node has as many processors as are given, whatever the machine has, and devices that are
+    copies of /dev/null for GPUs.
     """
 
     def __init__(self, folder, processors=4):

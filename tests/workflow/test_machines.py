@@ -67,6 +67,20 @@ def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
     assert set(found["third"]["runtime"].values()) == {15}
 
 
+def test_a_cluster_that_forgets_jobs_is_refused_before_one_is_submitted(limits, tmp_path):
+    answers = {
+        "scontrol": "echo 'MinJobAge = 30 sec'",
+        "sbatch": f"touch '{tmp_path}/submitted'; exit 1",
+    }
+    for name, answer in answers.items():
+        (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / "programs" / name).chmod(0o755)
+    done = limits.snakemake("run_two_moons", "--profile", "profiles/slurm", "--retries", "0")
+    assert done.returncode == 2, done.stdout
+    assert "this cluster forgets jobs 30 s after their end (MinJobAge)" in done.stdout
+    assert not (tmp_path / "submitted").exists()
+
+
 def test_on_a_cluster_jobs_of_studies_ask_for_more_each_time(cluster):
     third = probe(cluster, "--profile", "profiles/slurm")["third"]
     studies = third["mem_mb"].keys() - RUNS

@@ -216,12 +216,17 @@ onstart:
         suite.keep_file(SUITE_FILE, Path(RESULTS))
         if CLUSTER:
             packing.write(PACKED, PACKING_KEY, PACKING)
+        if asking := getattr(workflow.executor_settings, "status_command", None):
+            slurm.require_states(asking)
     except (InputError, OSError) as error:
         print(explanation(error) or error, file=sys.stderr)
         sys.exit(2)
 
 
 onerror:
+    for path in log if CLUSTER else []:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        print(*slurm.failures(text), sep="\n", file=sys.stderr)
     program = shlex.quote(str(PROGRAMS / "ebm-bench"))
     options = f"--suite {shlex.quote(SUITE_FILE)} --results {RESULTS}"
     print(
