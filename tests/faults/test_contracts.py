@@ -148,6 +148,7 @@ def __call__(self, model, dataset, streams):
         ("{'value': each.mean(1), 'other': torch.zeros(4)}", "'other' has the shape (4,)"),
         ("{'value': each.mean(1), 'standard_error': 0.1}", "'standard_error' is float"),
         ("{'value': each.mean(1).to(torch.complex64)}", "'value' is complex"),
+        ("{'value': each.mean(1).to('meta')}", "'value' has no numbers, as it is on meta"),
         ("{'value': each.mean(1).to_sparse()}", "'value' is torch.sparse_coo, not a dense tensor"),
     ],
 )

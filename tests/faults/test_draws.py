@@ -237,6 +237,31 @@ def test_losses_whose_noise_is_broadcast(plugin, tmp_path, z, said):
     assert said in found_by(objectives.replicates_do_not_mix, objectives.Case(name))
 
 
+MIXES = """
+def loss(self, energy, x, streams):
+    return (energy({}) - energy(x + 0.3 * streams.normal_like(x))).mean(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "points",
+    ["x.roll(1, 0)", "x.mean(0, keepdim=True).expand_as(x)", "x[:1].expand_as(x)", "x - x.mean(0)",
+     "x / x.std((0, 1))", "x[torch.tensor([0, 0, 1])]", "x.flip(0)"],
+)  # fmt: skip
+@pytest.mark.parametrize("steps", [1, 3])
+def test_losses_of_the_points_of_others(plugin, tmp_path, points, steps):
+    name = plugin("Objective", MIXES.format(points))
+    said = "the loss of a replicate depends on the points of others"
+    refused(tmp_path, said, objective=name, steps=steps)
+
+
+@pytest.mark.parametrize(
+    "points", ["x", "x.flip(1)", "x - x.mean(1, keepdim=True)", "x.detach().add_(1)", "x.mul_(2)"]
+)
+def test_losses_of_their_own_points_pass(plugin, points):
+    train(objective=plugin("Objective", MIXES.format(points)))
+
+
 @pytest.mark.parametrize("z", ["z", "z[:, :1]", "torch.ones_like(x)"])
 def test_losses_that_draw_for_each_replicate_pass(plugin, z):
     train(objective=plugin("Objective", LOSS.format(z)))

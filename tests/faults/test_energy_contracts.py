@@ -76,6 +76,8 @@ def test_smooth_energies_pass(plugin, tmp_path, hidden):
         ("each.double()", "torch.float64 for data of torch.float32"),
         ("each.tolist()", "forward() returns list, not a tensor"),
         ("each.detach()", "the energy does not depend on the points"),
+        ("each * float('nan')", "no energy is finite"),
+        ("each + float('inf')", "no energy is finite"),
         ("each - 0.1 * each.mean(1, keepdim=True)", "depends on other points of the batch"),
         ("each - 0.1 * each.mean(0)", "depends on the points of other replicates"),
         ("each[:, :1].expand_as(each)", "depends on other points of the batch"),

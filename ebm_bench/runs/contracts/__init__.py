@@ -31,6 +31,7 @@ from ebm_bench.runs.contracts.objectives import (
     APART,
     LEARNED,
     LOSS,
+    MIXED,
     OWN,
     SHAPES,
     UNSAVED,
@@ -146,7 +147,7 @@ def require_apart(parts: Any, loss: Tensor) -> None:
 def require_own(
     parts: Any, draw: Callable[[], Tensor], names: Sequence[str], apart: bool = False
 ) -> None:
-    """Look at which streams the loss of a batch depends on; as `require_parts`.
+    """Look at which streams and points the loss of a batch depends on; as `require_parts`.
 
     Parameters
     ----------
@@ -163,18 +164,19 @@ def require_own(
     name, streams = parts.objective.name, parts.streams.child("contracts")
     if names or not _is_plugin("objectives", parts.objective):
         return
-    x = draw()
+    batch = draw()
 
-    def loss(streams: Streams) -> tuple[Any, Any, Tensor]:
+    def loss(x: Tensor, streams: Streams) -> tuple[Any, Any, Tensor]:
         """Begin with the same state in every call, and leave it as it is."""
         objective, energy = copied((parts.objective, parts.energy), parts.dataset)
         with guarded([]):
-            return objective, energy, objective.loss_at(energy, x, streams, parts.progress)
+            return objective, energy, objective.loss_at(energy, x.clone(), streams, parts.progress)
 
     if copied((parts.objective, parts.energy), parts.dataset):
         if apart:
-            APART.require(name, *loss(streams))
-        OWN.require(name, lambda own: loss(own)[2].detach(), streams)
+            APART.require(name, *loss(batch, streams))
+        OWN.require(name, lambda own: loss(batch, own)[2].detach(), streams)
+        MIXED.require(name, lambda x: loss(x, streams.child("mixed"))[2].detach(), batch)
 
 
 def shapes(parts: Any) -> dict[str, dict]:

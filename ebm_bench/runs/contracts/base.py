@@ -112,7 +112,7 @@ def foreign_draws(
         if isinstance(other, _Foreign):
             if torch.equal(one[row], partly[row]):
                 return "the numbers of a replicate do not depend on its own stream"
-        elif not _close(one[row], partly[row]):
+        elif not close(one[row], partly[row]):
             return "the numbers of a replicate depend on the streams of others"
     return ""
 
@@ -124,7 +124,7 @@ class _Foreign(int):
         return f"foreign {int(self)}"
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def close(one: Tensor, other: Tensor) -> bool:
     """Compare up to rounding, and what iterations that all replicates share leave."""
     if one.shape != other.shape:
         return False

@@ -33,7 +33,9 @@ def _energy_fault(energy: Energy, x: Tensor) -> str:
     values = energy(x)
     if kind := no_tensor(values):
         return f"forward() returns {kind}"
-    return misshapen(values, x, axes=2) or normaliser_fault(energy, len(x))
+    if found := misshapen(values, x, axes=2) or normaliser_fault(energy, len(x)):
+        return found
+    return "" if values.isfinite().any() else "no energy is finite"
 
 
 def _mixed(energy: Energy, x: Tensor) -> str:

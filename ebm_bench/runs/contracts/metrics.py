@@ -23,6 +23,8 @@ def _measured_fault(result: Any, replicates: int) -> str:
             return f"'{part}' has the shape {tuple(values.shape)} where R is {replicates}"
         if values.is_complex():
             return f"'{part}' is complex"
+        if values.is_meta:
+            return f"'{part}' has no numbers, as it is on meta"
     return ""
 
 

@@ -11,6 +11,7 @@ from ebm_bench.energies.base import Energy
 from ebm_bench.runs.contracts.base import (
     Contract,
     changes,
+    close,
     foreign_draws,
     misshapen,
     no_tensor,
@@ -46,6 +47,20 @@ def _apart_fault(objective: Any, energy: Energy, loss: Tensor) -> str:
 
 def _draws_fault(draw: Callable[[Streams], Tensor], streams: Streams) -> str:
     return foreign_draws(draw, streams, may_be_fixed=True)
+
+
+def _mixed_fault(loss: Callable[[Tensor], Tensor], x: Tensor) -> str:
+    """Replace points of other replicates, by some that they have, and compare losses."""
+    one, again = loss(x), loss(x)
+    if not torch.equal(one, again):  # what changes from call to call is another contract's
+        return ""
+    first, rest = slice(0, 1), slice(1, None)
+    for replaced, kept in ((rest, first), (first, rest)):
+        other = x.clone()
+        other[replaced] = x[replaced, :1]
+        if not close(loss(other)[kept], one[kept]):
+            return "the loss of a replicate depends on the points of others"
+    return ""
 
 
 def _shapes_fault(before: dict[str, torch.Size], part: torch.nn.Module) -> str:
@@ -93,6 +108,7 @@ APART = Contract(
     _apart_fault,
 )
 OWN = replace(APART, fault=_draws_fault)
+MIXED = replace(APART, fault=_mixed_fault)
 SHAPES = Contract(
     "objectives",  # and energies
     "parameters and buffers of the shapes that they had when the training began, as a checkpoint "
