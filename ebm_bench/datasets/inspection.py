@@ -51,6 +51,8 @@ def inspect(dataset: Dataset, batch_size: int | None = None, where: str = "") ->
     whole = isinstance(shape, tuple | list) and all(_is_whole(n) and n > 0 for n in shape)
     if not whole or len(shape) not in (1, 3):
         raise InputError(f"{where}: event_shape is {shape}, not (d,) or (channels, height, width)")
+    if not isinstance(dataset.space, str):
+        raise InputError(f"{where}: space is {dataset.space!r}, not a text")
     for split in SPLITS:
         size = dataset.size(split)
         if size is not None and not _is_whole(size):

@@ -283,6 +283,30 @@ def test_knowledge_that_a_dataset_lacks(plugin, tmp_path, name):
             dataset=plugin("Dataset", body))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ("(5,)", "box is (5,), not a lower and an upper bound"),
+        ("5", "box is 5, not a lower"),
+        ("None", "box is None, not a lower"),
+        ("((-9, 9),)", "not a lower and an upper bound of each coordinate"),
+        ("((-9, 9),) * 3", "not a lower and an upper bound of each coordinate"),
+        ("((-9, 9), (9, -9))", "not a lower and an upper bound of each coordinate"),
+        ("((-9, 9), (-9, float('nan')))", "not a lower and an upper bound"),
+        ("((-9, 9), (20, 30))", "box has 0% of the points in it"),
+    ],
+)
+def test_boxes(plugin, tmp_path, box, said):
+    body = DENSITY.format(".sum(-1)", "").replace("3)", "2)").replace("(3,)", "(2,)")
+    body = body.replace('"score")', f'"score", "grid")\nbox = {box}')
+    refused(tmp_path, said, "a box of other data", dataset=plugin("Dataset", body))
+
+
+def test_how_points_were_made_is_a_text(plugin, tmp_path):
+    body = DENSITY.format(".sum(-1)", "") + "\nspace = 5\n"
+    refused(tmp_path, "space is 5, not a text", dataset=plugin("Dataset", body))
+
+
 def test_a_density_without_a_grid_needs_no_box(plugin, tmp_path):
     name = plugin("Dataset", DENSITY.format(".sum(-1)", ""))
     assert found_by_check("datasets", name) is None

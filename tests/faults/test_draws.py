@@ -51,6 +51,25 @@ def test_noise_that_is_broadcast(plugin, tmp_path, z, said):
     assert said in found_by(noise.numbers_are_drawn_one_by_one, noise.Case(name))
 
 
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (".mean() + torch.zeros(x.shape[:2])", "depends on other points"),
+        (".flip(1)", "depends on other points"),
+        (".log_softmax(1)", "depends on other points"),
+        (".flip(0)", "depends on the points of other replicates"),
+        (".log_softmax(0)", "depends on the points of other replicates"),
+        (" - torch.inf", "no log-density is finite"),
+        (" * torch.nan", "no log-density is finite"),
+    ],
+)
+def test_densities_of_a_point_that_depend_on_others(plugin, tmp_path, after, said):
+    end = "flatten(2).sum(2)"
+    name = plugin("Noise", NOISE.format("z").replace(end, f"{end}{after}"))
+    refused(tmp_path, said, "of a point depends on this point alone", settings={"noise": name})
+    assert said in found_by(noise.points_do_not_mix, noise.Case(name))
+
+
 PAIR = """
 def sample_with_log_prob(self, n, streams):
     x = self.sample(n, streams)
@@ -275,7 +294,9 @@ def run(self, energy, x, streams):
 
 
 @pytest.mark.parametrize(
-    ("z", "said"), [("z[:1]", OWN_STREAM), ("z.roll(1, 0)", OTHERS), ("z.sum(0)", OTHERS)]
+    ("z", "said"),
+    [("z[:1]", OWN_STREAM), ("z.roll(1, 0)", OTHERS), ("z.sum(0)", OTHERS)]
+    + [(z, "starts of others") for z in ("x.mean(0)", "x.flip(0)", "x[:1]", "z * x.std((0, 1))")],
 )
 def test_chains_whose_noise_is_broadcast(plugin, tmp_path, z, said):
     name = plugin("Sampler", CHAIN.format(z))

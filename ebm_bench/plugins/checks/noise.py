@@ -80,6 +80,13 @@ def shapes_and_types(case: Case) -> None:
         expect(not x.requires_grad, "samples carry a graph")
 
 
+@check(contracts.SINGLE)
+def points_do_not_mix(case: Case) -> None:
+    """For vectors and for images."""
+    for distribution in (case.fitted, case.of_images):
+        expect_kept(contracts.SINGLE, distribution, Streams(2, distribution.replicates))
+
+
 @check(contracts.DRAWN)
 def numbers_are_drawn_one_by_one(case: Case) -> None:
     """For vectors and for images."""

@@ -26,7 +26,7 @@ from ebm_bench.runs.contracts.energies import (
     evaluated,
 )
 from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
-from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED
+from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED, SINGLE
 from ebm_bench.runs.contracts.objectives import (
     APART,
     LEARNED,
@@ -98,6 +98,7 @@ def require_fitted(parts: Any) -> None:
         part = copied(own) or own
         with guarded(parts.put_back):
             NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
+            SINGLE.require(part.name, part, streams)
             DRAWN.require(part.name, part, streams)
             PAIRED.require(part.name, part, streams)
         if name not in objective.maximises:

@@ -117,6 +117,28 @@ def foreign_draws(
     return ""
 
 
+def depends_on_others(compute: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether values of a replicate change with the points of others.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes points of shape (R, B, *event_shape), and returns values of shape (R, ...).
+    x : Tensor
+        Points, which are replaced by others that the same replicate has.
+    """
+    one, again = compute(x), compute(x)
+    if not torch.equal(one, again):  # what changes from call to call is another contract's
+        return False
+    first, rest = slice(0, 1), slice(1, None)
+    for replaced, kept in ((rest, first), (first, rest)):
+        other = x.clone()
+        other[replaced] = x[replaced, :1]
+        if not close(compute(other)[kept], one[kept]):
+            return True
+    return False
+
+
 class _Foreign(int):
     """An index of a replicate with a stream of its own, as streams are told apart by text."""
 

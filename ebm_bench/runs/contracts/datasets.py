@@ -24,6 +24,8 @@ def _density_fault(dataset: Any, x: Tensor) -> str:
     for name in lacking:
         if name.replace("mode_weights", "modes") in dataset.knows:
             return f"{name} is not defined, although the class knows it"
+    if why := _box_fault(dataset, x):
+        return why
     if "log_prob" in dataset.knows:
         values = dataset.log_prob(x)
         if why := misshapen(values, x, axes=2) or (
@@ -36,6 +38,20 @@ def _density_fault(dataset: Any, x: Tensor) -> str:
     if isinstance(found, Tensor) and found.shape != x.shape:
         return f"score of shape {tuple(found.shape)} for points of shape {tuple(x.shape)}"
     return f"score: {why}" if (why := misshapen(found, x, axes=x.ndim)) else ""
+
+
+def _box_fault(dataset: Any, x: Tensor) -> str:
+    """Look at the bounds over which metrics integrate."""
+    if "grid" not in dataset.knows:
+        return ""
+    try:
+        bounds = x.new_tensor(dataset.box)
+    except (TypeError, ValueError):  # of what is no tensor
+        bounds = x.new_zeros(0)
+    if bounds.shape != (x.shape[-1], 2) or not (bounds[:, 0] < bounds[:, 1]).all():
+        return f"box is {dataset.box}, not a lower and an upper bound of each coordinate"
+    inside = ((x >= bounds[:, 0]) & (x <= bounds[:, 1])).all(-1).double().mean()
+    return f"box has {inside:.0%} of the points in it" if inside < 0.5 else ""
 
 
 def _points_fault(dataset: Any, streams: Streams) -> str:
@@ -98,8 +114,8 @@ DENSITY = Contract(
     "datasets",
     "points of shape (R, n, *event_shape) in float32, log-densities of shape (...), in the type "
     "of the points",
-    "A draw without the replicate axis (streams draw it), or a sum over the wrong axis: log_prob "
-    "takes (..., *event_shape) and returns (...)",
+    "A draw without the replicate axis (streams draw it), a box of other data, or a sum over the "
+    "wrong axis: log_prob takes (..., *event_shape) and returns (...)",
     _density_fault,
 )
 POINTS = Contract(

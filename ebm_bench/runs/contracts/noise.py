@@ -5,7 +5,14 @@ from typing import Any
 import torch
 
 from ebm_bench.noise.base import Noise
-from ebm_bench.runs.contracts.base import Contract, foreign_draws, misshapen, no_tensor
+from ebm_bench.runs.contracts.base import (
+    Contract,
+    close,
+    depends_on_others,
+    foreign_draws,
+    misshapen,
+    no_tensor,
+)
 from ebm_bench.streams import Streams
 
 _COORDINATES = 64  # that are compared with each other
@@ -40,6 +47,19 @@ def _no_pair(pair: Any, noise: Noise, n: int) -> str:
     if x.shape != (shape := (noise.replicates, n, *noise.event_shape)):
         return f"{called}: points of shape {tuple(x.shape)}, not {shape}"
     return f"{called}: log-densities: {why}" if (why := misshapen(log_prob, x, axes=2)) else ""
+
+
+def _single_fault(noise: Noise, streams: Streams) -> str:
+    x = noise.sample(5, streams.child("single"))
+    found, again, first = noise.log_prob(x), noise.log_prob(x), noise.log_prob(x[:, :1])
+    if not found.isfinite().any():
+        return "no log-density is finite"
+    # What changes from call to call is another contract's.
+    if torch.equal(found, again) and not close(first, found[:, :1]):
+        return "the log-density of a point depends on other points"
+    if depends_on_others(noise.log_prob, x):
+        return "the log-density of a point depends on the points of other replicates"
+    return ""
 
 
 def _draws_fault(noise: Noise, streams: Streams) -> str:
@@ -82,6 +102,12 @@ NOISE = Contract(
     "A buffer of a shape other than (R, 1, *event_shape), a sum over the last axis alone (use "
     "flatten(2).sum(2)), or a draw without dtype=",
     _noise_fault,
+)
+SINGLE = Contract(
+    "noise",
+    "the log-density of a point depends on this point alone, and is finite where samples are",
+    "A mean, a maximum or a normalisation over the batch or over all replicates",
+    _single_fault,
 )
 DRAWN = Contract(
     "noise",

@@ -11,7 +11,7 @@ from ebm_bench.energies.base import Energy
 from ebm_bench.runs.contracts.base import (
     Contract,
     changes,
-    close,
+    depends_on_others,
     foreign_draws,
     misshapen,
     no_tensor,
@@ -50,17 +50,8 @@ def _draws_fault(draw: Callable[[Streams], Tensor], streams: Streams) -> str:
 
 
 def _mixed_fault(loss: Callable[[Tensor], Tensor], x: Tensor) -> str:
-    """Replace points of other replicates, by some that they have, and compare losses."""
-    one, again = loss(x), loss(x)
-    if not torch.equal(one, again):  # what changes from call to call is another contract's
-        return ""
-    first, rest = slice(0, 1), slice(1, None)
-    for replaced, kept in ((rest, first), (first, rest)):
-        other = x.clone()
-        other[replaced] = x[replaced, :1]
-        if not close(loss(other)[kept], one[kept]):
-            return "the loss of a replicate depends on the points of others"
-    return ""
+    mixed = depends_on_others(loss, x)
+    return "the loss of a replicate depends on the points of others" if mixed else ""
 
 
 def _shapes_fault(before: dict[str, torch.Size], part: torch.nn.Module) -> str:

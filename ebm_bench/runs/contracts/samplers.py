@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.energies.base import Energy
-from ebm_bench.runs.contracts.base import Contract, foreign_draws, no_tensor
+from ebm_bench.runs.contracts.base import Contract, depends_on_others, foreign_draws, no_tensor
 from ebm_bench.streams import Streams
 
 
@@ -33,6 +33,8 @@ def _sampler_fault(sampler: Any, energy: Energy, x: Tensor, streams: Streams) ->
 
 
 def _chains_fault(sampler: Any, energy: Energy, x: Tensor, streams: Streams) -> str:
+    if depends_on_others(lambda start: sampler.run(energy, start, streams.child("start")), x):
+        return "the chains of a replicate depend on the starts of others"
     return foreign_draws(lambda own: sampler.run(energy, x, own), streams, may_be_fixed=True)
 
 
