@@ -81,7 +81,9 @@ def sample(self, n, streams, split="train"):
 """
 KEPT = {
     "counter": LOSS.format("self.n = 0", "self.n += 1; n = self.n"),
-    "list": LOSS.format("self.kept = []", "self.kept += [x.mean()]; n = sum(self.kept)"),
+    "list": LOSS.format(
+        "self.kept = []", "self.kept += [x.mean((1, 2))[:, None]]; n = sum(self.kept)"
+    ),
     "class attribute": LOSS.format(
         "type(self).n = 0", "type(self).n += 1; n = self.n"
     ),
