@@ -23,7 +23,7 @@ def load(name):
     return suite.load(ROOT / "benchmarks" / f"{name}.yaml"), records
 
 
-@pytest.fixture(scope="module", params=["toy", "mnist", "cifar10"])
+@pytest.fixture(scope="module", params=["toy", "long", "mnist", "cifar10"])
 def pair(request):
     return load(request.param)
 
