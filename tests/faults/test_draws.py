@@ -281,6 +281,11 @@ def test_losses_of_their_own_points_pass(plugin, points):
     train(objective=plugin("Objective", MIXES.format(points)))
 
 
+def test_losses_that_factor_the_covariance_of_their_points_pass(plugin):
+    factor = "torch.linalg.cholesky((x.mT @ x - x.mean(1)[:, :, None] * x.sum(1)[:, None]) / 9)"
+    train(objective=plugin("Objective", MIXES.format(f"x @ {factor}")))
+
+
 @pytest.mark.parametrize("z", ["z", "z[:, :1]", "torch.ones_like(x)"])
 def test_losses_that_draw_for_each_replicate_pass(plugin, z):
     train(objective=plugin("Objective", LOSS.format(z)))
