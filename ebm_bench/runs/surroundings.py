@@ -11,6 +11,8 @@ import torch
 
 from ebm_bench.runs.walk import VARIABLE, digest_of
 
+GENERATOR = "the global generator of "
+
 _SETTINGS: dict[str, Callable[[], Any]] = {
     "the default dtype of torch": torch.get_default_dtype,
     "the default device of torch": torch.get_default_device,
@@ -67,4 +69,4 @@ def global_generators() -> dict[str, str]:
     }
     if torch.cuda.is_initialized():
         states["torch on GPUs"] = torch.cuda.get_rng_state_all()
-    return {f"the global generator of {library}": digest_of(s) for library, s in states.items()}
+    return {GENERATOR + library: digest_of(s) for library, s in states.items()}

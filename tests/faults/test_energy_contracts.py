@@ -22,6 +22,22 @@ def test_undeclared_rough_energies(plugin, tmp_path, hidden, objective):
             "say `smooth = False`", energy=name, objective=objective)  # fmt: skip
 
 
+def test_state_that_changes_no_value_hides_no_fault(plugin, tmp_path):
+    body = ENERGY.format(ROUGH[0], "each").replace(
+        "    base =", "    self.n = self.calls()\n    base ="
+    )
+    body += """
+def calls(self):
+    return getattr(self, "n", 0) + 1
+"""
+    refused(tmp_path, "the slope changes by more than", energy=plugin("Energy", body))
+
+
+def test_random_energies(plugin, tmp_path):
+    name = plugin("Energy", ENERGY.format(SMOOTH, "each + 1e-2 * torch.randn_like(each)"))
+    refused(tmp_path, "the energies of the same points change from call to call", energy=name)
+
+
 def test_undeclared_rough_energies_are_refused_by_check_in_the_same_words(plugin):
     found = found_by_check("energies", plugin("Energy", ENERGY.format(ROUGH[0], "each")))
     assert found.check.name == "smooth_where_it_says_so"

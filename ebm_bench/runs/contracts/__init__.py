@@ -40,7 +40,7 @@ from ebm_bench.runs.contracts.objectives import (
 )
 from ebm_bench.runs.contracts.samplers import CHAINS, SAMPLER
 from ebm_bench.runs.state import Watch, copied
-from ebm_bench.runs.surroundings import guarded
+from ebm_bench.runs.surroundings import GENERATOR, guarded
 from ebm_bench.streams import Streams
 
 
@@ -77,7 +77,8 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
         STATE.require(energy.name, energy, few, parts.fresh_energy)
         COUNTED.require(energy.name, energy, few)
         with evaluated(energy):  # as it may change from call to call while it is trained
-            if not _keeps_state(energy, few):  # of which the run warns
+            # Of kept state that changes values the run warns.
+            if not (STEADY.fault(energy, few) and _keeps_state(energy, few)):
                 STEADY.require(energy.name, energy, few)
                 GRADIENT.require(energy.name, energy, few)
                 if second_derivatives and energy.smooth:
@@ -214,12 +215,12 @@ def _noise(objective: Any) -> Iterator[tuple[str, Noise]]:
 
 
 def _keeps_state(energy: Any, x: Tensor) -> bool:
-    """Whether calls of an energy change something that no checkpoint holds."""
+    """Whether calls of an energy change something of it that no checkpoint holds."""
     watch = Watch([energy])
     for _ in range(2):  # the first may make what is kept
         energy(x)
         watch.look()
-    return bool(watch.unsaved)
+    return not all(name.startswith(GENERATOR) for name in watch.unsaved)
 
 
 def _is_plugin(family: str, part: Any) -> bool:
