@@ -355,7 +355,7 @@ def _csv(path: Path, columns: Sequence[str | int]) -> Table:
     if layout.separator == "," and _are_halves(layout, table):
         raise InputError(
             f"{path}: numbers with decimal commas, as it seems: those behind the commas begin with "
-            "0. Write 1.05, not 1,05"
+            "0. Write 1.05, not 1,05; leave the zeros out, or name the columns, where they are none"
         )
 
     def column(j: int) -> np.ndarray:
@@ -374,8 +374,12 @@ def _csv(path: Path, columns: Sequence[str | int]) -> Table:
 
 
 def _are_halves(layout: _Layout, table: np.ndarray) -> bool:
-    """Whether a text file has whole numbers alone, in pairs, and some behind commas like 05."""
-    if len(layout.names) % 2 or not (table == np.floor(table)).all():
+    """Whether a text file has whole numbers alone, in pairs, and some behind commas like 05.
+
+    As many names as cells rule decimal commas out.
+    """
+    unnamed = layout.names == [str(i) for i in range(len(layout.names))]
+    if not unnamed or len(layout.names) % 2 or not (table == np.floor(table)).all():
         return False
     cells = [cell.strip() for _, row in layout.all_rows() for cell in row[1::2]]
     return all(map(str.isdigit, cells)) and any(re.match(r"0\d", cell) for cell in cells)
