@@ -155,9 +155,8 @@ def test_files_of_any_name_have_a_digest(tmp_path):
     assert fingerprint.digest("", [*plain, odd]) != fingerprint.digest("", plain)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
-def test_what_never_ends_has_no_digest(make, tmp_path):
-    make(tmp_path / "x.csv")
+def test_what_never_ends_has_no_digest(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
     path = write_suite(tmp_path, {"points": {**POINTS, "settings": {"path": "x.csv"}}})
     with pytest.raises(InputError, match=r"x.csv: is no file"):
         fingerprint.of_training(suite.load(path), "points", "dsm")
