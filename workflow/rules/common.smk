@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import ebm_bench
@@ -225,8 +226,10 @@ onstart:
 
 onerror:
     for path in log if CLUSTER else []:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-        print(*slurm.failures(text), sep="\n", file=sys.stderr)
+        with suppress(OSError):
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
+            for failure in slurm.failures(text):
+                print(failure, file=sys.stderr)
     program = shlex.quote(str(PROGRAMS / "ebm-bench"))
     options = f"--suite {shlex.quote(SUITE_FILE)} --results {RESULTS}"
     print(
