@@ -50,7 +50,7 @@ class Results:
     runs : dict of (dataset, method) to Run
         Runs that were made, as training ended; that a model has escaped is in `outcomes`.
     values : DataFrame
-        What `collecting.collect` gave, in the columns `MEASURED`; a replicate that failed
+        What `collection.collect` gave, in the columns `MEASURED`; a replicate that failed
         without being measured has its rows all the same.
     curves : dict of (dataset, method) to LearningCurve
         Learning curve of each run.

@@ -82,7 +82,7 @@ def summarise(
     Parameters
     ----------
     values : DataFrame
-        As `collecting.collect` gives it: columns dataset, method, model, metric, replicate,
+        As `collection.collect` gives it: columns dataset, method, model, metric, replicate,
         status, value and standard_error.
     scale_of : callable, optional
         Gives the scale on which a metric is averaged. On the log scale the mean is geometric,

@@ -36,7 +36,7 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
     -------
     Path
         The table of all values of the panel, ``out/panel/values.parquet``: that of
-        `collecting.collect` with the columns ``panel`` and ``knob``.
+        `collection.collect` with the columns ``panel`` and ``knob``.
     """
     tables = []
     for value, point in stress.expand(panel).items():
