@@ -18,4 +18,9 @@ def methods(page):
 
 
 def sort_by(page, name):
-    page.locator("#table thead th", has_text=name).first.locator("[role=button]").click()
+    head = page.locator("#table thead th", has_text=name).first
+    before = head.get_attribute("aria-sort")
+    head.locator("[role=button]").click()
+    # The table is sorted in an event of its own after the click.
+    changed = "([head, before]) => head.getAttribute('aria-sort') !== before"
+    page.wait_for_function(changed, arg=[head.element_handle(), before])
