@@ -122,8 +122,7 @@ def _check_stress(path: Path) -> _Checked:
 def _check_estimation(path: Path) -> _Checked:
     checked = estimation_suite.load(path)
     rows = dict.fromkeys(checked.models, ", ".join(checked.methods))
-    points = [checked.grid(model, method) for model in rows for method in checked.methods]
-    count = sum(map(len, points)) * checked.data_sets
+    count = sum(len(checked.grid(*run)) for run in checked.runs()) * checked.data_sets
     total = f"{len(rows)} models, {len(checked.methods)} methods: {count} estimates"
     return checked, rows, f"{total}; ebm-bench estimate makes them"
 

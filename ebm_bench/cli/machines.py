@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, start_work
+from ebm_bench.cli import options
+from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
 
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
 
 @app.command()
 def doctor(
-    device: DeviceOption = "auto",
+    device: options.Device = "auto",
     only: Annotated[
         list[str] | None,
         typer.Option(
             help="Objective to test, compiled too; repeatable. Default: all, and one compiled."
         ),
     ] = None,
-    threads: ThreadsOption = 1,
+    threads: options.Threads = 1,
 ) -> None:
     """Test which ways of executing training steps can be trusted on this machine.
 

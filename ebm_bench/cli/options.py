@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -59,47 +59,43 @@ app = typer.Typer(
 )
 
 
-def checked_folder(path: Path | None) -> Path | None:
-    """Refuse a file in place of a folder at the start of a command, before any work is lost."""
-    if path is not None:
-        require_folder(path)
-    return path
+def folder(flag: str, text: str) -> Any:
+    """Declare an option for a folder; a file in its place is refused before any work is lost."""
+
+    def checked(path: Path | None) -> Path | None:
+        if path is not None:
+            require_folder(path)
+        return path
+
+    return typer.Option(flag, help=text, callback=checked)
 
 
-SuiteOption = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
-DatasetsOption = Annotated[
-    list[str], typer.Option("--dataset", help="Dataset of the suite; repeatable.")
-]
-MethodsOption = Annotated[
+Suite = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
+Datasets = Annotated[list[str], typer.Option("--dataset", help="Dataset of the suite; repeatable.")]
+Methods = Annotated[
     list[str] | None,
     typer.Option("--method", help="Method of the suite; repeatable. Default: all."),
 ]
-OutOption = Annotated[
-    Path, typer.Option("--out", help="Folder of the runs.", callback=checked_folder)
-]
-DeviceOption = Annotated[
+Out = Annotated[Path, folder("--out", "Folder of the runs.")]
+Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto uses a free GPU if there is one.")
 ]
-ThreadsOption = Annotated[
+Threads = Annotated[
     int,
     typer.Option(
         min=1, help="Threads per process; several jobs scale better than several threads."
     ),
 ]
-JobsOption = Annotated[
-    int, typer.Option(min=1, help="Number of runs at once, each in its own process.")
-]
-StyleOption = Annotated[
+Jobs = Annotated[int, typer.Option(min=1, help="Number of runs at once, each in its own process.")]
+Style = Annotated[
     Literal["screen", "paper"],
     typer.Option(help="paper: vector figures at a venue's column width, in RESULTS/paper."),
 ]
-VenueOption = Annotated[
+Venue = Annotated[
     Literal["icml", "neurips", "iclr", "jmlr", "aistats"],
     typer.Option(help="Venue that sets the column widths of figures for a paper."),
 ]
-ResultsOption = Annotated[
-    Path, typer.Option("--results", help="Results folder of the suite.", callback=checked_folder)
-]
+Results = Annotated[Path, folder("--results", "Results folder of the suite.")]
 
 
 def _show_version(value: bool) -> None:

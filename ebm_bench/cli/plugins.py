@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ebm_bench import registry
-from ebm_bench.cli.options import DeviceOption, ThreadsOption, app, checked_folder, start_work
+from ebm_bench.cli import options
+from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError
 from ebm_bench.plugins import ranking, templates
 
@@ -37,13 +38,10 @@ def run_plugin(
         typer.Option(help="Records of the suite's own methods. Default: results/reference/SUITE."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Results folder. Default: results/PLUGIN/SUITE.", callback=checked_folder
-        ),
+        Path | None, options.folder("--out", "Results folder. Default: results/PLUGIN/SUITE.")
     ] = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
 ) -> None:
     """Compare a method of your own with the reference records of a suite.
 

@@ -5,24 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ebm_bench.cli.options import (
-    DeviceOption,
-    ResultsOption,
-    StyleOption,
-    SuiteOption,
-    ThreadsOption,
-    VenueOption,
-    app,
-    checked_folder,
-    start_work,
-)
+from ebm_bench.cli import options
+from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
 from ebm_bench.utils.files import replacing
 
 
 @app.command()
-def collect(path: SuiteOption, results: ResultsOption) -> None:
+def collect(path: options.Suite, results: options.Results) -> None:
     """Collect the records of all runs into tables; list runs that are missing or out of date.
 
     Runs and evaluations with other settings or other code, which the workflow would repeat, are
@@ -34,8 +25,7 @@ def collect(path: SuiteOption, results: ResultsOption) -> None:
     suite.refuse_other_file(path, chosen, results)
     folders = {
         f"{dataset}/{method}": results / "runs" / dataset / method
-        for dataset in chosen.datasets
-        for method in chosen.methods_of(dataset)
+        for dataset, method in chosen.runs()
     }
     present = [folder for folder in folders.values() if (folder / "run.json").exists()]
     if not present:
@@ -69,12 +59,7 @@ def merge(
         list[Path],
         typer.Argument(help="Results folders, record folders, or tables in such folders."),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="Results folder of the merged records.", callback=checked_folder
-        ),
-    ],
+    out: Annotated[Path, options.folder("--out", "Results folder of the merged records.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference of equal values.")
     ] = 1e-2,
@@ -116,8 +101,8 @@ def verify(
     run_plugin: Annotated[
         bool, typer.Option("--run-plugin", help="Execute plugins of the submission.")
     ] = False,
-    device: DeviceOption = "cpu",
-    threads: ThreadsOption = 1,
+    device: options.Device = "cpu",
+    threads: options.Threads = 1,
 ) -> None:
     """Reproduce a submission: measure its weights again, and train one replicate again.
 
@@ -141,10 +126,10 @@ def verify(
 
 @app.command()
 def report(
-    path: SuiteOption,
-    results: ResultsOption,
-    style: StyleOption = "screen",
-    venue: VenueOption = "icml",
+    path: options.Suite,
+    results: options.Results,
+    style: options.Style = "screen",
+    venue: options.Venue = "icml",
 ) -> None:
     """Make tables, figures and the leaderboard page from collected records.
 
@@ -165,7 +150,7 @@ def report(
 
 
 @app.command()
-def show(path: SuiteOption) -> None:
+def show(path: options.Suite) -> None:
     """Print the leaderboard of a suite that the workflow made, and the path of its page."""
     from ebm_bench import report as reports
 

@@ -9,18 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ebm_bench.cli.options import (
-    DatasetsOption,
-    DeviceOption,
-    JobsOption,
-    MethodsOption,
-    OutOption,
-    SuiteOption,
-    ThreadsOption,
-    app,
-    checked_folder,
-    start_work,
-)
+from ebm_bench.cli import options
+from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError, choose
 from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
@@ -36,7 +26,7 @@ def prepare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a note on each dataset fetched.", callback=checked_folder),
+        options.folder("--out", "Folder for a note on each dataset fetched."),
     ] = None,
     optional: Annotated[
         bool,
@@ -73,16 +63,16 @@ def prepare(
 
 @app.command()
 def train(
-    path: SuiteOption,
-    dataset: DatasetsOption,
-    out: OutOption,
-    method: MethodsOption = None,
+    path: options.Suite,
+    dataset: options.Datasets,
+    out: options.Out,
+    method: options.Methods = None,
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Evaluate each method after its training.")
     ] = False,
-    jobs: JobsOption = 1,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
+    jobs: options.Jobs = 1,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
     memory: Annotated[
         int,
         typer.Option(
@@ -105,13 +95,13 @@ def train(
 
 @app.command()
 def evaluate(
-    path: SuiteOption,
-    dataset: DatasetsOption,
-    out: OutOption,
-    method: MethodsOption = None,
-    jobs: JobsOption = 1,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
+    path: options.Suite,
+    dataset: options.Datasets,
+    out: options.Out,
+    method: options.Methods = None,
+    jobs: options.Jobs = 1,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
 ) -> None:
     """Evaluate trained methods of a suite on some of its datasets."""
     _carry_out(path, dataset, method, jobs, threads, out=out, device=device, trains=False)
@@ -119,17 +109,15 @@ def evaluate(
 
 @app.command()
 def tune(
-    path: SuiteOption,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder of the trials.", callback=checked_folder)
-    ],
+    path: options.Suite,
+    out: Annotated[Path, options.folder("--out", "Folder of the trials.")],
     dataset: Annotated[
         str | None, typer.Option(help="Run the trials of this dataset only, and write no values.")
     ] = None,
-    method: MethodsOption = None,
-    jobs: JobsOption = 1,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
+    method: options.Methods = None,
+    jobs: options.Jobs = 1,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
 ) -> None:
     """Choose learning rates and settings with the same number of trials for every method.
 
@@ -185,9 +173,9 @@ def _carry_out(
     threads: int,
     *,
     device: str,
-    **options: Any,
+    **given: Any,
 ) -> None:
-    """Carry out the unfinished runs of datasets; options as for `RunTask`."""
+    """Carry out the unfinished runs of datasets; the others are given as for `RunTask`."""
     chosen = suite.load(path)
     pairs = [
         (dataset, method)
@@ -197,7 +185,7 @@ def _carry_out(
     start_work(threads)
     _check_device(device)
     runs = [
-        tasks.RunTask(chosen, *pair, device=device, **options)
+        tasks.RunTask(chosen, *pair, device=device, **given)
         for pair in tasks.longest_first(chosen, pairs)
     ]
     for run in runs:

@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ebm_bench.cli.options import (
-    DeviceOption,
-    MethodsOption,
-    OutOption,
-    ResultsOption,
-    StyleOption,
-    SuiteOption,
-    ThreadsOption,
-    VenueOption,
-    app,
-    checked_folder,
-    start_work,
-)
+from ebm_bench.cli import options
+from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import choose
 from ebm_bench.report import files as report_files
 from ebm_bench.studies.estimation import suite as estimation_suite
@@ -25,11 +14,11 @@ from ebm_bench.studies.estimation import suite as estimation_suite
 
 @app.command()
 def estimate(
-    path: SuiteOption,
+    path: options.Suite,
     model: Annotated[str, typer.Option("--model", help="Model of the suite.")],
-    out: OutOption,
-    method: MethodsOption = None,
-    threads: ThreadsOption = 1,
+    out: options.Out,
+    method: options.Methods = None,
+    threads: options.Threads = 1,
 ) -> None:
     """Estimate the parameters of a model from many data sets; finished estimates are kept.
 
@@ -47,10 +36,10 @@ def estimate(
 
 @app.command()
 def compare(
-    path: SuiteOption,
-    results: ResultsOption,
-    style: StyleOption = "screen",
-    venue: VenueOption = "icml",
+    path: options.Suite,
+    results: options.Results,
+    style: options.Style = "screen",
+    venue: options.Venue = "icml",
 ) -> None:
     """Compare estimates with theory and with published claims, in figures and tables."""
     chosen = estimation_suite.load(path)
@@ -63,13 +52,13 @@ def compare(
 
 @app.command("stress")
 def run_stress(
-    path: SuiteOption,
-    out: OutOption,
+    path: options.Suite,
+    out: options.Out,
     panel: Annotated[
         list[str] | None, typer.Option(help="Failure mode; repeatable. Default: all.")
     ] = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
 ) -> None:
     """Train and measure failure modes at several levels of difficulty; resumes if interrupted."""
     from ebm_bench.studies.stress import suite as stress
@@ -89,10 +78,10 @@ def run_stress(
 
 @app.command("stress-report")
 def report_stress(
-    path: SuiteOption,
-    results: ResultsOption,
-    style: StyleOption = "screen",
-    venue: VenueOption = "icml",
+    path: options.Suite,
+    results: options.Results,
+    style: options.Style = "screen",
+    venue: options.Venue = "icml",
 ) -> None:
     """Draw all failure modes beside theory, and write the tables."""
     from ebm_bench.studies.stress import report as reports
@@ -105,10 +94,10 @@ def report_stress(
 
 @app.command("paper")
 def run_paper(
-    path: SuiteOption,
-    out: OutOption,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
+    path: options.Suite,
+    out: options.Out,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
 ) -> None:
     """Reproduce the comparison of a paper; resumes if interrupted."""
     from ebm_bench.studies.papers import suite as papers
@@ -127,11 +116,7 @@ def report_papers(
     path: Annotated[list[Path], typer.Option("--suite", help="YAML file of a paper; repeatable.")],
     results: Annotated[
         Path,
-        typer.Option(
-            "--results",
-            help="Folder with the results of each paper in a folder of its name.",
-            callback=checked_folder,
-        ),
+        options.folder("--results", "Folder with a folder of results for each paper."),
     ],
 ) -> None:
     """Decide the claims of papers that have been run, and draw their figures."""

@@ -32,7 +32,7 @@ def load(suite: Suite, folder: Path) -> Results:
         describe: of another version, budget or setting.
     """
     tables = collection.load(folder / "records")
-    expected = [(suite.name, d, m) for d in suite.datasets for m in suite.methods_of(d)]
+    expected = [(suite.name, *run) for run in suite.runs()]
     records = tables.records()
     runs = {key[1:]: records[key] for key in expected if key in records}
     definition.refuse_others(suite, runs.values(), folder / "records")

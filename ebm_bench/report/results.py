@@ -226,7 +226,7 @@ class Results:
 
     def missing(self) -> dict[str, list[str]]:
         """List the runs that were not run, and those that were not evaluated."""
-        expected = [(d, m) for d in self.suite.datasets for m in self.suite.methods_of(d)]
+        expected = self.suite.runs()
         evaluated = set(self.values[["dataset", "method"]].itertuples(index=False, name=None))
         return {
             "not run": [f"{d}/{m}" for d, m in expected if (d, m) not in self.runs],

@@ -74,7 +74,7 @@ def plan(suite: Suite, records: Mapping[Place, Run], folder: Path, nodes: int) -
     InputError
         Where there is no record to estimate from.
     """
-    places = [(d, m) for d in suite.datasets for m in suite.methods_of(d)]
+    places = suite.runs()
     training = estimate(suite, places, records)
     evaluations = _mean(_seconds(folder / d / m) for d, m in records)
     each = [seconds + (evaluations or 0.0) for seconds in training.values()]

@@ -124,6 +124,12 @@ class Suite(Head):
         grid = {dataset: self.methods_of(dataset) for dataset in self.datasets}
         return {dataset: methods for dataset, methods in grid.items() if methods}
 
+    def runs(self) -> list[tuple[str, str]]:
+        """List the runs: datasets, each with its methods."""
+        return [
+            (dataset, method) for dataset in self.datasets for method in self.methods_of(dataset)
+        ]
+
     def energy_of(self, dataset: str, method: str) -> Named:
         """Return the energy that a method trains on a dataset."""
         return self.methods[method].energy or self.datasets[dataset].energy
@@ -247,6 +253,14 @@ class Suite(Head):
         data = self.datasets[dataset]
         metrics = (Named(name=name, settings=given) for name, given in data.metrics.items())
         return [("samplers", data.sampler), *(("metrics", metric) for metric in metrics)]
+
+    def slices(self, dataset: str, method: str) -> list[str]:
+        """List everything but files that a run depends on, as JSON."""
+        return [self.training_slice(dataset, method), self.evaluation_slice(dataset)]
+
+    def parts(self, dataset: str, method: str) -> list[tuple[str, Named]]:
+        """List what a method is trained and measured with on a dataset."""
+        return [*self.training_parts(dataset, method), *self.evaluation_parts(dataset)]
 
 
 def load(path: str | Path, tuned: bool = True) -> Suite:

@@ -16,7 +16,6 @@ from ebm_bench.studies.estimation import suite as estimation
 from ebm_bench.studies.papers import suite as papers
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import suite
-from ebm_bench.suites.compatibility import objective_parts
 
 PACKAGE = Path(ebm_bench.__file__).parent
 ROOT = PACKAGE.parent
@@ -63,7 +62,7 @@ def results():
         )
     for panel in STRESS.panels:
         points = STRESS.expand(panel).values()
-        parts = [p for x in points for run in stress.grid(x) for p in stress.run_parts(x, *run)]
+        parts = [p for x in points for run in x.runs() for p in x.parts(*run)]
         stages = ["records.collection", "runs.training", "runs.evaluation", "studies.stress.run"]
         yield (
             f"stress {panel}",
@@ -71,10 +70,7 @@ def results():
             [*modules_of(parts), *(f"ebm_bench.{stage}" for stage in stages)],
         )
     for model, method in (("ring-5", "nce"), ("laplace_ica-4", "mle")):
-        parts = [
-            ("datasets", ESTIMATION.models[model].dataset),
-            ("energies", ESTIMATION.energy_of(model, method)),
-        ]
+        parts = ESTIMATION.parts(model, method)
         names = ["objectives.noise_contrastive", "noise.gaussian"]
         if method == "mle":
             names = ["objectives.maximum_likelihood"]
@@ -90,17 +86,7 @@ def results():
         paper = papers.load_named(ROOT / f"benchmarks/papers/{name}.yaml")
         parts, stages = [], ["studies.papers.run", "runs.training", "runs.evaluation"]
         for knob, dataset, method in paper.cells:
-            point = paper.points[knob]
-            if isinstance(point, estimation.EstimationSuite):
-                model = point.models[dataset]
-                own = point.methods[method].objective, point.settings_of(dataset, method)
-                parts += [
-                    ("datasets", model.dataset),
-                    ("energies", point.energy_of(dataset, method)),
-                ]
-                parts += objective_parts(*own)
-            else:
-                parts += stress.run_parts(point, dataset, method)
+            parts += paper.points[knob].parts(dataset, method)
         yield (
             f"paper {name}",
             paper.files(),

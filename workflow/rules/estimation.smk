@@ -40,7 +40,7 @@ for model, method in JOBS:
         params:
             model=model,
             method=method,
-            slice=ESTIMATION.slice(model, method),
+            slice=ESTIMATION.slices(model, method),
             code=fingerprint.digest("", ESTIMATION.files(model, method)),
             out=subpath(output[0], ancestor=3),
         message:

@@ -52,7 +52,7 @@ def run(suite: EstimationSuite, model: str, methods: list[str], out: str | Path)
 
 def fingerprint(suite: EstimationSuite, model: str, method: str) -> str:
     """Digest what a job depends on."""
-    return digest(suite.slice(model, method), suite.files(model, method))
+    return digest("".join(suite.slices(model, method)), suite.files(model, method))
 
 
 def setting(suite: EstimationSuite, model: str, method: str) -> Setting:

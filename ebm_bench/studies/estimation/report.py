@@ -67,25 +67,24 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
             f"{results / 'runs'}: no estimates of suite {suite.name} are there yet; run "
             "`ebm-bench estimate` for each of its models, or `snakemake estimation`, first"
         )
-    for model in suite.models:
-        for method in suite.methods:
-            folder = results / "runs" / model / method
-            record: records.Estimation = records.read(records.Estimation, folder / RECORD)
-            if (record.suite, record.suite_version) != (suite.name, suite.version):
-                raise InputError(
-                    f"{folder / RECORD}: of suite {record.suite}, version {record.suite_version}; "
-                    f"this is {suite.name}, version {suite.version}. Run it again"
-                )
-            table = read_table(folder / TABLE, "run `ebm-bench estimate` again")
-            cells = table.groupby(["size", "ratio"]).size().to_dict()
-            if cells != dict.fromkeys(suite.grid(model, method), suite.data_sets):
-                raise InputError(
-                    f"{folder / TABLE}: has other sizes, ratios or data sets than the suite; run "
-                    f"`ebm-bench estimate` for {method} on {model} again"
-                )
-            estimates.append(table)
-            rows = [row.model_dump() for row in record.theory]
-            theory.append(pd.DataFrame(rows).assign(model=model, method=method))
+    for model, method in suite.runs():
+        folder = results / "runs" / model / method
+        record: records.Estimation = records.read(records.Estimation, folder / RECORD)
+        if (record.suite, record.suite_version) != (suite.name, suite.version):
+            raise InputError(
+                f"{folder / RECORD}: of suite {record.suite}, version {record.suite_version}; "
+                f"this is {suite.name}, version {suite.version}. Run it again"
+            )
+        table = read_table(folder / TABLE, "run `ebm-bench estimate` again")
+        cells = table.groupby(["size", "ratio"]).size().to_dict()
+        if cells != dict.fromkeys(suite.grid(model, method), suite.data_sets):
+            raise InputError(
+                f"{folder / TABLE}: has other sizes, ratios or data sets than the suite; run "
+                f"`ebm-bench estimate` for {method} on {model} again"
+            )
+        estimates.append(table)
+        rows = [row.model_dump() for row in record.theory]
+        theory.append(pd.DataFrame(rows).assign(model=model, method=method))
     return pd.concat(estimates, ignore_index=True), pd.concat(theory, ignore_index=True)
 
 

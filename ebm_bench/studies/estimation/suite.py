@@ -182,33 +182,38 @@ class EstimationSuite(Head):
         """Return the default ratio of a method."""
         return self.methods[method].ratio or self.ratio
 
-    def slice(self, model: str, method: str) -> str:
-        """Everything that a job depends on, as canonical JSON."""
+    def runs(self) -> list[tuple[str, str]]:
+        """List the jobs: models, each with its methods."""
+        return [(model, method) for model in self.models for method in self.methods]
+
+    def slices(self, model: str, method: str) -> list[str]:
+        """Everything but files that a job depends on, as canonical JSON."""
         data = self.models[model].dataset
         portable = registry.describe("datasets", data.name).portable(data.settings)
-        return json.dumps(
-            {
-                "suite": [self.name, self.version, self.seed, self.data_sets],
-                "theory": self.theory_evaluations,
-                "grid": self.grid(model, method),
-                "dataset": [model, {"name": data.name, "settings": portable}],
-                "energy": self.energy_of(model, method).model_dump(),
-                "method": [method, self.methods[method].model_dump(exclude={"overrides"})],
-                "settings": self.settings_of(model, method),
-                "biased": self.biased(model, method),
-            },
-            sort_keys=True,
-        )
+        content = {
+            "suite": [self.name, self.version, self.seed, self.data_sets],
+            "theory": self.theory_evaluations,
+            "grid": self.grid(model, method),
+            "dataset": [model, {"name": data.name, "settings": portable}],
+            "energy": self.energy_of(model, method).model_dump(),
+            "method": [method, self.methods[method].model_dump(exclude={"overrides"})],
+            "settings": self.settings_of(model, method),
+            "biased": self.biased(model, method),
+        }
+        return [json.dumps(content, sort_keys=True)]
 
-    def files(self, model: str, method: str) -> list[Path]:
-        """List the files on which a job depends."""
+    def parts(self, model: str, method: str) -> list[tuple[str, Named]]:
+        """List what a job is put together from: families, with names and settings."""
         data = self.models[model].dataset
-        parts = [
+        return [
             ("datasets", self.data(data.name, data.settings)),
             ("energies", self.energy_of(model, method)),
             *objective_parts(self.methods[method].objective, self.settings_of(model, method)),
         ]
-        return fingerprint.files(parts, "studies/estimation/jobs.py")
+
+    def files(self, model: str, method: str) -> list[Path]:
+        """List the files on which a job depends."""
+        return fingerprint.files(self.parts(model, method), "studies/estimation/jobs.py")
 
 
 load = partial(base.load, EstimationSuite, "estimation")

@@ -9,7 +9,7 @@ from ebm_bench import records
 from ebm_bench.records.collection import MEASURED
 from ebm_bench.studies.estimation import jobs
 from ebm_bench.studies.estimation.suite import RECORD, TABLE, EstimationSuite
-from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper, grid
+from ebm_bench.studies.papers.suite import SQUARED_ERROR, Paper
 from ebm_bench.studies.stress.run import run_point
 from ebm_bench.studies.stress.suite import VALUES
 from ebm_bench.suites.suite import Suite
@@ -77,7 +77,7 @@ def _estimate(point: EstimationSuite, runs: Path) -> pd.DataFrame:
     for model in point.models:
         jobs.run(point, model, list(point.methods), runs)
     tables = []
-    for folder in (runs / model / method for model, method in grid(point)):
+    for folder in (runs / model / method for model, method in point.runs()):
         record: records.Estimation = records.read(records.Estimation, folder / RECORD)
         about = {name: getattr(record.provenance, name) for name in CODE}
         tables.append(read_table(folder / TABLE, "run it again").assign(**about))

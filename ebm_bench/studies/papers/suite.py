@@ -201,7 +201,7 @@ class Paper(Head):
         return [
             Cell(value, dataset, method)
             for value, point in self.points.items()
-            for dataset, method in grid(point)
+            for dataset, method in point.runs()
         ]
 
     @property
@@ -223,22 +223,11 @@ class Paper(Head):
 
     def slices(self) -> list[str]:
         """List everything but files that the runs depend on, as JSON."""
-        return [
-            text
-            for knob, dataset, method in self.cells
-            for text in _slices(self.points[knob], dataset, method)
-        ]
+        return stress.slices(self.points.values())
 
     def files(self) -> list[Path]:
         """List the files on which the runs depend."""
-        parts, found = [], set()
-        for knob, dataset, method in self.cells:
-            point = self.points[knob]
-            if isinstance(point, EstimationSuite):
-                found.update(point.files(dataset, method))
-            else:
-                parts += stress.run_parts(point, dataset, method)
-        return sorted({*found, *fingerprint.files(parts, "studies/papers/run.py")})
+        return stress.files(self.points.values(), "studies/papers/run.py")
 
     def _point(self, value: float | None) -> Suite | EstimationSuite:
         content = self.suite if value is None else filled(self.suite, value)
@@ -309,13 +298,6 @@ def scale_of(metric: str) -> Literal["linear", "log"]:
     return "log" if log else "linear"
 
 
-def grid(point: Suite | EstimationSuite) -> list[tuple[str, str]]:
-    """List the runs of a suite: datasets or models, each with its methods."""
-    if isinstance(point, EstimationSuite):
-        return [(model, method) for model in point.models for method in point.methods]
-    return stress.grid(point)
-
-
 def load(path: str | Path) -> Paper:
     """Read and check a paper, and load the plugins that it names.
 
@@ -356,9 +338,3 @@ def load_all(paths: Iterable[str | Path]) -> dict[str, Paper]:
     if not found:
         raise InputError("no paper is given; `benchmarks/papers` has their files")
     return found
-
-
-def _slices(point: Suite | EstimationSuite, dataset: str, method: str) -> list[str]:
-    if isinstance(point, EstimationSuite):
-        return [point.slice(dataset, method)]
-    return stress.run_slices(point, dataset, method)

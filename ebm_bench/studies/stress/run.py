@@ -8,7 +8,7 @@ import pandas as pd
 from ebm_bench.records import collection
 from ebm_bench.records.collection import Tables
 from ebm_bench.runs.tasks import RunTask
-from ebm_bench.studies.stress.suite import VALUES, Stress, grid
+from ebm_bench.studies.stress.suite import VALUES, Stress
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils.files import replacing
 
@@ -51,6 +51,6 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
 
 def run_point(point: Suite, runs: Path, device: str) -> Tables:
     """Train and evaluate all methods of a suite, as far as that is not done, and collect them."""
-    for dataset, method in grid(point):
+    for dataset, method in point.runs():
         RunTask(point, dataset, method, runs, device=device)()
-    return collection.collect(runs / dataset / method for dataset, method in grid(point))
+    return collection.collect(runs / dataset / method for dataset, method in point.runs())

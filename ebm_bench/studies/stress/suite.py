@@ -5,6 +5,7 @@ becomes an ordinary suite, which is trained, evaluated and recorded like any oth
 the top imports torch: the workflow reads the panels each time it starts.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from ebm_bench.records import fingerprint
 from ebm_bench.studies.stress import theory
 from ebm_bench.suites import base, suite
-from ebm_bench.suites.base import Head, Named, Strict
+from ebm_bench.suites.base import Head, Strict
 from ebm_bench.suites.names import Distinct, Name
 from ebm_bench.suites.suite import Suite
 
@@ -146,29 +147,22 @@ class Stress(Head):
 
     def slices(self, panel: str) -> list[str]:
         """List everything but files that the runs of a panel depend on, as JSON."""
-        points = self.expand(panel).values()
-        return [text for point in points for run in grid(point) for text in run_slices(point, *run)]
+        return slices(self.expand(panel).values())
 
     def files(self, panel: str) -> list[Path]:
         """List the files on which a panel depends."""
-        points = self.expand(panel).values()
-        parts = [part for point in points for run in grid(point) for part in run_parts(point, *run)]
-        return fingerprint.files(parts, "studies/stress/run.py")
+        return files(self.expand(panel).values(), "studies/stress/run.py")
 
 
-def grid(point: Suite) -> list[tuple[str, str]]:
-    """List the runs of a suite: datasets, each with its methods."""
-    return [(dataset, method) for dataset in point.datasets for method in point.methods_of(dataset)]
+def slices(points: Iterable[Any]) -> list[str]:
+    """List everything but files that all runs of several suites depend on, as JSON."""
+    return [text for point in points for run in point.runs() for text in point.slices(*run)]
 
 
-def run_parts(point: Suite, dataset: str, method: str) -> list[tuple[str, Named]]:
-    """List what a method is trained and measured with on a dataset."""
-    return [*point.training_parts(dataset, method), *point.evaluation_parts(dataset)]
-
-
-def run_slices(point: Suite, dataset: str, method: str) -> list[str]:
-    """List everything but files that a run depends on, as JSON."""
-    return [point.training_slice(dataset, method), point.evaluation_slice(dataset)]
+def files(points: Iterable[Any], module: str) -> list[Path]:
+    """List the files on which all runs of several suites depend, by the module that runs them."""
+    parts = [part for point in points for run in point.runs() for part in point.parts(*run)]
+    return fingerprint.files(parts, module)
 
 
 load = partial(base.load, Stress, "stress")  # the suites of panels are checked when expanded

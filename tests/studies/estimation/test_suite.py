@@ -106,9 +106,9 @@ def test_overrides(tmp_path):
 def test_slice_is_what_a_job_depends_on(tmp_path):
     before = load(GOOD, tmp_path)
     other = load(changed("models", "sources", "sizes", to=[70]), tmp_path)
-    assert json.loads(before.slice("line", "mle"))
-    assert before.slice("line", "mle") == other.slice("line", "mle")
-    assert before.slice("sources", "mle") != other.slice("sources", "mle")
+    assert json.loads(*before.slices("line", "mle"))
+    assert before.slices("line", "mle") == other.slices("line", "mle")
+    assert before.slices("sources", "mle") != other.slices("sources", "mle")
 
 
 @pytest.mark.parametrize(
