@@ -26,7 +26,7 @@ from ebm_bench.runs.contracts.energies import (
     evaluated,
 )
 from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
-from ebm_bench.runs.contracts.noise import DRAWN, FINAL, NOISE, PAIRED, SINGLE
+from ebm_bench.runs.contracts.noise import DRAWN, FINAL, MATCHED, NOISE, PAIRED, SINGLE
 from ebm_bench.runs.contracts.objectives import (
     APART,
     LEARNED,
@@ -102,6 +102,7 @@ def require_fitted(parts: Any) -> None:
             SINGLE.require(part.name, part, streams)
             DRAWN.require(part.name, part, streams)
             PAIRED.require(part.name, part, streams)
+            MATCHED.require(part.name, part, streams)
         if name not in objective.maximises:
             FINAL.require(part.name, part)
     if _is_plugin("objectives", objective):

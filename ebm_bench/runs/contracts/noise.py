@@ -1,10 +1,13 @@
 """Contracts of noise."""
 
+import math
 from typing import Any
 
 import torch
 
 from ebm_bench.noise.base import Noise
+from ebm_bench.noise.diagonal_gaussian import DiagonalGaussian
+from ebm_bench.noise.gaussian import Gaussian
 from ebm_bench.runs.contracts.base import (
     Contract,
     close,
@@ -18,6 +21,9 @@ from ebm_bench.streams import Streams
 _COORDINATES = 64  # that are compared with each other
 # Of correlations: exact ones are off by rounding of float32, squared.
 _ROUNDING = 1e-11
+_MOST, _NUMBERS = 2**14, 2**20  # points of a replicate, and numbers in them
+_FULL = 64  # dimensions up to which a reference has all correlations
+_FALSE_ALARM = 1e-6  # probability that a density is refused that is right
 
 
 def _noise_fault(noise: Noise, streams: Streams, dtype: torch.dtype | None = None) -> str:
@@ -90,6 +96,42 @@ def _pairs_fault(noise: Noise, streams: Streams) -> str:
     return ""
 
 
+def _density_fault(noise: Noise, streams: Streams) -> str:
+    """Compare samples and density by way of a Gaussian g that is fitted to other samples.
+
+    Samples are of the density p if ``E_p[h g / (p + g)] = E_g[h p / (p + g)]`` for every h, as
+    both are ∫ h p g / (p + g) (Meng and Wong, Statistica Sinica 6, 1996). For h = 1 they differ
+    most if p does not integrate to one, and for the sign of the distance from the centre if its
+    scale is another. All terms lie in [-1, 1], so that the bound of Maurer and Pontil (2009,
+    arXiv:0907.3740, theorem 4) holds for every density.
+    """
+    streams, size = streams.child("density"), math.prod(noise.event_shape)
+    n = max(min(_MOST, _NUMBERS // size), 2)
+    with torch.no_grad():
+        others, own = (noise.sample(n, streams.child(name)) for name in ("others", "own"))
+        # Without tails, of which heavy ones have no moments.
+        low, high = others.sort(1).values[:, [n // 20, n - 1 - n // 20]].split(1, dim=1)
+        kind = Gaussian if size <= _FULL else DiagonalGaussian
+        reference = kind(event_shape=noise.event_shape, replicates=noise.replicates).to(own)
+        reference.fit(others.clamp(low, high), streams)
+        drawn = reference.sample(n, streams.child("drawn"))
+        middle = reference.log_prob(others).median(1, keepdim=True).values
+        shares, inside = [], []
+        for x in (own, drawn):
+            log_g, log_p = reference.log_prob(x).double(), noise.log_prob(x).double()
+            shares.append((log_p - log_g).nan_to_num(-math.inf).sigmoid())
+            inside.append((log_g > middle).double() * 2 - 1)
+        by_own = torch.stack([1 - shares[0], (1 - shares[0]) * inside[0]]).mean(1)
+        by_drawn = torch.stack([shares[1], shares[1] * inside[1]]).mean(1)
+    apart = by_own - by_drawn
+    unlikely = math.log(2 * 2 * len(apart) / _FALSE_ALARM)
+    bound = (2 * apart.var(1) * unlikely / n).sqrt() + 2 * 7 * unlikely / (3 * (n - 1))
+    for k in (apart.mean(1).abs() > bound).nonzero().flatten().tolist():
+        one, other = by_own[k].mean(), by_drawn[k].mean()
+        return f"an integral is {one:.3f} by samples and {other:.3f} by the density"
+    return ""
+
+
 def _trained_fault(noise: Noise) -> str:
     trained = [name for name, p in noise.named_parameters() if p.requires_grad]
     return f"{', '.join(trained)} would be trained" if trained else ""
@@ -121,6 +163,14 @@ PAIRED = Contract(
     "points that come with the log-density that they have, and are those of sample()",
     "sample_with_log_prob() is overridden and draws in another order than sample()",
     _pairs_fault,
+)
+MATCHED = Contract(
+    "noise",
+    "a density that integrates to one, and samples that are drawn from it",
+    "The log-normaliser (a factor ½, log 2π or the logarithm of a scale is missing, or counted "
+    "once instead of once a dimension), or other scales in sample() than in log_prob() (a variance "
+    "for a standard deviation)",
+    _density_fault,
 )
 FINAL = Contract(
     "noise",
