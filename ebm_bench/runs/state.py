@@ -31,8 +31,8 @@ class Watch:
         The energy, the objective, and others.
     streams : sequence of Streams
         Streams that calls get. Checkpoints hold their generators, and nothing else of them.
-    put_back : sequence of str
-        Names of settings that calls have changed, to which `guarded` adds.
+    put_back : list of str
+        Names of settings that calls have changed, to which `guarded` and `around` add.
 
     Attributes
     ----------
@@ -48,14 +48,14 @@ class Watch:
         self,
         parts: Sequence[object],
         streams: Sequence[Streams] = (),
-        put_back: Sequence[str] = (),
+        put_back: list[str] | None = None,
     ):
         self.parts = (*parts, *streams)
         self.saved = [generator for one in streams for generator in one.generators]
         self.seen: dict[str, str] = {}
         self.looks = 0
         self.unsaved: list[str] = []
-        self.put_back = put_back
+        self.put_back = [] if put_back is None else put_back
 
     def begin(self) -> None:
         """Take note of what belongs to the process, before the first call."""
@@ -76,10 +76,19 @@ class Watch:
         self.looks += 1
         return is_first
 
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Compare what belongs to the process before and after a call."""
+        before = surroundings()
+        try:
+            yield
+        finally:
+            self.put_back += changed(before, surroundings())
+
     def differences(self, seen: dict[str, str]) -> list[str]:
         """List what differs from the last look of another process, and look from here on."""
         self.seen, self.looks = plain_state(*self.parts, saved=self.saved), 2
-        return changed(seen, self.seen)
+        return [*changed(seen, self.seen), *self.put_back]
 
 
 @contextmanager

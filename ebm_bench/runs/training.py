@@ -230,6 +230,9 @@ class _Trainer:
             with cost.FlopCounter() as counter:
                 self._update()
             self.flops = float(counter.total)
+        elif self.step + 1 in self.due and self.compiled is None:
+            with self.watch.around():
+                self._update()
         else:
             self._update()
         self.step += 1
@@ -281,7 +284,7 @@ class _Trainer:
         self.parts.progress = state["plain"]["step"] / self.total
         try:
             self.parts.load_state_dict(state["parts"])
-            with held(self.parts):
+            with held(self.parts), self.watch.around():
                 self._loss(self._trial(), self.streams["objective"].child("trial"))
             found = self.watch.differences(state["seen"])
             missing = [name for name in state["plain"]["made"] if name not in self.watch.seen]

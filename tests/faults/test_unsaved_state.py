@@ -79,7 +79,7 @@ NOISE = '''class Shrinking(Uniform):
     def sample(self, n, streams):
         """Draw points."""
         self.n = 1 + getattr(self, "n", 0)
-        return super().sample(n, streams) * 0.99**self.n
+        return super().sample(n, streams) * 0.9999**self.n
 '''
 
 
@@ -144,7 +144,7 @@ KEPT = {
         + NOISE.replace(
             'self.n = 1 + getattr(self, "n", 0)', "torch.set_default_dtype(torch.float64)"
         )
-        .replace(" * 0.99**self.n", ""),
+        .replace(" * 0.9999**self.n", ""),
         {"objective": "noise_contrastive", "settings": {"noise": "shrinking"}},
         ["the default dtype of torch"],
     ),
@@ -289,6 +289,23 @@ def test_a_change_that_comes_late_is_not_resumed(make, tmp_path, caplog):
         run(make(code, steps=30), checkpoint)
     resumed, _ = run(make(code, steps=30), checkpoint)
     equal(whole, resumed)
+
+
+LATE = objective("n = torch.rand(()).item() if progress > {} else 1").replace(
+    "x, streams):", "x, streams, progress):"
+)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_generators_that_are_used_late_are_not_resumed(share, make, tmp_path, caplog):
+    """A later use is found where the curve has a point, or by the call that begins a resumption."""
+    code, checkpoint = LATE.format(share), tmp_path / "checkpoint.pt"
+    with killed_before(6):
+        run(make(code), checkpoint)
+    _, record = run(make(code), checkpoint)
+    assert record.unsaved == ["the global generator of torch"]
+    assert [s.steps for s in record.segments] == [8]
+    assert "not all state was saved (the global generator of torch)" in caplog.text
 
 
 def test_check_says_the_same(make):
