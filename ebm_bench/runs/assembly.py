@@ -16,6 +16,7 @@ from ebm_bench.energies.base import Energy
 from ebm_bench.errors import InputError
 from ebm_bench.objectives.base import Objective
 from ebm_bench.records import fingerprint
+from ebm_bench.runs.contracts.energies import FIELDS
 from ebm_bench.runs.model import Model
 from ebm_bench.runs.surroundings import guarded
 from ebm_bench.samplers.base import Sampler
@@ -166,6 +167,7 @@ def _make_energy(
         streams=Streams(suite.seed, replicates, scope=(dataset, "weights")),
         **chosen.settings,
     )
+    FIELDS.require(chosen.name, energy, source.event_shape, len(replicates))
     energy.attach(source)
     return energy
 

@@ -8,16 +8,18 @@ parts of a run refer to, and of what belongs to the process.
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from ebm_bench.errors import InputError
-from ebm_bench.runs.assembly import Parts
 from ebm_bench.runs.surroundings import surroundings
 from ebm_bench.runs.walk import plain_state
 from ebm_bench.streams import Streams
+
+if TYPE_CHECKING:
+    from ebm_bench.runs.assembly import Parts
 
 _LARGE = 2**24  # bytes of an array that is not copied
 
@@ -92,7 +94,7 @@ class Watch:
 
 
 @contextmanager
-def held(parts: Parts) -> Iterator[None]:
+def held(parts: "Parts") -> Iterator[None]:
     """Put weights, buffers and the count of evaluations back afterwards."""
     kept = {name: value.clone() for name, value in parts.state_dict().items()}
     evaluations = parts.energy.evaluations

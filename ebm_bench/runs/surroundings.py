@@ -19,6 +19,7 @@ _SETTINGS: dict[str, Callable[[], Any]] = {
     "the gradient mode of torch": torch.is_grad_enabled,
     "the number of threads of torch": torch.get_num_threads,
     "the matrix precision of torch": torch.get_float32_matmul_precision,
+    "the choice of deterministic algorithms of torch": torch.are_deterministic_algorithms_enabled,
     "the error handling of numpy": np.geterr,
     "the working folder": os.getcwd,
 }

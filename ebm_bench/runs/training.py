@@ -365,6 +365,8 @@ class _Trainer:
             self.compiled_steps += 1
             return
         loss = self._loss(x, self.streams["objective"])
+        if self.step < WATCHED:
+            contracts.require_shapes(parts, self.shapes)
         if self.step == 1:  # the operations of the first step are counted
             self.train_seconds -= cost.seconds_of(self.device, contracts.require_apart, parts, loss)
         self._optimiser.step(loss, self.step)

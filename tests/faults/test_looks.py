@@ -151,7 +151,7 @@ def test_energies_whose_buffers_change_while_they_are_trained(plugin, monkeypatc
 
 def test_noise_with_state_trains_as_without_a_look(plugin, monkeypatch):
     body = NOISE.format("self.n = 0").replace("return self.shift +", "self.n += 1\n    return (")
-    body = body.replace("dtype=self.scale.dtype)", "dtype=self.scale.dtype)) * 0.9**self.n")
+    body = body.replace("dtype=self.scale.dtype)", "dtype=self.scale.dtype)) * 0.9999**self.n")
     same(monkeypatch, settings={"noise": plugin("Noise", body)})
 
 
@@ -258,10 +258,10 @@ def test_draws_of_losses(plugin, tmp_path, code, said):
     ("build", "call", "said"),
     [
         ("torch.zeros(1)", "self.kept = torch.cat([self.kept, x.mean()[None]])",
-         "'kept' has the shape (2,) after a call and had (1,)"),
-        ("torch.zeros(4)", "self.kept = self.kept[1:]", "'kept' has the shape (3,)"),
-        ("None", "self.kept = x.detach()", "'kept' has the shape (3, 16, 2) after a call and had"),
-        ("torch.zeros(4)", "self.kept = None", "'kept' has the shape None"),
+         "'kept' is of shape (2,) after a call and was of shape (1,)"),
+        ("torch.zeros(4)", "self.kept = self.kept[1:]", "'kept' is of shape (3,)"),
+        ("None", "self.kept = x.detach()", "'kept' is there after a call and was not there"),
+        ("torch.zeros(4)", "self.kept = None", "'kept' is gone after a call and was there"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("compute", ["eager", "compiled"])

@@ -19,10 +19,13 @@ from ebm_bench.runs.contracts.energies import (
     ALONE,
     COUNTED,
     ENERGY,
+    EXACT,
+    FIELDS,
     GRADIENT,
     SMOOTH,
     STATE,
     STEADY,
+    TRAINED,
     evaluated,
 )
 from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
@@ -72,7 +75,13 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
         SCORE.require(dataset.name, dataset, x)
         ENTROPY.require(dataset.name, dataset, x)
     if _is_plugin("energies", energy):
+        made = (parts.dataset.event_shape, len(streams.indices))
+        FIELDS.require(energy.name, energy, *made)
         ENERGY.require(energy.name, energy, few)
+        FIELDS.require(energy.name, energy, *made)  # as forward() leaves them
+        EXACT.require(energy.name, energy, streams)
+        if parts.objective.trains:
+            TRAINED.require(energy.name, energy)
         ALONE.require(energy.name, energy, few)
         STATE.require(energy.name, energy, few, parts.fresh_energy)
         COUNTED.require(energy.name, energy, few)
@@ -183,7 +192,7 @@ def require_own(
 
 
 def shapes(parts: Any) -> dict[str, dict]:
-    """Give the shapes of what a checkpoint holds, by family and name."""
+    """Describe what a checkpoint holds, by family and name."""
     return {"energies": shapes_of(parts.energy), "objectives": shapes_of(parts.objective)}
 
 
@@ -225,5 +234,5 @@ def _keeps_state(energy: Any, x: Tensor) -> bool:
 
 
 def _is_plugin(family: str, part: Any) -> bool:
-    entry = registry.entries(family).get(part.name)
+    entry = registry.entries(family).get(type(part).name)
     return entry is not None and not (entry.module or "").startswith("ebm_bench.")

@@ -8,8 +8,15 @@ from torch import Tensor
 
 from ebm_bench.derivatives import gradient
 from ebm_bench.energies.base import Energy
-from ebm_bench.runs.contracts.base import Contract, misshapen, no_tensor, normaliser_fault
+from ebm_bench.runs.contracts.base import (
+    Contract,
+    foreign_draws,
+    misshapen,
+    no_tensor,
+    normaliser_fault,
+)
 from ebm_bench.runs.contracts.smoothness import rough
+from ebm_bench.streams import Streams
 
 
 @contextmanager
@@ -22,6 +29,47 @@ def evaluated(energy: Energy) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+def _fields_fault(energy: Energy, event_shape: tuple[int, ...], replicates: int) -> str:
+    """Look at what the base class makes and others use."""
+    made = {"name": type(energy).name, "event_shape": tuple(event_shape), "replicates": replicates}
+    for name, value in made.items():
+        if (found := repr(getattr(energy, name, None))) != repr(value):
+            return f"{name} is {found}, not {value!r}"
+    buffers, shape = dict(energy.named_buffers()), (replicates, 1, *event_shape)
+    for name in ("location", "scale"):
+        if name not in buffers:
+            return f"there is no buffer '{name}'"
+        if buffers[name].shape != shape:
+            return f"'{name}' has the shape {tuple(buffers[name].shape)}, not {shape}"
+    if not isinstance(count := getattr(energy, "evaluations", None), int):
+        return f"evaluations is {count!r}, not a number"
+    for name in ("sample", "attach", "fit_all"):
+        if not callable(found := getattr(energy, name, energy.count)):
+            return f"{name} is {found!r}, not a method"
+    return ""
+
+
+def _exact_fault(energy: Energy, streams: Streams) -> str:
+    """Look at samples of an energy that draws them itself."""
+    exact = getattr(energy, "sample", None)
+    if exact is None:
+        return ""
+    with torch.no_grad():
+        x = exact(5, streams.child("exact"))
+        if kind := no_tensor(x):
+            return f"sample() returns {kind}"
+        shape = (energy.replicates, 5, *energy.event_shape)
+        if x.shape != shape:
+            return f"samples of shape {tuple(x.shape)}, not {shape}"
+        if x.dtype != energy.scale.dtype:
+            return f"samples of {x.dtype} for data of {energy.scale.dtype}"
+        return foreign_draws(lambda own: exact(5, own), streams.child("exact"))
+
+
+def _trained_fault(energy: Energy) -> str:
+    return "" if any(p.requires_grad for p in energy.parameters()) else "no parameter is trained"
 
 
 def _energy_fault(energy: Energy, x: Tensor) -> str:
@@ -107,6 +155,26 @@ def _count_fault(energy: Energy, x: Tensor) -> str:
     return "" if found == points else f"{found} for {points} points"
 
 
+FIELDS = Contract(
+    "energies",
+    "event_shape, replicates, location, scale and evaluations as the base class makes them, and "
+    "methods where it has methods",
+    "An attribute or a buffer of the class's own that has the name of one of these: rename it",
+    _fields_fault,
+)
+TRAINED = Contract(
+    "energies",
+    "parameters that require a gradient, where the objective has a loss",
+    "requires_grad_(False), or tensors that are buffers or plain attributes and no nn.Parameter",
+    _trained_fault,
+)
+EXACT = Contract(
+    "energies",
+    "samples of shape (R, n, *event_shape), drawn from the streams, where there is sample()",
+    "sample() is something else (rename it: metrics take its draws for exact ones), or draws "
+    "without the axis of replicates",
+    _exact_fault,
+)
 ENERGY = Contract(
     "energies",
     "energies of shape (R, B), finite, in the type of the points; parameters with R in front; "

@@ -54,19 +54,34 @@ def _mixed_fault(loss: Callable[[Tensor], Tensor], x: Tensor) -> str:
     return "the loss of a replicate depends on the points of others" if mixed else ""
 
 
-def _shapes_fault(before: dict[str, torch.Size], part: torch.nn.Module) -> str:
+def _shapes_fault(before: dict[str, tuple[str, ...]], part: torch.nn.Module) -> str:
     after = shapes_of(part)
     for name in sorted({*before, *after}):
-        was, now = (tuple(s) if (s := each.get(name)) is not None else None
-                    for each in (before, after))  # fmt: skip
-        if was != now:
-            return f"'{name}' has the shape {now} after a call and had {was}"
+        was, now = before.get(name), after.get(name)
+        if not was:
+            return f"'{name}' is there after a call and was not there"
+        if not now:
+            return f"'{name}' is gone after a call and was there"
+        for one, other in zip(now, was, strict=True):
+            if one != other:
+                return f"'{name}' is {one} after a call and was {other}"
     return ""
 
 
-def shapes_of(part: torch.nn.Module) -> dict[str, torch.Size]:
-    """Give the shapes of all parameters and buffers that a checkpoint holds, by name."""
-    return {name: value.shape for name, value in part.state_dict().items()}
+def shapes_of(part: torch.nn.Module) -> dict[str, tuple[str, ...]]:
+    """Describe all parameters and buffers that a checkpoint holds, and the shape of points."""
+    trained = {name for name, p in part.named_parameters(remove_duplicate=False) if p.requires_grad}
+    found = {
+        name: (
+            f"of shape {tuple(value.shape)}",
+            f"of {value.dtype}",
+            f"on {value.device}",
+            "trained" if name in trained else "not trained",
+        )
+        for name, value in part.state_dict().items()
+    }
+    own = {name: getattr(part, name, None) for name in ("event_shape", "replicates")}
+    return found | {name: (repr(value),) for name, value in own.items()}
 
 
 def _unsaved_fault(
@@ -102,10 +117,10 @@ OWN = replace(APART, fault=_draws_fault)
 MIXED = replace(APART, fault=_mixed_fault)
 SHAPES = Contract(
     "objectives",  # and energies
-    "parameters and buffers of the shapes that they had when the training began, as a checkpoint "
-    "is restored into these",
-    "A buffer that grows from call to call: make it of its final shape in build(), and count in "
-    "another what it holds",
+    "parameters and buffers as they were when the training began: of the same shape and type, and "
+    "trained or not, as a checkpoint is restored into these",
+    "A buffer that grows from call to call (make it of its final shape in build(), and count in "
+    "another what it holds), or a loss that calls half() or requires_grad_() of the energy",
     _shapes_fault,
 )
 LEARNED = Contract(

@@ -1,0 +1,116 @@
+"""What the base class of energies makes, and what a training relies on, stays as it is."""
+
+import pytest
+from factories.plugins import refused, run
+
+from ebm_bench.runs import processes
+
+ENERGY = """
+def build(self, streams):
+    self.first = nn.Parameter(streams.normal(2, 8))
+    {build}
+
+def fit(self, data):
+    super().fit(data)
+    {fit}
+
+def forward(self, x):
+    {forward}
+    return torch.tanh(x @ self.first).sum(2) + 0.5 * x.square().sum(2)
+"""
+LOSS = """
+def loss(self, energy, x, streams):
+    each = energy(x).mean(1) - energy(x + streams.normal_like(x)).mean(1)
+    {}
+    return each
+"""
+FIELDS = [
+    ("self.event_shape = 5", "event_shape is 5, not (2,)"),
+    ("self.event_shape = (7,)", "event_shape is (7,), not (2,)"),
+    ("self.event_shape = [2]", "event_shape is [2], not (2,)"),
+    ("self.replicates = 1", "replicates is 1, not 3"),
+    ("self.replicates = 'a'", "replicates is 'a', not 3"),
+    ("self.name = 'x'", "name is 'x', not 'own"),
+    ("del self.location", "there is no buffer 'location'"),
+    ("del self.scale", "there is no buffer 'scale'"),
+    ("self.location = torch.zeros(2)", "'location' has the shape (2,), not (3, 1, 2)"),
+    ("self.evaluations = None", "evaluations is None, not a number"),
+    ("del self.evaluations", "evaluations is None, not a number"),
+    ("self.sample = 3", "sample is 3, not a method"),
+    ("self.attach = None", "attach is None, not a method"),
+]
+
+
+def energy(plugin, **given):
+    parts = {"build": "pass", "fit": "pass", "forward": "pass"} | given
+    return plugin("Energy", ENERGY.format(**parts))
+
+
+@pytest.mark.parametrize(("code", "said"), FIELDS)
+def test_fields_of_energies_that_build_overwrites(plugin, tmp_path, code, said):
+    refused(
+        tmp_path, said, "Usual cause: An attribute or a buffer", energy=energy(plugin, build=code)
+    )
+
+
+@pytest.mark.parametrize("where", ["fit", "forward"])
+@pytest.mark.parametrize(("code", "said"), [FIELDS[i] for i in (1, 3, 6, 9)])
+def test_fields_of_energies_that_are_overwritten_later(plugin, tmp_path, code, said, where):
+    refused(tmp_path, said, energy=energy(plugin, **{where: code}))
+
+
+@pytest.mark.parametrize("where", ["build", "fit", "forward"])
+def test_energies_that_freeze_themselves(plugin, tmp_path, where):
+    name = energy(plugin, **{where: "self.requires_grad_(False)"})
+    refused(tmp_path, "no parameter is trained", "where the objective has a loss", energy=name)
+    run(tmp_path, energy=name, objective="untrained")
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("torch.zeros(1)", "samples of shape (1,), not (3, 5, 2)"),
+        ("None", "sample() returns NoneType, not a tensor"),
+        ("streams.normal(n, 2).double()", "samples of torch.float64 for data of torch.float32"),
+        ("streams.normal(n, 2)[:1].expand(3, n, 2)", "do not depend on its own stream"),
+        ("torch.zeros(self.replicates, n, 2)", "the numbers do not depend on the streams"),
+    ],
+)
+def test_exact_samples_of_energies(plugin, tmp_path, sample, said):
+    body = ENERGY.format(build="pass", fit="pass", forward="pass")
+    body += f"\ndef sample(self, n, streams):\n    return {sample}\n"
+    refused(tmp_path, said, "where there is sample()", energy=plugin("Energy", body))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "energy.half()",
+            "'layers.1.bias' is of torch.float16 after a call and was of torch.float32",
+        ),
+        ("energy.double()", "is of torch.float64 after a call and was of torch.float32"),
+        ("energy.to('meta')", "is on meta after a call and was on cpu"),
+        ("energy.requires_grad_(False)", "is not trained after a call and was trained"),
+        ("energy.layers[1].weight.requires_grad_(False)", "'layers.1.weight' is not trained"),
+        ("energy.event_shape = (3,)", "'event_shape' is (3,) after a call and was (2,)"),
+        ("energy.replicates = 7", "'replicates' is 7 after a call and was 3"),
+        ("del energy.location", "'location' is gone after a call and was there"),
+        ("energy.location = energy.location[:1]", "'location' is of shape (1, 1, 2) after a call"),
+        ("energy.extra = nn.Parameter(torch.zeros(3))", "'extra' is there after a call"),
+        ("del energy.layers[1].weight", "'layers.1.weight' is gone after a call"),
+    ],
+)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_losses_that_change_what_the_energy_is(plugin, tmp_path, code, said, steps):
+    name = plugin("Objective", LOSS.format(code))
+    refused(tmp_path, "energy Mlp (mlp.py): ", said, "a loss that calls half()",
+            objective=name, steps=steps)  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ["energy.half()", "energy.requires_grad_(False)"])
+def test_losses_that_change_the_energy_before_they_use_it(plugin, tmp_path, code):
+    body = LOSS.format("pass").replace("    each =", f"    {code}\n    each =")
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        run(tmp_path, objective=plugin("Objective", body))
+    assert "Own" in (processes.explain(caught.value) or "")
