@@ -1,13 +1,15 @@
 """Train and measure one method from Python."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
 
 from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
-from ebm_bench.runs import assembly, contracts, training
+from ebm_bench.runs import assembly, contracts, processes, training
 from ebm_bench.suites import suite
 from ebm_bench.utils import devices
 
@@ -54,7 +56,7 @@ def fit(
     Raises
     ------
     InputError
-        If a name or a value is not valid.
+        If a name or a value is not valid, or a plugin raises an error.
 
     Examples
     --------
@@ -64,6 +66,9 @@ def fit(
     >>> fit.energy(fit.sample(3)).shape
     torch.Size([2, 3])
     """
+    for kind, name in {"dataset": dataset, "objective": objective}.items():
+        if not isinstance(name, str):
+            raise InputError(f"fit(): {kind} is {name!r}, not a name")
     checked = suite.check(
         {
             "name": "fit",
@@ -89,9 +94,22 @@ def fit(
         },
         "fit()",
     )
-    with devices.acquire(device) as acquired:
+    with _explained(), devices.acquire(device) as acquired:
         parts, run = training.train_method(checked, dataset, objective, acquired)
     return Fit(parts, run)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise errors of plugins and files as the command line prints them."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin may also exit
+        if message := processes.explain(error):
+            raise InputError(message) from error
+        raise
 
 
 class Fit:
@@ -140,16 +158,20 @@ class Fit:
             For each metric its ``"value"`` of shape (R,), its ``"standard_error"`` where it
             has one, and its further quantities.
         """
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise InputError(f"evaluate(): {names!r} is no list of names of metrics")
+        learned = ["learned_log_z"] if self._objective.log_z is not None else []
         for name in names:
-            required = registry.describe("metrics", name).requires
-            missing = set(required) - {*self.dataset.knows, "learned_log_z"}
-            if missing:
-                raise InputError(f"{name} needs {', '.join(missing)} of {self.dataset.name}")
+            required = registry.describe("metrics", str(name)).requires
+            if missing := sorted({*required} - {*self.dataset.knows, *learned}):
+                of = f"{self.dataset.name} and {self._objective.name}"
+                raise InputError(f"{name} needs {', '.join(missing)} of {of}")
         model = self._model
-        return {
-            name: contracts.measured(metrics.create(name), model, self.dataset, model.streams)
-            for name in names
-        }
+        with _explained():
+            return {
+                name: contracts.measured(metrics.create(name), model, self.dataset, model.streams)
+                for name in names
+            }
 
     def sample(self, n: int) -> Tensor:
         """Draw from each replicate's model, shape (R, n, *event_shape).
@@ -157,4 +179,7 @@ class Fit:
         Exact in two dimensions and for models with a sampler of their own, Langevin dynamics
         otherwise.
         """
-        return self._model.samples(n)
+        if not isinstance(n, Integral) or n < 1:
+            raise InputError(f"sample(): n is {n!r}, not a whole number of 1 or more")
+        with _explained():
+            return self._model.samples(int(n))

@@ -12,7 +12,8 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import traceback
+import sysconfig
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -218,30 +219,55 @@ def imported(entry: Entry) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may also exit
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
-                 if os.path.realpath(f.filename) == str(entry.path)]  # fmt: skip
-        place = f"{entry.path}:{lines[-1]}" if lines else str(entry.path)
-        cause = f"{type(error).__name__}: {error}"
-        raise InputError(f"{place}: cannot be imported: {cause}") from error
+        at, below = str(entry.path), ""
+        for file, line, _ in _frames(error):
+            if os.path.realpath(file) == str(entry.path):
+                at, below = f"{entry.path}:{line}", ""
+            elif at != str(entry.path) and not _is_library(file):
+                below = f", in {file}:{line}"
+        cause = f"{type(error).__name__}: {error}{below}"
+        raise InputError(f"{at}: cannot be imported: {cause}") from error
 
 
 def raised_in(error: BaseException) -> str:
-    """Describe an error that a plugin's code raised, with its place; empty for other errors."""
+    """Describe an error that a plugin's code raised, with its place; empty for other errors.
+
+    Modules from the folder of a plugin are its code, and so is what it calls that is no library.
+    """
     files = {str(entry.path) for several in _loaded.values() for entry in several}
     with suppress(InputError):  # what is wrong with another plugin is no news here
         files |= {str(entry.path) for entry in _installed()}
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
+    folders = {os.path.dirname(file) for file in files}
+    place, below = "", ""
+    for file, line, name in _frames(error):
         # Below a link the names differ. The innermost counts: what is below was called by it.
-        if os.path.realpath(code.co_filename) in files:
-            place = f"{code.co_filename}:{trace.tb_lineno}: {code.co_qualname}()"
-        trace = trace.tb_next
+        if os.path.realpath(file) in files:
+            place, below = f"{file}:{line}: {name}()", ""
+        elif not _is_library(file) and (place or os.path.dirname(file) in folders):
+            below = f"{file}:{line}: {name}()"
     try:
         text = shortened(str(error), 1000)
     except Exception:  # of a class of the plugin
         text = "(it has no text)"
-    return place and f"{place} raised {type(error).__name__}: {text}"
+    where, inside = (place, below and f", in {below}") if place else (below, "")
+    return where and f"{where} raised {type(error).__name__}: {text}{inside}"
+
+
+def _frames(error: BaseException) -> Iterator[tuple[str, int, str]]:
+    """List file, line and function of the frames of a traceback, the innermost last."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        yield code.co_filename, trace.tb_lineno, code.co_qualname
+        trace = trace.tb_next
+
+
+def _is_library(file: str) -> bool:
+    """Whether a file is of this package, of Python, or installed; or no file at all."""
+    path = os.path.realpath(file)
+    own = (str(_ROOT), sysconfig.get_path("stdlib"))
+    installed = {"site-packages", "dist-packages"} & {*Path(path).parts}
+    return path.startswith(own) or bool(installed) or not os.path.exists(path)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -172,6 +172,56 @@ def test_errors_below_a_plugin_name_its_line(plugin, tmp_path, capsys):
     assert place(name, "objectives", "energy(torch.cat([x, x], 2))") in said
 
 
+HELPER = """def broken(x):
+    return {}['sigma']
+
+
+class Part:
+    def loss(self, energy, x, streams):
+        return broken(x)
+"""
+
+
+@pytest.fixture
+def helper(tmp_path, monkeypatch):
+    """A module beside plugins, of a name of its own."""
+    path = tmp_path / f"helper_{tmp_path.name.replace('-', '_')}.py"
+    path.write_text(HELPER)
+    monkeypatch.syspath_prepend(tmp_path)
+    return path
+
+
+@pytest.mark.parametrize("where", ["called", "inherited"])
+def test_errors_of_modules_beside_a_plugin(where, helper, plugin, tmp_path, capsys):
+    name = plugin("Objective", LOSS.format(f"import {helper.stem}; {helper.stem}.broken(x)"))
+    path = registry.describe("objectives", name).path
+    if where == "inherited":  # no line of the plugin is in the traceback
+        text = path.read_text().partition("    def loss")[0] + "    kept = 1\n"
+        text = text.replace("(Objective)", "(Part, Objective)")
+        path.write_text(f"from {helper.stem} import Part\n{text}")
+        registry.load(path)
+    code, said = attempted(capsys, partial(run, tmp_path, objective=name))
+    assert code == 2
+    (line,) = lines(said)
+    inside = f"{helper}:2: broken()"
+    if where == "called":
+        assert line.startswith(f"ebm-bench: {place(name, 'objectives', helper.stem)}Own")
+        assert line.endswith(f"raised KeyError: 'sigma', in {inside}")
+    else:
+        assert line == f"ebm-bench: {inside} raised KeyError: 'sigma'"
+
+
+def test_modules_that_a_plugin_imports_and_that_cannot_be(helper, plugin):
+    name = plugin("Objective", LOSS.format("pass"))
+    path = registry.describe("objectives", name).path
+    path.write_text(f"import {helper.stem}\n{path.read_text()}")
+    helper.write_text("x = 1\ny = x / 0\n")
+    done = CliRunner().invoke(cli.app, ["check", str(path)])
+    assert done.exit_code == 2
+    said = f"{path}:1: cannot be imported: ZeroDivisionError: division by zero, in {helper}:2"
+    assert said in done.stderr.replace("\n", "")
+
+
 def test_the_log_of_a_rule_has_the_traceback(plugin, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv(processes.WORKFLOW, "1")
     name = plugin("Objective", LOSS.format(BAD))

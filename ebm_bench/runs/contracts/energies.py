@@ -45,9 +45,9 @@ def _fields_fault(energy: Energy, event_shape: tuple[int, ...], replicates: int)
             return f"'{name}' has the shape {tuple(buffers[name].shape)}, not {shape}"
     if not isinstance(count := getattr(energy, "evaluations", None), int):
         return f"evaluations is {count!r}, not a number"
-    for name in ("sample", "attach", "fit_all"):
-        if not callable(found := getattr(energy, name, energy.count)):
-            return f"{name} is {found!r}, not a method"
+    for method in ("sample", "attach", "fit_all"):
+        if hasattr(energy, method) and not callable(getattr(energy, method)):
+            return f"{method} is {getattr(energy, method)!r}, not a method"
     return ""
 
 
