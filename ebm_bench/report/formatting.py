@@ -67,9 +67,10 @@ def quantity(metric: str) -> Quantity:
     """Describe a metric, or a further part of one (``metric.part``)."""
     name, _, part = metric.partition(".")
     entry = registry.describe("metrics", name)
-    label = entry.label or name.replace("_", " ")
+    label = " ".join(entry.label.split()) or name.replace("_", " ")
     if part:
-        return Quantity(f"{label}: {part.replace('_', ' ')}", "", plain(entry.summary), None)
+        words = " ".join(part.replace("_", " ").split())
+        return Quantity(f"{label}: {words}", "", plain(entry.summary), None)
     return Quantity(
         label,
         entry.unit,

@@ -144,6 +144,7 @@ def __call__(self, model, dataset, streams):
         ("1.0", "returns float, not a dict"),
         ("{'mean': each.mean(1)}", "only mean"),
         ("{}", "only nothing"),
+        ("{'value': each.mean(1), ' ': each.mean(1)}", "a part without a name"),
         ("{'value': each.mean(1), 3: each.mean(1)}", "the name 3 is no text"),
         ("{'value': each.mean(1), 'other': torch.zeros(4)}", "'other' has the shape (4,)"),
         ("{'value': each.mean(1), 'standard_error': 0.1}", "'standard_error' is float"),
@@ -162,6 +163,46 @@ def test_metrics(plugin, tmp_path, returned, said, where):
             "Expected: a dict with 'value' in it", **given)  # fmt: skip
 
 
+@pytest.mark.parametrize("where", ["metrics", "curve"])
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("{'value': -each.mean(1).abs() - 1}", ": -"),
+        ("{'value': torch.tensor([1.0, 0.0, -0.5])}", ": -0.5. Expected"),
+        ("{'value': torch.full((3,), -0.5), 'standard_error': torch.full((3,), 0.01)}", ": -0.5"),
+        ("{'value': torch.full((3,), -float('inf'))}", ": -inf"),
+    ],
+)
+def test_negative_values_on_the_log_scale(plugin, tmp_path, returned, said, where):
+    body = METRIC.replace("return {}", f"return {returned}").replace(
+        "label", "scale = 'log'\nlabel"
+    )
+    name = plugin("Metric", body)
+    given = (
+        {"curve": name} if where == "curve" else {"metrics": (name,), "curve": "hyvarinen_score"}
+    )
+    refused(tmp_path, said, "values that are positive, up to their standard errors", **given)
+    found = found_by_check("metrics", name)
+    assert found is not None
+    assert found.check.name in ("positive_on_the_log_scale", "one_finite_value_per_replicate")
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "{'value': torch.zeros(3)}",
+        "{'value': torch.full((3,), -0.5), 'standard_error': torch.full((3,), 0.1)}",
+        "{'value': torch.full((3,), float('nan'))}",
+        "{'value': each.mean(1).abs(), 'lowest': -each.mean(1).abs()}",
+    ],
+)
+def test_values_on_the_log_scale_that_may_be_positive(plugin, tmp_path, returned):
+    body = METRIC.replace("return {}", f"return {returned}").replace(
+        "label", "scale = 'log'\nlabel"
+    )
+    run(tmp_path, metrics=(plugin("Metric", body),), curve="hyvarinen_score")
+
+
 @pytest.mark.parametrize(
     ("number", "kept"), [("nan", "nan"), ("inf", "inf"), ("-inf", "-inf"), ("0", "0.0")]
 )
@@ -174,10 +215,24 @@ def test_values_that_are_not_finite_are_no_fault(plugin, tmp_path, number, kept)
 
 
 def test_further_quantities_have_any_name(plugin, tmp_path):
-    body = METRIC.replace("return {}", "return {'value': each.mean(1), 'most': each.amax(1)}")
+    parts = [
+        "most",
+        "a.b",
+        "a b",
+        "ü",
+        "a/b",
+        "x|y",
+        "<b>",
+        "n\nl",
+        "value.value",
+        "x" * 90,
+        "λ_%$",
+    ]
+    more = ", ".join(f"{part!r}: each.amax(1)" for part in parts)
+    body = METRIC.replace("return {}", f"return {{'value': each.mean(1), {more}}}")
     name = plugin("Metric", body)
     found = run(tmp_path, metrics=(name,), curve="hyvarinen_score")
-    assert {value.metric for value in found.values} == {name, f"{name}.most"}
+    assert {value.metric for value in found.values} == {name, *(f"{name}.{p}" for p in parts)}
 
 
 NOISE = """

@@ -72,3 +72,10 @@ def test_budgets_are_written_with_their_unit():
 def test_p_values(p, bare, named):
     assert formatting.probability(p) == bare
     assert formatting.probability(p, "p") == named
+
+
+def test_a_line_break_does_not_break_a_label(monkeypatch):
+    entry = registry.describe("metrics", "kl_divergence").model_copy(update={"label": "KL\n of"})
+    monkeypatch.setattr(registry, "describe", lambda family, name: entry)
+    assert formatting.quantity("kl_divergence").label == "KL of"
+    assert formatting.quantity("kl_divergence.one\ntwo").label == "KL of: one two"

@@ -115,6 +115,13 @@ def one_finite_value_per_replicate(case: Case) -> None:
         expect(not values.requires_grad, f"'{part}' carries a graph")
 
 
+@check(contracts.POSITIVE)
+def positive_on_the_log_scale(case: Case) -> None:
+    """For three replicates."""
+    model = case.model([0, 1, 2])
+    expect_kept(contracts.POSITIVE, case.create(), case.measure(model))
+
+
 @check(contracts.UNTOUCHED)
 def leaves_the_model_as_it_was(case: Case) -> None:
     """Compare its weights, and samples that other metrics use, around two calls."""

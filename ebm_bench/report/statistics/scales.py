@@ -50,4 +50,5 @@ def on_scale(
 
 def from_scale(x: np.ndarray | float, scale: Scale) -> np.ndarray | float:
     """Write a mean back in units of the metric; a difference on the log scale is a factor."""
-    return np.exp(x) if scale == "log" else x
+    with np.errstate(over="ignore"):  # an end of an interval may be ∞
+        return np.exp(x) if scale == "log" else x

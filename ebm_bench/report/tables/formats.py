@@ -47,7 +47,11 @@ def frame(table: Table) -> pd.DataFrame:
 
 def markdown(table: Table) -> str:
     """Write a table as Markdown, below its caption."""
-    shown = frame(table).map(lambda text: text.replace("|", r"\|"))
+
+    def escaped(text: str) -> str:
+        return text.replace("|", r"\|")
+
+    shown = frame(table).map(escaped).rename(columns=escaped)
     return f"{table.caption}\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
 
 

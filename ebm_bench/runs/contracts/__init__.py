@@ -28,7 +28,7 @@ from ebm_bench.runs.contracts.energies import (
     TRAINED,
     evaluated,
 )
-from ebm_bench.runs.contracts.metrics import MEASURED, UNTOUCHED, state_of
+from ebm_bench.runs.contracts.metrics import MEASURED, POSITIVE, UNTOUCHED, state_of
 from ebm_bench.runs.contracts.noise import DRAWN, FINAL, MATCHED, NOISE, PAIRED, SINGLE
 from ebm_bench.runs.contracts.objectives import (
     APART,
@@ -213,6 +213,7 @@ def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[st
         result = metric(model, dataset, streams)
     MEASURED.require(metric.name, result, model.energy.replicates)
     if watched:
+        POSITIVE.require(metric.name, metric, result)
         UNTOUCHED.require(metric.name, before, state_of(model))
     return result
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ebm_bench.runs.contracts.base import Contract, no_tensor
 
+_ERRORS, _ROUNDING = 8, 1e-3  # standard errors, and numbers, by which an estimate of 0 is below it
+
 
 def _measured_fault(result: Any, replicates: int) -> str:
     if not isinstance(result, dict):
@@ -17,6 +19,8 @@ def _measured_fault(result: Any, replicates: int) -> str:
     for part, values in result.items():
         if not isinstance(part, str):
             return f"the name {part!r} is no text"
+        if not part.strip():
+            return "a part without a name"
         if kind := no_tensor(values):
             return f"'{part}' is {kind}"
         if values.shape != (replicates,):
@@ -26,6 +30,16 @@ def _measured_fault(result: Any, replicates: int) -> str:
         if values.is_meta:
             return f"'{part}' has no numbers, as it is on meta"
     return ""
+
+
+def _positive_fault(metric: Any, result: dict[str, Tensor]) -> str:
+    """Look for values below zero of what is averaged on the log scale."""
+    if metric.scale != "log":
+        return ""
+    values = result["value"].double()
+    error = result.get("standard_error", torch.zeros_like(values)).double()
+    below = values < -(_ERRORS * error.abs().nan_to_num() + _ROUNDING)
+    return f"{values[below].min():.4g}" if below.any() else ""
 
 
 def state_of(model: Any) -> dict[str, Any]:
@@ -80,6 +94,13 @@ MEASURED = Contract(
     "A mean over all axes in place of mean(1), a missing detach() or torch.no_grad(), or a "
     "number in place of a tensor",
     _measured_fault,
+)
+POSITIVE = Contract(
+    "metrics",
+    "values that are positive, up to their standard errors, as `scale` is 'log'",
+    "A difference that may have either sign: leave `scale` out; or an estimate that scatters "
+    "around zero: return its 'standard_error'",
+    _positive_fault,
 )
 UNTOUCHED = Contract(
     "metrics",

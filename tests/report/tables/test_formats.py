@@ -38,6 +38,7 @@ def test_a_strange_label_survives_every_format():
 
 def test_a_bar_does_not_end_a_cell_of_markdown():
     assert r"| a\|b " in formats.markdown(table(("a|b",)))
+    assert r"| \|x\| " in formats.markdown(table((1,), columns=["|x|"]))
 
 
 @pytest.mark.parametrize("sign", list("&%$#_{}~^\\−≈↓∞<χλμ²±†世"))
