@@ -6,33 +6,21 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from factories.commands import run
+from factories.suites import describe, few, toy
 
-from ebm_bench import cli, registry
+from ebm_bench import registry
 from ebm_bench.cli import inspecting
 from ebm_bench.errors import InputError
 from ebm_bench.suites.base import KINDS
 
-SMALL = {
-    "name": "small",
-    "version": 1,
-    "datasets": {
-        "two_moons": {
-            "energy": {"name": "mlp", "settings": {"width": 8}},
-            "replicates": 2,
-            "budget": {"steps": 4, "batch_size": 16, "fit_samples": 100},
-            "sampler": {"name": "langevin"},
-            "metrics": {"hyvarinen_score": {}},
-            "rank_by": "hyvarinen_score",
-            "curve": "hyvarinen_score",
-            "curve_points": 2,
-        }
-    },
-    "methods": {
+SMALL = describe(
+    {
         "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
+        **few("gaussian"),
     },
-}
+    {"two_moons": toy(4)},
+)
 
 
 @pytest.fixture
@@ -40,10 +28,6 @@ def suite_file(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALL))
     return path
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
 
 
 def run_apart(*arguments, code=""):

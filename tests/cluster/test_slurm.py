@@ -9,6 +9,7 @@ import time
 import pytest
 from factories import slurm
 from factories.checkouts import Checkout
+from factories.suites import toy
 
 from ebm_bench import records
 
@@ -53,16 +54,12 @@ class Hungry(DenoisingScoreMatching):
             time.sleep(5)
         return super().loss(energy, x, streams)
 """
-PLANE = {
-    "energy": {"name": "mlp", "settings": {"width": 8, "depth": 1}},
-    "replicates": 2,
-    "budget": {"steps": STEPS, "batch_size": 16, "fit_samples": 100},
-    "sampler": {"name": "langevin", "settings": {"steps": 5}},
-    "metrics": {"hyvarinen_score": {"points": 100}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-    "curve_points": 4,
-}
+PLANE = toy(
+    STEPS,
+    energy={"name": "mlp", "settings": {"width": 8, "depth": 1}},
+    metrics={"hyvarinen_score": {"points": 100}},
+    curve_points=4,
+)
 METHODS = {
     "two_moons": ["dsm"],
     "eight_gaussians": ["dsm", "waits"],

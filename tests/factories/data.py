@@ -4,6 +4,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from factories.suites import describe, few, toy
+
 
 def correlated(n=500, d=2, seed=0):
     """Gaussian points far from the origin, of different scales."""
@@ -22,18 +24,14 @@ def save_images(folder, n=40, side=8, mode="L", ending="png"):
         Image.fromarray(pixels).convert(mode).save(file)
 
 
-POINTS = {
-    "energy": {"name": "mlp", "settings": {"width": 8, "depth": 2}},
-    "replicates": 2,
-    "budget": {"steps": 4, "batch_size": 16, "fit_samples": 300, "learning_rate": 0.01},
-    "sampler": {"name": "langevin", "settings": {"steps": 2}},
-    "metrics": {"negative_log_likelihood": {"points": 20, "chains": 4, "levels": 5},
-                "hyvarinen_score": {"points": 20}, "denoising_error": {"points": 20}},
-    "rank_by": "negative_log_likelihood",
-    "curve": "hyvarinen_score",
-    "curve_points": 2,
-    "compute": "eager",
-}  # fmt: skip
+POINTS = toy(
+    energy={"name": "mlp", "settings": {"width": 8, "depth": 2}},
+    budget={"steps": 4, "batch_size": 16, "fit_samples": 300, "learning_rate": 0.01},
+    metrics={"negative_log_likelihood": {"points": 20, "chains": 4, "levels": 5},
+             "hyvarinen_score": {"points": 20}, "denoising_error": {"points": 20}},
+    rank_by="negative_log_likelihood",
+    compute="eager",
+)  # fmt: skip
 IMAGES = {
     **POINTS,
     "energy": {"name": "conv", "settings": {"channels": 2}},
@@ -41,17 +39,13 @@ IMAGES = {
                 "bits_per_dim": {"points": 4, "chains": 4, "levels": 5}},
     "rank_by": "bits_per_dim",
 }  # fmt: skip
-METHODS = {
-    "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.3}},
-    "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
-}
+METHODS = few("dsm", "gaussian")
 
 
 def write_suite(folder, datasets, methods=METHODS, **head):
     """Write a suite to a folder; datasets map names to their part of the suite."""
     path = folder / "suite.yaml"
-    content = {"name": "own", "version": 1, **head, "datasets": datasets, "methods": methods}
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(describe(methods, datasets, "own", **head)))
     return path
 
 

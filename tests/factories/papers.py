@@ -3,18 +3,17 @@
 import pandas as pd
 
 from ebm_bench.studies.papers.suite import Paper
+from factories.suites import toy
 
 KL = "kl_divergence"
-DATASET = {
-    "energy": {"name": "mlp", "settings": {"width": 4, "depth": 1}},
-    "replicates": 4,
-    "budget": {"steps": 2, "batch_size": 8, "fit_samples": 20},
-    "sampler": {"name": "langevin"},
-    "metrics": {KL: {}, "negative_log_likelihood": {}},
-    "rank_by": KL,
-    "curve": KL,
-    "curve_points": 2,
-}
+DATASET = toy(
+    energy={"name": "mlp", "settings": {"width": 4, "depth": 1}},
+    replicates=4,
+    budget={"steps": 2, "batch_size": 8, "fit_samples": 20},
+    metrics={KL: {}, "negative_log_likelihood": {}},
+    rank_by=KL,
+    curve=KL,
+)
 CLAIM = {"claim": "a is better", "published": "0.1 and 1", "ratio": ["a", "b"], "below": 1}
 
 

@@ -11,6 +11,7 @@ from ebm_bench.plugins.checks import plugins
 from ebm_bench.plugins.checks.base import verify
 from ebm_bench.runs import evaluation, training
 from ebm_bench.suites.suite import check
+from factories import suites
 
 HEAD = """
 import copy
@@ -66,19 +67,19 @@ def make_suite(
     metrics=("hyvarinen_score",), curve=None, compute="eager", settings=None, replicates=3,
     steps=3, curve_points=2,
 ):  # fmt: skip
-    small = {"width": 8} if energy == "mlp" else {}
-    content = {
-        "name": "test", "version": 1,
-        "datasets": {dataset: {
-            "energy": {"name": energy, "settings": small}, "replicates": replicates,
-            "budget": {"steps": steps, "batch_size": 16, "fit_samples": 100},
-            "sampler": {"name": sampler}, "metrics": {name: {} for name in metrics},
-            "rank_by": metrics[0], "curve": curve or metrics[0], "curve_points": curve_points,
-            "compute": compute,
-        }},
-        "methods": {"own": {"objective": objective, "settings": settings or {}}},
-    }  # fmt: skip
-    return check(content, "test")
+    data = suites.toy(
+        steps,
+        replicates=replicates,
+        energy={"name": energy, "settings": {"width": 8} if energy == "mlp" else {}},
+        sampler={"name": sampler},
+        metrics={name: {} for name in metrics},
+        rank_by=metrics[0],
+        curve=curve or metrics[0],
+        curve_points=curve_points,
+        compute=compute,
+    )
+    method = {"objective": objective, "settings": settings or {}}
+    return check(suites.describe({"own": method}, {dataset: data}, "test"), "test")
 
 
 def train(**given):

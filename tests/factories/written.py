@@ -7,24 +7,9 @@ import yaml
 from ebm_bench import records
 from ebm_bench.runs import training
 from ebm_bench.suites import suite
+from factories.suites import describe, toy
 
-SUITE = {
-    "name": "small",
-    "version": 1,
-    "datasets": {
-        "eight_gaussians": {
-            "energy": {"name": "mlp", "settings": {"width": 8}},
-            "replicates": 2,
-            "budget": {"steps": 6, "batch_size": 16, "fit_samples": 100},
-            "sampler": {"name": "langevin", "settings": {"steps": 2}},
-            "metrics": {"hyvarinen_score": {}},
-            "rank_by": "hyvarinen_score",
-            "curve": "hyvarinen_score",
-            "curve_points": 2,
-            "compute": "eager",
-        }
-    },
-}
+SUITE = describe({}, {"eight_gaussians": toy(6, compute="eager")})
 
 
 def write(folder, methods, plugins=(), compute="eager", **budget):

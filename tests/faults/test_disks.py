@@ -7,33 +7,17 @@ from itertools import count
 import pandas as pd
 import pytest
 import yaml
+from factories import commands
 from factories.disks import mounted
 from factories.records import numbers
-from typer.testing import CliRunner
+from factories.suites import describe, few, toy
 
-from ebm_bench import cli
 from ebm_bench.records import collection
 from ebm_bench.report.figures import screen
 from ebm_bench.runs import evaluation, training
 from ebm_bench.utils import leases
 
-SUITE = {
-    "name": "small",
-    "version": 1,
-    "datasets": {
-        "two_moons": {
-            "energy": {"name": "mlp", "settings": {"width": 8}},
-            "replicates": 2,
-            "budget": {"steps": 12, "batch_size": 16, "fit_samples": 100},
-            "sampler": {"name": "langevin", "settings": {"steps": 2}},
-            "metrics": {"hyvarinen_score": {}},
-            "rank_by": "hyvarinen_score",
-            "curve": "hyvarinen_score",
-            "curve_points": 4,
-        }
-    },
-    "methods": {"dsm": {"objective": "denoising_score_matching"}},
-}
+SUITE = describe(few("dsm"), {"two_moons": toy(12, curve_points=4)})
 ONE = "--dataset two_moons --method dsm --device cpu --out {}/runs"
 COMMANDS = {
     "train": f"train {ONE}",
@@ -73,7 +57,7 @@ def run(tmp_path):
 
     def run(stage, results, exit_code=0):
         command = [part.format(results) for part in COMMANDS[stage].split()]
-        done = CliRunner().invoke(cli.app, [*command, "--suite", str(path)])
+        done = commands.run(*command, "--suite", path)
         assert done.exit_code == exit_code, done.output
         return done.output
 

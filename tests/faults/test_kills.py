@@ -17,34 +17,27 @@ import pytest
 import torch
 from factories.checkouts import Checkout
 from factories.records import numbers
+from factories.suites import describe, few, toy
 
 from ebm_bench.runs.tasks import RunTask
 from ebm_bench.suites import suite
 
 KILLS = int(os.environ.get("EBM_BENCH_KILLS", 3))
-TOY = {
-    "energy": {"name": "mlp", "settings": {"width": 32}},
-    "replicates": 2,
-    "budget": {"steps": 150 * KILLS, "batch_size": 128, "fit_samples": 500},
-    "sampler": {"name": "langevin", "settings": {"steps": 10}},
-    "metrics": {"hyvarinen_score": {}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-    "curve_points": 20 + 4 * KILLS,  # at each, progress is saved
-}
-SUITE = {
-    "name": "killed",
-    "version": 1,
-    "datasets": {"two_moons": TOY},
-    "methods": {
+TOY = toy(
+    width=32,
+    budget={"steps": 150 * KILLS, "batch_size": 128, "fit_samples": 500},
+    sampler={"name": "langevin", "settings": {"steps": 10}},
+    curve_points=20 + 4 * KILLS,  # at each, progress is saved
+)
+SUITE = describe(
+    {
+        **few("pcd"),
         "dsm": {"objective": "denoising_score_matching"},
         "nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian_mixture"}},
-        "pcd": {
-            "objective": "contrastive_divergence",
-            "settings": {"persistent": True, "steps": 2},
-        },
     },
-}
+    {"two_moons": TOY},
+    "killed",
+)
 RUNS = "results/killed/runs"
 
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import yaml
+from factories.suites import changed, describe, toy
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError
@@ -11,20 +12,8 @@ from ebm_bench.studies.estimation import suite as estimation
 from ebm_bench.studies.stress import suite as stress
 from ebm_bench.suites import names, suite
 
-DATASET = {
-    "energy": {"name": "mlp"},
-    "budget": {"steps": 10},
-    "sampler": {"name": "langevin"},
-    "metrics": {"hyvarinen_score": {}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-}
-CONTENT = {
-    "name": "small",
-    "version": 1,
-    "datasets": {"two_moons": DATASET},
-    "methods": {"dsm": {"objective": "denoising_score_matching"}},
-}
+DATASET = toy()
+CONTENT = describe({"dsm": {"objective": "denoising_score_matching"}}, {"two_moons": DATASET})
 METHOD = CONTENT["methods"]["dsm"]
 
 
@@ -107,12 +96,7 @@ def test_panels_and_methods_of_studies_that_differ_in_case():
 
 @pytest.mark.parametrize("where", [("methods", "dsm", "datasets"), ("datasets",), ("methods",)])
 def test_nothing_to_run_is_refused(where):
-    content = copy.deepcopy(CONTENT)
-    *path, last = where
-    part = content
-    for key in path:
-        part = part[key]
-    part[last] = [] if path else {}
+    content = changed(CONTENT, *where, to=[] if where[1:] else {})
     with pytest.raises(InputError, match=rf"^here: {'.'.join(where)}: .*at least 1 item"):
         suite.check(content, "here")
 

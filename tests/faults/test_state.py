@@ -251,5 +251,5 @@ def test_equal_suites_of_estimation_are_one():
                 "overrides": {"g": {"settings": {"ratio": number}}},
             }},
         }  # fmt: skip
-        found.append(estimation.EstimationSuite.model_validate(content).slices("g", "nce"))
+        found += estimation.EstimationSuite.model_validate(content).slices("g", "nce")
     assert len(set(found)) == 1

@@ -1,40 +1,17 @@
 """Records are collected, reported and shown with the suite that describes them, or refused."""
 
-import copy
 import json
 import shutil
 
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
+from factories.commands import run
+from factories.suites import changed, describe, few, toy
 
-from ebm_bench import cli
-
-DATASET = {
-    "energy": {"name": "mlp", "settings": {"width": 8}},
-    "replicates": 2,
-    "budget": {"steps": 3, "batch_size": 16, "fit_samples": 100},
-    "sampler": {"name": "langevin"},
-    "metrics": {"hyvarinen_score": {"points": 20}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-    "curve_points": 2,
-    "compute": "eager",
-}
-SUITE = {
-    "name": "small",
-    "version": 1,
-    "datasets": {"two_moons": DATASET},
-    "methods": {
-        "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        "nce": {"objective": "noise_contrastive"},
-    },
-}
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+DATASET = toy(metrics={"hyvarinen_score": {"points": 20}}, compute="eager")
+DSM = {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}}
+SUITE = describe({"dsm": DSM, **few("nce")}, {"two_moons": DATASET})
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +33,7 @@ def place(trained, tmp_path, monkeypatch):
 
 
 def edit(place, *path, to):
-    content = copy.deepcopy(SUITE)
-    part = content
-    for key in path[:-1]:
-        part = part[key]
-    part[path[-1]] = to
-    (place / "small.yaml").write_text(yaml.safe_dump(content))
+    (place / "small.yaml").write_text(yaml.safe_dump(changed(SUITE, *path, to=to)))
 
 
 def command(name):

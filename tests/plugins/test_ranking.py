@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from factories import commands
+from factories.suites import describe, few, toy
 
-from ebm_bench import cli, registry
+from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.plugins import ranking, templates
 from ebm_bench.records import collection, fingerprint
@@ -16,29 +17,15 @@ from ebm_bench.suites import suite
 
 pytestmark = pytest.mark.usefixtures("no_plugins")
 
-DATASET = {
-    "energy": {"name": "mlp", "settings": {"width": 8}},
-    "replicates": 2,
-    "budget": {"steps": 4, "batch_size": 16, "fit_samples": 100},
-    "sampler": {"name": "langevin"},
-    "metrics": {"hyvarinen_score": {}, "mode_mass_error": {}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-    "curve_points": 2,
-}
-SMALL = {
-    "name": "small",
-    "version": 1,
-    "datasets": {
-        "eight_gaussians": DATASET,
-        "two_moons": {**DATASET, "metrics": {"hyvarinen_score": {}}},
-    },
-    "methods": {
+DATASET = toy(4, metrics={"hyvarinen_score": {}, "mode_mass_error": {}})
+SMALL = describe(
+    {
         "dsm": {"objective": "denoising_score_matching"},
-        "truth": {"objective": "untrained", "energy": {"name": "truth"}, "control": True},
+        **few("truth"),
         "there": {"objective": "untrained", "datasets": ["two_moons"], "control": True},
     },
-}
+    {"eight_gaussians": DATASET, "two_moons": toy(4)},
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +51,7 @@ def place(tmp_path, monkeypatch):
 
 
 def run(*arguments):
-    return CliRunner().invoke(cli.app, ["run", *map(str, arguments)])
+    return commands.run("run", *arguments)
 
 
 def blank(jobs, rc):

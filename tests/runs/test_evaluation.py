@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from factories.suites import describe, toy
 
 from ebm_bench import energies, records, samplers
 from ebm_bench.errors import InputError
@@ -15,34 +16,21 @@ from ebm_bench.suites.suite import check
 from ebm_bench.utils.files import replacing
 
 
-def make_suite(dataset, metrics, energy="mlp", replicates=2):
-    return check(
-        {
-            "name": "test",
-            "version": 1,
-            "datasets": {
-                dataset: {
-                    "energy": {"name": energy},
-                    "replicates": replicates,
-                    "budget": {"steps": 5, "batch_size": 16, "fit_samples": 100},
-                    "sampler": {"name": "langevin", "settings": {"steps": 2}},
-                    "metrics": metrics,
-                    "rank_by": next(iter(metrics)),
-                    "curve": "hyvarinen_score",
-                    "curve_points": 2,
-                }
-            },
-            "methods": {
-                "fce": {
-                    "objective": "flow_contrastive",
-                    "settings": {"noise_settings": {"steps": 3}, "flow_rate": 1.0},
-                },
-                "nce": {"objective": "noise_contrastive"},
-                "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}},
-            },
-        },
-        "test",
+def make_suite(name, metrics, energy="mlp", replicates=2):
+    data = toy(
+        5,
+        energy={"name": energy},
+        replicates=replicates,
+        metrics=metrics,
+        rank_by=next(iter(metrics)),
     )
+    fce = {"noise_settings": {"steps": 3}, "flow_rate": 1.0}
+    methods = {
+        "fce": {"objective": "flow_contrastive", "settings": fce},
+        "nce": {"objective": "noise_contrastive"},
+        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}},
+    }
+    return check(describe(methods, {name: data}, "test"), "test")
 
 
 METRICS = {

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from factories.suites import describe, toy
 
 from ebm_bench.runs import packing
 from ebm_bench.suites.suite import check
@@ -12,24 +13,9 @@ METHODS = [f"dsm-0.{i}" for i in range(1, 7)]
 
 
 def make_suite(datasets=NAMES, methods=METHODS, replicates=5, **budget):
-    data = {
-        "energy": {"name": "mlp"},
-        "replicates": replicates,
-        "budget": {"steps": 1000, "batch_size": 128, **budget},
-        "sampler": {"name": "langevin"},
-        "metrics": {"hyvarinen_score": {}},
-        "rank_by": "hyvarinen_score",
-        "curve": "hyvarinen_score",
-    }
-    content = {
-        "name": "test",
-        "version": 1,
-        "datasets": dict.fromkeys(datasets, data),
-        "methods": {
-            name: {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}}
-            for name in methods
-        },
-    }
+    data = toy(replicates=replicates, budget={"steps": 1000, "batch_size": 128, **budget})
+    method = {"objective": "denoising_score_matching", "settings": {"sigma": 0.1}}
+    content = describe(dict.fromkeys(methods, method), dict.fromkeys(datasets, data), "test")
     return check(content, "test")
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from factories.records import make_run
+from factories.suites import describe, toy
 from typer.testing import CliRunner
 
 from ebm_bench import cli
@@ -29,18 +30,9 @@ def test_half_of_the_records_tell_what_the_other_half_takes():
 
 
 def small(replicates=2, steps=10, batch_size=8):
-    data = {
-        "energy": {"name": "mlp"},
-        "replicates": replicates,
-        "budget": {"steps": steps, "batch_size": batch_size},
-        "sampler": {"name": "langevin"},
-        "metrics": {"hyvarinen_score": {}},
-        "rank_by": "hyvarinen_score",
-        "curve": "hyvarinen_score",
-    }
+    data = toy(replicates=replicates, budget={"steps": steps, "batch_size": batch_size})
     methods = {name: {"objective": "denoising_score_matching"} for name in ("dsm", "other")}
-    content = {"name": "small", "version": 1, "datasets": {"two_moons": data, "ring": data}}
-    return suite.check({**content, "methods": methods}, "test")
+    return suite.check(describe(methods, {"two_moons": data, "ring": data}), "test")
 
 
 def told(**records):

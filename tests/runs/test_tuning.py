@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 import yaml
+from factories.suites import describe, toy
 
 from ebm_bench import records
 from ebm_bench.errors import InputError
@@ -28,28 +29,19 @@ METHODS = {
 
 
 def make_suite(rates=(1e-9, 0.03), methods=METHODS, steps=40, trials=2):
-    content = {
-        "name": "test",
-        "version": 1,
-        "tuning": {
-            "trials": trials,
-            "steps": steps,
-            "learning_rates": rates,
-            "datasets": {"eight_gaussians": []},
-        },
-        "datasets": {
-            "eight_gaussians": {
-                "energy": {"name": "mlp", "settings": {"width": 8}},
-                "replicates": 3,
-                "budget": {"steps": 4, "batch_size": 64, "fit_samples": 100},
-                "sampler": {"name": "langevin"},
-                "metrics": {"negative_log_likelihood": {"points": 1000}},
-                "rank_by": "negative_log_likelihood",
-                "curve": "hyvarinen_score",
-            }
-        },
-        "methods": methods,
+    data = toy(
+        replicates=3,
+        budget={"steps": 4, "batch_size": 64, "fit_samples": 100},
+        metrics={"negative_log_likelihood": {"points": 1000}},
+        rank_by="negative_log_likelihood",
+    )
+    tuning = {
+        "trials": trials,
+        "steps": steps,
+        "learning_rates": rates,
+        "datasets": {"eight_gaussians": []},
     }
+    content = describe(methods, {"eight_gaussians": data}, "test", tuning=tuning)
     return suite.check(content, "test")
 
 

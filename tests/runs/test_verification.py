@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import yaml
+from factories.suites import describe, few, toy
 from typer.testing import CliRunner
 
 from ebm_bench import registry
@@ -15,27 +16,14 @@ from ebm_bench.runs import evaluation, training, verification
 from ebm_bench.suites import suite
 
 TOLERANCE = 1e-2
-TOY = {
-    "energy": {"name": "mlp", "settings": {"width": 8}},
-    "replicates": 3,
-    "budget": {"steps": 12, "batch_size": 16, "fit_samples": 100},
-    "sampler": {"name": "langevin", "settings": {"steps": 2}},
-    "metrics": {"hyvarinen_score": {}, "energy_distance": {"points": 200}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-    "curve_points": 3,
-    "compute": "eager",
-}
-CONTENT = {
-    "name": "tiny",
-    "version": 1,
-    "datasets": {"two_moons": TOY},
-    "methods": {
-        "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": 0.3}},
-        "nce": {"objective": "noise_contrastive"},
-        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
-    },
-}
+TOY = toy(
+    12,
+    replicates=3,
+    metrics={"hyvarinen_score": {}, "energy_distance": {"points": 200}},
+    curve_points=3,
+    compute="eager",
+)
+CONTENT = describe(few("dsm", "nce", "gaussian"), {"two_moons": TOY}, "tiny")
 PLUGIN = '''
 """A plugin that leaves a trace of being executed."""
 

@@ -1,7 +1,9 @@
 import copy
 import json
+from functools import partial
 
 import pytest
+from factories import suites
 
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
@@ -38,14 +40,7 @@ GOOD = {
 }
 
 
-def changed(*path, to):
-    """A copy of the good suite with the value at a path replaced, added or renamed."""
-    content = copy.deepcopy(GOOD)
-    node = content
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = to
-    return content
+changed = partial(suites.changed, GOOD)
 
 
 def renamed(*path, to):

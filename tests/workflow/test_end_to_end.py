@@ -5,38 +5,27 @@ import subprocess
 import zipfile
 
 import pytest
+from factories.suites import CONTROL, describe, toy
 
 from ebm_bench import records
 
-TOY = {
-    "energy": {"name": "mlp", "settings": {"width": 16}},
-    "replicates": 2,
-    "budget": {"steps": 20, "batch_size": 32, "fit_samples": 500},
-    "sampler": {"name": "langevin", "settings": {"steps": 10}},
-    "metrics": {"hyvarinen_score": {}, "fisher_divergence": {}},
-    "rank_by": "hyvarinen_score",
-    "curve": "hyvarinen_score",
-    "curve_points": 4,
-}
-SUITE = {
-    "name": "tiny",
-    "version": 1,
-    "datasets": {"two_moons": TOY, "eight_gaussians": TOY},
-    "methods": {
+TOY = toy(
+    width=16,
+    budget={"steps": 20, "batch_size": 32, "fit_samples": 500},
+    sampler={"name": "langevin", "settings": {"steps": 10}},
+    metrics={"hyvarinen_score": {}, "fisher_divergence": {}},
+    curve_points=4,
+)
+ALONE = {"datasets": ["two_moons"]}
+SUITE = describe(
+    {
         "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        "nce": {
-            "objective": "noise_contrastive",
-            "settings": {"noise": "gaussian"},
-            "datasets": ["two_moons"],
-        },
-        "gaussian": {
-            "objective": "untrained",
-            "energy": {"name": "quadratic"},
-            "datasets": ["two_moons"],
-            "control": True,
-        },
+        "nce": {"objective": "noise_contrastive", "settings": {"noise": "gaussian"}, **ALONE},
+        "gaussian": {**CONTROL, **ALONE},
     },
-}
+    {"two_moons": TOY, "eight_gaussians": TOY},
+    "tiny",
+)
 RUNS = [("two_moons", m) for m in SUITE["methods"]] + [("eight_gaussians", "dsm-0.2")]
 LOG = "results/tiny/logs/run_two_moons_and_1_more.log"  # one job for both: neither needs data
 

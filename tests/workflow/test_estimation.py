@@ -2,28 +2,10 @@
 
 import pytest
 import yaml
+from factories.estimation import describe
 
-SUITE = {
-    "kind": "estimation",
-    "name": "tiny",
-    "version": 1,
-    "data_sets": 3,
-    "sizes": [30, 60],
-    "ratios": [1, 3],
-    "size": 30,
-    "ratio": 2,
-    "theory_evaluations": 1000,
-    "models": {
-        "line": {
-            "dataset": {"name": "gaussian", "settings": {"dimension": 1}},
-            "energy": {"name": "quadratic"},
-        }
-    },
-    "methods": {
-        "mle": {"objective": "maximum_likelihood", "reference": True},
-        "cnce": {"objective": "conditional_noise_contrastive", "varies": "ratio"},
-    },
-}
+CNCE = {"objective": "conditional_noise_contrastive", "varies": "ratio"}
+SUITE = describe({"cnce": CNCE}, 3)
 FILE, RESULTS = "benchmarks/estimation.yaml", "results/tiny"
 
 

@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from factories.checkouts import END, RUNS, SUITE, probe
+from factories.suites import changed
 from filelock import FileLock
 
 from ebm_bench import report
@@ -57,13 +59,7 @@ def edited(finished):
         (finished.folder / path).write_bytes(content)
 
 
-def with_change(*path, to):
-    content = json.loads(json.dumps(SUITE))
-    node = content
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = to
-    return content
+with_change = partial(changed, SUITE)
 
 
 def test_a_clean_copy_has_everything_to_do(make_checkout, tmp_path):

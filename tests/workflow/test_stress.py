@@ -3,36 +3,14 @@
 import pandas as pd
 import pytest
 import yaml
+from factories.suites import toy_panel
 
 STRESS = {
     "kind": "stress",
     "name": "stress",
     "version": 1,
     "title": "Tiny",
-    "panels": {
-        name: {
-            "title": "A failure",
-            "knob": {"label": "σ", "values": [0.1, 1]},
-            "theory": {"bias": {"curve": "dsm_bias_kl"}},
-            "datasets": {
-                "gaussian": {
-                    "settings": {"dimension": 1},
-                    "energy": {"name": "quadratic", "settings": {"start_precision": 4.0}},
-                    "replicates": 2,
-                    "budget": {"steps": 3, "batch_size": 8, "fit_samples": 20},
-                    "sampler": {"name": "langevin"},
-                    "metrics": {"sampled_kl_divergence": {"points": 50}},
-                    "rank_by": "sampled_kl_divergence",
-                    "curve": "hyvarinen_score",
-                    "curve_points": 2,
-                }
-            },
-            "methods": {
-                "dsm": {"objective": "denoising_score_matching", "settings": {"sigma": "$knob"}}
-            },
-        }
-        for name in ("one", "two")
-    },
+    "panels": {name: toy_panel() for name in ("one", "two")},
 }
 FILE, RESULTS = "benchmarks/stress.yaml", "results/stress"
 FILES = [

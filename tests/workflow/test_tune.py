@@ -2,35 +2,30 @@
 
 import pytest
 import yaml
+from factories.suites import describe, few, toy
 
-TOY = {
-    "energy": {"name": "mlp", "settings": {"width": 8}},
-    "replicates": 1,
-    "budget": {"steps": 2, "batch_size": 16, "fit_samples": 100},
-    "sampler": {"name": "langevin"},
-    "metrics": {"negative_log_likelihood": {"points": 100}},
-    "rank_by": "negative_log_likelihood",
-    "curve": "hyvarinen_score",
-    "curve_points": 2,
-}
-SUITE = {
-    "name": "tunable",
-    "version": 1,
-    "tuning": {
+TOY = toy(
+    2,
+    replicates=1,
+    metrics={"negative_log_likelihood": {"points": 100}},
+    rank_by="negative_log_likelihood",
+)
+SUITE = describe(
+    {
+        "dsm": {"objective": "denoising_score_matching"},
+        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
+        **few("nce", "gaussian"),
+    },
+    {"two_moons": TOY, "pinwheel": TOY},
+    "tunable",
+    tuning={
         "trials": 2,
         "steps": 2,
         "replicates": 1,
         "learning_rates": [0.001, 0.01],
         "datasets": {"two_moons": ["pinwheel"]},
     },
-    "datasets": {"two_moons": TOY, "pinwheel": TOY},
-    "methods": {
-        "dsm": {"objective": "denoising_score_matching"},
-        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        "nce": {"objective": "noise_contrastive"},
-        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
-    },
-}
+)
 
 
 @pytest.fixture(scope="module")

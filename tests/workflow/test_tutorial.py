@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from factories.suites import describe, few, toy
 
 from ebm_bench.records import collection
 from ebm_bench.runs import evaluation, training
@@ -14,26 +15,20 @@ from ebm_bench.suites import suite
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="(.*?)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
-DATASET = {
-    "energy": {"name": "mlp", "settings": {"width": 16}},
-    "replicates": 2,
-    "budget": {"steps": 20, "batch_size": 32, "fit_samples": 500, "learning_rate": 0.01},
-    "sampler": {"name": "langevin", "settings": {"steps": 10}},
-    "metrics": {"kl_divergence": {}},
-    "rank_by": "kl_divergence",
-    "curve": "kl_divergence",
-    "curve_points": 2,
-}
+DATASET = toy(
+    width=16,
+    budget={"steps": 20, "batch_size": 32, "fit_samples": 500, "learning_rate": 0.01},
+    sampler={"name": "langevin", "settings": {"steps": 10}},
+    metrics={"kl_divergence": {}},
+    rank_by="kl_divergence",
+    curve="kl_divergence",
+)
 # In place of the suite that the tutorial names, with fewer steps and methods.
-TOY = {
-    "name": "toy",
-    "version": 1,
-    "datasets": {"eight_gaussians": DATASET, "two_moons": DATASET},
-    "methods": {
-        "dsm": {"objective": "denoising_score_matching"},
-        "gaussian": {"objective": "untrained", "energy": {"name": "quadratic"}, "control": True},
-    },
-}
+TOY = describe(
+    {"dsm": {"objective": "denoising_score_matching"}, **few("gaussian")},
+    {"eight_gaussians": DATASET, "two_moons": DATASET},
+    "toy",
+)
 
 
 def make_reference(path, folder):

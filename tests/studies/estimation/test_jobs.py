@@ -6,42 +6,16 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
+from factories.commands import run
+from factories.estimation import describe
 
-from ebm_bench import cli, records
+from ebm_bench import records
 from ebm_bench.report.files import estimation_outputs
 from ebm_bench.studies.estimation import asymptotics, jobs
 from ebm_bench.utils import leases
 
-SUITE = {
-    "kind": "estimation",
-    "name": "tiny",
-    "version": 1,
-    "data_sets": 5,
-    "sizes": [30, 60],
-    "ratios": [1, 3],
-    "size": 30,
-    "ratio": 2,
-    "theory_evaluations": 1000,
-    "models": {
-        "line": {
-            "dataset": {"name": "gaussian", "settings": {"dimension": 1}},
-            "energy": {"name": "quadratic"},
-        }
-    },
-    "methods": {
-        "mle": {"objective": "maximum_likelihood", "reference": True},
-        "nce": {
-            "objective": "noise_contrastive",
-            "settings": {"noise": "gaussian"},
-            "varies": "ratio",
-        },
-    },
-}
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+NCE = {"objective": "noise_contrastive", "settings": {"noise": "gaussian"}, "varies": "ratio"}
+SUITE = describe({"nce": NCE}, 5)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,39 +1,21 @@
 """Suites of parameter estimation: what they run, and what is wrong with bad ones."""
 
-import copy
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from factories import suites
+from factories.estimation import LINE, describe
 
 from ebm_bench.errors import InputError
 from ebm_bench.studies.estimation import suite as estimation_suite
 from ebm_bench.studies.estimation.suite import EstimationSuite
 
 DEFAULT = Path(__file__).parents[3] / "benchmarks" / "estimation.yaml"
-GOOD = {
-    "kind": "estimation",
-    "name": "tiny",
-    "version": 1,
-    "data_sets": 4,
-    "sizes": [50, 200],
-    "ratios": [1, 3],
-    "size": 50,
-    "ratio": 2,
-    "models": {
-        "line": {
-            "dataset": {"name": "gaussian", "settings": {"dimension": 1}},
-            "energy": {"name": "quadratic"},
-        },
-        "sources": {
-            "dataset": {"name": "laplace_ica"},
-            "energy": {"name": "ica", "settings": {"source": "hyperbolic"}},
-            "sizes": [100],
-        },
-    },
-    "methods": {
-        "mle": {"objective": "maximum_likelihood", "reference": True},
+GOOD = describe(
+    {
         "sm": {
             "objective": "exact_score_matching",
             "overrides": {
@@ -45,16 +27,19 @@ GOOD = {
         },
         "nce": {"objective": "noise_contrastive", "varies": "ratio"},
     },
-}
-
-
-def changed(*keys, to):
-    content = copy.deepcopy(GOOD)
-    place = content
-    for key in keys[:-1]:
-        place = place[key]
-    place[keys[-1]] = to
-    return content
+    4,
+    sizes=[50, 200],
+    size=50,
+    models={
+        "line": LINE,
+        "sources": {
+            "dataset": {"name": "laplace_ica"},
+            "energy": {"name": "ica", "settings": {"source": "hyperbolic"}},
+            "sizes": [100],
+        },
+    },
+)
+changed = partial(suites.changed, GOOD)
 
 
 def load(content, tmp_path):

@@ -1,12 +1,14 @@
 """Panels become suites, are run, resumed and refused."""
 
-import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from factories import suites
+from factories.suites import toy_panel
 
 from ebm_bench.errors import InputError
 from ebm_bench.runs import evaluation, training
@@ -19,43 +21,11 @@ GOOD = {
     "name": "small",
     "version": 1,
     "panels": {
-        "noise": {
-            "title": "A failure",
-            "knob": {"label": "σ", "values": [0.1, 1], "scale": "log"},
-            "theory": {"bias": {"curve": "dsm_bias_kl"}},
-            "datasets": {
-                "gaussian": {
-                    "settings": {"dimension": 1},
-                    "energy": {"name": "quadratic", "settings": {"start_precision": 4.0}},
-                    "replicates": 2,
-                    "budget": {"steps": 3, "batch_size": 8, "fit_samples": 20},
-                    "sampler": {"name": "langevin"},
-                    "metrics": {"sampled_kl_divergence": {"points": 50}},
-                    "rank_by": "sampled_kl_divergence",
-                    "curve": "hyvarinen_score",
-                    "curve_points": 2,
-                }
-            },
-            "methods": {
-                "dsm": {
-                    "objective": "denoising_score_matching",
-                    "settings": {"sigma": "$knob"},
-                },
-                "ml": {"objective": "maximum_likelihood"},
-            },
-        }
+        "noise": toy_panel(("dsm", "ml"), knob={"label": "σ", "values": [0.1, 1], "scale": "log"})
     },
 }
 PANEL = ("panels", "noise")
-
-
-def changed(*path, to):
-    content = copy.deepcopy(GOOD)
-    node = content
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = to
-    return content
+changed = partial(suites.changed, GOOD)
 
 
 def load(content, folder):
