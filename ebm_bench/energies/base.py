@@ -145,3 +145,14 @@ class Energy(Component):
     def log_z(self) -> Tensor | None:
         """Log-normaliser of each replicate, shape (R,), where it is known exactly."""
         return None
+
+
+class Density(Energy):
+    """An energy that is minus the log-density: its log Z is 0."""
+
+    normalised = True
+
+    @property
+    def log_z(self) -> Tensor:
+        """Zeros of shape (R,)."""
+        return self.location.new_zeros(self.replicates)

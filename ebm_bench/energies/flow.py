@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ebm_bench.energies.base import Energy
+from ebm_bench.energies.base import Density
 from ebm_bench.nn.flow import FlowModel
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -14,7 +14,7 @@ from ebm_bench.streams import Streams
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class Flow(Energy):
+class Flow(Density):
     """Negative log-density of a normalizing flow, ``E(x) = −log q(x)``, whose log Z is 0.
 
     Parameters
@@ -32,18 +32,12 @@ class Flow(Energy):
 
     rough = {"kind": ("spline",)}  # noqa: RUF012
     rough_for = ("toy",)  # images have a Glow
-    normalised = True
 
     kind: Literal["spline", "affine"] = "spline"
 
     def build(self, streams: Streams) -> None:
         """Start at the standard normal density."""
         self.flow = FlowModel(self.event_shape, streams, self.kind)
-
-    @property
-    def log_z(self) -> Tensor:
-        """Log-normaliser, zeros of shape (R,)."""
-        return self.flow.mean.new_zeros(self.replicates)
 
     def fit(self, data: Tensor) -> None:
         """Standardise by the data, (R, N, *event_shape)."""

@@ -6,21 +6,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.energies.base import Energy
+from ebm_bench.energies.base import Density
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
 
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class ModeWeights(Energy):
+class ModeWeights(Density):
     """The dataset's own Gaussian modes, weighted: ``E(x) = −log Σₖ wₖ N(x; mₖ, s²I)``.
 
     Only the weights are trained, as the softmax of logits, and they start equal: what remains
     of learning a mixture when everything but the masses of its modes is known.
     """
 
-    normalised = True
     needs = ("modes",)
 
     def build(self, streams: Streams) -> None:
@@ -32,11 +31,6 @@ class ModeWeights(Energy):
         self.register_buffer("modes", dataset.modes.to(self.scale), persistent=False)
         self.sd = float(dataset.sd)
         self.logits = nn.Parameter(self.scale.new_zeros(self.replicates, len(dataset.modes)))
-
-    @property
-    def log_z(self) -> Tensor:
-        """Zero for every replicate, shape (R,)."""
-        return self.location.new_zeros(self.replicates)
 
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, d), shape (R, B)."""

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from ebm_bench.energies.base import Energy
+from ebm_bench.energies.base import Density
 from ebm_bench.nn import pca_mixture
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -15,7 +15,7 @@ from ebm_bench.streams import Streams
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class PcaMixture(Energy):
+class PcaMixture(Density):
     """Mixture of probabilistic principal component analyses, ``E(x) = −log q(x)``.
 
     Fitted in closed form to clusters of the data, and not trained: a control that says what a
@@ -35,7 +35,6 @@ class PcaMixture(Energy):
     doi:10.1162/089976699300016728.
     """
 
-    normalised = True
     learns = True
 
     components: Annotated[int, Ge(1)] = 10
@@ -51,11 +50,6 @@ class PcaMixture(Energy):
     @property
     def _mixtures(self) -> list[pca_mixture.PcaMixture]:
         return [cast(pca_mixture.PcaMixture, member) for member in self.members]
-
-    @property
-    def log_z(self) -> Tensor:
-        """Zero for every replicate, shape (R,)."""
-        return self.location.new_zeros(self.replicates)
 
     @torch.no_grad()
     def fit(self, data: Tensor) -> None:

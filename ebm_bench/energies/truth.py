@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ebm_bench.energies.base import Energy
+from ebm_bench.energies.base import Density
 from ebm_bench.errors import InputError
 from ebm_bench.registry import register
 from ebm_bench.streams import Streams
@@ -13,10 +13,9 @@ from ebm_bench.streams import Streams
 
 @register
 @dataclass(eq=False, kw_only=True, repr=False)
-class Truth(Energy):
+class Truth(Density):
     """The dataset's own density: what a perfect model would score."""
 
-    normalised = True
     needs = ("log_prob",)
 
     def build(self, streams: Streams) -> None:
@@ -35,11 +34,6 @@ class Truth(Energy):
     def forward(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
         return -self._dataset.log_prob(x)
-
-    @property
-    def log_z(self) -> Tensor:
-        """Zero for every replicate, shape (R,)."""
-        return self.location.new_zeros(self.replicates)
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draw exact samples, shape (R, n, *event_shape)."""
