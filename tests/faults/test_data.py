@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
+from factories import commands
 
 from ebm_bench import fit, registry
-from ebm_bench.cli import app
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection, fingerprint
 from ebm_bench.report.files import figure_kinds
@@ -101,7 +100,7 @@ def test_data_of_plugins_are_looked_at_by_run_and_check_in_the_same_words(x, rea
     with pytest.raises(InputError, match=reason) as error:
         training.train_method(suite.load(plugin), "mine", "dsm")
     assert "mine.npy" in str(error.value)
-    checked = CliRunner().invoke(app, ["check", str(plugin)])
+    checked = commands.run("check", plugin)
     assert str(error.value).partition(": ")[2] in checked.output
 
 
@@ -251,10 +250,10 @@ def test_points_from_training_to_the_report(d, tmp_path):
     path = write_suite(tmp_path, {"points": {**POINTS, "settings": {"path": "x.csv"}}})
     chosen = run(path, "points", tmp_path / "runs")
     collection.keep_suite(chosen, path, tmp_path / "records")
-    results = CliRunner().invoke(app, ["collect", "--suite", str(path), "--results", str(tmp_path)])
+    results = commands.run("collect", "--suite", path, "--results", tmp_path)
     assert not results.exit_code, results.output
     (tmp_path / "x.csv").unlink() if d == 3 else None  # results are reported without the data
-    results = CliRunner().invoke(app, ["report", "--suite", str(path), "--results", str(tmp_path)])
+    results = commands.run("report", "--suite", path, "--results", tmp_path)
     assert not results.exit_code, results.output
     assert "500 rows" in (tmp_path / "tables" / "points.md").read_text()
     figures = {file.name for file in (tmp_path / "figures").iterdir()}
@@ -288,7 +287,7 @@ def test_images_from_training_to_the_report(mode, tmp_path):
     path = write_suite(tmp_path, {"image_folder": data}, methods)
     run(path, "image_folder", tmp_path / "runs")
     for command in ("collect", "report"):
-        done = CliRunner().invoke(app, [command, "--suite", str(path), "--results", str(tmp_path)])
+        done = commands.run(command, "--suite", path, "--results", tmp_path)
         assert not done.exit_code, done.output
     assert "40 images" in (tmp_path / "tables" / "image_folder.md").read_text()
 

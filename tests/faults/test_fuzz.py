@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from factories import commands
 
-from ebm_bench import cli
 from ebm_bench.records import fingerprint
 from ebm_bench.report import outputs
 from ebm_bench.suites import suite
@@ -125,7 +124,7 @@ def planned(path):
 
 def fault(path, concerned):
     """Check a file; returns its exit code, and what is wrong with what was said, if anything."""
-    done = CliRunner().invoke(cli.app, ["check", str(path)])
+    done = commands.run("check", path)
     if done.exit_code == 0:
         try:
             planned(path)

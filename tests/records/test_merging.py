@@ -1,9 +1,8 @@
 import pandas as pd
 import pytest
+from factories import commands
 from factories.records import leave, make_evaluation, make_run
-from typer.testing import CliRunner
 
-from ebm_bench.cli import app
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection, merging
 
@@ -184,7 +183,7 @@ def test_pictures_come_along(person, tmp_path):
 def test_the_command_unites_and_tells_the_hardware(person, tmp_path):
     one, other = person("a", both("dsm")), person("b", both("nce"), machine="y")
     out = tmp_path / "out"
-    done = CliRunner().invoke(app, ["merge", str(one), str(other), "--out", str(out)])
+    done = commands.run("merge", one, other, "--out", out)
     assert done.exit_code == 0, done.output
     assert "2 runs are in" in done.output
     assert "timed on y (x, 1 thread): 1 runs" in done.output
@@ -197,7 +196,7 @@ def test_the_command_writes_nothing_of_what_it_refuses(broken, person, tmp_path)
     if broken == "missing":
         (other / "records" / "curves.parquet").unlink()
     out = tmp_path / "out"
-    done = CliRunner().invoke(app, ["merge", str(one), str(other), "--out", str(out)])
+    done = commands.run("merge", one, other, "--out", out)
     assert done.exit_code == 2
     assert str(other) in done.output
     assert not out.exists()
@@ -206,11 +205,11 @@ def test_the_command_writes_nothing_of_what_it_refuses(broken, person, tmp_path)
 def test_records_that_are_not_merged_are_not_written_over(person):
     one, other = person("a", both("dsm")), person("b", both("nce"))
     before = (other / "records" / "runs.parquet").read_bytes()
-    done = CliRunner().invoke(app, ["merge", str(one), "--out", str(other)])
+    done = commands.run("merge", one, "--out", other)
     assert done.exit_code == 2
     assert "would be lost" in done.output
     assert (other / "records" / "runs.parquet").read_bytes() == before
-    done = CliRunner().invoke(app, ["merge", str(one), str(other), "--out", str(other)])
+    done = commands.run("merge", one, other, "--out", other)
     assert done.exit_code == 0, done.output
     assert len(collection.load(other / "records").runs) == 2
 

@@ -3,9 +3,8 @@ import shutil
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from factories import commands
 
-from ebm_bench import cli
 from ebm_bench.errors import InputError
 from ebm_bench.nn import layers
 from ebm_bench.runs import doctor
@@ -134,12 +133,12 @@ def test_drawn_numbers_are_the_same_in_all_precisions():
 
 def test_the_command_says_which_paths_to_trust(monkeypatch):
     arguments = ["doctor", "--device", "cpu", "--only", QUICK[0]]
-    sound = CliRunner().invoke(cli.app, arguments)
+    sound = commands.run(*arguments)
     assert sound.exit_code == 0, sound.output
     assert "No GPU is tested" in sound.output
     assert "compiled, float32" in sound.output.rsplit("To be trusted: ")[-1]
     monkeypatch.setattr(Eager, "off", 1.5)
-    broken = CliRunner().invoke(cli.app, arguments)
+    broken = commands.run(*arguments)
     assert broken.exit_code == 1
     assert "Not to be trusted: compiled, float32" in broken.output
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
 import pytest
+from factories import commands
 from factories.records import make_run
 from factories.suites import describe, toy
-from typer.testing import CliRunner
 
-from ebm_bench import cli
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection
 from ebm_bench.runs import planning
@@ -107,14 +106,14 @@ def test_without_records_nothing_is_told(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no record of a run to estimate from"):
         planning.plan(small(), {}, tmp_path, 1)
     monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(cli.app, ["plan", str(ROOT / "benchmarks" / "toy.yaml")])
+    found = commands.run("plan", ROOT / "benchmarks" / "toy.yaml")
     assert found.exit_code == 2
     assert "no records of runs to estimate by" in found.output
 
 
 def test_the_command_takes_the_reference(monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = CliRunner().invoke(cli.app, ["plan", "benchmarks/toy.yaml", "--nodes", "4"])
+    found = commands.run("plan", "benchmarks/toy.yaml", "--nodes", "4")
     assert found.exit_code == 0, found.output
     assert found.output.startswith("Runs: ")
     assert "On 4 cores or GPUs: " in found.output

@@ -4,11 +4,10 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import yaml
+from factories import commands
 from factories.suites import describe, few, toy
-from typer.testing import CliRunner
 
 from ebm_bench import registry
-from ebm_bench.cli import app
 from ebm_bench.datasets.curves import TwoMoons
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection
@@ -323,7 +322,7 @@ def test_a_plugin_is_executed_on_demand_alone(forget_plugins, tmp_path):
     assert "squared.py" in told
     assert "--run-plugin" in told
     assert not trace.exists()
-    done = CliRunner().invoke(app, ["verify", str(folder), "--run-plugin"])
+    done = commands.run("verify", folder, "--run-plugin")
     assert done.exit_code == 0, done.output
     assert trace.exists()
 
@@ -333,7 +332,7 @@ def test_without_the_data_it_is_not_the_numbers_that_are_wrong(submission, monke
         raise InputError("two_moons is not prepared; run: ebm-bench prepare")
 
     monkeypatch.setattr(TwoMoons, "sample", missing)
-    done = CliRunner().invoke(app, ["verify", str(submission), "--method", "nce"])
+    done = commands.run("verify", submission, "--method", "nce")
     assert done.exit_code == 2, done.output
     assert "two_moons is not prepared" in done.output
     assert "do not hold" not in done.output
@@ -341,7 +340,7 @@ def test_without_the_data_it_is_not_the_numbers_that_are_wrong(submission, monke
 
 def test_the_command_tells_what_holds(submission, tmp_path):
     def verified(*options):
-        return CliRunner().invoke(app, ["verify", str(submission), "--method", "nce", *options])
+        return commands.run("verify", submission, "--method", "nce", *options)
 
     done = verified("--out", str(tmp_path / "all.csv"))
     assert done.exit_code == 0, done.output
