@@ -20,6 +20,8 @@ from ebm_bench.registry import register
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 # Images of 16 bits that use fewer are most likely not scaled to their full range.
 _FULL = 2**14
+# What a run holds in memory: values of an image, of which batches have many, and bytes of all.
+_VALUES, _BYTES = 2**20, 2**32
 # Pillow's names of layouts with 16 bits for each colour, and not with 5 or 6 as in BGR;16.
 _DEEP = re.compile("(?<!BGR);16")
 
@@ -86,7 +88,12 @@ class ImageFolder(Images):
         files, notes = _find(folder)
         split = Split(len(files), self.validation, self.test, self.split_seed)
         split.refuse_small(folder)
-        found = [_load(file, self.channels, self.resize) for file in files]
+        if self.resize:
+            _refuse_large(folder, len(files), (self.channels or 1) * self.resize**2)
+        found = []
+        for file in files:
+            found.append(_load(file, self.channels, self.resize))
+            _refuse_large(folder, len(files), found[-1].pixels.size)
         _refuse_dark(folder, files, found)
         channels = self.channels or max(len(each.pixels) for each in found)
         shape = found[0].pixels.shape[1:]
@@ -122,6 +129,17 @@ class _Loaded(NamedTuple):
     pixels: np.ndarray
     deep: int | None
     luma: bool
+
+
+def _refuse_large(folder: Path, images: int, values: int) -> None:
+    """Refuse images that take too much memory, before all are read."""
+    if values > _VALUES:
+        what = f"{values} values in an image are more than {_VALUES}"
+    elif images * values > _BYTES:
+        what = f"{images} images of {values} bytes are more than {_BYTES // 2**30} GiB"
+    else:
+        return
+    raise InputError(f"{folder}: {what}; bring them to a smaller size with the setting 'resize'")
 
 
 def _find(folder: Path) -> tuple[list[Path], list[str]]:

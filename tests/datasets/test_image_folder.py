@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from ebm_bench import datasets
+from ebm_bench.datasets import image_folder
 from ebm_bench.errors import InputError
 from ebm_bench.plugins.checks.datasets import CHECKS, Case
 from ebm_bench.streams import Streams
@@ -239,6 +240,23 @@ def test_sizes_are_equal_or_resized(tmp_path):
     found = folder(tmp_path, resize=4)
     assert found.event_shape == (1, 4, 4)
     assert "cropped to squares and resized to 4 × 4" in found.space
+
+
+@pytest.mark.parametrize("side", [2000, 10**6, 10**30])
+def test_images_that_would_be_huge_are_refused_before_one_is_read(side, tmp_path, monkeypatch):
+    write(tmp_path, GREY)
+    monkeypatch.setattr(image_folder, "_load", lambda *_: pytest.fail("is read"))
+    refused(tmp_path, f"{side**2} values in an image are more than .*'resize'", resize=side)
+
+
+def test_images_that_take_too_much_memory_are_refused_before_all_are_read(tmp_path, monkeypatch):
+    write(tmp_path, COLOUR)
+    (tmp_path / "01.png").write_text("is not read")
+    monkeypatch.setattr(image_folder, "_BYTES", 24 * COLOUR[0].size - 1)
+    refused(tmp_path, "24 images of 192 bytes are more than .*'resize'")
+    refused(tmp_path, "24 images of 243 bytes are more than .*'resize'", resize=9)
+    monkeypatch.setattr(image_folder, "_VALUES", 191)
+    refused(tmp_path, "192 values in an image are more than 191")
 
 
 def test_grey_and_colour_together(tmp_path):
