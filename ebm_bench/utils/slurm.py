@@ -29,29 +29,34 @@ _EVENT = re.compile(
 )
 
 
-def longest_job(partition: str | None = None) -> float:
-    """Ask for the time limit of a partition.
+def limits(partition: str | None = None) -> tuple[float, float]:
+    """Ask for the time limit of a partition, and for the memory of its largest node.
 
-    Slurm never starts a job that asks for more, and does not report it.
+    Slurm never starts a job that asks for more time, and does not report it; one that asks for
+    more memory it refuses.
 
     Parameters
     ----------
     partition : str, optional
         Its name; the default partition if there is none. Of several names, separated by commas,
-        the shortest limit counts.
+        the lowest limits count.
 
     Returns
     -------
-    float
-        Minutes; infinite where there is no limit, or no answer.
+    minutes, megabytes : float
+        Infinite where there is no limit, or no answer.
     """
-    output = _answer("sinfo", "--noheader", "--format=%P|%l")
+    # Exact, or nodes of different memory are one line with the least of it.
+    output = _answer("sinfo", "--noheader", "--exact", "--format=%P|%l|%m")
     wanted = partition.split(",") if partition else None
-    limits = []
-    for name, _, limit in (line.partition("|") for line in output.split()):
+    minutes: dict[str, float] = {}
+    memory: dict[str, float] = {}
+    for fields in (line.split("|") for line in output.split()):
+        name = fields[0]
         if name.endswith("*") if wanted is None else name.rstrip("*") in wanted:
-            limits.append(_minutes(limit))
-    return min(limits, default=math.inf)
+            minutes[name] = _minutes(fields[1])
+            memory[name] = max(memory.get(name, 0), int(fields[2]))
+    return min(minutes.values(), default=math.inf), min(memory.values(), default=math.inf)
 
 
 def _minutes(limit: str) -> float:

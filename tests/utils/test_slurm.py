@@ -22,32 +22,33 @@ def answer(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("partition", "minutes"),
+    ("partition", "minutes", "memory"),
     [
-        (None, 60),
-        ("short", 60),
-        ("long", 2 * 24 * 60 + 90),
-        ("free", math.inf),
-        ("tests", 10.5),
-        ("long,short", 60),
-        ("nowhere", math.inf),
+        (None, 60, 64000),
+        ("short", 60, 64000),
+        ("long", 2 * 24 * 60 + 90, 512000),  # of the largest node
+        ("free", math.inf, 1),
+        ("tests", 10.5, 8000),
+        ("long,short", 60, 64000),
+        ("nowhere", math.inf, math.inf),
     ],
 )
-def test_a_partition_has_its_limit(partition, minutes, answer):
-    answer("short*|1:00:00\nlong|2-01:30:00\nfree|infinite\ntests|10:30")
-    assert slurm.longest_job(partition) == minutes
+def test_a_partition_has_its_limits(partition, minutes, memory, answer):
+    answer("short*|1:00:00|64000\nlong|2-01:30:00|512000\nlong|2-01:30:00|64000\n"
+           "free|infinite|1\ntests|10:30|8000")  # fmt: skip
+    assert slurm.limits(partition) == (minutes, memory)
 
 
 @pytest.mark.parametrize(("text", "code"), [("", 0), ("Unable to contact slurm controller", 1)])
 def test_no_answer_is_no_limit(text, code, answer):
     answer(text, code)
-    assert slurm.longest_job() == math.inf
+    assert slurm.limits() == (math.inf, math.inf)
     slurm.require_states("sacct")
 
 
 def test_without_slurm_there_is_no_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert slurm.longest_job() == math.inf
+    assert slurm.limits() == (math.inf, math.inf)
 
 
 @pytest.mark.parametrize(

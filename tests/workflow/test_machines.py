@@ -54,7 +54,7 @@ def limits(cluster, tmp_path):
     """Have a Slurm that tells of two partitions."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / "sinfo").write_text("#!/bin/sh\necho 'small*|2-00:00:00\nall|15:00'\n")
+    (programs / "sinfo").write_text("#!/bin/sh\necho 'small*|2-00:00:00|100000\nall|15:00|20000'\n")
     (programs / "sinfo").chmod(0o755)
     cluster.environment["PATH"] = f"{programs}:{cluster.environment['PATH']}"
     return cluster
@@ -65,6 +65,17 @@ def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
     given = ("--default-resources", f"slurm_partition={name}")
     found = probe(limits, "--profile", "profiles/slurm", *given)
     assert set(found["third"]["runtime"].values()) == {15}
+
+
+@pytest.mark.parametrize(
+    ("partition", "run"),
+    [("small", 8100), ("'all'", 4500)],  # of a quarter of the job's memory, nine tenths
+)
+def test_no_further_attempt_asks_for_more_memory_than_a_node_has(partition, run, limits):
+    given = ("--default-resources", f"slurm_partition={partition}")
+    options = ("--profile", "profiles/slurm", "--printshellcmds", "--attempt", "3")
+    done = limits.snakemake("--dry-run", *options, *given)
+    assert done.stdout.count(f" --memory {run} ") == len(RUNS), done.stdout
 
 
 def test_a_cluster_that_forgets_jobs_is_refused_before_one_is_submitted(limits, tmp_path):

@@ -145,14 +145,18 @@ def at_once(runs):
 
 
 def memory(wildcards, threads, attempt):
-    """Memory of a job in MB, by the number of runs at once; more where that was not enough."""
-    return MEMORY_OF_RUN * threads * attempt
+    """Memory of a job in MB, by the number of runs at once; more where that was not enough.
+
+    An attempt that asks for more than any node has would be refused.
+    """
+    first = MEMORY_OF_RUN * threads
+    return int(max(first, min(first * attempt, LARGEST)))
 
 
-def allowed(wildcards, attempt):
+def allowed(wildcards, threads, attempt):
     """Memory of a run in MB, at which it ends with a status in a job that is the last; else 0."""
     last = CLUSTER and attempt > ATTEMPTS
-    return int(0.9 * MEMORY_OF_RUN * attempt) if last else 0
+    return int(0.9 * memory(wildcards, threads, attempt) / threads) if last else 0
 
 
 if CLUSTER and not workflow.remote_exec:
@@ -166,9 +170,12 @@ if CLUSTER and not workflow.remote_exec:
         sys.exit(2)
     partition = DEFAULTS.get("slurm_partition")
     # Given as an expression: a name in quotes is itself, without them.
-    LONGEST = slurm.longest_job(partition and str(partition.raw).strip("'\""))
+    LONGEST, LARGEST = slurm.limits(partition and str(partition.raw).strip("'\""))
+    # Jobs read this file, too, where there may be no sinfo.
+    os.environ["EBM_BENCH_NODE_MEMORY"] = str(LARGEST)
 else:
     LONGEST = math.inf
+    LARGEST = float(os.environ.get("EBM_BENCH_NODE_MEMORY", math.inf))
 
 
 def limited(minutes):
