@@ -51,7 +51,7 @@ class Hungry(DenoisingScoreMatching):
     def loss(self, energy, x, streams, progress):
         if round(float(progress) * {STEPS}) == 16:
             taken = x.new_ones({MEGABYTES} * 10**6 // 4)
-            time.sleep(5)
+            time.sleep(15)  # Slurm looks every two seconds
         return super().loss(energy, x, streams)
 """
 PLANE = toy(

@@ -5,7 +5,7 @@ def waiting():
     """Playwright's assertions, which wait until they hold, on a busy machine too."""
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=120_000)
+    expect.set_options(timeout=300_000)
     return expect
 
 
@@ -15,6 +15,12 @@ def ready(page):
 
 def methods(page):
     return page.locator("#table tbody th .link").all_inner_texts()
+
+
+def follow(page, name):
+    """Follow a link to a dataset, or to all; its address is read in an event after the click."""
+    page.get_by_role("link", name=name, exact=True).click()
+    page.wait_for_selector(f"nav a[aria-current]:has-text('{name}')")
 
 
 def sort_by(page, name):

@@ -60,7 +60,7 @@ def test_acquiring_waits_for_a_free_gpu(gpus, caplog):
     def hold():
         with devices.acquire("auto"), devices.acquire("auto"):
             taken.set()
-            release.wait(10)
+            release.wait(300)
 
     def wait():
         with devices.acquire("auto") as device:
@@ -68,13 +68,15 @@ def test_acquiring_waits_for_a_free_gpu(gpus, caplog):
 
     threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
     threads[0].start()
-    taken.wait(10)
+    taken.wait(300)
     threads[1].start()
+    while threads[1].is_alive() and not caplog.messages:
+        threads[1].join(0.1)
     threads[1].join(0.7)  # two rounds
     assert not got
     release.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(300)
     assert len(got) == 1
     assert caplog.messages == ["waiting for a free GPU"]
 

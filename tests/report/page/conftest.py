@@ -19,7 +19,7 @@ def browser():
         (pytest.fail if required else pytest.skip)(f"the page is not tested in a browser: {told}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=FOUND, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=FOUND, args=["--no-sandbox", "--disable-gpu"], timeout=300_000
         )
         yield browser
         browser.close()
@@ -39,7 +39,7 @@ def visit(browser, built):
             viewport={"width": width, "height": height}, accept_downloads=True,
             reduced_motion="reduce", **settings,
         )  # fmt: skip
-        context.set_default_timeout(120_000)
+        context.set_default_timeout(300_000)
         contexts.append(context)
         context.on(
             "request",

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from factories.browser import methods, ready, sort_by, waiting
+from factories.browser import follow, methods, ready, sort_by, waiting
 
 
 def test_the_page_says_who_leads_and_how_sure_that_is(visit):
@@ -23,7 +23,7 @@ def test_the_page_says_who_leads_and_how_sure_that_is(visit):
         )
         > 100
     )
-    page.get_by_role("link", name="plane").click()
+    follow(page, "plane")
     assert "No clear winner. Ranked first: " in page.inner_text("#lead")
     assert "Not every replicate ended well: unlucky." in page.inner_text("#lead")
     assert page.locator("nav [aria-current=page]").inner_text() == "plane"
@@ -91,7 +91,7 @@ def test_budget_and_metric_switch(visit):
         page.select_option("[name=at]", budget)
         assert page.locator("#table tbody tr").count() == 6
     page.select_option("[name=at]", "end")
-    page.get_by_role("link", name="Overall").click()
+    follow(page, "Overall")
     page.select_option("[name=metric]", "kl")
     assert "pixels" not in page.inner_text("#table thead")
 
@@ -122,7 +122,7 @@ def test_a_method_is_told_in_full(visit):
     page.select_option("dialog [name=on]", "pixels")
     page.wait_for_selector("dialog img[alt='pixels: samples of data']")
     page.go_back()
-    assert not dialog.is_visible()
+    page.wait_for_selector("dialog[open]", state="detached")
 
 
 def test_the_command_is_copied(visit):
@@ -139,6 +139,7 @@ def test_methods_are_compared_side_by_side(visit):
     page.get_by_label("Compare slow_100", exact=True).check()
     page.get_by_role("button", name="Compare", exact=True).click()
     dialog = page.get_by_role("dialog")
+    dialog.wait_for()
     assert dialog.locator("table").first.locator("thead th").all_inner_texts() == [
         "",
         "winner",
@@ -154,7 +155,7 @@ def test_methods_are_compared_side_by_side(visit):
     ]
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Clear").click()
-    assert not page.locator("#selection").is_visible()
+    page.locator("#selection").wait_for(state="hidden")
 
 
 def test_a_link_keeps_the_whole_view(visit):
@@ -217,6 +218,8 @@ def test_an_address_that_names_what_every_object_has_is_forgiven(visit, part):
 
 
 def test_everything_is_reached_by_keyboard(visit):
+    expect = waiting()
+
     page = visit("data=plane")
 
     def tab_to(selector):
@@ -237,10 +240,12 @@ def test_everything_is_reached_by_keyboard(visit):
         assert page.evaluate("document.activeElement.textContent") == name
     tab_to("[name=at]")
     page.keyboard.press("ArrowDown")
-    assert "equal steps" in page.inner_text("#shown")
+    expect(page.locator("#shown")).to_contain_text("equal steps")
     page.keyboard.press("ArrowUp")
+    expect(page.locator("#shown")).to_contain_text("end of training")
     tab_to("#table th [role=button]")
     page.keyboard.press("Enter")
+    expect(page.locator("#table thead th").first).to_have_attribute("aria-sort", "ascending")
     assert methods(page)[:5] == sorted(methods(page)[:5])
     tab_to("#table input[value=equal]")
     page.keyboard.press("Space")
@@ -253,7 +258,7 @@ def test_everything_is_reached_by_keyboard(visit):
             "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
         )
     page.keyboard.press("Escape")
-    assert page.locator("dialog[open]").count() == 0
+    page.wait_for_selector("dialog[open]", state="detached")
     assert page.evaluate("document.activeElement.className") == "link"
 
 
