@@ -39,7 +39,7 @@ def read(path: Path | None, fingerprint: list[str], device: torch.device) -> dic
         What was written. None also where the file is damaged, and where the training had state
         that is not saved; a warning says so.
     """
-    if path is None or not path.exists():
+    if path is None or not path.is_file():  # a pipe would never end
         return None
     try:
         state = torch.load(path, map_location=device, weights_only=True)

@@ -67,8 +67,17 @@ def process_exists(process: int) -> bool:
     return True
 
 
+def require_utf8(path: Path) -> None:
+    """Raise an `InputError` if a path is in another encoding, which most file formats refuse."""
+    whole = os.fsencode(path.absolute())
+    shown = whole.decode("utf-8", errors="replace")
+    if shown.encode("utf-8") != whole:
+        raise InputError(f"{shown}: its letters are not in UTF-8; rename the file or folder")
+
+
 def require_folder(path: Path) -> None:
     """Raise an `InputError` if a folder cannot be made, since there is a file in its place."""
+    require_utf8(path)
     there = next(each for each in (path, *path.absolute().parents) if each.exists())
     if not there.is_dir():
         raise InputError(f"{there}: is a file, where there should be a folder")

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ebm_bench.errors import InputError, shortened, unknown
+from ebm_bench.utils.files import require_utf8
 
 DEEPEST = 50  # levels of a file, of which a suite has seven
 EXTENDS = "extends"  # key of a file that states only where it differs from another
@@ -70,6 +71,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read a file alone."""
+    require_utf8(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -84,6 +84,17 @@ def test_a_damaged_checkpoint_is_replaced(content, tmp_path, caplog):
     assert not (folder / "checkpoint.pt").exists()
 
 
+def test_a_pipe_in_place_of_a_checkpoint_is_replaced(tmp_path):
+    path = tmp_path / "eight_gaussians" / "dsm" / "checkpoint.pt"
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    os.write(pipe, b"x")
+    os.close(pipe)
+    training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("error", [OSError(30, "Read-only"), KeyError("uid"), ImportError("")])
 def test_a_compiler_that_fails_leaves_eager_steps(error, monkeypatch, caplog):
     def fail(*args, **options):
@@ -159,6 +170,16 @@ def test_a_file_in_place_of_a_folder_is_named(path, tmp_path, monkeypatch):
     Path("results").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="results: is a file, where there should be a folder"):
         files.require_folder(Path(path))
+
+
+def test_paths_in_another_encoding_are_refused_before_any_work(tmp_path):
+    """As of an old Latin-1 disk: what is trained there could be neither loaded nor collected."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/s\xfcite"))
+    with pytest.raises(InputError, match=r"s\ufffdite.*: its letters are not in UTF-8; rename"):
+        files.require_folder(path / "runs")
+    with pytest.raises(InputError, match=r"s\ufffdite.*: its letters are not in UTF-8; rename"):
+        suite.load(path)
+    files.require_folder(tmp_path / "süite \ufffd")
 
 
 @pytest.mark.parametrize("below", ["", "/runs"])
