@@ -42,13 +42,15 @@ def torchebm(problem: Problem) -> Builder:
                 case "contrastive_divergence":
                     model = Model()
                     chains = samplers.LangevinDynamics(model, step_size=_time(parts), dtype=dtype)
-                    return losses.ContrastiveDivergence(
-                        model,
-                        chains,
-                        k_steps=parts.objective.steps,
-                        energy_reg_weight=0.0,
-                        dtype=dtype,
-                    )
+                    settings = {
+                        "k_steps": parts.objective.steps,
+                        "energy_reg_weight": 0.0,
+                        "dtype": dtype,
+                    }
+                    if not parts.objective.persistent:
+                        return losses.ContrastiveDivergence(model, chains, **settings)
+                    settings |= {"buffer_size": batch, "new_sample_ratio": 0.0, "init_steps": 0}
+                    return losses.PersistentContrastiveDivergence(model, chains, **settings)
             sigma = parts.objective.sigma
             return losses.DenoisingScoreMatching(Model(), noise_scale=sigma, dtype=dtype)
 
@@ -73,7 +75,7 @@ def ebmkit(problem: Problem) -> Builder:
     """Train with a loss of ebmkit."""
 
     def build(dtype: torch.dtype, batch: int) -> Contender:
-        from ebm import losses, samplers
+        from ebm import ReplayBuffer, losses, samplers
 
         parts = problem.build(dtype, batch)
         net, x = Plain(parts.energy), parts.x[0]
@@ -89,6 +91,9 @@ def ebmkit(problem: Problem) -> Builder:
                 case "contrastive_divergence":
                     steps = parts.objective.steps
                     chains = samplers.LangevinDynamics(step_size=_time(parts), steps=steps)
+                    if parts.objective.persistent:
+                        buffer = ReplayBuffer(batch, problem.event_shape, reinit_prob=0.0)
+                        return losses.ContrastiveDivergence(chains, buffer)
                     return losses.ContrastiveDivergence(chains, init_fn=lambda shape: x)
                 case "energy_discrepancy":
                     return losses.EnergyDiscrepancy(
@@ -103,5 +108,29 @@ def ebmkit(problem: Problem) -> Builder:
 
         evaluate = loss()
         return adam(net, lambda: evaluate(net, x).loss, evaluate.parameters())
+
+    return build
+
+
+def ebmkit_levels(problem: Problem) -> Builder:
+    """Train with a loss of ebmkit at many noise levels, and its network that is told the level."""
+
+    def build(dtype: torch.dtype, batch: int) -> Contender:
+        from ebm import losses, nets
+
+        parts = problem.build(dtype, batch)
+        ours, x = parts.objective, parts.x[0]
+        net = nets.NoiseConditionalMLPEnergy(problem.event_shape[0], (128, 128)).to(dtype)
+
+        def loss() -> nn.Module:
+            if problem.objective == "multi_noise_denoising":
+                sigmas = ours.sigma * ours.ratio ** torch.linspace(0, 1, ours.levels, dtype=dtype)
+                return losses.MultiSigmaDenoisingScoreMatching(sigmas)
+            ladder = torch.linspace(1, 0, ours.levels + 1, dtype=dtype)
+            sigmas = ours.sigma * ours.ratio**ladder
+            return losses.DiffusionRecoveryLikelihood(sigmas, ours.steps, ours.step_size**2 / 2)
+
+        evaluate = loss()
+        return adam(net, lambda: evaluate(net, x).loss)
 
     return build

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.contest import Builder, Contender
-from ebm_bench import energies, objectives
+from ebm_bench import datasets, energies, objectives
 from ebm_bench.nn.layers import Activation, Convolution, Dense, Flatten
 from ebm_bench.optim.adam import Optimiser
 from ebm_bench.runs.compilation import CompiledLoss
@@ -56,6 +56,8 @@ class Problem:
         ).to(dtype)
         energy.fit(x)
         objective = objectives.create(self.objective, **self.settings)
+        if self.event_shape == (2,):
+            objective.attach(datasets.create("gaussian", dimension=2))  # its box
         objective.setup(energy, x, streams.child("fit"))
         return Parts(energy, objective.to(dtype), x, streams.child("steps"))
 
@@ -84,7 +86,8 @@ class Parts:
     @property
     def optimiser(self) -> Optimiser:
         """A new optimiser of all trained parameters."""
-        groups = [list(part.parameters()) for part in (self.energy, *self.objective.children())]
+        parts = (self.energy, *self.objective.children())
+        groups = [[p for p in part.parameters() if p.requires_grad] for part in parts]
         return Optimiser(groups, self.energy.replicates, LEARNING_RATE, clip=10.0, steps=1_000_000)
 
     def values(self, loss: Tensor, gradients: Iterable[Tensor]) -> list[Tensor]:

@@ -23,12 +23,16 @@ def write(record: Record, folder: Path) -> list[Path]:
 
 
 def readable(record: Record) -> Table:
-    """Make the table of comparisons: a line for each target, and each contender without one."""
+    """Make the table of comparisons: a line for each target, and each contender without one.
+
+    Rows with nothing else are compared with plain steps.
+    """
     lines = []
     for row in record.rows:
         compared = [name for name in row.contenders if name not in ("ours", "plain")]
         wanted = {target.against for target in row.targets if target.quantity == "seconds"}
         targets = [*row.targets, *(Target(name) for name in compared if name not in wanted)]
+        targets = targets or [Target("plain")]
         lines += [_Line(row, target) for target in targets]
     return Table(_COLUMNS, lines, caption(record), "tab:speed", numbers(record))
 
