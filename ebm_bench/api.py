@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ebm_bench import metrics, records, registry
 from ebm_bench.errors import InputError
+from ebm_bench.registry.entries import LEARNED
 from ebm_bench.runs import assembly, contracts, processes, training
 from ebm_bench.suites import suite
 from ebm_bench.utils import devices
@@ -160,13 +161,13 @@ class Fit:
         """
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise InputError(f"evaluate(): {names!r} is no list of names of metrics")
-        learned = ["learned_log_z"] if self._objective.log_z is not None else []
+        model = self._model
+        learned = [name for name in LEARNED if getattr(model, name) is not None]
         for name in names:
             required = registry.describe("metrics", str(name)).requires
             if missing := sorted({*required} - {*self.dataset.knows, *learned}):
                 of = f"{self.dataset.name} and {self._objective.name}"
                 raise InputError(f"{name} needs {', '.join(missing)} of {of}")
-        model = self._model
         with _explained():
             return {
                 name: contracts.measured(metrics.create(name), model, self.dataset, model.streams)

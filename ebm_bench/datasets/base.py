@@ -26,8 +26,8 @@ class Dataset(ABC):
         Licence and citation of the data.
     knows : tuple of str
         What the dataset provides beyond samples: any of ``log_prob``, ``score``, ``entropy``,
-        ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``. Metrics
-        require these.
+        ``grid`` (a window ``box`` in the plane), ``modes``, ``parameters``, ``pixels``,
+        ``smoothed_score`` (under Gaussian noise). Metrics require these.
     downloads : str
         Data set that must be fetched before: a key of `ebm_bench.datasets.cached.ARRAYS`.
         Empty for most.

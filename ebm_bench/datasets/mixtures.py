@@ -18,7 +18,7 @@ from ebm_bench.streams import Streams
 class _Mixture(GaussianSum):
     """A mixture whose components are the modes."""
 
-    knows = ("log_prob", "grid", "score", "entropy", "modes")
+    knows = ("log_prob", "grid", "score", "entropy", "modes", "smoothed_score")
 
     @property
     def modes(self) -> Tensor:

@@ -94,6 +94,23 @@ class GaussianSum(Planar):
         ]
         return torch.cat(scores).reshape(x.shape)
 
+    def smoothed_score(self, x: Tensor, start: Tensor, share: Tensor, variance: Tensor) -> Tensor:
+        """Score of the density of ``start + share (y − start) + √variance ε``, shape of ``x``.
+
+        Parameters
+        ----------
+        x : Tensor of shape (R, B, d)
+            Points.
+        start, share, variance : Tensor
+            As `ebm_bench.energies.levels.Path` gives them, broadcast to the shape of ``x``.
+        """
+        width = share.square() * self.sd**2 + variance
+        start = start.unsqueeze(2)
+        centres = start + share.unsqueeze(2) * (self.centres.to(x) - start)
+        apart = centres - x.unsqueeze(2)
+        terms = self.weights.log().to(x) - 0.5 * (apart.square() / width.unsqueeze(2)).sum(3)
+        return (terms.softmax(2).unsqueeze(3) * apart).sum(2) / width
+
     def _chunks(self, x: Tensor):
         """Yield points (n, d) and the log of what each Gaussian adds there, (n, K)."""
         centres, dimension = self.centres.to(x), self.event_shape[0]

@@ -19,7 +19,7 @@ class Metric(ABC):
         Raised whenever values change; values of different versions never mix.
     requires : tuple of str
         Requirements on the dataset (see `Dataset.knows`) or on the model
-        (``"learned_log_z"``).
+        (``"learned_log_z"``, ``"levels"``): others have no value.
     higher_is_better : bool or None
         Direction of the main value; None if neither is better.
     lower_bound : bool

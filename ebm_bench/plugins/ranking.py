@@ -18,6 +18,7 @@ import yaml
 from ebm_bench import registry
 from ebm_bench.errors import InputError, choose, unknown
 from ebm_bench.registry import DatasetEntry, Entry
+from ebm_bench.registry.entries import LEARNED
 from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import Tuned
@@ -308,7 +309,7 @@ def _write(content: dict[str, Any], path: Path) -> Suite:
 
 def _like(spec: dict[str, Any], entry: DatasetEntry) -> dict[str, Any]:
     """Describe a dataset like another one, with the metrics that it allows."""
-    offered = {*entry.knows, "learned_log_z"}
+    offered = {*entry.knows, *LEARNED}
     metrics = {
         name: settings
         for name, settings in spec["metrics"].items()

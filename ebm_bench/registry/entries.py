@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import pydantic
 from annotated_types import MinLen
@@ -22,8 +22,13 @@ from pydantic_core import PydanticCustomError
 from ebm_bench.errors import InputError, shortened, unknown
 
 # What a dataset can offer beyond samples.
-Knowledge = Literal["log_prob", "score", "entropy", "grid", "modes", "parameters", "pixels"]
+Knowledge = Literal[
+    "log_prob", "score", "smoothed_score", "entropy", "grid", "modes", "parameters", "pixels"
+]
 Kind = Literal["toy", "image"]
+# What a trained model has by some objectives only: an estimate of log Z, and energies E(x, t).
+Learned = Literal["learned_log_z", "levels"]
+LEARNED: tuple[str, ...] = get_args(Learned)
 
 
 def refuse_switch(given: Any, handler: Any) -> Any:
@@ -251,7 +256,7 @@ class MetricEntry(Entry):
     """A metric; attributes as in `ebm_bench.metrics.base.Metric`."""
 
     version: StrictInt
-    requires: tuple[Literal[Knowledge, "learned_log_z"], ...]
+    requires: tuple[Literal[Knowledge, Learned], ...]
     higher_is_better: StrictBool | None
     lower_bound: StrictBool
     scale: Literal["linear", "log"]

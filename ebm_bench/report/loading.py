@@ -8,6 +8,7 @@ import pandas as pd
 from ebm_bench import registry
 from ebm_bench.records import FAILED, CurvePoint, collection, definition
 from ebm_bench.records.collection import MEASURED
+from ebm_bench.registry.entries import LEARNED
 from ebm_bench.report import learning_curves
 from ebm_bench.report.results import KEYS, Results, escaped, with_escapes
 from ebm_bench.suites.suite import Suite
@@ -57,7 +58,7 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
     """Add rows without a value for replicates that failed and were not measured.
 
     A run of which some replicates did not fail waits for its evaluation instead. Whether a
-    metric of a learned log Z applies to a method, only an evaluation shows.
+    metric of what only some objectives learn applies to a method, only an evaluation shows.
     """
     there = set(values[[*KEYS, "replicate"]].itertuples(index=False, name=None))
     evaluated = {key[:2] for key in there}
@@ -75,5 +76,4 @@ def _with_failures(suite: Suite, runs: dict, values: pd.DataFrame) -> pd.DataFra
 
 
 def _always_applies(metric: str) -> bool:
-    requires = registry.describe("metrics", metric).requires
-    return "learned_log_z" not in requires
+    return not {*registry.describe("metrics", metric).requires} & {*LEARNED}

@@ -15,6 +15,7 @@ from ebm_bench import metrics, records
 from ebm_bench.metrics.grid import lattice
 from ebm_bench.metrics.points import energies
 from ebm_bench.records import fingerprint, provenance
+from ebm_bench.registry.entries import LEARNED
 from ebm_bench.runs import assembly, contracts, cost, escapes
 from ebm_bench.runs.model import Model
 from ebm_bench.suites.suite import Suite
@@ -59,7 +60,7 @@ def evaluate(
     for metric_name, settings in suite.datasets[dataset].metrics.items():
         metric = metrics.create(metric_name, **settings)
         for name, model in models.items():
-            if "learned_log_z" in metric.requires and model.learned_log_z is None:
+            if any(getattr(model, n) is None for n in metric.requires if n in LEARNED):
                 continue
             begun = time.perf_counter()
             result = {"value": torch.full((len(measured),), torch.nan)}

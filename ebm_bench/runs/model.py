@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_bench.energies.base import Energy
+from ebm_bench.energies.levels import Levels
 from ebm_bench.errors import InputError
 from ebm_bench.metrics import features
 from ebm_bench.metrics.grid import Grid, integrate
@@ -57,6 +58,12 @@ class Model:
         self._normalisers: dict[tuple[int, int], Normaliser] = {}
         self._samples: dict[int, Tensor] = {}
         self._features: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def levels(self) -> Levels | None:
+        """What continues the energy to noise levels; None where it was not trained at any."""
+        found = getattr(self.objective, "embedding", None)
+        return found if isinstance(found, Levels) else None
 
     @property
     def is_planar(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
+from ebm_bench.registry.entries import LEARNED
 from ebm_bench.registry.fitting import misfit, needs_plane
 from ebm_bench.suites.base import Named
 
@@ -77,7 +78,7 @@ def check_objective(
 
 
 def check_offered(
-    where: str, metric: str, dataset: str, learned: tuple[str, ...] = ("learned_log_z",)
+    where: str, metric: str, dataset: str, learned: tuple[str, ...] = LEARNED
 ) -> None:
     """Refuse a metric that needs what neither the dataset nor a trained model knows."""
     offered = {*registry.describe("datasets", dataset).knows, *learned}

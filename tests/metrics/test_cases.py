@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from factories.levels import divergence_of_smoothed, smoothed
 
 from ebm_bench import datasets, energies, metrics, objectives
 from ebm_bench.energies.base import Energy
@@ -234,6 +235,14 @@ CASES = {
         bad=lambda bowl, images, truth_of: bowl(slope=0.0),
         limit=0.5,
         part="converged",
+    ),
+    # Of N(0, v + s²) from N(0, 1 + s²), in the plane.
+    "level_fisher_divergence": Case(
+        known=lambda bowl, images, truth_of: smoothed(sd=2.0),
+        answer=divergence_of_smoothed(sd=2.0),
+        bad=lambda bowl, images, truth_of: smoothed(sd=0.4),
+        limit=10.0,
+        settings={"points": 20_000},
     ),
     "log_z_error": Case(
         known=lambda bowl, images, truth_of: bowl(learned=LOG_2PI - 0.5),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ebm_bench import datasets, energies, objectives, registry, samplers
 from ebm_bench.energies.base import Energy
 from ebm_bench.plugins.checks.base import Named, check, checks_of, expect, expect_close, expect_kept
+from ebm_bench.registry.entries import LEARNED
 from ebm_bench.runs import contracts
 from ebm_bench.runs.model import Model
 from ebm_bench.streams import Streams
@@ -45,7 +46,7 @@ class Case(Named):
 
     def dataset(self):
         """Find data that offer what it asks for."""
-        asked = {*self.entry.requires} - {"learned_log_z"}
+        asked = {*self.entry.requires} - {*LEARNED}
         if "pixels" in asked:
             return Pixels()
         fitting = [
@@ -100,7 +101,9 @@ class Case(Named):
 
 def _model(energy: Energy, dataset, replicates: Sequence[int]) -> Model:
     learned = torch.zeros(len(replicates))
-    objective = objectives.create("denoising_score_matching")
+    kind = "multi_noise_denoising" if energy.levels else "denoising_score_matching"
+    objective = objectives.create(kind)
+    objective.build(energy)
     sampler = samplers.create("langevin")
     return Model(energy, dataset, sampler, Streams(5, list(replicates)), learned, objective)
 
@@ -201,5 +204,5 @@ CHECKS = checks_of(globals())
 
 def _beside_truth(case: Case) -> tuple[str, ...]:
     """Name the energies to compare; none where the metric asks for what they do not have."""
-    apart = {"learned_log_z", "pixels", "parameters"}
+    apart = {*LEARNED, "pixels", "parameters"}
     return () if apart & {*case.entry.requires} else ("truth", "quadratic")
