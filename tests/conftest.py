@@ -22,6 +22,6 @@ def pytest_collection_modifyitems(config, items):
 def no_plugins(monkeypatch):
     """What a test loads, the next does not know."""
     monkeypatch.setattr(registry, "_loaded", {})
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     yield
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()

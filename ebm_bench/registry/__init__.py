@@ -77,10 +77,11 @@ def load(path: str | Path) -> list[Entry]:
     for entry in found:
         _refuse_taken(entry, entries(entry.family))
     _loaded[path] = found
-    _entries.cache_clear()
+    entries.cache_clear()
     return found
 
 
+@cache
 def entries(family: str) -> dict[str, Any]:
     """Read every registered class of a family.
 
@@ -94,11 +95,6 @@ def entries(family: str) -> dict[str, Any]:
     InputError
         If two classes have the same name.
     """
-    return _entries(family)
-
-
-@cache
-def _entries(family: str) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     loaded = [entry for several in _loaded.values() for entry in several]
     for entry in [*packaged(family), *_installed(), *loaded]:
@@ -210,7 +206,7 @@ def imported(entry: Entry) -> ModuleType:
     InputError
         Names the line of a plugin that cannot be imported.
     """
-    if entry.module and entry.module.startswith("ebm_bench."):
+    if entry.module and entry.packaged:
         return importlib.import_module(entry.module)
     try:
         if entry.module:

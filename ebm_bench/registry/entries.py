@@ -86,6 +86,11 @@ class Entry:
         return self.docstring.split("\n")[0]
 
     @property
+    def packaged(self) -> bool:
+        """Whether the class is one of the package, and of no plugin."""
+        return (self.module or "").startswith("ebm_bench.")
+
+    @property
     def sections(self) -> dict[str, str]:
         """Sections of the docstring by title; the text before them under an empty title."""
         prose, *rest = re.split(r"^(\w[\w ]*)\n-{3,}\n", self.docstring, flags=re.M)

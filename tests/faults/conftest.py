@@ -13,4 +13,4 @@ def plugin(tmp_path, monkeypatch):
     """Register a class, given its base and body; returns its registered name."""
     monkeypatch.setattr(registry, "_loaded", {})
     yield partial(load, tmp_path)
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()

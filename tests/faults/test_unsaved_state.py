@@ -168,7 +168,7 @@ def make(tmp_path, monkeypatch):
         path.parent.mkdir()
         path.write_text(code)
         monkeypatch.setattr(registry, "_loaded", {})
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
         registry.load(path)
         return make_suite(methods={"m": method}, compute=compute, steps=steps)
 

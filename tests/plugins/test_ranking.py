@@ -86,7 +86,7 @@ def test_a_method_stands_beside_the_reference(place, reference, monkeypatch):
     monkeypatch.setattr(training, "train", None)  # what is finished is not trained again
     assert run(*command).exit_code == 0
     registry._loaded.clear()
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     again = suite.load(results / "suite.yaml")
     assert again.methods["mine-0.1"].settings == {"sigma": 0.1}
     assert again.datasets_of("mine-0.1") == ["eight_gaussians"]

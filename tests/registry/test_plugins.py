@@ -281,7 +281,7 @@ def installed(tmp_path, monkeypatch):
         )
         monkeypatch.syspath_prepend(tmp_path / "site")
         registry._installed.cache_clear()
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
         return package
 
     yield install

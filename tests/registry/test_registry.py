@@ -46,10 +46,10 @@ def family(tmp_path, monkeypatch):
     """An empty family in a folder of its own."""
     (tmp_path / "objectives").mkdir()
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
-    for found in (registry.packaged, registry._entries):
+    for found in (registry.packaged, registry.entries):
         found.cache_clear()
     yield tmp_path / "objectives"
-    for found in (registry.packaged, registry._entries):
+    for found in (registry.packaged, registry.entries):
         found.cache_clear()
 
 

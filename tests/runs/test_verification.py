@@ -301,12 +301,12 @@ def forget_plugins(monkeypatch):
 
     def forget():
         monkeypatch.setattr(registry, "_loaded", {})
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
 
     forget()
     yield forget
     monkeypatch.undo()
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
 
 
 def test_a_plugin_is_executed_on_demand_alone(forget_plugins, tmp_path):

@@ -84,9 +84,8 @@ def linked(text: str) -> list[list[str]]:
 
 def _file_of(entry: Entry) -> str:
     """Name the file of a class: in the repository, or where it is a plugin's, as it is called."""
-    module = entry.module or ""
-    packaged = module.startswith("ebm_bench.")
-    return f"{module.replace('.', '/')}.py" if packaged else entry.path.name
+    module = entry.module if entry.packaged else None
+    return f"{module.replace('.', '/')}.py" if module else entry.path.name
 
 
 def _place(results: Results, dataset: str, name: str, suite_path: str | Path) -> dict[str, Any]:

@@ -236,4 +236,4 @@ def _keeps_state(energy: Any, x: Tensor) -> bool:
 
 def _is_plugin(family: str, part: Any) -> bool:
     entry = registry.entries(family).get(type(part).name)
-    return entry is not None and not (entry.module or "").startswith("ebm_bench.")
+    return entry is not None and not entry.packaged

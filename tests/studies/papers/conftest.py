@@ -10,6 +10,6 @@ def forgets_plugins():
     """Papers load plugins, which tests of other folders do not expect."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_loaded", {})
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
         yield
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
