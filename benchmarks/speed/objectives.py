@@ -13,13 +13,13 @@ MARGIN = 1.3  # of the time of the plain steps that are counted
 FASTER = 1.5  # than the same loss of another library
 
 # Plain steps of a step, with the default settings but those below, and what they are spent on: a
-# batch of energies with the gradient by the parameters is one, and so is one whose gradient by the
-# input is a step of a chain. What is no energy, a flow or a kernel of all pairs, has no count.
+# batch of energies with the gradient by the parameters is one, so is each derivative by the input
+# that is carried along, and so is a step of a chain. A flow or a kernel of all pairs has no count.
 COUNTS: dict[str, tuple[int | None, str]] = {
-    "exact_score_matching": (3, "energies and two second derivatives"),
-    "sliced_score_matching": (3, "a gradient, a second derivative, and theirs by the parameters"),
+    "exact_score_matching": (5, "energies, two first and two second derivatives"),
+    "sliced_score_matching": (4, "energies, a gradient, a first and a second derivative"),
     "denoising_score_matching": (3, "a gradient, and its own by the parameters"),
-    "weighted_score_matching": (3, "as exact score matching"),
+    "weighted_score_matching": (5, "as exact score matching"),
     "multi_noise_denoising": (3, "as denoising score matching"),
     "time_score_matching": (4, "as denoising score matching, and a derivative by the level"),
     "finite_difference_score_matching": (3, "energies on a line"),
