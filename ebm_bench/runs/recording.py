@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from ebm_bench.runs.training import _Trainer
 
 
+def curve_steps(total: int, points: int) -> set[int]:
+    """Choose the steps at which a learning curve has a point, spaced by equal factors."""
+    found = {round(max(total, 1) ** (i / (points - 1))) for i in range(points)}
+    # The last quarter shows whether a training still changes.
+    return found | {round(0.75 * total)} if points > 2 else found
+
+
 def segments(trainer: "_Trainer") -> list[dict[str, Any]]:
     """State what each process did: those before, of which a checkpoint tells, and this one."""
     before = {key: sum(s[key] for s in trainer.earlier) for key in ("steps", "seconds")}

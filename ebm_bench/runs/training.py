@@ -5,9 +5,9 @@ objectives but their loss, and nothing of the past but what a checkpoint holds.
 """
 
 import logging
-import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,14 @@ def train_method(
     """
     started = time.perf_counter()
     trainer = _Trainer(suite, dataset, method, device, rates)
-    label = trainer.label
     try:
         saved = checkpoints.read(checkpoint, trainer.identity, trainer.parts.streams.device)
         if saved and not trainer.resume(saved):
             saved, trainer = None, _Trainer(suite, dataset, method, device, rates)
         if not saved:
-            log.info("%s: fitting to data", label)
+            log.info("%s: fitting to data", trainer.label)
             trainer.setup()
-        with track(label, trainer.total) as update:
+        with track(trainer.label, trainer.total) as update:
             while trainer.should_continue():
                 trainer.take_step()
                 if checkpoint and trainer.is_due():
@@ -124,7 +123,7 @@ def train_method(
     parts = trainer.parts
     parts.outcomes = outcomes.of_replicates(parts, trainer.optimiser, trainer.status, trainer.step)
     ended = ", ".join(f"{o.status}@{o.step}" for o in parts.outcomes)
-    log.info("%s: %s in %.1f s", label, ended, time.perf_counter() - started)
+    log.info("%s: %s in %.1f s", trainer.label, ended, time.perf_counter() - started)
     return parts, recording.record(trainer, suite, dataset, method)
 
 
@@ -151,15 +150,13 @@ class _Trainer:
         self.earlier: list[dict] = []  # segments of a run that was interrupted
         self.compiled_steps = 0  # in this process
         self.streams = {n: self.parts.streams.child(n) for n in ("data", "objective")}
-        watched = parts.energy, parts.objective, parts.dataset, parts.sampler
+        # Metrics are made anew for each point of a curve, and keep what their classes hold.
+        given = self.spec.metrics.get(self.spec.curve, {})
+        self.make_metric = partial(metrics.create, self.spec.curve, **given)
+        watched = parts.energy, parts.objective, parts.dataset, parts.sampler, self.make_metric()
         self.watch = Watch(watched, [*self.streams.values()], parts.put_back)
         self.saved_at = time.monotonic()
-        self.due = {
-            round(math.exp(i / (self.spec.curve_points - 1) * math.log(max(self.total, 1))))
-            for i in range(self.spec.curve_points)
-        }
-        if self.spec.curve_points > 2:
-            self.due.add(round(0.75 * self.total))  # shows what the last quarter changes
+        self.due = recording.curve_steps(self.total, self.spec.curve_points)
         self.optimiser: Optimiser | None = None
         self.compiled: CompiledLoss | None = None
         self.look_every = 50 if self.device.startswith("cuda") else 1
@@ -331,8 +328,7 @@ class _Trainer:
         automatic = chosen == "auto" and compilation.should_compile(
             parts.objective, self.total, parts.energy.replicates, device
         )
-        ended = self.step >= self.total
-        if ended or self.watch.unsaved or not (wanted or automatic):
+        if self.step >= self.total or self.watch.unsaved or not (wanted or automatic):
             return
         streams, parameters = self.streams["objective"], self._optimiser.parameters
         mixed = compilation.is_mixed(chosen, device)
@@ -384,8 +380,7 @@ class _Trainer:
         self.peak = max(self.peak, cost.peak(self.device))
         parts, counted = self.parts, self.parts.energy.evaluations
         model = parts.model("curve", cells=128)
-        metric = metrics.create(self.spec.curve, **self.spec.metrics.get(self.spec.curve, {}))
-        values = contracts.measured(metric, model, parts.dataset, model.streams)["value"]
+        found = contracts.measured(self.make_metric(), model, parts.dataset, model.streams)
         parts.energy.evaluations = counted
         cost.reset_peak(self.device)
         self.curve += [
@@ -397,7 +392,7 @@ class _Trainer:
                 "metric": self.spec.curve,
                 "value": float(value),
             }
-            for replicate, value in zip(parts.streams.indices, values, strict=True)
+            for replicate, value in zip(parts.streams.indices, found["value"], strict=True)
         ]
 
     def _synchronise(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cached_property
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,9 @@ class _Walk:
             case types.GeneratorType():
                 frame = value.gi_frame
                 yield frame and (frame.f_lasti, dict(frame.f_locals)), name
+            case memoryview() | mmap():
+                with suppress(ValueError):  # closed
+                    self._note(name, bytes(value[:]))
             case type():
                 yield from self._class(value, name)
             case types.ModuleType() | logging.Logger():
@@ -223,6 +227,8 @@ class _Walk:
 
     def _class(self, value: type, name: str) -> _Found:
         self._note(name, value.__qualname__)
+        if self._is_own(_package(type(value))):
+            yield type(value), type(value).__name__
         own = self._is_own(_package(value))
         if not own and _package(value) != _PACKAGE:
             self._spaces.append((value, value.__name__))

@@ -265,7 +265,7 @@ def loss(self, energy, x, streams):
 @pytest.mark.parametrize(
     "points",
     ["x.roll(1, 0)", "x.mean(0, keepdim=True).expand_as(x)", "x[:1].expand_as(x)", "x - x.mean(0)",
-     "x / x.std((0, 1))", "x[torch.tensor([0, 0, 1])]", "x.flip(0)"],
+     "x / x.std((0, 1))", "x[torch.tensor([0, 0, 1])]", "x.flip(0)", "x.mul_(2).flip(0)"],
 )  # fmt: skip
 @pytest.mark.parametrize("steps", [1, 3])
 def test_losses_of_the_points_of_others(plugin, tmp_path, points, steps):

@@ -299,3 +299,29 @@ def sample_with_log_prob(self, n, streams):
 """
     name = plugin("Noise", NOISE.format("pass") + pair)
     refused(tmp_path, "noise Own", said, settings={"noise": name})
+
+
+COUNTING = """
+label = "own"
+n = 0
+
+def __call__(self, model, dataset, streams):
+    {}
+    return {{"value": model.energy(dataset.sample(5, streams.child("d"))).detach().mean(1) + n}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "unsaved"),
+    [
+        ("type(self).n += 1; n = self.n", "Own{}.n"),
+        ("n = torch.rand(())", "the global generator of torch"),
+        ("n = model.energy.n = 1 + getattr(model.energy, 'n', 0)", "Mlp.n"),
+        ("self.n += 1; n = self.n", None),  # of a metric that is made for each point
+        ("n = streams.normal(1).mean(1)", None),
+    ],
+)
+def test_state_that_metrics_of_curves_keep(plugin, code, unsaved):
+    name = plugin("Metric", COUNTING.format(code))
+    _, record = train(curve=name, steps=8, curve_points=5)
+    assert record.unsaved == ([unsaved.format(name.removeprefix("own"))] if unsaved else [])

@@ -91,6 +91,13 @@ KEPT = {
         name="Annealed.p",
     ),
     "text in memory": case("self.n.write('x')", build="import io; self.n = io.StringIO()"),
+    "view of bytes": case("self.n[0] += 1", build="self.n = memoryview(bytearray(4))"),
+    "mapped memory": case("self.n[0] += 1", build="import mmap; self.n = mmap.mmap(-1, 9)"),
+    "class of a class": case(
+        "type(Made).n += 1",
+        top="class Kind(type):\n    n = 0\nclass Made(metaclass=Kind):\n    pass\n",
+        name="Kind.n",
+    ),
     "array of Python": case("self.n[0] += 1", build="import array; self.n = array.array('d', [0])"),
     "queue": case(
         "self.n.put(1)", build="import queue; self.n = queue.Queue()", name="Annealed.n.queue"
