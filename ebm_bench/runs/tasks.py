@@ -63,6 +63,8 @@ class RunTask:
     evaluated_with: str = field(init=False)
 
     def __post_init__(self):
+        # A plugin may change to another folder.
+        object.__setattr__(self, "out", self.out.absolute())
         for name, digest in zip(("trained_with", "evaluated_with"), self._digests(), strict=True):
             object.__setattr__(self, name, digest)
 
