@@ -1,7 +1,7 @@
 """What the records of thousands of runs take to plan, collect and report.
 
 ``python -m benchmarks.scale`` makes up the suite and the records of 5,000 runs, trains nothing,
-and times the commands on them: processor time, peak memory, and the size of the page.
+and times the commands on them: processor time, time that passed, peak memory, the page's size.
 """
 
 import argparse
@@ -176,17 +176,19 @@ def _version(metric: str) -> int:
     return registry.describe("metrics", metric).version
 
 
-def measure(command: Sequence[str | Path], folder: Path) -> tuple[float, float]:
-    """Run a command in a folder; its processor seconds, and a bound on its peak memory in MB.
+def measure(command: Sequence[str | Path], folder: Path) -> tuple[float, float, float]:
+    """Run a command in a folder: processor seconds, seconds, a bound on its peak memory in MB.
 
     The bound is not below the memory of this process, from which the other starts.
     """
     environment = os.environ | {"PYTHONPATH": str(_CHECKOUT), "OMP_NUM_THREADS": "1"}
+    started = time.perf_counter()
     process = subprocess.Popen([*map(str, command)], cwd=folder, env=environment)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(map(str, command))}: failed")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
+    elapsed = time.perf_counter() - started
+    return used.ru_utime + used.ru_stime, elapsed, used.ru_maxrss / 1e3
 
 
 def main() -> None:
@@ -215,8 +217,9 @@ def main() -> None:
         "dry run with nothing to do": dry_run,
     }
     for name, command in commands.items():
-        seconds, memory = measure(command, out)
-        print(f"{name}: {seconds:.0f} s of processor time, {memory:.0f} MB at most", flush=True)
+        seconds, elapsed, memory = measure(command, out)
+        took = f"{seconds:.0f} s of processor time in {elapsed:.0f} s"
+        print(f"{name}: {took}, {memory:.0f} MB at most", flush=True)
     size = (results / "leaderboard.html").stat().st_size
     print(f"page: {size / 1e6:.1f} MB")
 
