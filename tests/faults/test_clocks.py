@@ -8,6 +8,7 @@ from factories.interruption import killed_before
 from factories.records import numbers
 from factories.suites import make_suite
 
+from ebm_bench import records
 from ebm_bench.runs import training
 from ebm_bench.runs.tasks import RunTask
 from ebm_bench.utils import leases
@@ -36,9 +37,15 @@ def task(out):
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_run_goes_on_with_the_same_numbers(killed, tmp_path, jump, monkeypatch, caplog):
     caplog.set_level("INFO")
-    proper, out = training._Trainer.take_step, tmp_path / "out"
+    proper, out, saved = training._Trainer._update, tmp_path / "out", []
+    write = training.checkpoints.write
+    monkeypatch.setattr(
+        training.checkpoints,
+        "write",
+        lambda state, path: (saved.append(state["plain"]["step"]), write(state, path)),
+    )
 
-    def take_step(self):
+    def update(self):  # while the step is timed
         if self.step == 5:
             jump()
         proper(self)
@@ -49,11 +56,15 @@ def test_a_run_goes_on_with_the_same_numbers(killed, tmp_path, jump, monkeypatch
         jump()
     else:
         monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-        monkeypatch.setattr(training._Trainer, "take_step", take_step)
+        monkeypatch.setattr(training._Trainer, "_update", update)
     task(out)()
-    monkeypatch.setattr(training._Trainer, "take_step", proper)
+    if not killed:
+        assert saved == [*range(2, 13)]  # after the jump, too
+    monkeypatch.setattr(training._Trainer, "_update", proper)
     task(tmp_path / "whole")()
     run = "eight_gaussians/dsm"
+    seconds = [point.seconds for point in records.read(records.Run, out / run / "run.json").curve]
+    assert 0 <= min(seconds) <= max(seconds) < JUMP
     assert numbers(out / run) == numbers(tmp_path / "whole" / run)
     assert ("eight_gaussians dsm: resumed at step 5" in caplog.messages) == killed
     assert task(out).is_done()
