@@ -27,7 +27,7 @@ def main(
 ) -> None:
     """Time training steps against plain implementations and other libraries, on one thread.
 
-    Losses and gradients must agree before anything is timed. Takes about ten minutes on an
+    Losses and gradients must agree before anything is timed. Takes about 15 minutes on an
     otherwise idle machine. Each row is saved when it is done; an interrupted run resumes. The
     other libraries are the extra "peers". The exit code is 1 if values disagree.
     """
