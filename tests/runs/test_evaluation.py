@@ -39,6 +39,7 @@ METRICS = {
     "log_z_error": {},
     "hyvarinen_score": {"points": 50},
 }
+OF_LEVELS = {"level_fisher_divergence": {"points": 20}}
 
 
 def read(folder):
@@ -57,7 +58,7 @@ def mark(record, folder, *statuses):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    suite, out = make_suite("eight_gaussians", METRICS), tmp_path_factory.mktemp("runs")
+    suite, out = make_suite("eight_gaussians", METRICS | OF_LEVELS), tmp_path_factory.mktemp("runs")
     training.train(suite, "eight_gaussians", ["fce", "nce", "gaussian"], out)
     return suite, out / "eight_gaussians"
 
@@ -85,6 +86,7 @@ def test_measures_the_energy_and_its_byproducts(evaluate, trained, caplog):
         assert density.dtype == np.float32
         assert density.sum() * (9.6 / 256) ** 2 == pytest.approx(1, abs=0.05)
     assert values_of(record, "log_z_error", "flow") == []
+    assert values_of(record, "level_fisher_divergence", "energy") == []  # it has no levels
     np.testing.assert_allclose(pictures["box"], [-4.8, 4.8, -4.8, 4.8], rtol=1e-6)
     assert {v.metric for v in record.values if v.metric.startswith("neg")} == {
         "negative_log_likelihood",
