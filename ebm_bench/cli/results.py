@@ -171,5 +171,7 @@ def show(path: options.Suite) -> None:
             for remark in run.remarks:
                 typer.echo(f"{run.dataset}, {run.method}: {remark}")
     typer.echo(reports.first_lines(results))
+    if path.stat().st_mtime > (results / "tables/overall.txt").stat().st_mtime:
+        typer.echo(f"{path} was edited after this table was made; make the report again", err=True)
     (page,) = reports.outputs(chosen, results)["page"]
     typer.echo(f"Leaderboard: {page}")

@@ -1,6 +1,7 @@
 """Records are collected, reported and shown with the suite that describes them, or refused."""
 
 import json
+import os
 import shutil
 
 import pandas as pd
@@ -100,6 +101,20 @@ def test_show_names_state_that_is_not_saved(place):
     said = command("show").stdout
     assert "two_moons, dsm: steps changed state that no checkpoint holds: Mine.n" in said
     assert said.count("state that no checkpoint") == 1
+
+
+@pytest.mark.parametrize("later", [-10, 10])
+def test_show_says_that_a_suite_was_edited_since(place, later):
+    """As a criterion or a name of a method in the table may have changed."""
+    table = place / "results/small/tables/overall.txt"
+    table.parent.mkdir()
+    table.write_text("a table\n")
+    edit(place, "datasets", "two_moons", "metrics", to={"hyvarinen_score": {"points": 30}})
+    made = table.stat().st_mtime + later
+    os.utime(place / "small.yaml", (made, made))
+    result = command("show")
+    assert result.exit_code == 0
+    assert ("was edited after this table was made" in result.stderr) == (later > 0)
 
 
 def test_equal_settings_written_otherwise_are_no_difference(place):
