@@ -1,6 +1,7 @@
 """Texts for numbers, metrics and outcomes, the same in tables, figures and page."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,6 +124,12 @@ def amount(x: float, unit: str) -> str:
     if unit == "seconds":
         return f"{number(x)} s"
     return f"{count(round(x))} {WORDS[unit]}"
+
+
+def few(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """Join the first names, and count the others where there are more than so many."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return between.join([*names[:most], *more])
 
 
 def probability(p: float, name: str = "") -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ebm_bench.report.columns import Interval, cell_of
-from ebm_bench.report.formatting import number, quantity
+from ebm_bench.report.formatting import few, number, quantity
 from ebm_bench.report.orders import Reversal
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row, label
@@ -73,7 +73,8 @@ def of_budgets(found: list[Reversal]) -> Answers:
     """State which orders depend on the budget; what holds of all datasets names each."""
     several = len({reversal.dataset for reversal in found}) > 1
     listed = [f"{r.dataset}: {r}" if several else str(r) for r in found]
-    text = f"{_few(listed, '; ')}." if listed else "No: no two methods change places significantly."
+    stated = few(listed, SHOWN, "; ")
+    text = f"{stated}." if listed else "No: no two methods change places significantly."
     return [("Does it depend on the budget?", text)]
 
 
@@ -110,9 +111,4 @@ def _training(view: Results, datasets: list[str]) -> str:
     moving = [name for name, moves in known if moves]
     if not moving:
         return f"Hardly: none of {len(known)} rows moved by more than its interval at the end."
-    return f"It may: {len(moving)} of {len(known)} rows are still moving ({_few(moving, ', ')})."
-
-
-def _few(names: list[str], between: str) -> str:
-    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return between.join([*names[:SHOWN], *more])
+    return f"It may: {len(moving)} of {len(known)} rows are still moving ({few(moving, SHOWN)})."

@@ -79,3 +79,8 @@ def test_a_line_break_does_not_break_a_label(monkeypatch):
     monkeypatch.setattr(registry, "describe", lambda family, name: entry)
     assert formatting.quantity("kl_divergence").label == "KL of"
     assert formatting.quantity("kl_divergence.one\ntwo").label == "KL of: one two"
+
+
+@pytest.mark.parametrize(("most", "text"), [(2, "a, b, 1 more"), (3, "a, b, c"), (9, "a, b, c")])
+def test_of_many_names_the_first_are_stated(most, text):
+    assert formatting.few(["a", "b", "c"], most) == text

@@ -10,6 +10,7 @@ from ebm_bench.report.formatting import (
     Quantity,
     amount,
     count,
+    few,
     number,
     probability,
     quantity,
@@ -27,6 +28,7 @@ TIES = (
     "because replicates are missing."
 )
 BY_PRODUCTS = "By-products of a method, in brackets, are not ranked."
+_NAMED = 10  # methods or datasets in a sentence; the others are counted
 _DAGGER = "†: trained to no regular end, or the value did not converge; the table states which."
 ORDER = "Methods ranked on more datasets come first, so that a missing dataset never helps."
 MARKS = (
@@ -96,8 +98,8 @@ def left_out(results: Results, datasets: Iterable[str] | None = None) -> str:
         return ""
     controls = dict.fromkeys(c for name in names for c in results.baselines[name].controls)
     return (
-        f"Not in the average rank: {', '.join(names)}, where no method is better than the controls "
-        f"that learn nothing ({', '.join(controls)}) in most of its replicates."
+        f"Not in the average rank: {few(names, _NAMED)}, where no method is better than the "
+        f"controls that learn nothing ({', '.join(controls)}) in most of its replicates."
     )
 
 
@@ -310,7 +312,7 @@ def certainty(found: RankTests | None, leader: tuple[str, str]) -> str:
         return "That is no proof: too few datasets for any two methods to differ significantly."
     alike = found.alike()
     best = leader if found.ranks.get(leader) == found.ranks.iloc[0] else alike[0]
-    others = ", ".join(label(*key) for key in alike if key != best)
+    others = few([label(*key) for key in alike if key != best], _NAMED)
     stated = (
         f"not significantly different from it: {others}"
         if others
@@ -339,7 +341,7 @@ def verdict(found: RankTests) -> str:
             "would not differ significantly from one that is last."
         )
     if found.left_out:
-        names = ", ".join(label(*key) for key in found.left_out)
+        names = few([label(*key) for key in found.left_out], _NAMED)
         sentences.append(f"Left out, as not ranked on every dataset: {names}.")
     return " ".join(sentences)
 

@@ -208,6 +208,15 @@ def test_a_table_of_many_methods_has_pages(visit, tmp_path, monkeypatch):
     assert page.locator("#table-downloads a").count() == 0
 
 
+def test_links_to_many_datasets_leave_room_for_who_leads_on_a_phone(visit):
+    page = visit(width=390, height=844)
+    page.evaluate(
+        "() => { const bar = document.getElementById('datasets');"
+        " for (let i = 0; i < 50; i++) bar.append(bar.lastChild.cloneNode(true)); }"
+    )
+    assert page.locator("#lead").bounding_box()["y"] < 700
+
+
 def test_no_leader_where_no_dataset_counts(visit, suite, folder, monkeypatch):
     monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
     shown = loading.load(suite, folder)

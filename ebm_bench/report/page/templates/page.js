@@ -15,9 +15,12 @@ $("datasets").append(...links.map(([, link]) => link));
 const tableKey = (view) => JSON.stringify([view.data, view.at, view.metric, view.family, view.status, view.sort]);
 
 function drawNavigation(view) {
+  const bar = $("datasets");
   for (const [name, link] of links) {
     link.href = address({ data: name, sort: "", on: "", open: "", show: "" });
     link.ariaCurrent = name === view.data ? "page" : null;
+    const below = link.offsetTop + link.offsetHeight - bar.clientHeight;
+    if (link.ariaCurrent && (bar.scrollTop < below || bar.scrollTop > link.offsetTop)) bar.scrollTop = below;
   }
 }
 

@@ -178,16 +178,21 @@ function answers(view) {
   return [...by[chosen].answers, ...(chosen === criterion ? budgets : [])];
 }
 
+// The first names; the others are counted.
+function few(names) {
+  return [...names.slice(0, 10), ...(names.length > 10 ? [`${names.length - 10} more`] : [])].join(", ");
+}
+
 // Who leads.
 function lead(view) {
   const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
   if (view.data) {
     const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
     const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
-    const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${failed.join(", ")}.`)] : [];
+    const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${few(failed)}.`)] : [];
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
     if (won) return ["Best: ", ...strong(best), ", significantly different from all others. ", ...warning];
-    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${best.slice(1).join(", ")}. ` : ". ", ...warning];
+    return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${few(best.slice(1))}. ` : ". ", ...warning];
   }
   const { rows, verdict, won, counted, left_out } = budgetOf(view).overall[overallMetric(view)];
   if (!rows.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet.")];
