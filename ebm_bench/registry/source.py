@@ -83,6 +83,8 @@ class _Source:
 
     def __init__(self, path: Path):
         self.path = path
+        if path.is_fifo() or path.is_char_device():  # which may have no end
+            raise InputError(f"{path}: is a pipe or a device, not a file")
         try:
             # Bytes, of which Python itself finds the encoding.
             tree = ast.parse(path.read_bytes(), str(path))

@@ -20,7 +20,7 @@ from factories.suites import make_suite
 from typer.testing import CliRunner
 
 import ebm_bench
-from ebm_bench import cli, records
+from ebm_bench import cli, records, registry
 from ebm_bench.cli import options
 from ebm_bench.errors import InputError
 from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
@@ -95,6 +95,12 @@ def test_a_pipe_in_place_of_a_checkpoint_is_replaced(tmp_path):
     os.close(pipe)
     training.train(make_suite(), "eight_gaussians", ["dsm"], tmp_path)
     assert not path.exists()
+
+
+def test_a_pipe_in_place_of_a_plugin_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "own.py")
+    with pytest.raises(InputError, match=r"own\.py: is a pipe or a device, not a file"):
+        registry.load(tmp_path / "own.py")
 
 
 @pytest.mark.parametrize("error", [OSError(30, "Read-only"), KeyError("uid"), ImportError("")])
