@@ -29,11 +29,10 @@ _EVENT = re.compile(
 )
 
 
-def limits(partition: str | None = None) -> tuple[float, float]:
-    """Ask for the time limit of a partition, and for the memory of its largest node.
+def limits(partition: str | None = None) -> tuple[float, float, float]:
+    """Ask for the time limit of a partition, and for the memory and cores of its largest nodes.
 
-    Slurm never starts a job that asks for more time, and does not report it; one that asks for
-    more memory it refuses.
+    Slurm may never start a job that asks for more, and then does not report it.
 
     Parameters
     ----------
@@ -43,20 +42,25 @@ def limits(partition: str | None = None) -> tuple[float, float]:
 
     Returns
     -------
-    minutes, megabytes : float
+    minutes, megabytes, cores : float
         Infinite where there is no limit, or no answer.
     """
     # Exact, or nodes of different memory are one line with the least of it.
-    output = _answer("sinfo", "--noheader", "--exact", "--format=%P|%l|%m")
+    output = _answer("sinfo", "--noheader", "--exact", "--format=%P|%l|%m|%c")
     wanted = partition.split(",") if partition else None
     minutes: dict[str, float] = {}
     memory: dict[str, float] = {}
+    cores: dict[str, float] = {}
     for fields in (line.split("|") for line in output.split()):
         name = fields[0]
         if name.endswith("*") if wanted is None else name.rstrip("*") in wanted:
             minutes[name] = _minutes(fields[1])
             memory[name] = max(memory.get(name, 0), int(fields[2]))
-    return min(minutes.values(), default=math.inf), min(memory.values(), default=math.inf)
+            cores[name] = max(cores.get(name, 0), int(fields[3]))
+    least, megabytes, most = (
+        min(each.values(), default=math.inf) for each in (minutes, memory, cores)
+    )
+    return least, megabytes, most
 
 
 def _minutes(limit: str) -> float:

@@ -22,33 +22,33 @@ def answer(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("partition", "minutes", "memory"),
+    ("partition", "minutes", "memory", "cores"),
     [
-        (None, 60, 64000),
-        ("short", 60, 64000),
-        ("long", 2 * 24 * 60 + 90, 512000),  # of the largest node
-        ("free", math.inf, 1),
-        ("tests", 10.5, 8000),
-        ("long,short", 60, 64000),
-        ("nowhere", math.inf, math.inf),
+        (None, 60, 64000, 8),
+        ("short", 60, 64000, 8),
+        ("long", 2 * 24 * 60 + 90, 512000, 64),  # of the largest node
+        ("free", math.inf, 1, 1),
+        ("tests", 10.5, 8000, 2),
+        ("long,short", 60, 64000, 8),
+        ("nowhere", math.inf, math.inf, math.inf),
     ],
 )
-def test_a_partition_has_its_limits(partition, minutes, memory, answer):
-    answer("short*|1:00:00|64000\nlong|2-01:30:00|512000\nlong|2-01:30:00|64000\n"
-           "free|infinite|1\ntests|10:30|8000")  # fmt: skip
-    assert slurm.limits(partition) == (minutes, memory)
+def test_a_partition_has_its_limits(partition, minutes, memory, cores, answer):
+    answer("short*|1:00:00|64000|8\nlong|2-01:30:00|512000|32\nlong|2-01:30:00|64000|64\n"
+           "free|infinite|1|1\ntests|10:30|8000|2")  # fmt: skip
+    assert slurm.limits(partition) == (minutes, memory, cores)
 
 
 @pytest.mark.parametrize(("text", "code"), [("", 0), ("Unable to contact slurm controller", 1)])
 def test_no_answer_is_no_limit(text, code, answer):
     answer(text, code)
-    assert slurm.limits() == (math.inf, math.inf)
+    assert slurm.limits() == (math.inf, math.inf, math.inf)
     slurm.require_states("sacct")
 
 
 def test_without_slurm_there_is_no_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert slurm.limits() == (math.inf, math.inf)
+    assert slurm.limits() == (math.inf, math.inf, math.inf)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def cluster(make_checkout, tmp_path):
     """A copy whose jobs run elsewhere, in an environment that they find."""
     checkout = make_checkout(tmp_path, "environment")
     checkout.write_suite(SUITE)
+    silent = tmp_path / "silent"  # whatever Slurm this machine has
+    silent.mkdir()
+    (silent / "sinfo").write_text("#!/bin/sh\nexit 1\n")
+    (silent / "sinfo").chmod(0o755)
+    checkout.environment["PATH"] = f"{silent}:{checkout.environment['PATH']}"
     return checkout
 
 
@@ -54,17 +59,20 @@ def limits(cluster, tmp_path):
     """Have a Slurm that tells of two partitions."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / "sinfo").write_text("#!/bin/sh\necho 'small*|2-00:00:00|100000\nall|15:00|20000'\n")
+    told = "small*|2-00:00:00|100000|2\nall|15:00|20000|64"
+    (programs / "sinfo").write_text(f"#!/bin/sh\necho '{told}'\n")
     (programs / "sinfo").chmod(0o755)
     cluster.environment["PATH"] = f"{programs}:{cluster.environment['PATH']}"
     return cluster
 
 
 @pytest.mark.parametrize("name", ["'all'", "'all,small'"])
-def test_no_job_asks_for_more_time_than_its_partition_has(name, limits):
+def test_no_job_asks_for_more_time_or_cores_than_its_partition_has(name, limits):
     given = ("--default-resources", f"slurm_partition={name}")
     found = probe(limits, "--profile", "profiles/slurm", *given)
     assert set(found["third"]["runtime"].values()) == {15}
+    # Nor for more cores than a node has.
+    assert {found["threads"][run] for run in RUNS} == {2 if "small" in name else 4}
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,29 @@ if not CLUSTER and "mem_mb" not in workflow.global_resources:
 MEMORY_OF_RUN = 3000  # MB
 # On a cluster, before a run that takes too much memory is given up: `retries` of profiles/slurm.
 ATTEMPTS = 2
-CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
+if CLUSTER and not workflow.remote_exec:
+    if len(str(PROGRAMS).split()) > 1:
+        # Which Slurm's plugin does not quote: jobs would end at once.
+        print(
+            f"{PROGRAMS}: a space in the path of the environment, which jobs of a cluster do not"
+            " find; install into another folder",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    partition = DEFAULTS.get("slurm_partition")
+    # Given as an expression: a name in quotes is itself, without them.
+    LONGEST, LARGEST, CORES = slurm.limits(partition and str(partition.raw).strip("'\""))
+    # Jobs read this file, too, where there may be no sinfo.
+    os.environ["EBM_BENCH_NODE_MEMORY"] = str(LARGEST)
+else:
+    LONGEST = CORES = math.inf
+    LARGEST = float(os.environ.get("EBM_BENCH_NODE_MEMORY", math.inf))
+# On a cluster; a job that no node has room for may wait for ever.
+CORES_OF_JOB = workflow.resource_settings.max_threads or 8
+CORES_OF_JOB = max(1, int(min(CORES_OF_JOB, CORES, LARGEST // MEMORY_OF_RUN)))
 if CLUSTER:
+    # Snakemake passes it on to jobs.
+    workflow.resource_settings.max_threads = CORES_OF_JOB
     # A job may have more than the machine that submits it.
     workflow.register_resource("_cores", max(workflow.cores, CORES_OF_JOB))
 
@@ -157,25 +178,6 @@ def allowed(wildcards, threads, attempt):
     """Memory of a run in MB, at which it ends with a status in a job that is the last; else 0."""
     last = CLUSTER and attempt > ATTEMPTS
     return int(0.9 * memory(wildcards, threads, attempt) / threads) if last else 0
-
-
-if CLUSTER and not workflow.remote_exec:
-    if len(str(PROGRAMS).split()) > 1:
-        # Which Slurm's plugin does not quote: jobs would end at once.
-        print(
-            f"{PROGRAMS}: a space in the path of the environment, which jobs of a cluster do not"
-            " find; install into another folder",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    partition = DEFAULTS.get("slurm_partition")
-    # Given as an expression: a name in quotes is itself, without them.
-    LONGEST, LARGEST = slurm.limits(partition and str(partition.raw).strip("'\""))
-    # Jobs read this file, too, where there may be no sinfo.
-    os.environ["EBM_BENCH_NODE_MEMORY"] = str(LARGEST)
-else:
-    LONGEST = math.inf
-    LARGEST = float(os.environ.get("EBM_BENCH_NODE_MEMORY", math.inf))
 
 
 def limited(minutes):
