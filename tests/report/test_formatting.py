@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_p_values(p, bare, named):
 
 
 def test_a_line_break_does_not_break_a_label(monkeypatch):
-    entry = registry.describe("metrics", "kl_divergence").model_copy(update={"label": "KL\n of"})
+    entry = replace(registry.describe("metrics", "kl_divergence"), label="KL\n of")
     monkeypatch.setattr(registry, "describe", lambda family, name: entry)
     assert formatting.quantity("kl_divergence").label == "KL of"
     assert formatting.quantity("kl_divergence.one\ntwo").label == "KL of: one two"
