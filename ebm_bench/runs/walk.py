@@ -180,9 +180,12 @@ class _Walk:
             case types.GeneratorType():
                 frame = value.gi_frame
                 yield frame and (frame.f_lasti, dict(frame.f_locals)), name
-            case memoryview() | mmap():
+            case mmap():
                 with suppress(ValueError):  # closed
-                    self._note(name, bytes(value[:]))
+                    self._note(name, value[:: _stride(len(value))])
+            case memoryview():
+                flat = np.asarray(value).reshape(-1)  # an object, if it was released
+                self._note(name, flat.shape, flat[:: _stride(flat.size)].tobytes())
             case type():
                 yield from self._class(value, name)
             case types.ModuleType() | logging.Logger():

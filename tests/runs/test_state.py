@@ -92,6 +92,9 @@ KEPT = {
     ),
     "text in memory": case("self.n.write('x')", build="import io; self.n = io.StringIO()"),
     "view of bytes": case("self.n[0] += 1", build="self.n = memoryview(bytearray(4))"),
+    "view of one number": case(
+        "self.n[()] += 1", build="import numpy; self.n = memoryview(numpy.array(1))"
+    ),
     "mapped memory": case("self.n[0] += 1", build="import mmap; self.n = mmap.mmap(-1, 9)"),
     "class of a class": case(
         "type(Made).n += 1",
