@@ -161,6 +161,7 @@ class Fit:
         """
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise InputError(f"evaluate(): {names!r} is no list of names of metrics")
+        names = list(names)
         model = self._model
         learned = [name for name in LEARNED if getattr(model, name) is not None]
         for name in names:
