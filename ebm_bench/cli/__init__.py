@@ -7,7 +7,7 @@ import io
 import sys
 
 # Each module adds its commands; `--help` lists them in this order.
-from ebm_bench.cli import inspecting, machines, plugins, results, runs, studies  # noqa: F401
+from ebm_bench.cli import inspecting, machines, plugins, results, stages, studies  # noqa: F401
 from ebm_bench.cli.options import app
 
 __all__ = ["app", "main"]

@@ -172,6 +172,6 @@ def show(path: options.Suite) -> None:
                 typer.echo(f"{run.dataset}, {run.method}: {remark}")
     typer.echo(reports.first_lines(results))
     if path.stat().st_mtime > (results / "tables/overall.txt").stat().st_mtime:
-        typer.echo(f"{path} was edited after this table was made; make the report again", err=True)
+        typer.echo(f"{path} is newer than this table: report again if it was edited", err=True)
     (page,) = reports.outputs(chosen, results)["page"]
     typer.echo(f"Leaderboard: {page}")

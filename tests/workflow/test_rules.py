@@ -110,7 +110,7 @@ def test_from_another_folder_its_own_files_are_found(make_checkout, tmp_path):
         ("records/collection.py", END),
         ("report/tables/tables.py", {"report", "all"}),
         ("report/page/templates/page.css", {"report", "all"}),
-        ("cli/runs.py", set()),
+        ("cli/stages.py", set()),
         ("plugins/ranking.py", set()),
         ("runs/tuning.py", set()),
         ("runs/processes.py", set()),

@@ -56,7 +56,7 @@ def test_a_second_run_does_nothing(finished):
         ("ebm_bench/objectives/denoising_score_matching.py",
          {"stress_panel", "stress_report", "stress"}),
         ("ebm_bench/studies/stress/report.py", {"stress_report", "stress"}),
-        ("ebm_bench/cli/runs.py", set()),
+        ("ebm_bench/cli/stages.py", set()),
     ],
 )  # fmt: skip
 def test_editing_code_runs_what_depends_on_it(path, jobs, finished):
