@@ -114,7 +114,7 @@ def test_show_says_that_a_suite_was_edited_since(place, later):
     os.utime(place / "small.yaml", (made, made))
     result = command("show")
     assert result.exit_code == 0
-    assert ("was edited after this table was made" in result.stderr) == (later > 0)
+    assert ("is newer than this table" in result.stderr) == (later > 0)
 
 
 def test_equal_settings_written_otherwise_are_no_difference(place):
