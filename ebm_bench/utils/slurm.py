@@ -29,38 +29,54 @@ _EVENT = re.compile(
 )
 
 
-def limits(partition: str | None = None) -> tuple[float, float, float]:
-    """Ask for the time limit of a partition, and for the memory and cores of its largest nodes.
+def limits(partition: str | None, cores: int, memory_of_core: int) -> tuple[float, float, int]:
+    """Ask for the time limit of a partition, and for what a job can have on one of its nodes.
 
     Slurm may never start a job that asks for more, and then does not report it.
 
     Parameters
     ----------
-    partition : str, optional
+    partition : str or None
         Its name; the default partition if there is none. Of several names, separated by commas,
         the lowest limits count.
+    cores : int
+        Number of cores that a job should have.
+    memory_of_core : int
+        Megabytes that it needs for each. Nodes with less are left out; if all have less, it is
+        not known how much they have, as Slurm counts 1 MB where nothing is configured.
 
     Returns
     -------
-    minutes, megabytes, cores : float
-        Infinite where there is no limit, or no answer.
+    minutes, megabytes : float
+        The time limit, and the memory of the largest node with so many cores. Infinite where there
+        is no limit, or no answer.
+    cores : int
+        Number of cores that a node has, with their memory; at most the number asked for.
     """
     # Exact, or nodes of different memory are one line with the least of it.
     output = _answer("sinfo", "--noheader", "--exact", "--format=%P|%l|%m|%c")
     wanted = partition.split(",") if partition else None
     minutes: dict[str, float] = {}
-    memory: dict[str, float] = {}
-    cores: dict[str, float] = {}
-    for fields in (line.split("|") for line in output.split()):
-        name = fields[0]
+    nodes: dict[str, list[tuple[float, float]]] = {}
+    for line in output.split():
+        name, limit, *size = f"{line}|||".split("|")[:4]
         if name.endswith("*") if wanted is None else name.rstrip("*") in wanted:
-            minutes[name] = _minutes(fields[1])
-            memory[name] = max(memory.get(name, 0), int(fields[2]))
-            cores[name] = max(cores.get(name, 0), int(fields[3]))
-    least, megabytes, most = (
-        min(each.values(), default=math.inf) for each in (minutes, memory, cores)
-    )
-    return least, megabytes, most
+            minutes[name] = _minutes(limit)
+            nodes.setdefault(name, []).append((_number(size[0]), _number(size[1])))
+    usable = [
+        [node for node in each if node[0] >= memory_of_core] or [(math.inf, n) for _, n in each]
+        for each in nodes.values()
+    ]
+    for each in usable:
+        cores = max(1, *(int(min(cores, n, memory / memory_of_core)) for memory, n in each))
+    largest = (max((m for m, n in each if n >= cores), default=math.inf) for each in usable)
+    return min(minutes.values(), default=math.inf), min(largest, default=math.inf), cores
+
+
+def _number(text: str) -> float:
+    """Read a number, of which there can be more (``64000+``); infinite if there is none."""
+    found = re.match(r"\d+", text)
+    return int(found[0]) if found else math.inf
 
 
 def _minutes(limit: str) -> float:

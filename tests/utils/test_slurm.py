@@ -21,34 +21,58 @@ def answer(tmp_path, monkeypatch):
     return set_up
 
 
+NODES = """short*|1:00:00|64000|8
+long|2-01:30:00|512000|32
+long|2-01:30:00|64000|64
+mixed|1:00:00|8000|64
+mixed|1:00:00|24000|8
+mixed|1:00:00|1|128
+unset|infinite|1|16
+tests|10:30|8000|2
+more|n/a|64000+|8+
+cut|1:00:00
+none|1:00:00|n/a|n/a
+|||
+"""
+
+
 @pytest.mark.parametrize(
     ("partition", "minutes", "memory", "cores"),
     [
         (None, 60, 64000, 8),
         ("short", 60, 64000, 8),
-        ("long", 2 * 24 * 60 + 90, 512000, 64),  # of the largest node
-        ("free", math.inf, 1, 1),
+        ("long", 2 * 24 * 60 + 90, 512000, 32),  # the others have less memory each
+        ("mixed", 60, 24000, 8),
+        ("unset", math.inf, math.inf, 16),
         ("tests", 10.5, 8000, 2),
         ("long,short", 60, 64000, 8),
-        ("nowhere", math.inf, math.inf, math.inf),
+        ("more", math.inf, 64000, 8),
+        ("cut", 60, math.inf, 40),
+        ("none", 60, math.inf, 40),
+        ("nowhere", math.inf, math.inf, 40),
     ],
 )
 def test_a_partition_has_its_limits(partition, minutes, memory, cores, answer):
-    answer("short*|1:00:00|64000|8\nlong|2-01:30:00|512000|32\nlong|2-01:30:00|64000|64\n"
-           "free|infinite|1|1\ntests|10:30|8000|2")  # fmt: skip
-    assert slurm.limits(partition) == (minutes, memory, cores)
+    answer(NODES)
+    assert slurm.limits(partition, 40, 3000) == (minutes, memory, cores)
+
+
+def test_the_largest_memory_is_of_nodes_with_the_cores(answer):
+    answer("mixed*|1:00:00|24000|8\nmixed*|1:00:00|512000|2")
+    assert slurm.limits(None, 8, 3000) == (60, 24000, 8)
+    assert slurm.limits(None, 2, 3000) == (60, 512000, 2)
 
 
 @pytest.mark.parametrize(("text", "code"), [("", 0), ("Unable to contact slurm controller", 1)])
 def test_no_answer_is_no_limit(text, code, answer):
     answer(text, code)
-    assert slurm.limits() == (math.inf, math.inf, math.inf)
+    assert slurm.limits(None, 8, 3000) == (math.inf, math.inf, 8)
     slurm.require_states("sacct")
 
 
 def test_without_slurm_there_is_no_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert slurm.limits() == (math.inf, math.inf, math.inf)
+    assert slurm.limits(None, 8, 3000) == (math.inf, math.inf, 8)
 
 
 @pytest.mark.parametrize(

@@ -56,17 +56,17 @@ def test_on_a_cluster_a_job_asks_for_what_its_runs_need(cluster):
 
 @pytest.fixture
 def limits(cluster, tmp_path):
-    """Have a Slurm that tells of two partitions."""
+    """Have a Slurm that tells of its partitions."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    told = "small*|2-00:00:00|100000|2\nall|15:00|20000|64"
+    told = "small*|2-00:00:00|100000|2\nall|15:00|20000|64\nunset|15:00|1|64"
     (programs / "sinfo").write_text(f"#!/bin/sh\necho '{told}'\n")
     (programs / "sinfo").chmod(0o755)
     cluster.environment["PATH"] = f"{programs}:{cluster.environment['PATH']}"
     return cluster
 
 
-@pytest.mark.parametrize("name", ["'all'", "'all,small'"])
+@pytest.mark.parametrize("name", ["'all'", "'all,small'", "unset"])
 def test_no_job_asks_for_more_time_or_cores_than_its_partition_has(name, limits):
     given = ("--default-resources", f"slurm_partition={name}")
     found = probe(limits, "--profile", "profiles/slurm", *given)
@@ -77,7 +77,8 @@ def test_no_job_asks_for_more_time_or_cores_than_its_partition_has(name, limits)
 
 @pytest.mark.parametrize(
     ("partition", "run"),
-    [("small", 8100), ("'all'", 4500)],  # of a quarter of the job's memory, nine tenths
+    # Of a quarter of the job's memory, nine tenths.
+    [("small", 8100), ("'all'", 4500), ("unset", 8100)],
 )
 def test_no_further_attempt_asks_for_more_memory_than_a_node_has(partition, run, limits):
     given = ("--default-resources", f"slurm_partition={partition}")

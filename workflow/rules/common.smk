@@ -106,6 +106,7 @@ if not CLUSTER and "mem_mb" not in workflow.global_resources:
 MEMORY_OF_RUN = 3000  # MB
 # On a cluster, before a run that takes too much memory is given up: `retries` of profiles/slurm.
 ATTEMPTS = 2
+CORES_OF_JOB = workflow.resource_settings.max_threads or 8  # on a cluster
 if CLUSTER and not workflow.remote_exec:
     if len(str(PROGRAMS).split()) > 1:
         # Which Slurm's plugin does not quote: jobs would end at once.
@@ -117,15 +118,15 @@ if CLUSTER and not workflow.remote_exec:
         sys.exit(2)
     partition = DEFAULTS.get("slurm_partition")
     # Given as an expression: a name in quotes is itself, without them.
-    LONGEST, LARGEST, CORES = slurm.limits(partition and str(partition.raw).strip("'\""))
+    partition = partition and str(partition.raw).strip("'\"")
+    LONGEST, LARGEST, CORES_OF_JOB = slurm.limits(
+        partition, CORES_OF_JOB, MEMORY_OF_RUN
+    )
     # Jobs read this file, too, where there may be no sinfo.
     os.environ["EBM_BENCH_NODE_MEMORY"] = str(LARGEST)
 else:
-    LONGEST = CORES = math.inf
+    LONGEST = math.inf
     LARGEST = float(os.environ.get("EBM_BENCH_NODE_MEMORY", math.inf))
-# On a cluster; a job that no node has room for may wait for ever.
-CORES_OF_JOB = workflow.resource_settings.max_threads or 8
-CORES_OF_JOB = max(1, int(min(CORES_OF_JOB, CORES, LARGEST // MEMORY_OF_RUN)))
 if CLUSTER:
     # Snakemake passes it on to jobs.
     workflow.resource_settings.max_threads = CORES_OF_JOB
