@@ -7,7 +7,7 @@ import json
 import resource
 import zipfile
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class RunTask:
     evaluated_with: str = field(init=False)
 
     def __post_init__(self):
-        # A plugin may change to another folder.
+        # A plugin may change to another folder, until its stage has ended.
         object.__setattr__(self, "out", self.out.absolute())
         for name, digest in zip(("trained_with", "evaluated_with"), self._digests(), strict=True):
             object.__setattr__(self, name, digest)
@@ -127,12 +127,14 @@ class RunTask:
         with devices.acquire(self.device) as device:
             if self.trains and self._trained() is None:
                 out = self.out / KEPT
-                training.train(self.suite, self.dataset, [self.method], out, device)
+                with chdir("."):
+                    training.train(self.suite, self.dataset, [self.method], out, device)
                 self.link()
             if self.evaluates and self._evaluated() is None:
                 folder = self._trained() or self.folder
                 self._require_model(folder)
-                evaluation.evaluate(self.suite, self.dataset, self.method, folder, device)
+                with chdir("."):
+                    evaluation.evaluate(self.suite, self.dataset, self.method, folder, device)
 
     def _require_model(self, folder: Path) -> None:
         if not (folder / TRAINED[0]).exists():

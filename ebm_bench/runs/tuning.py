@@ -2,7 +2,7 @@
 
 import json
 import logging
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,7 +118,7 @@ def _run_rounds(suite: Suite, dataset: str, method: str, out: str | Path, device
     """Run the rounds that remain by now."""
     found, values, path = _replay(suite, dataset, method, out)
     while values:
-        with devices.acquire(device) as claimed:
+        with devices.acquire(device) as claimed, chdir("."):  # which a plugin may change
             trials = run_round(suite, dataset, method, values, claimed)
         records.write(Trials(dataset=dataset, method=method, trials=trials), path)
         found, values, path = _replay(suite, dataset, method, out)

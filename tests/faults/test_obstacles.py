@@ -23,10 +23,8 @@ import ebm_bench
 from ebm_bench import cli, records, registry
 from ebm_bench.cli import options
 from ebm_bench.errors import InputError
-from ebm_bench.objectives.denoising_score_matching import DenoisingScoreMatching
 from ebm_bench.report.results import Results
 from ebm_bench.runs import processes, training
-from ebm_bench.runs.tasks import RunTask
 from ebm_bench.suites import suite
 from ebm_bench.utils import files
 
@@ -167,22 +165,6 @@ def test_a_link_that_is_there_is_not_written_again(tmp_path, monkeypatch):
     files.link(tmp_path / "a", tmp_path / "b")
     monkeypatch.setattr(files, "replacing", lambda path: pytest.fail("is written"))
     files.link(tmp_path / "a", tmp_path / "b")
-
-
-def test_a_plugin_that_changes_to_another_folder_takes_no_files_there(tmp_path, monkeypatch):
-    proper = DenoisingScoreMatching.loss
-
-    def loss(*arguments):
-        os.chdir(tmp_path / "there")
-        return proper(*arguments)
-
-    (tmp_path / "there").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(DenoisingScoreMatching, "loss", loss)
-    task = RunTask(make_suite(), "eight_gaussians", "dsm", Path("runs"), device="cpu")
-    task()
-    assert not list((tmp_path / "there").iterdir())
-    assert (tmp_path / "runs/eight_gaussians/dsm/evaluation.json").exists()
 
 
 @pytest.mark.parametrize("path", ["results", "results/tiny", "results/tiny/deeper"])

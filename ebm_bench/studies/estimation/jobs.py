@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +66,27 @@ def setting(suite: EstimationSuite, model: str, method: str) -> Setting:
 
 def _run(suite: EstimationSuite, model: str, method: str, folder: Path) -> None:
     before = time.perf_counter()
-    chosen, grid = setting(suite, model, method), suite.grid(model, method)
+    chosen = setting(suite, model, method)
+    with chdir("."):  # which a plugin may change
+        table = _table(suite, model, method, chosen)
+        theory = _theory(suite, model, method, chosen)
+    record = records.Estimation(
+        suite=suite.name,
+        suite_version=suite.version,
+        model=model,
+        method=method,
+        fingerprint=fingerprint(suite, model, method),
+        theory=theory,
+        seconds=time.perf_counter() - before,
+        provenance=provenance.collect("cpu"),
+    )
+    with replacing(folder / TABLE) as temporary:
+        table.to_parquet(temporary, index=False)
+    records.write(record, folder / RECORD)  # last, since it marks the job as complete
+
+
+def _table(suite: EstimationSuite, model: str, method: str, chosen: Setting) -> pd.DataFrame:
+    grid = suite.grid(model, method)
     streams = Streams(suite.seed, suite.data_sets, scope=(suite.name, model))
     tables = []
     with track(f"{model} {method}", len(grid)) as update:
@@ -85,19 +106,7 @@ def _run(suite: EstimationSuite, model: str, method: str, folder: Path) -> None:
                 "estimate": list(found.values.numpy()),
             }
             tables.append(pd.DataFrame(columns))
-    record = records.Estimation(
-        suite=suite.name,
-        suite_version=suite.version,
-        model=model,
-        method=method,
-        fingerprint=fingerprint(suite, model, method),
-        theory=_theory(suite, model, method, chosen),
-        seconds=time.perf_counter() - before,
-        provenance=provenance.collect("cpu"),
-    )
-    with replacing(folder / TABLE) as temporary:
-        pd.concat(tables).to_parquet(temporary, index=False)
-    records.write(record, folder / RECORD)  # last, since it marks the job as complete
+    return pd.concat(tables)
 
 
 def _theory(
