@@ -54,7 +54,7 @@ def _share(model: Model, near: Tensor) -> Tensor:
     """Share of the mass beyond bounds (d, 2), shape (R,)."""
     energy = model.energy
     unknown = torch.full((energy.replicates,), math.nan, dtype=torch.float64)
-    if hasattr(energy, "sample"):
+    if getattr(energy, "sample", None):
         x = model.samples(_SAMPLES)
         n = torch.full_like(unknown, _SAMPLES)
         return _at_least(_is_far(x, near).double().mean(1), n, x.isfinite().all(2).all(1))

@@ -66,6 +66,60 @@ def test_energies_that_freeze_themselves(plugin, tmp_path, where):
     run(tmp_path, energy=name, objective="untrained")
 
 
+FIXED = """
+def build(self, streams):
+    self.register_buffer("centre", torch.zeros(self.replicates, 1, 2))
+
+def forward(self, x):
+    return (x - self.centre).pow(4).sum(2)
+"""
+OWN_LOSS = """
+def build(self, energy):
+    super().build(energy)
+    self.parts = nn.ParameterList([torch.zeros(energy.replicates)])
+
+@property
+def log_z(self):
+    return {}
+
+def loss(self, energy, x, streams):
+    return (energy(x) + self.parts[0][:, None]).square().mean(1)
+"""
+
+
+def test_energies_whose_normaliser_alone_is_learned(plugin, tmp_path):
+    name = plugin("Energy", FIXED)
+    found = run(tmp_path, energy=name)
+    assert all(value.value == value.value for value in found.values)
+    run(tmp_path, energy=name, objective=plugin("Objective", OWN_LOSS.format("self.parts[0]")))
+    said = "no parameter is trained"
+    for objective in ("exact_score_matching", plugin("Objective", OWN_LOSS.format("None"))):
+        refused(tmp_path, said, energy=name, objective=objective)
+
+
+GAUSSIAN = """
+def build(self, streams):
+    self.first = nn.Parameter(torch.zeros(self.replicates, 1, 2))
+
+def forward(self, x):
+    return 0.5 * (x - self.first).square().sum(2)
+
+def sample(self, n, streams):
+    return self.first.detach() + streams.normal(n, 2)
+"""
+
+
+def test_samplers_of_a_base_class_that_are_switched_off(plugin, tmp_path):
+    found = run(tmp_path, energy=plugin("Energy", f"{GAUSSIAN}\nsample = None\n"))
+    assert all(value.value == value.value for value in found.values)
+
+
+def test_samples_that_take_few_values(plugin, tmp_path):
+    spins = "(streams.uniform(n, 2) < 0.98) * 2.0 - 1"
+    drawn = "self.first.detach() + streams.normal(n, 2)"
+    run(tmp_path, energy=plugin("Energy", GAUSSIAN.replace(drawn, spins)))
+
+
 @pytest.mark.parametrize(
     ("sample", "said"),
     [

@@ -81,7 +81,7 @@ def require_parts(parts: Any, x: Tensor, second_derivatives: bool) -> None:
         FIELDS.require(energy.name, energy, *made)  # as forward() leaves them
         EXACT.require(energy.name, energy, streams)
         if parts.objective.trains:
-            TRAINED.require(energy.name, energy)
+            TRAINED.require(energy.name, energy, parts.objective)
         ALONE.require(energy.name, energy, few)
         STATE.require(energy.name, energy, few, parts.fresh_energy)
         COUNTED.require(energy.name, energy, few)

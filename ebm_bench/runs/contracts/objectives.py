@@ -35,6 +35,8 @@ def _loss_fault(objective: Any, loss: Any, x: Tensor) -> str:
 def _apart_fault(objective: Any, energy: Energy, loss: Tensor) -> str:
     """Differentiate the loss of one replicate by the weights of all."""
     weights = [p for p in energy.parameters() if p.requires_grad]
+    if not weights:  # of an energy that is only scaled by its log-normaliser
+        return ""
     slopes = torch.autograd.grad(loss[0], weights, retain_graph=True, allow_unused=True)
     found = [slope for slope in slopes if slope is not None]
     if not found and not objective.takes_progress:
