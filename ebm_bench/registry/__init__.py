@@ -260,10 +260,10 @@ def _frames(error: BaseException) -> Iterator[tuple[str, int, str]]:
 
 def _is_library(file: str) -> bool:
     """Whether a file is of this package, of Python, or installed; or no file at all."""
-    path = os.path.realpath(file)
-    own = (str(_ROOT), sysconfig.get_path("stdlib"))
-    installed = {"site-packages", "dist-packages"} & {*Path(path).parts}
-    return path.startswith(own) or bool(installed) or not os.path.exists(path)
+    path = Path(os.path.realpath(file))
+    own = any(path.is_relative_to(each) for each in (_ROOT, sysconfig.get_path("stdlib")))
+    installed = {"site-packages", "dist-packages"} & {*path.parts}
+    return own or bool(installed) or not os.path.exists(path)
 
 
 def _import_file(path: Path) -> ModuleType:

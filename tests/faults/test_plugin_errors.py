@@ -211,6 +211,15 @@ def test_errors_of_modules_beside_a_plugin(where, helper, plugin, tmp_path, caps
         assert line == f"ebm-bench: {inside} raised KeyError: 'sigma'"
 
 
+@pytest.mark.parametrize(("folder", "library"), [("ebm_bench", True), ("ebm_bench_own", False)])
+def test_folders_named_like_the_package_are_not_of_it(folder, library, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_ROOT", tmp_path / "ebm_bench")
+    path = tmp_path / folder / "helper.py"
+    path.parent.mkdir()
+    path.touch()
+    assert registry._is_library(str(path)) == library
+
+
 def test_modules_that_a_plugin_imports_and_that_cannot_be(helper, plugin):
     name = plugin("Objective", LOSS.format("pass"))
     path = registry.describe("objectives", name).path
