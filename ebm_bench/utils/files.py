@@ -34,7 +34,7 @@ def replacing(path: str | Path):
         If the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{_start_of_temporary(path)}{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
@@ -47,9 +47,14 @@ def replacing(path: str | Path):
             temporary.unlink()
 
 
+def _start_of_temporary(path: Path) -> str:
+    """Begin a temporary name, which has room for that of a machine whatever the file's length."""
+    return f".{path.name[:40]}.{socket.gethostname()}."
+
+
 def _remove_leftovers(path: Path) -> None:
     """Remove what processes of this machine that were killed left half written."""
-    start = f".{path.name}.{socket.gethostname()}."
+    start = _start_of_temporary(path)
     for left in path.parent.glob(f"{glob.escape(start)}*.tmp"):
         process = left.name.removeprefix(start).removesuffix(".tmp")
         if process.isdigit() and not process_exists(int(process)):

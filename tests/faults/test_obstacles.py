@@ -160,6 +160,15 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path):
     assert left == {"a[b].json", *names[1:]}
 
 
+def test_a_name_that_can_be_a_file_can_be_written(tmp_path, monkeypatch):
+    """As of plugins and suites, which are copied beside records after all training."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
+    path = tmp_path / ("ü" * 126 + ".py")
+    with files.replacing(path) as temporary:
+        temporary.touch()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_link_that_is_there_is_not_written_again(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("", encoding="utf-8")
     files.link(tmp_path / "a", tmp_path / "b")
