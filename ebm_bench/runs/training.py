@@ -7,6 +7,7 @@ objectives but their loss, and nothing of the past but what a checkpoint holds.
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -222,21 +223,20 @@ class _Trainer:
 
     def take_step(self) -> None:
         """Take a step, and measure where the curve has a point."""
-        started = cost.seconds(self.device)
-        if self.step == 0:
-            with cost.FlopCounter() as counter:
+        watched = self.step > 0 and self.step + 1 in self.due and self.compiled is None
+        with self.watch.around() if watched else nullcontext():
+            started = cost.seconds(self.device)
+            if self.step == 0:
+                with cost.FlopCounter() as counter:
+                    self._update()
+                self.flops = float(counter.total)
+            else:
                 self._update()
-            self.flops = float(counter.total)
-        elif self.step + 1 in self.due and self.compiled is None:
-            with self.watch.around():
-                self._update()
-        else:
-            self._update()
-        self.step += 1
+            self.step += 1
+            if self.step in self.due:
+                self._synchronise()
+            self.train_seconds += cost.seconds(self.device) - started
         self.parts.progress = self.step / self.total
-        if self.step in self.due:
-            self._synchronise()
-        self.train_seconds += cost.seconds(self.device) - started
         if self.step in self.due:
             self._measure()
         if self.step <= WATCHED:
@@ -341,14 +341,14 @@ class _Trainer:
 
     def _trial(self) -> Tensor:
         """Draw a batch that no step takes."""
-        parts = self.parts
-        return parts.draw(parts.budget.batch_size, parts.streams.child("trial"))
+        return self.parts.draw(self.parts.budget.batch_size, self.parts.streams.child("trial"))
 
     def _look(self) -> None:
         """Look for state that is not saved; where there is some, compiled code misses it too."""
         contracts.require_shapes(self.parts, self.shapes)
         if self.watch.look():
-            log.warning("%s: %s", self.label, contracts.unsaved(self.watch.unsaved))
+            why = contracts.unsaved(self.watch.unsaved, self.spec.curve)
+            log.warning("%s: %s", self.label, why)
             self.compiled = None
 
     def _update(self) -> None:

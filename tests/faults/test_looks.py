@@ -4,7 +4,7 @@ import pytest
 import torch
 from factories.plugins import found_by_check, make_suite, refused, train
 
-from ebm_bench.runs import training
+from ebm_bench.runs import state, training
 
 NOISE = """
 def build(self):
@@ -321,7 +321,24 @@ def __call__(self, model, dataset, streams):
         ("n = streams.normal(1).mean(1)", None),
     ],
 )
-def test_state_that_metrics_of_curves_keep(plugin, code, unsaved):
+def test_state_that_metrics_of_curves_keep(plugin, caplog, code, unsaved):
     name = plugin("Metric", COUNTING.format(code))
     _, record = train(curve=name, steps=8, curve_points=5)
     assert record.unsaved == ([unsaved.format(name.removeprefix("own"))] if unsaved else [])
+    own = (unsaved or "").startswith("Own")
+    assert ("a metric of a curve keeps nothing from call to call" in caplog.text) == own
+    assert ("register_buffer" in caplog.text) == (unsaved is not None and not own)
+
+
+def test_looks_at_points_of_a_curve_take_no_training_time(monkeypatch):
+    now = [0.0]
+
+    def slow():
+        now[0] += 1.0
+        return {}
+
+    monkeypatch.setattr(training.cost, "seconds", lambda device: now[0])
+    monkeypatch.setattr(state, "surroundings", slow)
+    _, record = train(steps=8, curve_points=5)
+    assert now[0] > 5
+    assert record.cost.train_seconds == 0

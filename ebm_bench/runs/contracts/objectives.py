@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebm_bench import registry
 from ebm_bench.energies.base import Energy
 from ebm_bench.runs.contracts.base import (
     Contract,
@@ -138,11 +139,29 @@ UNSAVED = Contract(
     "function of `progress`",
     _unsaved_fault,
 )
+KEPT = replace(
+    UNSAVED,
+    family="metrics",
+    expected="a metric of a curve keeps nothing from call to call, as no checkpoint holds it",
+    cause="A count or a cache that is an attribute of the class: let each call make it, or keep "
+    "it as an attribute of the metric, which is made for each point of the curve",
+)
 
 
-def unsaved(names: Sequence[str]) -> str:
-    """Describe state that a checkpoint does not hold, and what follows from it."""
+def unsaved(names: Sequence[str], curve: str) -> str:
+    """Describe state that a checkpoint does not hold, and what follows from it.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the state.
+    curve : str
+        Name of the metric that is measured during training.
+    """
+    kept = f"{registry.describe('metrics', curve).class_name}."
+    contract = KEPT if all(name.startswith(kept) for name in names) else UNSAVED
+    others = ", and evaluation does not know this state" if contract is UNSAVED else ""
     return (
-        f"{UNSAVED.words(changes(names))}. So the steps are not compiled, the training starts "
-        "again if it is interrupted, and evaluation does not know this state"
+        f"{contract.words(changes(names))}. So the steps are not compiled, and the training starts "
+        f"again if it is interrupted{others}"
     )
