@@ -68,13 +68,47 @@ def own(plugin, sample=DRAWN, log_prob=DENSITY):
 def test_densities_of_other_samples(plugin, tmp_path, sample, log_prob):
     name = own(plugin, sample, log_prob)
     expected = "Expected: a density that integrates to one, and samples that are drawn from it"
-    refused(tmp_path, "an integral is ", expected, settings={"noise": name})
+    refused(tmp_path, "an integral is ", expected, settings={"noise": name}, steps=20_000)
     assert "by the density" in found_by(samples_are_of_the_density, Case(name))
 
 
 @pytest.mark.parametrize(("sample", "log_prob"), [(DRAWN, DENSITY), (TAILS, CAUCHY)])
 def test_densities_of_their_samples_pass(plugin, sample, log_prob):
     train(settings={"noise": own(plugin, sample, log_prob)})
+
+
+@pytest.mark.parametrize("piece", [512, 1001])
+def test_memory_for_the_points_of_a_training_suffices(plugin, monkeypatch, piece):
+    """Where the look itself needs more, the training goes on without it."""
+    monkeypatch.setattr(contracts.noise, "_PIECE", piece)
+    body = NOISE.format(sample=DRAWN, log_prob=DENSITY)
+    body = body.replace(
+        "def log_prob(self, x):",
+        """def log_prob(self, x):
+    if x.shape[1] > 1000:  # as many as the objective looks at when it is fitted
+        raise torch.OutOfMemoryError("full")""",
+    )
+    parts, _ = train(settings={"noise": plugin("Noise", body)})
+    assert {outcome.status for outcome in parts.outcomes} == {"ok"}
+
+
+@pytest.mark.parametrize(("most", "points"), [(0, 2**11), (5000, 5000), (10**9, 2**14)])
+def test_short_trainings_are_looked_at_with_few_points(most, points, monkeypatch):
+    fitted, streams = (
+        noise.create("diagonal_gaussian", event_shape=(2,), replicates=2),
+        Streams(1, 2),
+    )
+    plain, sizes = fitted.log_prob, []
+    monkeypatch.setattr(fitted, "log_prob", lambda x: (sizes.append(x.shape[1]), plain(x))[1])
+    assert not contracts.MATCHED.fault(fitted, streams, most)
+    assert sum(sizes) == 2 * points
+    assert max(sizes) <= 512
+
+
+def test_the_bound_is_as_wide_as_the_terms():
+    terms = torch.full((2, 2**14), 0.006, dtype=torch.float64)
+    found = contracts.noise._improbable(terms, torch.tensor([2.0, 4.0]))
+    assert found.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("name", noise.names())

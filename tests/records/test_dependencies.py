@@ -162,6 +162,11 @@ def test_commands_reports_and_plugins_decide_no_result(name):
     assert not {f.relative_to(PACKAGE).parts[0] for f in files if PACKAGE in f.parents} & outside
 
 
+def test_a_training_depends_on_no_noise_that_it_does_not_use():
+    files, _ = RESULTS["train mnist dsm-0.2"]
+    assert {f.name for f in files if f.parent == PACKAGE / "noise"} == {"__init__.py", "base.py"}
+
+
 @pytest.mark.parametrize("name", ["train mnist cd", "train mnist dsm-0.2", "speed"])
 def test_editing_a_file_changes_the_digests_that_depend_on_it(name, monkeypatch):
     files, _ = RESULTS[name]

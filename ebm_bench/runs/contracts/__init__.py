@@ -5,6 +5,7 @@ tests do so for the package.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -104,14 +105,16 @@ def require_fitted(parts: Any) -> None:
     As `require_parts`.
     """
     objective, streams = parts.objective, parts.streams.child("contracts")
+    # A tenth of those at which the training draws and evaluates it, which may be slow.
+    points = parts.budget.steps * parts.budget.batch_size // 10
     for name, own in _noise(objective):
         part = copied(own) or own
-        with guarded(parts.put_back):
+        with guarded(parts.put_back), _as_memory_allows():
             NOISE.require(part.name, part, streams, parts.energy.scale.dtype)
             SINGLE.require(part.name, part, streams)
             DRAWN.require(part.name, part, streams)
             PAIRED.require(part.name, part, streams)
-            MATCHED.require(part.name, part, streams)
+            MATCHED.require(part.name, part, streams, points)
         if name not in objective.maximises:
             FINAL.require(part.name, part)
     if _is_plugin("objectives", objective):
@@ -216,6 +219,16 @@ def measured(metric: Any, model: Any, dataset: Any, streams: Streams) -> dict[st
         POSITIVE.require(metric.name, metric, result)
         UNTOUCHED.require(metric.name, before, state_of(model))
     return result
+
+
+@contextmanager
+def _as_memory_allows() -> Iterator[None]:
+    """Look no further where memory is exhausted, as what the run itself needs may fit."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not cost.is_out_of_memory(error):
+            raise
 
 
 def _noise(objective: Any) -> Iterator[tuple[str, Noise]]:
