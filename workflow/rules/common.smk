@@ -123,7 +123,7 @@ if CLUSTER and not workflow.remote_exec:
         partition, CORES_OF_JOB, MEMORY_OF_RUN
     )
     # Jobs read this file, too, where there may be no sinfo.
-    os.environ["EBM_BENCH_NODE_MEMORY"] = str(LARGEST)
+    os.environ.update(EBM_BENCH_NODE_MEMORY=str(LARGEST))
 else:
     LONGEST = math.inf
     LARGEST = float(os.environ.get("EBM_BENCH_NODE_MEMORY", math.inf))
