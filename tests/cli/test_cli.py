@@ -80,7 +80,7 @@ def test_check_shows_what_would_run(suite_file):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("quick", "4 datasets, 15 methods: 58 runs"),
+        ("quick", "4 datasets, 17 methods: 66 runs"),
         ("stress", "ebm-bench stress runs them"),
         ("estimation", "6 models, 6 methods"),
         ("papers/liu2022", "ebm-bench paper makes them"),

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -163,7 +164,10 @@ def main(folder, first, count):
 def test_a_suite_with_any_one_edit_is_refused_by_a_message_or_planned(tmp_path):
     # In one process of its own, which has not imported torch.
     command = [sys.executable, __file__, str(tmp_path), "0", str(CASES)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
     found = json.loads(done.stdout)
     assert found["faults"] == []
     assert not found["torch"]
