@@ -48,7 +48,27 @@ def forward(self, x):
     each = (hidden @ self.last).squeeze(2) + base
     return {}
 """
+# Body of an energy, given what it does besides in each of its methods.
+STAGED = """
+def build(self, streams):
+    self.first = nn.Parameter(streams.normal(2, 8))
+    {build}
+
+def fit(self, data):
+    super().fit(data)
+    {fit}
+
+def forward(self, x):
+    {forward}
+    base = 0.5 * x.square().sum(2)
+    return torch.tanh(x @ self.first).sum(2) + base {more}
+"""
 SMOOTH = "torch.tanh(x @ self.first)"
+
+
+def staged(**given):
+    """Body of an energy that does in some of its methods what is given."""
+    return STAGED.format(**{"build": "pass", "fit": "pass", "forward": "pass", "more": ""} | given)
 
 
 def load(folder, base, body):

@@ -1,7 +1,7 @@
 """Runs refuse broadcast numbers, wrong scores and entropies, and what is not restored."""
 
 import pytest
-from factories.plugins import found_by, refused, train
+from factories.plugins import found_by, refused, staged, train
 
 from ebm_bench.plugins.checks import datasets, energies, noise, objectives, samplers
 
@@ -309,21 +309,6 @@ def test_chains_whose_noise_is_broadcast(plugin, tmp_path, z, said):
     assert found_by(samplers.replicates_do_not_mix, samplers.Case(name))
 
 
-ENERGY = """
-def build(self, streams):
-    self.first = nn.Parameter(streams.normal(2, 8))
-    {build}
-
-def fit(self, data):
-    super().fit(data)
-    {fit}
-
-def forward(self, x):
-    base = 0.5 * ((x - self.location) / self.scale).square().sum(2)
-    return torch.tanh(x @ self.first).sum(2) + base {more}
-"""
-
-
 @pytest.mark.parametrize(
     ("build", "fit", "more", "said"),
     [
@@ -339,7 +324,7 @@ def forward(self, x):
     ],
 )  # fmt: skip
 def test_energies_that_cannot_be_restored_or_count_twice(plugin, tmp_path, build, fit, more, said):
-    name = plugin("Energy", ENERGY.format(build=build, fit=fit, more=more))
+    name = plugin("Energy", staged(build=build, fit=fit, more=more))
     refused(tmp_path, said, energy=name)
 
 

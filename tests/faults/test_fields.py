@@ -1,23 +1,10 @@
 """What the base class of energies makes, and what a training relies on, stays as it is."""
 
 import pytest
-from factories.plugins import refused, run
+from factories.plugins import refused, run, staged
 
 from ebm_bench.runs import processes
 
-ENERGY = """
-def build(self, streams):
-    self.first = nn.Parameter(streams.normal(2, 8))
-    {build}
-
-def fit(self, data):
-    super().fit(data)
-    {fit}
-
-def forward(self, x):
-    {forward}
-    return torch.tanh(x @ self.first).sum(2) + 0.5 * x.square().sum(2)
-"""
 LOSS = """
 def loss(self, energy, x, streams):
     each = energy(x).mean(1) - energy(x + streams.normal_like(x)).mean(1)
@@ -42,8 +29,7 @@ FIELDS = [
 
 
 def energy(plugin, **given):
-    parts = {"build": "pass", "fit": "pass", "forward": "pass"} | given
-    return plugin("Energy", ENERGY.format(**parts))
+    return plugin("Energy", staged(**given))
 
 
 @pytest.mark.parametrize(("code", "said"), FIELDS)
@@ -131,7 +117,7 @@ def test_samples_that_take_few_values(plugin, tmp_path):
     ],
 )
 def test_exact_samples_of_energies(plugin, tmp_path, sample, said):
-    body = ENERGY.format(build="pass", fit="pass", forward="pass")
+    body = staged()
     body += f"\ndef sample(self, n, streams):\n    return {sample}\n"
     refused(tmp_path, said, "where there is sample()", energy=plugin("Energy", body))
 

@@ -5,7 +5,7 @@ import re
 from functools import partial
 
 import pytest
-from factories.plugins import make_suite, run
+from factories.plugins import STAGED, make_suite, run
 from typer.testing import CliRunner
 
 from ebm_bench import cli, registry
@@ -15,19 +15,6 @@ LOSS = """
 def loss(self, energy, x, streams):
     {}
     return energy(x).mean(1)
-"""
-ENERGY = """
-def build(self, streams):
-    self.first = nn.Parameter(streams.normal(2, 8))
-    {build}
-
-def fit(self, data):
-    super().fit(data)
-    {fit}
-
-def forward(self, x):
-    {forward}
-    return torch.tanh(x @ self.first).sum(2) + x.square().sum(2)
 """
 NOISE = """
 def build(self):
@@ -91,9 +78,9 @@ RAISES = [
 EXITS = ["exit(0)", *RAISES[-2:]]
 BAD = "{}['sigma']"
 FAMILIES = {
-    "energy that is built": ("Energy", ENERGY, {"build": BAD}),
-    "energy that is fitted": ("Energy", ENERGY, {"fit": BAD}),
-    "energy": ("Energy", ENERGY, {"forward": BAD}),
+    "energy that is built": ("Energy", STAGED, {"build": BAD}),
+    "energy that is fitted": ("Energy", STAGED, {"fit": BAD}),
+    "energy": ("Energy", STAGED, {"forward": BAD}),
     "noise that is fitted": ("Noise", NOISE, {"fit": BAD}),
     "noise": ("Noise", NOISE, {"sample": BAD}),
     "density of noise": ("Noise", NOISE, {"log_prob": BAD}),
@@ -133,7 +120,7 @@ def test_errors_of_a_loss(raises, plugin, tmp_path, capsys):
 def test_errors_of_energies_and_noise(case, plugin, tmp_path, capsys):
     base, body, given = FAMILIES[case]
     parts = dict.fromkeys(("build", "fit", "forward", "sample", "log_prob"), "pass") | given
-    name = plugin(base, body.format(**parts))
+    name = plugin(base, body.format(more="", **parts))
     where = {"energy": name} if base == "Energy" else {"settings": {"noise": name}}
     code, said = attempted(capsys, partial(run, tmp_path, **where))
     family = "energies" if base == "Energy" else "noise"
