@@ -162,11 +162,14 @@ class Suite(Head):
         """Return the metric that tuning minimises, the same for all methods.
 
         The divergence from the density where it is known, which every model has: by quadrature
-        if there is a grid, else by sampling. Of other data the negative log-likelihood if there
-        is a grid, else the Hyvärinen score. With the settings that the suite states for it.
+        if there is a grid, else by sampling, or the Fisher divergence where the suite ranks by
+        it, as log Z is not found for every model. Of other data the negative log-likelihood if
+        there is a grid, else the Hyvärinen score. With the settings that the suite states for it.
         """
         knows = registry.describe("datasets", dataset).knows
-        if "log_prob" in knows:
+        if "grid" not in knows and self.datasets[dataset].rank_by == "fisher_divergence":
+            name = "fisher_divergence"
+        elif "log_prob" in knows:
             name = "kl_divergence" if "grid" in knows else "sampled_kl_divergence"
         else:
             name = "negative_log_likelihood" if "grid" in knows else "hyvarinen_score"

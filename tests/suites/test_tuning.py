@@ -186,6 +186,9 @@ def test_the_criterion_is_a_divergence_where_there_is_a_density_and_a_score_else
     checked = suite.check(SEARCHED, "x")
     assert checked.criterion_of("two_moons").name == "kl_divergence"
     assert checked.criterion_of("ring").name == "sampled_kl_divergence"
+    known = checked.datasets["ring"].model_copy(update={"rank_by": "fisher_divergence"})
+    ranked = checked.model_copy(update={"datasets": {"ring": known}})
+    assert ranked.criterion_of("ring").name == "fisher_divergence"
     quick = suite.load(Path(__file__).parents[2] / "benchmarks" / "quick.yaml")
     other = quick.criterion_of("mnist")
     assert (other.name, other.settings) == ("hyvarinen_score", {"points": 200})
