@@ -23,7 +23,7 @@ from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import Tuned
 from ebm_bench.utils import yaml_files
-from ebm_bench.utils.files import replacing
+from ebm_bench.utils.files import read_table, replacing
 
 _CHECKOUT = Path(__file__).parents[2]
 log = logging.getLogger("ebm_bench")
@@ -38,7 +38,8 @@ class Comparison:
     Attributes
     ----------
     suite : Suite
-        Suite with the plugin's methods added, on the datasets of the comparison alone.
+        Suite with the plugin's methods added, with those of its own that have records, on the
+        datasets of the comparison.
     path : Path
         File of that suite, with all datasets.
     methods : list of str
@@ -151,7 +152,11 @@ def prepare(
     content["methods"] |= {name: {**spec, "datasets": chosen} for name, spec in methods.items()}
     path = out / "suite.yaml"
     added = _write(content, path)
-    shown = added.model_copy(update={"datasets": {name: added.datasets[name] for name in chosen}})
+    there = {*methods, *read_table(found / "runs.parquet", "run the suite first")["method"]}
+    kept = {name: spec for name, spec in added.methods.items() if name in there}
+    shown = added.model_copy(
+        update={"datasets": {name: added.datasets[name] for name in chosen}, "methods": kept}
+    )
     return Comparison(shown, path, list(methods), found, out)
 
 

@@ -98,6 +98,7 @@ def test_a_noise_runs_as_noise_contrastive_estimation(place, reference):
         path, ranking.find_suite("small"), ["eight_gaussians"], {"spread": 2}, reference
     )
     assert prepared.methods == ["nce-wide-2"]
+    assert [*prepared.suite.methods] == ["dsm", "truth", "nce-wide-2"]  # those with records
     method = prepared.suite.methods["nce-wide-2"]
     assert method.objective == "noise_contrastive"
     assert method.settings == {"noise": "wide", "noise_settings": {"spread": 2}}
