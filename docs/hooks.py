@@ -191,13 +191,18 @@ def reference() -> suite.Suite:
 
 
 @cache
+def table() -> pd.DataFrame:
+    """Read its values, of methods that need not be all that the suite has by now."""
+    return pd.read_parquet(reference_values(reference().name))
+
+
+@cache
 def figure(name: str) -> bytes | None:
     """Draw the values that methods of an objective reach; None where there is none."""
-    chosen = reference()
-    own = [m for m, spec in chosen.methods.items() if spec.objective == name]
+    chosen, values = reference(), table()
+    own = [m for m in values["method"].unique() if chosen.methods[m].objective == name]
     if not own:
         return None
-    values = pd.read_parquet(reference_values(chosen.name))
     planar = [d for d, s in chosen.datasets.items() if s.rank_by == "kl_divergence"][:2]
     with mpl.rc_context(RC):
         drawn = Figure(figsize=(7.5, 3.4))

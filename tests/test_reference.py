@@ -41,7 +41,13 @@ def mnist():
 def test_the_whole_suite_is_there(pair):
     made, reference = pair
     there = set(zip(reference.runs["dataset"], reference.runs["method"], strict=True))
-    assert there == {(d, m) for d in made.datasets for m in made.methods_of(d)}
+    assert there == {(d, m) for d, m in made.runs() if not awaits_tuning(made, d, m)}
+
+
+def awaits_tuning(made, dataset, method):
+    """A method joined a tuned suite after its last tuning, and so after its reference."""
+    tuned = made.tuned and made.tuned.chosen(dataset, method)
+    return bool(made.tuned and not tuned and made.search_of(dataset, method))
 
 
 def test_it_was_made_by_the_suite_as_it_is(pair):
