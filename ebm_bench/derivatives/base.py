@@ -125,6 +125,10 @@ class Elementwise(nn.Module, ABC):
     def derivatives(self, a: Tensor, order: int) -> tuple[Tensor, ...]:
         """Value and derivatives up to ``order`` (1, 2 or 3) at ``a``, each of its shape."""
 
+    def slope_(self, a: Tensor) -> tuple[Tensor, ...]:
+        """Value and first derivative at ``a``, which may be overwritten."""
+        return self.derivatives(a, 1)
+
 
 def is_at_hand(value: Tensor) -> bool:
     """Whether numbers can be looked at without waiting for all that is under way on a device."""

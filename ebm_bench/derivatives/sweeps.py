@@ -50,14 +50,15 @@ def supports(energy: object) -> TypeGuard[Network]:
 def value_and_gradient(layers: Iterable[nn.Module], u: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate and differentiate a network without a graph, (R, B) and (R, B, *event_shape)."""
     h, steps = u, list[tuple[nn.Module, Tensor | None]]()
+    own = False  # whether h is a tensor of these lines, and no view of the points
     for layer in layers:
         if isinstance(layer, Elementwise):
-            h, slope = layer.derivatives(h, 1)
+            h, slope = layer.slope_(h) if own else layer.derivatives(h, 1)
             steps.append((layer, slope))
         else:
-            h = layer(h)
+            h, own = layer(h), layer.weight is not None
             steps.append((layer, None))
-    g = torch.ones_like(h)
+    g = h.new_ones(len(h), 1, 1)  # for all points, up to the last elementwise layer
     for layer, factor in reversed(steps):
         if factor is not None:
             g = factor.mul_(g)

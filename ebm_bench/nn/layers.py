@@ -236,6 +236,14 @@ class Activation(Elementwise):
         """Value and the derivatives up to an order of 1 to 3 at ``a``, each of its shape."""
         return _DERIVATIVES[self.function](a, order)
 
+    def slope_(self, a: Tensor) -> tuple[Tensor, ...]:
+        """Value and first derivative at ``a``, which is overwritten by the value of silu."""
+        if self.function != "silu":
+            return super().slope_(a)
+        s = torch.sigmoid(a)
+        value = a.mul_(s)
+        return value, s.lerp_(s.new_ones(()), value)  # s + value (1 − s)
+
 
 def _silu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     s = torch.sigmoid(a)

@@ -6,7 +6,7 @@ from torch import nn
 
 from ebm_bench import derivatives, energies
 from ebm_bench.derivatives import sweeps
-from ebm_bench.nn.layers import Activation, Dense
+from ebm_bench.nn.layers import Activation, Dense, Flatten
 from ebm_bench.streams import Streams
 
 CASES = {
@@ -52,6 +52,24 @@ def hessian(energy, x):
 
             out[r, b] = torch.autograd.functional.hessian(at, x[r, b]).view(size, size)
     return out
+
+
+def test_samplers_get_the_same_gradient_and_their_points_back(case):
+    energy, x = case
+    points = x.clone()
+    with torch.no_grad():
+        found = derivatives.gradient(energy, x)
+    torch.testing.assert_close(found, derivatives.gradient(energy, x))
+    assert torch.equal(x, points)
+
+
+def test_a_sweep_leaves_the_points_that_an_activation_sees_first():
+    u = Streams(1, R).normal(B, 3)
+    layers = [Flatten((3,)), Activation("silu"), Dense(3, 1, Streams(0, R))]
+    found, points = sweeps.value_and_gradient(layers, u), u.clone().requires_grad_()
+    value = layers[2](layers[1](points)).squeeze(2)
+    torch.testing.assert_close(found, (value, *torch.autograd.grad(value.sum(), points)))
+    assert torch.equal(u, points)
 
 
 def test_laplacian(case):
