@@ -51,6 +51,25 @@ class Network(Energy, Protocol):
         """
 
 
+class Above(ABC):
+    """An energy for samplers that knows a better way to what is above its base measure."""
+
+    event_shape: tuple[int, ...]
+    location: Tensor
+    scale: Tensor
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
+
+    @abstractmethod
+    def excess(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Excess and slope, as of `ebm_bench.derivatives.for_samplers.value_and_grad`.
+
+        A constant of each point may be left out.
+        """
+
+
 class Affine(nn.Module, ABC):
     """An affine map of points, (R, N, *in_shape) to (R, N, *out_shape)."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ebm_bench.derivatives import autograd, sweeps
-from ebm_bench.derivatives.base import Energy
+from ebm_bench.derivatives.base import Above, Energy
 
 # Numbers in the points of one chunk, all replicates together: intermediate results of a network
 # at that many stay in cache.
@@ -35,6 +35,8 @@ def value_and_grad(energy: Energy, u: Tensor) -> tuple[Tensor, Tensor]:
     slope : Tensor of shape (R, C, *event_shape)
         ``∂f/∂u``, detached; ``∇E = (u + slope) / scale``.
     """
+    if isinstance(energy, Above):
+        return energy.excess(u)
     excess, slopes = zip(*(_value_and_grad(*part) for part in _parts(energy, u)), strict=True)
     return join(excess), join(slopes)
 
@@ -52,7 +54,7 @@ def chunks(x: Tensor) -> tuple[Tensor, ...]:
 def _parts(energy: Any, x: Tensor) -> Iterator[tuple[Any, Tensor]]:
     """Chunks of points, each with its energy: one that differs between points is split too."""
     pieces = chunks(x)
-    split = getattr(energy, "split", None)
+    split = getattr(energy, "split", None) if len(pieces) > 1 else None
     energies = split([len(piece[0]) for piece in pieces]) if split else [energy] * len(pieces)
     return zip(energies, pieces, strict=True)
 

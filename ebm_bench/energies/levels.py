@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ebm_bench.derivatives import autograd
+from ebm_bench.derivatives import sweeps
 from ebm_bench.derivatives.base import Affine
 from ebm_bench.energies.base import Energy
 from ebm_bench.energies.network import Network
@@ -35,6 +35,9 @@ class Path(Protocol):
         share, variance : Tensor
             α and v, which broadcast to (R, B, *event_shape); 1 and 0 at level 0.
         """
+
+    def rates(self, t: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Differentiate both amounts by the level; arguments and results as of `amounts`."""
 
 
 class Ladder(NamedTuple):
@@ -67,6 +70,10 @@ class Ladder(NamedTuple):
         """Share of the data, which is 1, and variance of the noise."""
         return torch.ones_like(t), self.low**2 * torch.expm1(2 * self.log_ratio * t)
 
+    def rates(self, t: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Nothing, and ``2 σ² log ratio``."""
+        return torch.zeros_like(t), 2 * self.log_ratio * self.sigma(t).square()
+
 
 class Interpolant:
     """Linear interpolation to a Gaussian with the means and variances of the data."""
@@ -74,6 +81,10 @@ class Interpolant:
     def amounts(self, t: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Share ``1 − t`` of the data, and variance ``(t s)²`` of the noise."""
         return 1 - t, (t * scale).square()
+
+    def rates(self, t: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Differentiate both amounts by the level."""
+        return -torch.ones_like(t), 2 * t * scale.square()
 
 
 class Levels(nn.Module):
@@ -123,17 +134,57 @@ class Levels(nn.Module):
         if not isinstance(energy, Network):
             return _Smoothed(energy, share, variance)
         assert self._first is not None, "made for this energy"
-        waves = math.pi / 2 * torch.arange(1, _FEATURES + 1, dtype=t.dtype, device=t.device)
-        features = torch.sin(t.unsqueeze(2) * waves)
+        embedded = self._embedded(torch.sin(t.unsqueeze(2) * _waves(t)))
+        return _Shifted(energy, share, variance, self._first, *embedded)
+
+    def _embedded(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift of what the first layer gives, (R, B, C, *1), and of the energy, (R, B)."""
         shift = torch.bmm(features, self.weight)
         shift = shift.reshape(*shift.shape, *[1] * self._spread)
-        constant = torch.bmm(features, self.constant).squeeze(2)
-        return _Shifted(energy, share, variance, self._first, shift, constant)
+        return shift, torch.bmm(features, self.constant).squeeze(2)
 
-    def slope(self, energy: Energy, t: Tensor, x: Tensor) -> Tensor:
-        """Differentiate the energy of points by their levels, shape (R, B)."""
-        energy_at = lambda level: self.at(energy, level)(x)  # noqa: E731
-        return autograd.value_and_gradient(energy_at, t, create_graph=True)[1]
+    def derivatives(self, energy: Energy, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Differentiate the energy by points and by their levels, in one pass.
+
+        Parameters
+        ----------
+        energy, t
+            As for `at`, a level for each point.
+        x : Tensor of shape (R, B, *event_shape)
+            Points.
+
+        Returns
+        -------
+        gradient : Tensor of shape (R, B, *event_shape)
+            ``∇E(x, t)``, differentiable in the weights.
+        slope : Tensor of shape (R, B)
+            ``∂E(x, t)/∂t``, likewise.
+        """
+        level = self.at(energy, t)
+        if not sweeps.supports(level) or not isinstance(level, _Shifted):
+            with torch.enable_grad():
+                x, t = x.detach().requires_grad_(), t.detach().requires_grad_()
+                total = self.at(energy, t)(x).sum()
+                gradient, slope = torch.autograd.grad(total, (x, t), create_graph=True)
+            return gradient, slope
+        level.count(x.shape[1])
+        # Levels act on the network where points do: at the outputs of the first layer, and
+        # through the scale of its inputs.
+        u = h = (x - level.location) / level.scale
+        lead, others = level.layers[: level.first + 1], level.layers[level.first + 1 :]
+        for layer in lead:
+            h = layer(h)
+        of_outputs = of_inputs = sweeps.gradient(others, h)
+        for layer in reversed(lead):
+            of_inputs = layer.adjoint(of_inputs)
+        pull = of_inputs + u
+        waves = _waves(t)
+        shift, constant = self._embedded(waves * torch.cos(t.unsqueeze(2) * waves))
+        by_share, by_variance = self.path.rates(_beside(t, x), energy.scale)
+        of_square = 2 * level.share * by_share * energy.scale.square() + by_variance
+        widening = (1 - pull * u) * of_square / (2 * level.scale.square())  # by log s_t
+        slope = (of_outputs * shift).flatten(2).sum(2) + constant + widening.flatten(2).sum(2)
+        return pull / level.scale, slope
 
     def noised(self, energy: Energy, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Move data along the path, all of shape (R, B, *event_shape) but the levels (R, B)."""
@@ -275,6 +326,11 @@ def log_base(energy: Energy, x: Tensor) -> Tensor:
     u = ((x - energy.location) / energy.scale).flatten(2)
     constant = energy.scale.log().flatten(1).sum(1, keepdim=True)
     return -0.5 * (u.square().sum(2) + u.shape[2] * math.log(2 * math.pi)) - constant
+
+
+def _waves(t: Tensor) -> Tensor:
+    """Frequencies of the features of levels."""
+    return math.pi / 2 * torch.arange(1, _FEATURES + 1, dtype=t.dtype, device=t.device)
 
 
 def _beside(t: Tensor, x: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """Diffusion recovery likelihood."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from ebm_bench.derivatives.base import Above
+from ebm_bench.derivatives.for_samplers import half_square, value_and_grad
 from ebm_bench.energies.base import Energy
 from ebm_bench.energies.levels import AtLevel, Ladder, Levels, stratified
 from ebm_bench.objectives.base import Objective
@@ -78,19 +80,21 @@ class DiffusionRecoveryLikelihood(Objective):
         return level(x).mean(1) - level(points).mean(1)
 
 
-class _Recovery:
+class _Recovery(Above):
     """Energy of points given their noisier copies: these and their noise are its base measure."""
 
     def __init__(self, level: AtLevel, location: Tensor, scale: Tensor):
         self.level, self.location, self.scale = level, location, scale
         self.event_shape = level.event_shape
+        self._start = (location - level.location) / level.scale
+        self._ratio = scale / level.scale
 
-    def split(self, sizes: Sequence[int]) -> list["_Recovery"]:
-        """Divide the points, for calculations in chunks."""
-        parts = self.level.split(sizes), *(p.split(sizes, 1) for p in (self.location, self.scale))
-        return [_Recovery(*part) for part in zip(*parts, strict=True)]
+    def excess(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy of the level, but for a constant, and its slope by u."""
+        of_level = torch.addcmul(self._start, self._ratio, u)
+        excess, slope = value_and_grad(self.level, of_level)
+        return excess + half_square(of_level), (slope + of_level) * self._ratio
 
     def __call__(self, x: Tensor) -> Tensor:
         """Energy in nats of points (R, B, *event_shape), shape (R, B)."""
-        u = ((x - self.location) / self.scale).flatten(2)
-        return self.level(x) + 0.5 * u.square().sum(2)
+        return self.level(x) + half_square((x - self.location) / self.scale)

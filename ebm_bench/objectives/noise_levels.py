@@ -46,10 +46,18 @@ class OnLadder(Objective):
 
     def denoise(self, energy: Energy, x: Tensor, t: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Noisy points (R, B, *event_shape) at levels (R, B), and the loss of each, (R, B)."""
-        sigma = self.ladder.sigma(t).reshape(*t.shape, *[1] * (x.dim() - 2))
-        points = x + sigma * noise
-        residual = sigma * gradient(self.embedding.at(energy, t), points) - noise
-        return points, 0.5 * residual.flatten(2).square().sum(2)
+        points = x + self.deviation(t, x) * noise
+        found = gradient(self.embedding.at(energy, t), points)
+        return points, self.losses(found, t, noise)
+
+    def deviation(self, t: Tensor, x: Tensor) -> Tensor:
+        """Compute σ at levels (R, B), with as many axes as points have."""
+        return self.ladder.sigma(t).reshape(*t.shape, *[1] * (x.dim() - 2))
+
+    def losses(self, gradient: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Compare the gradient of the energy at noisy points with the noise, (R, B)."""
+        residual = self.deviation(t, noise) * gradient - noise
+        return 0.5 * residual.flatten(2).square().sum(2)
 
 
 @dataclass(eq=False, kw_only=True, repr=False)

@@ -50,9 +50,9 @@ class TimeScoreMatching(OnLadder):
     def loss(self, energy: Energy, x: Tensor, streams: Streams) -> Tensor:
         """Loss of a batch (R, B, *event_shape), shape (R,)."""
         t, noise = stratified(x, streams), streams.normal_like(x)
-        points, losses = self.denoise(energy, x, t, noise)
-        slope = self.embedding.slope(energy, t, points)
+        points = x + self.deviation(t, x) * noise
+        gradient, slope = self.embedding.derivatives(energy, t, points)
         squares, dimension = noise.flatten(2).square().sum(2), x[0, 0].numel()
         off = slope / self.ladder.log_ratio - dimension + squares
         of_level = self.time / (8 * dimension) * off.square()
-        return (losses + of_level).mean(1)
+        return (self.losses(gradient, t, noise) + of_level).mean(1)

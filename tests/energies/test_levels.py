@@ -71,6 +71,31 @@ def test_derivatives_of_networks_are_those_of_autograd(name, path):
     assert slopes[0][0].any()
 
 
+@pytest.mark.parametrize("path", PATHS, ids=["ladder", "interpolant"])
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives_by_points_and_levels_are_those_of_autograd(name, path):
+    energy, levels = make(name, path)
+    x, t = batch(energy)
+    before = energy.evaluations
+    found = levels.derivatives(energy, t, x)
+    assert energy.evaluations == before + B
+    inputs = x.requires_grad_(), t.requires_grad_()
+    total = levels.at(energy, t)(x).sum()
+    expected = torch.autograd.grad(total, inputs, create_graph=True)
+    torch.testing.assert_close(found, expected)
+    weights = [*levels.parameters(), *energy.parameters()]
+    factors = Streams(6, R).normal_like(x), Streams(7, R).normal_like(t)
+    slopes = [
+        torch.autograd.grad(
+            sum((f * d).sum() for f, d in zip(factors, derivatives, strict=True)),
+            weights,
+            materialize_grads=True,
+        )
+        for derivatives in (found, expected)
+    ]
+    torch.testing.assert_close(*slopes)
+
+
 def test_points_in_chunks_keep_their_levels(monkeypatch):
     monkeypatch.setattr(for_samplers, "_CHUNK", 1)
     for name in ("mlp", "quadratic"):

@@ -8,6 +8,7 @@ import torch
 from torch.distributions import Normal
 
 from ebm_bench import energies, objectives
+from ebm_bench.derivatives.for_samplers import unscale, value_and_grad
 from ebm_bench.objectives import diffusion_recovery_likelihood
 from ebm_bench.streams import Replay, Streams
 
@@ -165,6 +166,28 @@ def test_recovery_is_of_the_density_given_the_copy():
     torch.testing.assert_close(recovery(0 * x) - recovery(x), expected.squeeze(2))
 
 
+@pytest.mark.parametrize("name", ["mlp", "quadratic"])
+def test_chains_that_recover_take_their_energy_and_its_slope(name):
+    energy = energies.create(name, event_shape=(2,), replicates=R).double()
+    objective = build("diffusion_recovery_likelihood", energy)
+    for parameter in objective.parameters():
+        parameter.data = Streams(4, R).normal(*parameter.shape[1:], dtype=torch.float64)
+    copies, u, other = Streams(1, R).normal(3, 9, 2, dtype=torch.float64).unbind(1)
+    level = objective.embedding.at(energy, Streams(2, R).uniform(9, dtype=torch.float64))
+    recovery = diffusion_recovery_likelihood._Recovery(level, copies, other.abs() + 0.1)
+    base = Normal(0.0, 1.0)
+
+    def expected(u):
+        return recovery(unscale(recovery, u)) + base.log_prob(u).sum(2)
+
+    excess, slope = value_and_grad(recovery, u)
+    torch.testing.assert_close(
+        excess - value_and_grad(recovery, other)[0], expected(u) - expected(other)
+    )
+    (by_u,) = torch.autograd.grad(expected(u.requires_grad_()).sum(), u)
+    torch.testing.assert_close(slope, by_u)
+
+
 def test_recovery_is_at_rest_at_the_truth_of_all_levels():
     """Where chains are long, and nowhere else."""
     found = []
@@ -199,6 +222,6 @@ def test_the_integral_over_levels_is_the_log_ratio_of_the_ends():
     total = torch.zeros(R, 5, dtype=torch.float64)
     for node, weight in zip(*np.polynomial.legendre.leggauss(20), strict=True):
         t = torch.full((R, 5), (node + 1) / 2, dtype=torch.float64)
-        total += objective.embedding.slope(energy, t, x).detach() * weight / 2
+        total += objective.embedding.derivatives(energy, t, x)[1].detach() * weight / 2
     ends = [Normal(0.0, math.sqrt(1.7 + (0.3 * r) ** 2)).log_prob(x[..., 0]) for r in (1, 12)]
     torch.testing.assert_close(total, ends[0] - ends[1])
