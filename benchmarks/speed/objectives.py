@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.speed.contest import Builder, Row, Target
 from benchmarks.speed.peers import ebmkit, ebmkit_levels
-from benchmarks.speed.problem import Problem, ours, plain
+from benchmarks.speed.problem import Problem, ours, plain, repeated
 from ebm_bench import registry
 from ebm_bench.registry.fitting import misfit
 
@@ -55,6 +55,8 @@ _SETTINGS: dict[str, Mapping[str, Any]] = {
     # As the other library has it.
     "diffusion_recovery_likelihood": {"adjusted": False},
 }
+# Steps that are timed as one: those in which every player of a game moves once.
+_TURNS = {"learned_stein_discrepancy": 5}
 _PEERS = {
     # The same value is computed from other draws: `tests/peers` compares it.
     "energy_discrepancy": ebmkit,
@@ -77,11 +79,14 @@ def rows() -> list[Row]:
 
 def _row(name: str) -> Row:
     problem = Problem(name, "mlp", (2,), _SETTINGS.get(name, {}))
-    contenders: dict[str, Builder] = {"ours": ours(problem), "plain": plain(problem)}
+    turns = _TURNS.get(name, 1)
+    builders = {"ours": ours(problem), "plain": plain(problem)}
+    contenders: dict[str, Builder] = {n: repeated(b, turns) for n, b in builders.items()}
     count, spent = COUNTS.get(name, (None, ""))
     targets = [Target("plain", at_most=MARGIN * count)] if count else []
     if name in _PEERS:
         contenders["ebmkit"] = _PEERS[name](problem)
         targets.append(Target("ebmkit", at_least=FASTER))
     title = f"{name.replace('_', ' ')}: {spent}" if spent else name.replace("_", " ")
+    title += f", {turns} steps" if turns > 1 else ""
     return Row(f"step-{name}", title, contenders, tuple(targets), batch=_BATCH, compared=False)

@@ -1,5 +1,6 @@
 """Training steps of this project, and the same network in the layers of torch."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -139,13 +140,13 @@ def ours(problem: Problem) -> Builder:
 
 def eager(parts: Parts) -> Contender:
     """Train without compilation."""
-    optimiser = parts.optimiser
+    optimiser, steps = parts.optimiser, itertools.count()
 
     def values() -> list[Tensor]:
         loss = parts.loss()
         return parts.values(loss, _gradients(loss.sum(), optimiser.parameters))
 
-    return Contender(lambda: optimiser.step(parts.loss(), 0), values)
+    return Contender(lambda: optimiser.step(parts.loss(), next(steps)), values)
 
 
 def compiled(problem: Problem) -> Builder:
@@ -221,6 +222,11 @@ def adam(
         optimiser.step()
 
     return Contender(step, values)
+
+
+def repeated(build: Builder, times: int) -> Builder:
+    """Take several steps as one."""
+    return lambda dtype, batch: sequence([build(dtype, batch)] * times)
 
 
 def sequence(contenders: list[Contender]) -> Contender:

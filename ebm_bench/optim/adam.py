@@ -78,7 +78,10 @@ class Optimiser:
         change = torch.zeros_like(torch.cat(blocks, dim=1), requires_grad=False)
         self.first, self.second = torch.zeros_like(change), torch.zeros_like(change)
         self._change = change
-        self._relative, self._every = self._attribute("rate"), self._attribute("every")
+        self._relative, every = self._attribute("rate"), self._attribute("every")
+        # Which numbers move in every so many steps only.
+        paces = {getattr(p, "every", 1) for p in self.parameters} - {1}
+        self._resting = {pace: every == pace for pace in paces} if every is not None else {}
         if min(rates) < self.learning_rate:
             shares = change.new_tensor(rates)[:, None] / self.learning_rate
             self._relative = shares if self._relative is None else self._relative * shares
@@ -97,6 +100,8 @@ class Optimiser:
     def step(self, loss: Tensor, step: int) -> None:
         """Differentiate the losses, shape (R,), and update the replicates that have not diverged.
 
+        By parameters that rest in this step the losses are not differentiated.
+
         Parameters
         ----------
         loss : Tensor of shape (R,)
@@ -104,10 +109,15 @@ class Optimiser:
         step : int
             Number of previous steps.
         """
-        gradients = torch.autograd.grad(
-            loss.sum(), self.parameters, allow_unused=True, materialize_grads=True
-        )
-        self.update(gradients, torch.isfinite(loss.detach()), step)
+        gradients = {p: torch.zeros_like(p) for p in self.parameters if not _moves(p, step)}
+        moving = [p for p in self.parameters if p not in gradients]
+        if moving:
+            found = torch.autograd.grad(
+                loss.sum(), moving, allow_unused=True, materialize_grads=True
+            )
+            gradients |= zip(moving, found, strict=True)
+        rows = tuple(gradients[p] for p in self.parameters)
+        self.update(rows, torch.isfinite(loss.detach()), step)
 
     @torch.no_grad()
     def update(self, gradients: tuple[Tensor, ...], finite: Tensor, step: int) -> None:
@@ -127,7 +137,7 @@ class Optimiser:
             diverged = ~self.alive[:, None]
             rows.masked_fill_(diverged, 0.0)
             self.first.masked_fill_(diverged, 0.0)
-        kept = None if self._every is None else (self.first.clone(), self.second.clone())
+        kept = (self.first.clone(), self.second.clone()) if self._resting else None
         self._move(rows, step)
         if self._relative is not None:
             self._change.mul_(self._relative)
@@ -155,14 +165,17 @@ class Optimiser:
 
     def _rest(self, kept: tuple[Tensor, Tensor], step: int) -> None:
         """Take back the update of what rests in this step, as if there were no such step."""
-        assert self._every is not None
-        resting = (step + 1) % self._every != 0
-        for moment, before in zip((self.first, self.second), kept, strict=True):
-            moment.copy_(torch.where(resting, before, moment))
-        # The biases of the moments are those of as many updates as there were.
-        updates = ((step + 1) // self._every).clamp_min(1)
-        first, second = ((1 - beta ** (step + 1)) / (1 - beta**updates) for beta in BETAS)
-        self._change.mul_(first / second.sqrt()).masked_fill_(resting, 0.0)
+        for every, these in self._resting.items():
+            updates, rests = divmod(step + 1, every)
+            if rests:
+                for moment, before in zip((self.first, self.second), kept, strict=True):
+                    torch.where(these, before, moment, out=moment)
+                self._change.masked_fill_(these, 0.0)
+                continue
+            # The biases of the moments are those of as many updates as there were.
+            first, second = ((1 - beta ** (step + 1)) / (1 - beta**updates) for beta in BETAS)
+            factor = first / math.sqrt(second)
+            torch.where(these, self._change * factor, self._change, out=self._change)
 
     def _attribute(self, name: str) -> Tensor | None:
         """Lay an attribute of parameters out as their gradients are; None where all are 1."""
@@ -195,6 +208,11 @@ class Optimiser:
         if own[0]:
             stacked.append(torch.stack([torch.cat(parts) for parts in own]))
         return torch.cat(stacked, dim=1)
+
+
+def _moves(parameter: Tensor, step: int) -> bool:
+    """Whether a parameter is updated after so many previous steps."""
+    return (step + 1) % getattr(parameter, "every", 1) == 0
 
 
 def _views(parameters: Sequence[Tensor], block: Tensor) -> list[Tensor]:

@@ -92,6 +92,17 @@ def test_what_moves_every_so_many_steps_takes_the_steps_of_adam():
     torch.testing.assert_close(seldom, other, rtol=1e-6, atol=0)
 
 
+def test_losses_are_not_differentiated_by_what_rests():
+    often, seldom = (nn.Parameter(torch.ones(2, 3)) for _ in range(2))
+    seldom.every = 3
+    optimiser, differentiated = Optimiser([[often], [seldom]], 2, 0.1, 1.0, 10), []
+    for step in range(6):
+        seen = seldom.square()
+        seen.register_hook(lambda _, step=step: differentiated.append(step))
+        optimiser.step((often.square() + seen).sum(1), step)
+    assert differentiated == [2, 5]
+
+
 def test_what_diverges_while_it_rests_stays():
     stacked = nn.Parameter(torch.ones(2, 3))
     stacked.every = 2
