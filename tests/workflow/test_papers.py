@@ -19,7 +19,8 @@ def test_a_job_for_each_paper_and_one_for_the_claims(checkout):
     done = checkout.snakemake("--dry-run", "papers", suite=None)
     assert done.returncode == 0, done.stdout
     for file in checkout.folder.glob("benchmarks/papers/*.yaml"):
-        assert f"run what {file.stem} compares" in done.stdout
+        on_gpu = file.stem.endswith("-gpu")
+        assert (f"run what {file.stem} compares" in done.stdout) is not on_gpu
     assert "decide the claims of papers" in done.stdout
 
 
@@ -37,3 +38,11 @@ def test_a_bad_claim_ends_with_2_and_one_message(asked, edited):
     assert done.returncode == 2
     assert "ryu2025.yaml: claims.1.abvoe: unknown key 'abvoe'" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_with_gpus_the_published_budgets_are_run(checkout):
+    done = checkout.snakemake("--dry-run", "papers", "--profile", "profiles/gpu", suite=None)
+    assert done.returncode == 0, done.stdout
+    assert "run what song2019-gpu compares" in done.stdout
+    assert "run what song2019 compares" not in done.stdout
+    assert "run what ryu2025 compares" in done.stdout  # has no other budget

@@ -1,6 +1,6 @@
 """Published comparisons, `snakemake papers`: a job for each, then all claims.
 
-`snakemake results/papers/NAME/values.parquet` runs one of them.
+`snakemake results/papers/NAME/values.parquet` runs one of them. With GPUs NAME-gpu stands for NAME.
 """
 
 from ebm_bench.report.files import papers_outputs
@@ -35,9 +35,10 @@ rule paper:
         runtime=lambda wildcards, attempt: limited(
             20 + 3 * PAPERS[wildcards.paper].minutes
         )(wildcards, attempt),
-        # Models this small are faster on a CPU.
-        gpu=0,
+        # Others are so small that a CPU is faster.
+        gpu=lambda wildcards: int(wildcards.paper in ON_GPU),
     params:
+        device=lambda wildcards: "auto" if wildcards.paper in ON_GPU else "cpu",
         slices=lambda wildcards: PAPERS[wildcards.paper].slices(),
         # Times of files can be older than outputs: moved and unpacked files keep theirs.
         code=lambda wildcards: fingerprint.digest("", PAPERS[wildcards.paper].files()),
@@ -45,7 +46,7 @@ rule paper:
     message:
         "run what {wildcards.paper} compares"
     shell:
-        "ebm-bench paper --suite {input.suite:q} --out {params.out:q} --device cpu"
+        "ebm-bench paper --suite {input.suite:q} --out {params.out:q} --device {params.device}"
         " --threads {threads} >{log:q} 2>&1"
 
 

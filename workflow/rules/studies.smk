@@ -8,9 +8,15 @@ STRESS_FILE = found("benchmarks/stress.yaml")
 ESTIMATION_FILE = found("benchmarks/estimation.yaml")
 
 PAPERS_FOLDER = found("benchmarks/papers")
-# By name, which is that of the file.
+# By name, which is that of the file. NAME-gpu.yaml is NAME.yaml for GPUs.
 PAPER_FILES = {
     path.stem: str(path) for path in sorted(Path(PAPERS_FOLDER).glob("*.yaml"))
+}
+ON_GPU = {name for name in PAPER_FILES if name.endswith("-gpu")}
+PAPER_FILES = {
+    name: path
+    for name, path in PAPER_FILES.items()
+    if (f"{name}-gpu" not in ON_GPU if GPUS else name not in ON_GPU)
 }
 
 STRESS = loaded(stress_suite.load, STRESS_FILE)

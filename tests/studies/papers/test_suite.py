@@ -33,6 +33,44 @@ def test_the_papers_of_the_repository_are_valid(path):
     assert len(paper.slices()) >= len(paper.cells)
 
 
+# Their papers prove bounds, or state no settings that could be checked.
+WITHOUT_BUDGET = {"glaser2025", "liu2022", "ryu2025", "yu2026", "yu2026-estimates"}
+# What the budget of a GPU changes: these keys, wherever they are below "suite".
+CHANGED = {
+    *("energy", "budget", "compute", "metrics"),
+    *("width", "flow_rate", "epsilon", "noise"),  # of methods
+    "truth",  # a control
+}
+
+
+def test_every_paper_has_a_budget_for_gpus():
+    names = {path.stem for path in FILES}
+    small = {name for name in names if not name.endswith("-gpu")}
+    assert {name for name in small if f"{name}-gpu" not in names} == WITHOUT_BUDGET
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.endswith("-gpu")])
+def test_the_budget_for_gpus_is_all_that_differs(path):
+    small = suite.load(path.with_name(path.name.replace("-gpu", "")))
+    large = suite.load(path)
+    same = ("claims", "paper", "plugins", "version", "seed", "title")
+    assert all(getattr(small, key) == getattr(large, key) for key in same)
+    assert differences(small.suite, large.suite) <= CHANGED
+    assert small.suite != large.suite
+    assert large.minutes > small.minutes
+
+
+def differences(before, after):
+    """Keys of values that differ, the outermost of `CHANGED` in place of those within."""
+    found = set()
+    for key in before.keys() | after.keys():
+        one, other = before.get(key, {}), after.get(key, {})
+        if one != other:
+            nested = isinstance(one, dict) and isinstance(other, dict) and key not in CHANGED
+            found |= differences(one, other) if nested else {key}
+    return found
+
+
 def test_names_are_those_of_files():
     assert list(suite.load_all(FILES)) == [path.stem for path in FILES]
 
