@@ -17,6 +17,7 @@ from ebm_bench import registry
 from ebm_bench.report.figures.axes import fit_axis
 from ebm_bench.report.figures.style import GRAY, RC
 from ebm_bench.report.formatting import quantity
+from ebm_bench.report.page.details import oracles
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.intervals import summarise
 from ebm_bench.suites import suite
@@ -145,19 +146,8 @@ def page(name: str, about: dict) -> str:
         suite=reference().name if figure(name) else None,
         paper=plain(parts.get("References", "–")),
         source=entry.path.relative_to(ROOT),
-        oracles=oracles(name),
+        oracles=oracles(entry),
     )
-
-
-def oracles(name: str) -> list[str]:
-    """Find the tests of an objective alone: not those that all objectives have to pass."""
-    files = sorted((ROOT / "tests" / "objectives").glob("test_*.py"))
-    own = [path for path in files if path.stem not in ("test_contract", "test_devices")]
-    return [
-        path.relative_to(ROOT).as_posix()
-        for path in own
-        if re.search(rf"\b{name}\b", path.read_text(encoding="utf-8"))
-    ]
 
 
 def panel(name: str) -> str:

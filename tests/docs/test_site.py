@@ -87,7 +87,7 @@ def test_every_objective_has_its_page(name, hooks):
     for setting in entry.settings:
         assert re.search(rf"\| `{setting}` \| `.*` \| .* \| \S.* \|", text), setting
     assert "``" not in text
-    oracles = hooks.oracles(name)
+    oracles = hooks.oracles(entry)
     assert oracles
     for file in oracles:
         assert (ROOT / file).is_file()

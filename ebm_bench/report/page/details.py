@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ebm_bench.report.results import Results
 from ebm_bench.report.rows import label
 
 _RESOLVERS = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
+_ROOT = Path(__file__).parents[3]
 _IDENTIFIER = re.compile(r"((?:arXiv:|doi:|https?://)\S*\w)")
 
 
@@ -49,6 +51,7 @@ def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any
             "prose": [" ".join(part.split()) for part in sections[""].split("\n\n")[1:]],
             "references": linked(" ".join(sections.get("References", "").split())),
             "code": _file_of(entry),
+            "oracles": oracles(entry),
             "places": {
                 dataset: _place(results, dataset, name, suite_path)
                 for dataset in suite.datasets_of(name)
@@ -86,6 +89,32 @@ def _file_of(entry: Entry) -> str:
     """Name the file of a class: in the repository, or where it is a plugin's, as it is called."""
     module = entry.module if entry.packaged else None
     return f"{module.replace('.', '/')}.py" if module else entry.path.name
+
+
+def oracles(entry: Entry) -> list[str]:
+    """Name the tests of an objective alone, and not those that all objectives have to pass.
+
+    Parameters
+    ----------
+    entry : Entry
+        The objective.
+
+    Returns
+    -------
+    list of str
+        Files in the repository; none for a plugin, or where the package is installed without them.
+    """
+    word = re.compile(rf"\b{entry.name}\b")
+    return [file for file, text in _tests().items() if entry.packaged and word.search(text)]
+
+
+@cache
+def _tests() -> dict[str, str]:
+    return {
+        path.relative_to(_ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted((_ROOT / "tests" / "objectives").glob("test_*.py"))
+        if path.stem not in ("test_contract", "test_devices")
+    }
 
 
 def _place(results: Results, dataset: str, name: str, suite_path: str | Path) -> dict[str, Any]:

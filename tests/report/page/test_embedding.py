@@ -116,6 +116,9 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     assert "UAI 2019" in words[0]
     assert address == f"https://arxiv.org/abs/{number.removeprefix('arXiv:')}"
     assert told["ssm"]["code"] == "ebm_bench/objectives/sliced_score_matching.py"
+    assert "tests/objectives/test_oracles.py" in told["ssm"]["oracles"]
+    assert all(method["oracles"] for method in told.values())
+    assert "tests/objectives/test_contract.py" not in told["ssm"]["oracles"]
 
 
 def test_papers_are_linked():
