@@ -79,8 +79,8 @@ async function drawMethod(view) {
     make("p", {}, make("span", { class: "soft" }, `${told.family}, objective `), make("code", {}, told.objective)),
     make("p", {}, marked(told.summary)),
     ...told.prose.map((text) => make("p", {}, marked(text))),
-    told.references.length ? make("p", { class: "soft" }, told.references.map(([text, address]) =>
-      address ? make("a", { href: address, rel: "noreferrer" }, text) : text)) : "",
+    told.references.length ? make("p", { class: "soft" }, told.references.flatMap(([text, address]) =>
+      address ? make("a", { href: address, rel: "noreferrer" }, text) : marked(text))) : "",
     make("p", { class: "soft" }, "Code: ", make("code", {}, told.code),
       ...told.oracles.length ? [", tested against closed-form values in ", make("code", {}, told.oracles.join(", "))] : []),
     make("p", {}, `On ${dataset}: `, make("strong", {}, told.control ? "control" : `rank ${ranked?.place ?? "–"}`),
