@@ -121,9 +121,11 @@ class _Network(torch.autograd.Function):
     def forward(ctx, u, t, triangular, layers, *weights):
         learns = any(ctx.needs_input_grad)
         ctx.sweeps = _Sweeps(layers, u, order=1 + (t is not None) + learns)
+        # A graph that held its own result would stay until Python looks for such cycles.
+        gradient = vars(ctx.sweeps).pop("gradient")
         ctx.tangents = ctx.ahead = None
         if t is None:
-            return ctx.sweeps.gradient, None
+            return gradient, None
         ctx.tangents = _Tangents(ctx.sweeps, t, triangular)
         if len(ctx.tangents.chunks) > 1 and learns and is_at_hand(u):
             # Most losses are means over points: their gradient is known up to a factor, and is
@@ -132,7 +134,7 @@ class _Network(torch.autograd.Function):
             ctx.tangents.differentiate(ctx.ahead)
         else:
             ctx.tangents.sweep()
-        return ctx.sweeps.gradient, ctx.tangents.curvature()
+        return gradient, ctx.tangents.curvature()
 
     @staticmethod
     @once_differentiable

@@ -1,5 +1,8 @@
 """Both ways of differentiating agree with brute force."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -70,6 +73,24 @@ def test_a_sweep_leaves_the_points_that_an_activation_sees_first():
     value = layers[2](layers[1](points)).squeeze(2)
     torch.testing.assert_close(found, (value, *torch.autograd.grad(value.sum(), points)))
     assert torch.equal(u, points)
+
+
+@pytest.mark.parametrize("directions", [0, 2])
+def test_the_memory_of_a_graph_is_free_when_nothing_holds_it(directions):
+    """And not only when Python looks for cycles."""
+    u, layers = Streams(1, R).normal(B, 3), [Dense(3, 4, Streams(0, R)), Activation("silu")]
+    layers.append(Dense(4, 1, Streams(0, R)))
+    t = Streams(2, R).normal(directions, B, 3)
+    graph = weakref.ref(u)
+    gc.disable()
+    try:
+        found = sweeps.curvature(layers, u, t) if directions else sweeps.gradient(layers, u)
+        del u
+        assert graph() is not None
+        del found
+        assert graph() is None
+    finally:
+        gc.enable()
 
 
 def test_laplacian(case):
