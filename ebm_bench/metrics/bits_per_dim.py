@@ -26,6 +26,9 @@ class BitsPerDim(Likelihood):
         Held-out images.
     chains, levels : int
         Chains and levels of annealed importance sampling, where the log-normaliser is not known.
+    best_start : bool
+        Whether annealing starts at the base measure alone, not at the density of the data, where
+        next to none of the mass of the model is found from the latter.
 
     References
     ----------
@@ -55,5 +58,5 @@ class BitsPerDim(Likelihood):
             **result,
             "value": result["value"] / per_bit + 8,
             "standard_error": result["standard_error"] / per_bit,
-            "log_z": model.normaliser(self.chains, self.levels).log_z,
+            "log_z": model.normaliser(self.chains, self.levels, self.best_start).log_z,
         }

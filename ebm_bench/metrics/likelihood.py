@@ -22,11 +22,15 @@ class Likelihood(Metric):
     chains, levels : int
         Chains and levels of annealed importance sampling, where the log-normaliser is estimated
         by it.
+    best_start : bool
+        Whether annealing starts at the base measure alone, not at the density of the data, where
+        next to none of the mass of the model is found from the latter.
     """
 
     points: Annotated[int, Ge(2)] = 10_000
     chains: Annotated[int, Ge(2)] = 128
     levels: Annotated[int, Ge(1)] = 1000
+    best_start: bool = False
 
     unit = "nats"
 
@@ -37,7 +41,7 @@ class Likelihood(Metric):
     def __call__(self, model, dataset, streams: Streams) -> dict[str, Tensor]:
         """Average over each replicate's held-out data."""
         x = dataset.sample(self.points, streams.child("data"), split=self.split)
-        normaliser = model.normaliser(self.chains, self.levels)
+        normaliser = model.normaliser(self.chains, self.levels, self.best_start)
         terms = energies(model.energy, x) + self.offset(dataset, x)
         result = average(terms + normaliser.log_z[:, None])
         return {

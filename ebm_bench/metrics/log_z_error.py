@@ -22,10 +22,14 @@ class LogZError(Metric):
     ----------
     chains, levels : int
         Chains and levels of annealed importance sampling, where it is the reference.
+    best_start : bool
+        Whether annealing starts at the base measure alone, not at the density of the data, where
+        next to none of the mass of the model is found from the latter.
     """
 
     chains: Annotated[int, Ge(2)] = 128
     levels: Annotated[int, Ge(1)] = 1000
+    best_start: bool = False
 
     version = 2
     requires = ("learned_log_z",)
@@ -37,7 +41,7 @@ class LogZError(Metric):
         """Compare each replicate."""
         if model.learned_log_z is None:
             return {}
-        reference = model.normaliser(self.chains, self.levels)
+        reference = model.normaliser(self.chains, self.levels, self.best_start)
         signed = model.learned_log_z.double() - reference.log_z
         return {
             "value": signed.abs(),

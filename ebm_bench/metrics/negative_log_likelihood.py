@@ -27,6 +27,9 @@ class NegativeLogLikelihood(Likelihood):
     chains, levels : int
         Chains and levels of annealed importance sampling, where the log-normaliser is estimated
         by it.
+    best_start : bool
+        Whether annealing starts at the base measure alone, not at the density of the data, where
+        next to none of the mass of the model is found from the latter.
     """
 
     version = 2

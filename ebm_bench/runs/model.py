@@ -55,7 +55,7 @@ class Model:
         self.energy, self.dataset, self.sampler, self.streams = energy, dataset, sampler, streams
         self.learned_log_z = None if learned_log_z is None else learned_log_z.detach()
         self.objective, self.cells, self.progress = objective, cells, progress
-        self._normalisers: dict[tuple[int, int], Normaliser] = {}
+        self._normalisers: dict[tuple[int, int, bool], Normaliser] = {}
         self._samples: dict[int, Tensor] = {}
         self._features: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
 
@@ -94,17 +94,19 @@ class Model:
         """The log-normaliser by the best way there is, shape (R,) in float64."""
         return self.normaliser().log_z
 
-    def normaliser(self, chains: int = 128, levels: int = 1000) -> Normaliser:
+    def normaliser(
+        self, chains: int = 128, levels: int = 1000, best_start: bool = False
+    ) -> Normaliser:
         """Find the log-normaliser: known, by the grid, or by annealed importance sampling.
 
         Parameters
         ----------
-        chains, levels : int
-            Chains and levels of annealed importance sampling.
+        chains, levels, best_start : int, int, bool
+            As for `annealed_importance_sampling`.
         """
-        key = (chains, levels)
+        key = (chains, levels, best_start)
         if key not in self._normalisers:
-            self._normalisers[key] = self._normaliser(chains, levels)
+            self._normalisers[key] = self._normaliser(*key)
         return self._normalisers[key]
 
     @property
@@ -113,7 +115,7 @@ class Model:
         made = [key for key, found in self._normalisers.items() if found.chains]
         return self._normalisers[max(made)] if made else None
 
-    def _normaliser(self, chains: int, levels: int) -> Normaliser:
+    def _normaliser(self, chains: int, levels: int, best_start: bool) -> Normaliser:
         known = self.energy.log_z
         if known is not None:
             known = known.detach().double()
@@ -129,7 +131,9 @@ class Model:
             data = exact(chains, streams.child("data"))
         elif proposal is not self.dataset:  # from which the chains start already
             data = self.dataset.sample(chains, streams.child("data"), split="train")
-        return annealed_importance_sampling(self.energy, streams, chains, levels, data, proposal)
+        return annealed_importance_sampling(
+            self.energy, streams, chains, levels, data, proposal, best_start
+        )
 
     def samples(self, n: int) -> Tensor:
         """Draw from each replicate's model.

@@ -16,6 +16,8 @@ from ebm_bench.streams import Streams
 _ENOUGH = 0.25
 # Most that chains which run back may add to a converged estimate: in standard errors, and in nats.
 _ERRORS, _NATS = 2.0, 1e-3
+# Share of the mass under which chains of the proposal find none.
+_NONE = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def annealed_importance_sampling(
     levels: int = 1000,
     data: Tensor | None = None,
     proposal: Proposal | None = None,
+    best_start: bool = False,
 ) -> Normaliser:
     """Estimate log-normalisers along a path from a density that is known.
 
@@ -88,6 +91,10 @@ def annealed_importance_sampling(
         Points where the mass is expected, or exact samples of the model; every second one is used.
     proposal : Proposal, optional
         A density near that of the model.
+    best_start : bool
+        Whether replicates start at the base measure alone in spite of a proposal, where its chains
+        in the pilot run end with next to none of the mass that the pilot runs find. They can hold
+        much weight halfway, and then keep others from the path that leads there.
 
     Returns
     -------
@@ -106,17 +113,24 @@ def annealed_importance_sampling(
     """
     start = Start(energy, proposal)
     pilot_levels = max(1, levels // 4)
-    path, share, ends = find(energy, start, streams.child("pilot"), chains, pilot_levels)
-    path = path.divide(levels)
+    pilot = find(energy, start, streams.child("pilot"), chains, pilot_levels)
+    path, ends = pilot.path.divide(levels), pilot.ends
+    if proposal is not None:
+        other = find(energy, Start(energy), streams.child("elsewhere"), chains, pilot_levels)
+        ends = other.ends
+        if best_start:
+            theirs = pilot.log_ratio + (-pilot.share).log1p()
+            start.alone = theirs < other.log_ratio.maximum(pilot.log_ratio) + math.log(_NONE)
+            path = Path(*map(start.choose, other.path.divide(levels), path))
     main = streams.child("weights")
-    u, _ = start.draw(chains, main, share)
+    u, _ = start.draw(chains, main, pilot.share)
+    if start.alone.all():
+        start.proposal = None  # which would be evaluated in vain
     weights, u = _anneal(energy, start, main, u, path)
     total = weights.logsumexp(1)
     effective = (2 * total - (2 * weights).logsumexp(1)).exp()
     error = ((chains / effective - 1).clamp_min(0) / (chains - 1)).sqrt()
     log_z = total - math.log(chains)
-    if proposal is not None:
-        _, _, ends = find(energy, Start(energy), streams.child("elsewhere"), chains, pilot_levels)
     points = [ends] if data is None else [ends[:, ::2], rescale(energy, data)[:, ::2]]
     back = streams.child("data")
     returned, _ = _anneal(energy, start, back, torch.cat(points, 1), path, backward=True)

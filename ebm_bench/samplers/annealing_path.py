@@ -39,7 +39,8 @@ class Start:
     """The density where the path starts: a proposal, the base measure, or a mixture of both.
 
     Its energy is in units of the base measure, ``½‖u‖²`` for that, with the normaliser of the
-    standard normal density.
+    standard normal density. Replicates in ``alone``, (R, 1), start at the base measure in spite of
+    the proposal.
 
     Parameters
     ----------
@@ -55,6 +56,7 @@ class Start:
         half = 0.5 * math.log(2 * math.pi) * math.prod(energy.event_shape)
         self.log_volume = log_scale + half
         self.share = torch.full_like(log_scale, 1.0 if proposal is None else 0.5)
+        self.alone = torch.full_like(log_scale, proposal is None, dtype=torch.bool)
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate the energy, (R, C), and its gradient at points (R, C, *event_shape)."""
@@ -76,6 +78,10 @@ class Start:
                 (slope,) = torch.autograd.grad(log_q.sum(), point)
         return log_q.detach(), slope.nan_to_num(0.0, 0.0, 0.0)
 
+    def choose(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        """Take what belongs to the base measure alone, (R, ...), where the path starts there."""
+        return torch.where(self.alone.view(-1, *[1] * (ours.dim() - 1)), ours, theirs)
+
     def draw(
         self, chains: int, streams: Streams, share: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -88,7 +94,8 @@ class Start:
         if self.proposal is not None:
             least = max(1, round(_LEAST * chains))
             wanted = self.share if share is None else share
-            self.share = (wanted * chains).round().clamp(least, chains - least) / chains
+            both = (wanted * chains).round().clamp(least, chains - least) / chains
+            self.share = both.masked_fill(self.alone, 1.0)
         of_base = torch.arange(chains, device=u.device) < (self.share * chains).round()
         if self.proposal is not None:
             x = rescale(self.energy, self.proposal.sample(chains, streams))
@@ -121,9 +128,28 @@ class Path(NamedTuple):
         return Path(betas, self.steps.gather(1, low[:, :-1]))
 
 
-def find(
-    energy: Energy, start: Start, streams: Streams, chains: int, levels: int
-) -> tuple[Path, Tensor, Tensor]:
+class Found(NamedTuple):
+    """What a pilot run found.
+
+    Attributes
+    ----------
+    path : Path
+        Densities on the way.
+    log_ratio : Tensor of shape (R, 1)
+        Estimated logarithm of the mass at the end, over that at the start.
+    share : Tensor of shape (R, 1)
+        Share of the mass in chains that came from the base measure.
+    ends : Tensor of shape (R, chains, *event_shape)
+        Where the chains ended, in units of the base measure.
+    """
+
+    path: Path
+    log_ratio: Tensor
+    share: Tensor
+    ends: Tensor
+
+
+def find(energy: Energy, start: Start, streams: Streams, chains: int, levels: int) -> Found:
     """Find a path of even levels by an adaptive sequential Monte Carlo sampler.
 
     Each level goes as far as the conditional effective sample size allows, but at least to
@@ -143,12 +169,8 @@ def find(
 
     Returns
     -------
-    path : Path
+    Found
         Shorter paths of some replicates end in levels with β = 1.
-    share : Tensor of shape (R, 1)
-        Share of the mass in chains that came from the base measure.
-    ends : Tensor of shape (R, chains, *event_shape)
-        Where the chains ended, in units of the base measure.
 
     References
     ----------
@@ -181,7 +203,8 @@ def find(
         if (beta == 1).all():
             break
     share = (weights.softmax(1) * of_base).sum(1, keepdim=True)
-    return Path(torch.cat(betas, 1), torch.cat(steps, 1)), share, ends
+    log_ratio = weights.logsumexp(1, keepdim=True) - math.log(chains)
+    return Found(Path(torch.cat(betas, 1), torch.cat(steps, 1)), log_ratio, share, ends)
 
 
 def move(

@@ -15,7 +15,7 @@ from ebm_bench.streams import Streams
 def started(monkeypatch):
     """Find data and proposal of annealing to a network on a dataset: (dataset, ...) -> both."""
 
-    def arguments(energy, streams, chains, levels, data, proposal):
+    def arguments(energy, streams, chains, levels, data, proposal, best_start):
         return data, proposal
 
     def start(dataset, sample=None):

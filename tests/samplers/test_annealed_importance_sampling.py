@@ -119,6 +119,54 @@ def test_mass_where_the_proposal_has_none_is_not_lost(near):
     assert (found.details["converged"] == 1).all()
 
 
+@dataclass(eq=False, kw_only=True, repr=False)
+class Trap(Energy):
+    """A broad Gaussian, and a narrow one elsewhere that outweighs it halfway along the path.
+
+    The base measure is far from the broad one: their product at half the energy has a mass of
+    e^-14 in 50 dimensions, and that of the narrow one is the root of its weight.
+    """
+
+    log_weights: tuple[float, ...] = (-12.0,)
+
+    def build(self, streams):
+        pass
+
+    def forward(self, x):
+        size = x.shape[2]
+        broad = 0.5 * (x + 1.5).square().sum(2) + size / 2 * math.log(2 * math.pi)
+        narrow = -Normal(4.0, 0.1, size).log_prob(x) - torch.tensor(self.log_weights)[:, None]
+        return -torch.logaddexp(-broad, -narrow)
+
+    def truth(self):
+        return torch.tensor(self.log_weights, dtype=torch.float64).exp().log1p()
+
+
+def test_the_best_start_is_where_the_mass_is_found_from():
+    energy = Trap(event_shape=(50,), replicates=2, log_weights=(-12.0, 12.0))
+    near = Normal(4.0, 0.1, 50)
+    half, best = (
+        annealed_importance_sampling(energy, Streams(0, 2), 64, 300, None, near, choose)
+        for choose in (False, True)
+    )
+    assert half.log_z[0] < -2
+    assert half.details["converged"].tolist() == [0, 1]
+    assert (best.details["converged"] == 1).all()
+    assert ((best.log_z - energy.truth()).abs() < 4 * best.standard_error).all()
+    torch.testing.assert_close(best.log_z[1], half.log_z[1])  # the proposal is its best start
+
+
+def test_a_start_that_finds_some_of_the_mass_is_kept():
+    """A quarter of the mass is in the narrow mode, and no chain from the base measure finds it."""
+    energy = Trap(event_shape=(50,), log_weights=(-1.0,))
+    near = Normal(4.0, 0.1, 50)
+    half, best = (
+        annealed_importance_sampling(energy, Streams(0), 32, 60, None, near, choose)
+        for choose in (False, True)
+    )
+    assert torch.equal(half.log_z, best.log_z)
+
+
 @pytest.mark.parametrize("start", [None, Normal(0.9, 0.5, 1)])
 def test_weights_are_unbiased_wherever_they_start(start):
     energy = Bowl(event_shape=(1,), replicates=300, mean=0.7, sd=0.8)
@@ -150,11 +198,12 @@ def test_keeps_what_is_not_finite():
     assert annealed_importance_sampling(energy, Streams(0), levels=5).log_z.isnan().all()
 
 
+@pytest.mark.parametrize("best", [False, True])
 @pytest.mark.parametrize("start", [None, Normal(2.0, 0.4, 2)])
-def test_a_replicate_alone_equals_itself_among_others(start):
+def test_a_replicate_alone_equals_itself_among_others(start, best):
     among, alone = (
         annealed_importance_sampling(
-            TwoModes(event_shape=(2,), replicates=len(r)), Streams(0, r), 64, 80, proposal=start
+            TwoModes(event_shape=(2,), replicates=len(r)), Streams(0, r), 64, 80, None, start, best
         )
         for r in ([0, 1, 2], [2])
     )

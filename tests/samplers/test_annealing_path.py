@@ -119,7 +119,9 @@ def test_a_level_goes_as_far_as_the_conditional_effective_sample_size_allows():
 def test_the_pilot_run_spreads_the_weights_evenly(proposal):
     """Of a Gaussian twenty times narrower, whose levels by any power of k are uneven."""
     energy = narrow(replicates=3)
-    path, share, ends = find(energy, Start(energy, proposal), Streams(0, 3), 200, 200)
+    path, log_ratio, share, ends = find(energy, Start(energy, proposal), Streams(0, 3), 200, 200)
+    truth = energy.log_z.detach()[:, None] - Start(energy).log_volume
+    torch.testing.assert_close(log_ratio, truth, atol=1.5, rtol=0)
     assert (path.betas[:, -1] == 1).all()
     assert path.steps.shape[1] < 60
     assert (path.betas.diff() >= 0).all()
@@ -133,7 +135,7 @@ def test_the_pilot_run_spreads_the_weights_evenly(proposal):
 def test_paths_end_however_few_the_levels():
     energy = narrow()
     for levels in (1, 2, 5):
-        path, _, _ = find(energy, Start(energy), Streams(0, 2), 20, levels)
+        path = find(energy, Start(energy), Streams(0, 2), 20, levels).path
         assert (path.betas[:, -1] == 1).all()
         assert path.steps.shape[1] <= levels
 
@@ -144,10 +146,10 @@ def test_a_replicate_does_not_depend_on_how_long_the_paths_of_others_are():
         energy = narrow(len(replicates))
         energy.log_diagonal.data.copy_(torch.tensor([[1.0], [30.0], [300.0]])[replicates].log())
         found.append(find(energy, Start(energy), Streams(0, replicates), 50, 100))
-    (among, share, ends), (alone, own_share, own_ends) = found
+    (among, *parts), (alone, *own_parts) = found
     length = alone.steps.shape[1]
     assert length < among.steps.shape[1]
     torch.testing.assert_close(alone.betas, among.betas[:1, : length + 1])
     torch.testing.assert_close(alone.steps, among.steps[:1, :length])
-    torch.testing.assert_close(own_share, share[:1])
-    torch.testing.assert_close(own_ends, ends[:1])
+    for own, part in zip(own_parts, parts, strict=True):
+        torch.testing.assert_close(own, part[:1])
