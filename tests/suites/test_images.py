@@ -67,6 +67,7 @@ def test_the_suite_for_a_gpu_differs_in_its_budget_alone(name):
 def refused(dataset, changes, methods=()):
     """What is said of the suite where a dataset of it, or what runs there, is another."""
     content = yaml_files.read(BENCHMARKS / "cifar10.yaml")
+    del content["tuned"]
     content["datasets"][dataset].update(changes)
     for name in methods:
         content["methods"][name]["datasets"] = [dataset]
