@@ -109,19 +109,25 @@ class Optimiser:
         step : int
             Number of previous steps.
         """
-        gradients = {p: torch.zeros_like(p) for p in self.parameters if not _moves(p, step)}
-        moving = [p for p in self.parameters if p not in gradients]
-        if moving:
-            found = torch.autograd.grad(
-                loss.sum(), moving, allow_unused=True, materialize_grads=True
-            )
-            gradients |= zip(moving, found, strict=True)
-        rows = tuple(gradients[p] for p in self.parameters)
+        moving = [p for p in self.parameters if _moves(p, step)]
+        found = iter(
+            torch.autograd.grad(loss.sum(), moving, allow_unused=True, materialize_grads=True)
+            if moving
+            else ()
+        )
+        rows = tuple(next(found) if _moves(p, step) else p for p in self.parameters)
         self.update(rows, torch.isfinite(loss.detach()), step)
 
     @torch.no_grad()
     def update(self, gradients: tuple[Tensor, ...], finite: Tensor, step: int) -> None:
-        """Clip the gradients and move the parameters of the replicates that are finite."""
+        """Clip the gradients and move the parameters of the replicates that are finite.
+
+        What is given for parameters that rest in this step does not matter.
+        """
+        gradients = tuple(
+            gradient if _moves(p, step) else torch.zeros_like(p)
+            for p, gradient in zip(self.parameters, gradients, strict=True)
+        )
         blocks = []
         for a, b in self._bounds:
             block = self._block(self.parameters[a:b], gradients[a:b])

@@ -103,6 +103,16 @@ def test_losses_are_not_differentiated_by_what_rests():
     assert differentiated == [2, 5]
 
 
+def test_gradients_of_what_rests_do_not_matter():
+    """Compiled steps give them, and eager ones do not."""
+    resting = nn.Parameter(torch.ones(2, 3))
+    resting.every = 2
+    optimiser = Optimiser([[resting]], 2, 0.1, 1.0, 10)
+    optimiser.update((torch.full((2, 3), float("nan")),), torch.ones(2, dtype=torch.bool), 0)
+    assert optimiser.alive.all()
+    assert torch.equal(resting, torch.ones(2, 3))
+
+
 def test_what_diverges_while_it_rests_stays():
     stacked = nn.Parameter(torch.ones(2, 3))
     stacked.every = 2
