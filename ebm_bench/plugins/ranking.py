@@ -23,7 +23,7 @@ from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import Tuned
 from ebm_bench.utils import yaml_files
-from ebm_bench.utils.files import read_table, replacing
+from ebm_bench.utils.files import replacing
 
 _CHECKOUT = Path(__file__).parents[2]
 log = logging.getLogger("ebm_bench")
@@ -146,13 +146,15 @@ def prepare(
     for name in methods:
         if name in loaded.methods:
             raise InputError(f"{suite_path}: already has a method '{name}'; rename the class")
+    from ebm_bench.records import collection
+
     found = find_reference(loaded.name, reference)
+    there = {*methods, *collection.load(found).runs["method"]}
     out = out or Path("results", plugin.stem, loaded.name)
     content = _content(suite_path, out, plugin)
     content["methods"] |= {name: {**spec, "datasets": chosen} for name, spec in methods.items()}
     path = out / "suite.yaml"
     added = _write(content, path)
-    there = {*methods, *read_table(found / "runs.parquet", "run the suite first")["method"]}
     kept = {name: spec for name, spec in added.methods.items() if name in there}
     shown = added.model_copy(
         update={"datasets": {name: added.datasets[name] for name in chosen}, "methods": kept}

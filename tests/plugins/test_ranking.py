@@ -1,7 +1,9 @@
 """Methods of one's own beside reference records, and suites for what needs other runs."""
 
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from factories import commands
@@ -90,6 +92,17 @@ def test_a_method_stands_beside_the_reference(place, reference, monkeypatch):
     again = suite.load(results / "suite.yaml")
     assert again.methods["mine-0.1"].settings == {"sigma": 0.1}
     assert again.datasets_of("mine-0.1") == ["eight_gaussians"]
+
+
+def test_a_reference_without_a_column_is_refused_before_anything_is_written(place, reference):
+    templates.write("objective", "mine")
+    shutil.copytree(reference, "copied")
+    table = Path("copied/records/runs.parquet")
+    pd.read_parquet(table).drop(columns="method").to_parquet(table)
+    done = run("--plugin", "mine.py", "--suite", "small", "--reference", "copied")
+    assert done.exit_code == 2
+    assert "runs.parquet: has no column method; collect the records again" in done.output
+    assert not Path("results/mine").exists()
 
 
 def test_a_noise_runs_as_noise_contrastive_estimation(place, reference):
