@@ -187,11 +187,14 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
     if chosen.best is None:
         return f"Tuned on {where}, where all {chosen.trials} trials failed: the suite's own values."
     by = quantity(on.criterion).label
-    # Where only some datasets are shown, the budget of another one is not known.
-    shown = results.suite.datasets.get(where)
+    # Where only some datasets are shown, the budget of another one is not known; nor is that of the
+    # suite that this one extends.
+    extended = tuned.suite != results.suite.name
+    shown = None if extended else results.suite.datasets.get(where)
     steps = tuned.steps or (shown.budget.steps if shown else None)
     sentences = [
-        f"Tuned on {where}{'' if where == dataset else ', which stands for this dataset'}: "
+        f"Tuned on {where}{f' of suite {tuned.suite}' if extended else ''}"
+        f"{'' if where == dataset else ', which stands for this dataset'}: "
         f"the best of {chosen.trials} trials of {f'{steps} steps and ' if steps else ''}"
         f"{tuned.replicates} replicates by {by} of validation data ({number(chosen.best.score)}).",
     ]

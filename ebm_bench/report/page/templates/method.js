@@ -82,7 +82,7 @@ async function drawMethod(view) {
     told.references.length ? make("p", { class: "soft" }, told.references.flatMap(([text, address]) =>
       address ? make("a", { href: address, rel: "noreferrer" }, text) : marked(text))) : "",
     make("p", { class: "soft" }, "Code: ", make("code", {}, told.code),
-      ...told.oracles.length ? [", tested against closed-form values in ", make("code", {}, told.oracles.join(", "))] : []),
+      ...told.oracles.length ? [", tested in ", make("code", {}, told.oracles.join(", "))] : []),
     make("p", {}, `On ${dataset}: `, make("strong", {}, told.control ? "control" : `rank ${ranked?.place ?? "–"}`),
       `, ${head(criterion).join(" ")} ${cell.text ?? "–"} ${cell.below ?? ""}; `,
       make("span", { class: row.state === "ok" ? null : "alarm" }, row.state === "ok" ? "all replicates ended well" : row.status), "."),
