@@ -38,7 +38,7 @@ WITHOUT_BUDGET = {"glaser2025", "liu2022", "ryu2025", "yu2026", "yu2026-estimate
 # What the budget of a GPU changes: these keys, wherever they are below "suite".
 CHANGED = {
     *("energy", "budget", "compute", "metrics"),
-    *("width", "flow_rate", "epsilon", "noise"),  # of methods
+    *("width", "flow_rate", "epsilon", "noise", "steps", "sigma", "ratio", "levels"),  # of methods
     "truth",  # a control
 }
 
@@ -49,7 +49,22 @@ def test_every_paper_has_a_budget_for_gpus():
     assert {name for name in small if f"{name}-gpu" not in names} == WITHOUT_BUDGET
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem.endswith("-gpu")])
+ON_GPU = [path for path in FILES if path.stem.endswith("-gpu")]
+
+
+@pytest.mark.parametrize("path", ON_GPU, ids=lambda path: path.stem)
+def test_a_job_has_time_for_all_that_it_may_train(path):
+    paper = suite.load(path)
+    seconds = 0.0
+    for cell in paper.cells:
+        point = paper.points[cell.knob]
+        if point.methods[cell.method].objective != "untrained":
+            seconds += point.datasets[cell.dataset].budget.seconds
+    # The limit of workflow/rules/papers.smk, less the 20 minutes for all else.
+    assert seconds <= 60 * 3 * paper.minutes
+
+
+@pytest.mark.parametrize("path", ON_GPU, ids=lambda path: path.stem)
 def test_the_budget_for_gpus_is_all_that_differs(path):
     small = suite.load(path.with_name(path.name.replace("-gpu", "")))
     large = suite.load(path)
