@@ -46,3 +46,17 @@ def test_with_gpus_the_published_budgets_are_run(checkout):
     assert "run what song2019-gpu compares" in done.stdout
     assert "run what song2019 compares" not in done.stdout
     assert "run what ryu2025 compares" in done.stdout  # has no other budget
+
+
+def test_a_budget_for_gpus_alone_is_refused(checkout):
+    path = checkout.folder / "benchmarks/papers/lonely-gpu.yaml"
+    path.write_text(f"extends: {FILE.rpartition('/')[2]}\nname: lonely-gpu\n")
+    try:
+        done = checkout.snakemake("--dry-run", "papers", suite=None)
+        another = checkout.planned(ONE, suite=None)
+    finally:
+        path.unlink()
+    assert done.returncode == 2
+    assert "lonely-gpu.yaml: is for GPUs what lonely.yaml is for CPUs" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert another == {"paper"}

@@ -13,18 +13,24 @@ PAPER_FILES = {
     path.stem: str(path) for path in sorted(Path(PAPERS_FOLDER).glob("*.yaml"))
 }
 ON_GPU = {name for name in PAPER_FILES if name.endswith("-gpu")}
+ALONE = {name for name in ON_GPU if name.removesuffix("-gpu") not in PAPER_FILES}
 PAPER_FILES = {
     name: path
     for name, path in PAPER_FILES.items()
-    if (f"{name}-gpu" not in ON_GPU if GPUS else name not in ON_GPU)
+    if (f"{name}-gpu" not in ON_GPU if GPUS else name not in ON_GPU - ALONE)
 }
+for name in ALONE:
+    BROKEN[PAPER_FILES[name]] = InputError(
+        f"{PAPER_FILES[name]}: is for GPUs what {name.removesuffix('-gpu')}.yaml is for CPUs,"
+        " which is not beside it; add that, or take a name that does not end in -gpu"
+    )
 
 STRESS = loaded(stress_suite.load, STRESS_FILE)
 ESTIMATION = loaded(estimation_suite.load, ESTIMATION_FILE)
 PAPERS = {
     name: paper
     for name, path in PAPER_FILES.items()
-    if (paper := loaded(papers_suite.load_named, path))
+    if name not in ALONE and (paper := loaded(papers_suite.load_named, path))
 }
 if not PAPER_FILES:
     BROKEN[PAPERS_FOLDER] = InputError(f"{PAPERS_FOLDER}: has no file of a paper")
