@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.image_normalisers`` trains two energies with each of three objectives,
 anneals to them with 16 chains and the best start, and prints a row for each energy and number of
-levels. Takes about three minutes of one core.
+levels. Takes three to eight minutes of one core.
 """
 
 import time
