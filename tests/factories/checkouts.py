@@ -107,7 +107,9 @@ THIRD = {"attempt": 3, "threads": 1}
 WILDCARDS = SimpleNamespace(paper=next(iter(PAPERS)))
 found = {
     "limits": {name: limit.value for name, limit in workflow.global_resources.items()},
-    "gpus": {rule.name: rule.resources.get("gpu").value for rule in workflow.rules},
+    "gpus": {
+        r.name: r.resources.get("gpu").evaluate(WILDCARDS, **THIRD).value for r in workflow.rules
+    },
     "threads": {rule.name: rule.resources.get("_cores").value for rule in workflow.rules},
     "outputs": {rule.name: len(rule.output) for rule in workflow.rules},
     "local": list(workflow._localrules),

@@ -121,6 +121,7 @@ def test_with_the_gpu_profile_runs_take_turns(make_checkout, tmp_path):
     assert found["limits"]["gpu"] == 1
     gpus = found["gpus"]
     del gpus["all"], gpus["stress"]
+    assert gpus.pop("paper") == 1  # the first of them has a budget for GPUs
     working = {name: n for name, n in gpus.items() if name.startswith("run_")}
     assert set(working.values()) == {1}
     assert {n for name, n in found["threads"].items() if name in working} == {1}

@@ -46,7 +46,7 @@ rule paper:
     message:
         "run what {wildcards.paper} compares"
     shell:
-        "ebm-bench paper --suite {input.suite:q} --out {params.out:q} --device {params.device}"
+        "ebm-bench paper --suite {input.suite:q} --out {params.out:q} --device {params.device:q}"
         " --threads {threads} >{log:q} 2>&1"
 
 
