@@ -71,7 +71,10 @@ def folder(flag: str, text: str) -> Any:
 
 
 Suite = Annotated[Path, typer.Option("--suite", help="YAML file of the suite.")]
-Datasets = Annotated[list[str], typer.Option("--dataset", help="Dataset of the suite; repeatable.")]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", help="Dataset of the suite; repeatable. Default: all."),
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option("--method", help="Method of the suite; repeatable. Default: all."),

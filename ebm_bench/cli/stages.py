@@ -64,8 +64,8 @@ def prepare(
 @app.command()
 def train(
     path: options.Suite,
-    dataset: options.Datasets,
     out: options.Out,
+    dataset: options.Datasets = None,
     method: options.Methods = None,
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Evaluate each method after its training.")
@@ -81,7 +81,7 @@ def train(
         ),
     ] = 0,
 ) -> None:
-    """Train methods of a suite on some of its datasets.
+    """Train methods of a suite on its datasets.
 
     Finished runs are not repeated; interrupted ones are resumed. A training that diverges or runs
     out of memory or time is a result: it is recorded, and the exit code is 0. Other failures do
@@ -96,14 +96,14 @@ def train(
 @app.command()
 def evaluate(
     path: options.Suite,
-    dataset: options.Datasets,
     out: options.Out,
+    dataset: options.Datasets = None,
     method: options.Methods = None,
     jobs: options.Jobs = 1,
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
-    """Evaluate trained methods of a suite on some of its datasets."""
+    """Evaluate trained methods of a suite on its datasets."""
     _carry_out(path, dataset, method, jobs, threads, out=out, device=device, trains=False)
 
 
@@ -167,7 +167,7 @@ def tune(
 
 def _carry_out(
     path: Path,
-    datasets: list[str],
+    datasets: list[str] | None,
     methods: list[str] | None,
     jobs: int,
     threads: int,

@@ -45,6 +45,13 @@ def test_version():
     assert run("--version").output.startswith("ebm-bench 0.")
 
 
+def test_the_package_is_a_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "ebm_bench", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("ebm-bench 0."), done.stderr
+
+
 def test_list_shows_every_name_and_setting():
     output = run("list").output
     for family in registry.FAMILIES:
@@ -267,6 +274,16 @@ def test_stages_from_training_to_partial_collection(suite_file, tmp_path):
     found = {path.name for path in (tmp_path / "records").iterdir()}
     tables = {f"{t}.{e}" for t in ("runs", "values", "curves") for e in ("parquet", "csv")}
     assert found == {*tables, "suite.yaml"}
+
+
+def test_stages_take_all_datasets_unless_some_are_named(tmp_path):
+    path = tmp_path / "two.yaml"
+    datasets = {"two_moons": toy(2), "banana": toy(2)}
+    path.write_text(yaml.safe_dump(describe(few("gaussian"), datasets)))
+    for stage in ("train", "evaluate"):
+        done = run(stage, "--suite", path, "--out", tmp_path / "runs")
+        assert done.exit_code == 0, done.output
+        assert all(f"{name} gaussian: done" in done.output for name in datasets), done.output
 
 
 @pytest.fixture
