@@ -14,6 +14,7 @@ from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError, choose
 from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
+from ebm_bench.suites.tuning import join
 
 log = logging.getLogger("ebm_bench")
 
@@ -123,13 +124,13 @@ def tune(
 
     The section "tuning" of the suite lists learning rates and datasets. Finished trials are not
     repeated. The chosen values are written to tuned/NAME.yaml beside the suite, which reads them
-    with "tuned: tuned/NAME.yaml".
+    with "tuned: tuned/NAME.yaml"; those of some methods are put beside what is there.
     """
     chosen = suite.load(path, tuned=False)
     if chosen.tuning is None:
         raise InputError(f"{path}: has no section 'tuning' with the candidates and the datasets")
-    if method and not dataset:
-        raise InputError("--method needs --dataset: values are written for all methods together")
+    file = suite.tuned_file(path, chosen)
+    others = suite.read_tuned(file) if method and not dataset else None
     given = [dataset] if dataset else None
     pairs = [
         (name, each)
@@ -144,6 +145,8 @@ def tune(
     _check_device(device)
     from ebm_bench.runs import tuning
 
+    if others:  # refused before the trials
+        join(others, tuning.gather(chosen, []), file)
     remaining = {
         f"{name} {each}": partial(
             tuning.tune,
@@ -160,8 +163,8 @@ def tune(
     _run_all(remaining, jobs, _plugins(path, chosen))
     found = [tuning.tune(chosen, name, each, out, device) for name, each in pairs]
     if not dataset:
-        file = suite.tuned_file(path, chosen)
-        tuning.write(tuning.gather(chosen, found), file)
+        values = tuning.gather(chosen, found)
+        tuning.write(join(others, values, file) if others else values, file)
         typer.echo(f"{sum(len(one.trials) for one in found)} trials; the values are in {file}")
 
 

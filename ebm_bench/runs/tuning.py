@@ -339,7 +339,7 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
     suite : Suite
         That was tuned.
     found : list of Trials
-        Of every method on every dataset that it is tuned on.
+        Of methods on every dataset that they are tuned on.
     """
     datasets = {}
     for dataset, serves in suite.tuned_on.items():
@@ -358,7 +358,7 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
     return Tuned(
         suite=suite.name,
         suite_version=suite.version,
-        date=max(source.date for source in sources),
+        date=max((source.date for source in sources), default=""),
         version=sorted({source.version for source in sources}),
         commit=sorted({source.commit + "+" * source.dirty for source in sources}),
         seed=seed_of(suite),

@@ -288,11 +288,7 @@ def load(path: str | Path, tuned: bool = True) -> Suite:
     if not tuned:
         content.pop("tuned", None)
     elif isinstance(content.get("tuned"), str):
-        file = Path(path).parent / content["tuned"]
-        try:
-            content["tuned"] = yaml_files.validate(Tuned, yaml_files.read(file), str(file))
-        except InputError as error:
-            raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
+        content["tuned"] = read_tuned(Path(path).parent / content["tuned"])
     suite = check(content, str(path))
     for name in suite.datasets:
         if not suite.methods_of(name):
@@ -321,6 +317,20 @@ def load_plugins(content: Any, path: str | Path) -> None:
             registry.load(Path(path).parent / str(name))
         except InputError as error:
             raise InputError(f"{path}: plugins: {error}") from None
+
+
+def read_tuned(path: Path) -> Tuned:
+    """Read the tuned values of a suite.
+
+    Raises
+    ------
+    InputError
+        Names the file, and what is wrong.
+    """
+    try:
+        return yaml_files.validate(Tuned, yaml_files.read(path), str(path))
+    except InputError as error:
+        raise InputError(f"{error}\n`ebm-bench tune` writes the file") from None
 
 
 def tuned_file(path: str | Path, suite: Suite) -> Path:

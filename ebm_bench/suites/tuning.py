@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 from pydantic import Field, field_validator
 
+from ebm_bench.errors import InputError
 from ebm_bench.suites.base import Strict
 
 # Metric of the learning curves of trials, which are not used: the cheapest one.
@@ -185,6 +186,41 @@ class Tuned(Strict):
         """Return the outcome of the trials that a method on a dataset uses; None if not tuned."""
         found = self.found(dataset, method)
         return found[2] if found else None
+
+
+def join(first: Tuned, second: Tuned, where: object) -> Tuned:
+    """Put values of some methods beside those of others, or in place of older ones.
+
+    Parameters
+    ----------
+    first, second : Tuned
+        Of the same search of the same suite.
+    where : Path
+        File of the first, for messages.
+
+    Raises
+    ------
+    InputError
+        Names what the two searches do not have in common.
+    """
+    exclude: Any = {name: True for name in ("suite_version", "date", "version", "commit")}
+    exclude["datasets"] = {"__all__": {"methods"}}
+    found, wanted = first.model_dump(exclude=exclude), second.model_dump(exclude=exclude)
+    if different := [key for key in found if found[key] != wanted[key]]:
+        raise InputError(
+            f"{where}: was found by another search than the suite's: {', '.join(different)} "
+            f"{'differs' if len(different) == 1 else 'differ'}; tune all methods together"
+        )
+    update: dict[str, Any] = {
+        "date": max(first.date, second.date),
+        "version": sorted({*first.version, *second.version}),
+        "commit": sorted({*first.commit, *second.commit}),
+        "datasets": {},
+    }
+    for name, before in first.datasets.items():
+        methods = before.methods | second.datasets[name].methods
+        update["datasets"][name] = before.model_copy(update={"methods": methods})
+    return second.model_copy(update=update)
 
 
 @dataclass

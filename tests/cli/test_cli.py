@@ -346,6 +346,34 @@ def test_tune_writes_values_that_the_suite_can_use(tunable, tmp_path):
     assert run("check", tunable).exit_code == 0
 
 
+def test_tune_puts_a_method_that_joins_beside_the_others(tunable, tmp_path):
+    where = ["tune", "--suite", tunable, "--out", tmp_path / "trials"]
+    joins = [*where, "--method", "dsm-0.4"]
+    first = yaml.safe_load(tunable.read_text())
+    methods = {"dsm-0.4": {"objective": "denoising_score_matching", "settings": {"sigma": 0.4}}}
+    content = {**first, "methods": {**first["methods"], **methods}}
+    tunable.write_text(yaml.safe_dump(content))
+    done = run(*joins)
+    assert done.exit_code == 2
+    assert "`ebm-bench tune` writes the file" in done.output
+    tunable.write_text(yaml.safe_dump(first))
+    assert run(*where).exit_code == 0
+    before = yaml.safe_load((tmp_path / "tuned" / "small.yaml").read_text())
+    other = {**content, "tuning": {**first["tuning"], "steps": 3}}
+    tunable.write_text(yaml.safe_dump(other))
+    done = run(*joins)
+    assert done.exit_code == 2
+    assert "another search than the suite's: steps differs" in done.output
+    tunable.write_text(yaml.safe_dump(content))
+    done = run(*joins)
+    assert done.exit_code == 0, done.output
+    after = yaml.safe_load((tmp_path / "tuned" / "small.yaml").read_text())
+    methods = [each["datasets"]["two_moons"]["methods"] for each in (before, after)]
+    assert after["date"] > before["date"]
+    assert methods[1].keys() == {"dsm-0.2", "dsm-0.4"}
+    assert methods[1]["dsm-0.2"] == methods[0]["dsm-0.2"]
+
+
 def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
     out = tmp_path / "trials"
     chosen = ("--dataset", "two_moons", "--method", "gaussian")
@@ -360,7 +388,7 @@ def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
     [
         (["--dataset", "two_mons"], "unknown dataset of tuning 'two_mons'"),
         (["--dataset", "two_moons", "--method", "dsm"], "Did you mean 'dsm-0.2'?"),
-        (["--method", "dsm-0.2"], "--method needs --dataset"),
+        (["--method", "dsm-0.2"], "small.yaml: cannot be read"),
     ],
 )
 def test_bad_arguments_of_tune_end_with_2(arguments, said, tunable, tmp_path):
