@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ebm_bench.report.columns import Interval, cell_of
+from ebm_bench.report.columns import Interval
 from ebm_bench.report.formatting import few, number, quantity
 from ebm_bench.report.orders import Reversal
 from ebm_bench.report.results import Results
@@ -82,15 +82,19 @@ def _margin(view: Results, dataset: str, ranked: list[Row]) -> str:
     """State the value of the first, and how the next best and the next worse one differ."""
     metric = view.suite.datasets[dataset].rank_by
     about, first = quantity(metric), ranked[0]
-    value = cell_of(view.estimate(dataset, first, metric))
-    parts = [f"{about.label} of {first.label}: {value.main} {value.interval}".strip()]
     worse = next((row for row in ranked[1:] if not row.best), None)
+    differences = []
     for row in dict.fromkeys(filter(None, (ranked[1] if ranked[1:] else None, worse))):
         found = view.difference(dataset, row)
         if found is not None and np.isfinite(found.mean):
             before = "× " if found.factor else "differs by "
-            parts.append(f"{row.label} {Interval(found.mean, found.low, found.high, before)}")
-    return f"{'; '.join(parts)}."
+            differences.append(f"{row.label} {Interval(found.mean, found.low, found.high, before)}")
+    # The first is no reference where one of its replicates failed.
+    reference = next((row.label for row in ranked[1:] if row.reference), "")
+    if reference and differences:
+        differences[0] = f"against {reference}, the first without failures: {differences[0]}"
+    value = f"{about.label} of {first.label}: {view.estimate(dataset, first, metric)}"
+    return f"{'; '.join([value, *differences])}."
 
 
 def _replicates(view: Results, dataset: str) -> str:
@@ -104,11 +108,11 @@ def _training(view: Results, datasets: list[str]) -> str:
         (row.label if len(datasets) == 1 else f"{row.label} on {name}", row.trend.moving)
         for name in datasets
         for row in view.rows(name)
-        if row.rank is not None and np.isfinite(row.trend.mean)
+        if row.rank is not None and np.isfinite(row.trend.low)
     ]
     if not known:
-        return "Not known: learning curves have too few points near the end."
+        return "Not known: learning curves have too few points near the end, or too few replicates."
     moving = [name for name, moves in known if moves]
     if not moving:
-        return f"Hardly: none of {len(known)} rows moved by more than its interval at the end."
+        return f"Hardly: none of {len(known)} rows moved by more than half its interval at the end."
     return f"It may: {len(moving)} of {len(known)} rows are still moving ({few(moving, SHOWN)})."

@@ -30,6 +30,53 @@ def test_what_is_still_moving_is_named(change):
     assert told == "It may: 1 of 1 rows are still moving (slow_100 on plane)."
 
 
+def test_one_replicate_does_not_tell_whether_a_row_moves(change):
+    def leave_one(record):
+        late(record)
+        for outcome in record["outcomes"][1:]:
+            outcome |= {"status": "diverged", "step": 500}
+
+    results = change("plane", "slow_100", "run.json", leave_one)
+    told = answer(summary.of_dataset(results, "plane"), "training")
+    assert told.startswith("Not known")
+    assert "too few replicates" in told
+
+
+EQUAL = "plane", "equal", "run.json", "evaluation.json", "pictures.npz"
+
+
+def test_differences_name_whom_they_are_from_if_not_from_the_first(forget, change):
+    def fail(record):
+        record["outcomes"][0]["status"] = "diverged"
+
+    forget(*EQUAL)
+    results = change("plane", "winner", "run.json", fail)
+    much = answer(summary.of_dataset(results, "plane"), "how much")
+    assert much.startswith("KL of winner: ")
+    assert "(5 of 6); against slow_100, the first without failures: unlucky × " in much
+
+
+def test_that_the_first_did_not_converge_is_told(forget, add_part):
+    forget(*EQUAL)
+    results = add_part("plane", "winner", "kl", "converged", lambda r: float(r != 0))
+    much = answer(summary.of_dataset(results, "plane"), "how much")
+    assert much.split(";")[0].endswith("] (not converged)")
+
+
+@pytest.mark.parametrize(
+    ("alike", "told"), [(True, "no difference scatters"), (False, "too few replicates can be")]
+)
+def test_why_no_difference_can_be_seen_is_told(change, alike, told):
+    def edit(record):
+        for value in record["values"]:
+            lost = value["replicate"] > 0 and not alike
+            value["value"] = None if lost else 1.0
+
+    for method in ("winner", "equal", "slow_100", "unlucky"):
+        results = change("plane", method, "evaluation.json", edit)
+    assert told in answer(summary.of_dataset(results, "plane"), "sure")
+
+
 def test_a_suite_answers_from_its_overall_ranking(results):
     answers = summary.of_suite(results)
     assert answer(answers, "how much").startswith("Average rank 1.")

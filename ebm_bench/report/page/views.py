@@ -160,6 +160,7 @@ def _ranking(view: Results, dataset: str, compared: int) -> dict[str, Any]:
     best = [row for row in rows if row.best]
     criterion = view.suite.datasets[dataset].rank_by
     found = [view.estimate(dataset, row, criterion) for row in best]
+    doubtful = bool(found) and found[0].converged < 1  # an error may be what makes it the first
     pairs = tables.pairs_table(view, dataset, compared)  # all pairs of many would fill the page
     return {
         "rows": [
@@ -183,7 +184,8 @@ def _ranking(view: Results, dataset: str, compared: int) -> dict[str, Any]:
         "best": [row.label for row in best],
         "answers": summary.of_dataset(view, dataset),
         "factor": quantity(criterion).scale == "log",
-        "won": len(best) == 1 and found[0].n == found[0].replicates > 1,
+        "won": len(best) == 1 and found[0].n == found[0].replicates > 1 and not doubtful,
+        "doubtful": doubtful,
     }
 
 

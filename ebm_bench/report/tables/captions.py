@@ -123,8 +123,10 @@ def power(results: Results, dataset: str) -> str:
     about = quantity(results.suite.datasets[dataset].rank_by)
     least = pairwise.detectable(pairs, about.scale)
     counted = f"Of {len(pairs)} pairs {pairs['better'].sum()} are significantly different"
+    if pairs["p"].isna().all():
+        return f"{counted}; too few replicates can be compared to see any difference."
     if np.isnan(least):
-        return f"{counted}; there are too few replicates to see any difference."
+        return f"{counted}; no difference scatters over replicates."
     size = (
         f"a factor of {number(least)}"
         if about.scale == "log"

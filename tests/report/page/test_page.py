@@ -271,6 +271,13 @@ def test_page_marks_what_did_not_converge(add_part, read):
     assert cells["winner"]["cells"]["kl"]["note"] == "not converged"
 
 
+def test_what_did_not_converge_has_not_won(forget, add_part, read):
+    forget("plane", "equal", "run.json", "evaluation.json", "pictures.npz")
+    results = add_part("plane", "winner", "kl", "converged", lambda r: float(r != 0))
+    by = _end(read(results))["by"]["kl"]
+    assert (by["best"], by["won"], by["doubtful"]) == (["winner"], False, True)
+
+
 def test_page_shows_the_metrics_own_standard_error(change, read):
     def measure(record):
         for value in record["values"]:

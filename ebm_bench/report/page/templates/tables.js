@@ -187,9 +187,10 @@ function few(names) {
 function lead(view) {
   const strong = (labels) => labels.flatMap((label, i) => [i ? ", " : "", make("strong", {}, label)]);
   if (view.data) {
-    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, rows: ranked } = by[metricOf(view, view.data)];
+    const { rows, by } = budgetOf(view).datasets[view.data], { best, won, doubtful, rows: ranked } = by[metricOf(view, view.data)];
     const failed = ranked.map((row) => row.label).filter((label) => ["failed", "early"].includes(rows[label].state));
     const warning = failed.length ? [" ", make("span", { class: "alarm" }, `Not every replicate ended well: ${few(failed)}.`)] : [];
+    if (doubtful) warning.unshift(make("span", { class: "alarm" }, `The value of ${best[0]} did not converge in every replicate. `));
     if (!best.length) return [make("span", { class: "alarm" }, "Nothing is ranked yet."), ...warning];
     if (won) return ["Best: ", ...strong(best), ", significantly different from all others. ", ...warning];
     return ["No clear winner. Ranked first: ", ...strong(best.slice(0, 1)), best.length > 1 ? `; not significantly different from it: ${few(best.slice(1))}. ` : ". ", ...warning];
