@@ -1,6 +1,7 @@
 """Downloads, plots and the look of the page in a real browser."""
 
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -227,3 +228,15 @@ def test_no_leader_where_no_dataset_counts(visit, suite, folder, monkeypatch):
     text = visit("", path=path).inner_text("#lead")
     assert text.startswith("Not in the average rank: plane, pixels")
     assert "First" not in text
+
+
+def test_comparisons_count_the_datasets_that_count(visit, add_part, folder, monkeypatch):
+    monkeypatch.setattr(leaderboard, "figures", lambda *_: {})
+    for method in ("winner", "equal"):
+        shown = add_part("plane", method, "kl", "converged", lambda r: 0.0)
+    shown.__dict__["baselines"] = {"plane": Baseline(), "pixels": Baseline(unbeaten=True)}
+    path = folder / "leaderboard.html"
+    path.write_text(leaderboard.page(budgets.at_all(shown), "small.yaml", folder))
+    page = visit("data=plane&compare=winner,slow_100&show=compare", path=path)
+    assert "(1 of 1 datasets)" in page.inner_text("#comparison")
+    assert re.search(r"The value of (winner|equal) did not converge", page.inner_text("#lead"))

@@ -48,11 +48,12 @@ async function drawComparison(view) {
   const labels = compared(view), names = Object.keys(content.datasets);
   const dataset = view.on || view.data || names[0];
   const place = plotPlace("comparison-plot");
-  const averages = budgetOf(view).overall[overallMetric(view)].rows.filter(({ label }) => labels.includes(label))
-    .map(({ label, text, datasets }) => `${label} ${text} (${datasets} of ${names.length} datasets)`);
+  const { rows, counted } = budgetOf(view).overall[overallMetric(view)];
+  const averages = rows.filter(({ label }) => labels.includes(label))
+    .map(({ label, text, datasets }) => `${label} ${text} (${datasets} of ${counted.length} datasets)`);
   fill("comparison",
     dialogHead("comparison", `Compare ${labels.join(", ")}`, datasetChoice(names, dataset)),
-    make("p", {}, `${dataset}, ${content.budgets[view.at].toLowerCase()}. Average rank over all datasets: ${averages.join(", ") || "none"}.`),
+    make("p", {}, `${dataset}, ${content.budgets[view.at].toLowerCase()}. Average rank over the datasets that count: ${averages.join(", ") || "none"}.`),
     comparedTable(view, dataset, labels),
     make("p", { class: "soft" }, "Bold: the better mean, whether or not the difference is significant; see the differences below."),
     make("h3", {}, "Paired differences"),

@@ -45,7 +45,7 @@ function drawHeading(view) {
   const told = view.data && content.datasets[view.data];
   $("about").textContent = view.data
     ? `${told.summary} ${limit ? `Shown ${limit}. ` : ""}${told.about} The mean rank over replicates decides, not the mean value.`
-    : "Average of the ranks on all datasets: 1 would be first everywhere.";
+    : "Average of the ranks on the datasets that count: 1 would be first on each.";
   if (view.at !== "end") $("about").append(" Flows beside an energy have no learning curve, and stand in no table of equal budgets.");
   $("lead").replaceChildren(...lead(view));
   $("answers").replaceChildren(...answers(view).map(([question, answer]) => make("div", {}, make("dt", {}, question), make("dd", {}, answer))));
