@@ -245,11 +245,11 @@ def _files_of(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[Path]:
 def _modules(folder: Path, parts: list[str]) -> Iterator[Path]:
     """Find the packages and the module that a dotted name under a folder executes."""
     for part in parts:
-        folder = folder / part
+        folder, module = folder / part, folder / f"{part}.py"
         if (folder / "__init__.py").exists():
             yield folder / "__init__.py"
+        elif module.exists():  # also beside a folder of its name, say of data
+            yield module
+            return
         elif not folder.is_dir():
-            module = folder.parent / f"{part}.py"
-            if module.exists():
-                yield module
             return

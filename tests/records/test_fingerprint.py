@@ -100,6 +100,12 @@ def test_imports_are_followed_through_the_package_of_the_file(statement, found, 
     assert names(folder, "entry.py") == sorted([*also, *found])
 
 
+def test_a_module_beside_a_folder_of_its_name_is_followed(package):
+    folder = package(entry="from . import data", data="def f(): ...")
+    (folder / "data").mkdir()
+    assert names(folder, "entry.py") == ["data.py", "entry.py"]
+
+
 def test_a_file_of_users_depends_on_what_it_imports_of_this_package(package):
     folder = package(entry="from ebm_bench.optim.bfgs import minimise")
     assert PACKAGE / "optim/bfgs.py" in fingerprint.closure(folder / "entry.py")
