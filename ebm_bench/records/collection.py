@@ -204,7 +204,7 @@ def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = 
             outcome = outcomes[v.replicate]
             _add(
                 columns["values"],
-                {**about, **outcome, **v.model_dump(), **cost, **_escape(run, v)},
+                {**about, **outcome, **v.model_dump(), **cost, **escape(run, v)},
             )
     runs, values, curves = (pd.DataFrame(columns[name]) for name in TABLES)
     # A column without numbers would have the type object.
@@ -327,7 +327,7 @@ def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
         raise InputError(f"runs.parquet: {name}: not a Run record: {error}") from None
 
 
-def _escape(run: Run, value: Value) -> dict[str, str]:
+def escape(run: Run, value: Value) -> dict[str, str]:
     """Give the status of a model that has escaped; empty for others, and for controls."""
     far = not run.control and value.outside is not None and value.outside > ESCAPED_ABOVE
     return {"status": "escaped"} if far else {}

@@ -246,6 +246,8 @@ def _results(source: Source, key: Key) -> dict[tuple[str, str], float | str]:
         if len(numbers) < len(own):
             raise InputError(f"{source.file(table)}: {' '.join(key)} has rows twice")
         found |= numbers
+        if "status" in rows:  # a model that has escaped is known by its values alone
+            found |= {(table, f"status, {name.format_map(row)}"): row["status"] for row in own}
     return found
 
 

@@ -10,9 +10,10 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -273,7 +274,8 @@ def _measure(
         raise InputError(text.replace("; train again", "")) from None
     shutil.rmtree(folder)
     replicates = [outcome.replicate for outcome in run.outcomes]
-    submitted, here = _values(submission.values(run), replicates), _values(found.values, replicates)
+    submitted = _values(submission.values(run), replicates)
+    here = _values(_with_statuses(run, found.values), replicates)
     return _compare(run, MEASURED, submitted, here, tolerance)
 
 
@@ -305,7 +307,7 @@ def _retrain(
     last = next(o for o in run.outcomes if o.replicate == replicate)
     submitted, here = (_course(record, last) for record in (run, trained))
     submitted |= _values(submission.values(run), [replicate])
-    here |= _values(found.values, [replicate])
+    here |= _values(_with_statuses(trained, found.values), [replicate])
     return _compare(run, RETRAINED, submitted, here, tolerance)
 
 
@@ -324,15 +326,27 @@ def _course(run: Run, last: Outcome) -> Results:
     return course
 
 
+def _with_statuses(run: Run, values: Iterable[records.Value]) -> Iterator[Any]:
+    """Give values the statuses that collecting gives them."""
+    ended = {outcome.replicate: outcome.status for outcome in run.outcomes}
+    for value in values:
+        status = {"status": ended[value.replicate], **collection.escape(run, value)}
+        yield SimpleNamespace(**{**value.model_dump(), **status})
+
+
 def _values(rows: Iterable[Any], replicates: Collection[int]) -> Results:
-    """Read the values of some replicates from rows of a table or of an evaluation."""
-    return {
+    """Read the values of some replicates, and the statuses by which each model is ranked."""
+    chosen = [row for row in rows if row.replicate in replicates]
+    found: Results = {
         (row.replicate, f"{row.metric} of {row.model}"): math.nan
         if row.value is None
         else row.value
-        for row in rows
-        if row.replicate in replicates
+        for row in chosen
     }
+    statuses: dict[tuple[int, str], dict[str, None]] = {}
+    for row in chosen:
+        statuses.setdefault((row.replicate, f"status of {row.model}"), {})[row.status] = None
+    return found | {place: " and ".join(several) for place, several in statuses.items()}
 
 
 def _compare(

@@ -118,6 +118,15 @@ def test_replicates_that_ended_otherwise_are_refused(person):
 
 
 @pytest.mark.parametrize("order", [1, -1])
+def test_models_of_which_one_has_escaped_disagree(order, person):
+    """As where one record is older than the measurement of what lies far from the data."""
+    run, evaluation = both("dsm")
+    far = [value.model_copy(update={"outside": 0.9}) for value in evaluation.values]
+    folders = person("a", both("dsm")), person("b", (run, changed(evaluation, values=far)))
+    assert "status, replicate 0, kl of energy: " in refused(*folders[::order])
+
+
+@pytest.mark.parametrize("order", [1, -1])
 def test_the_fuller_record_is_kept_whole(order, person):
     one, other = person("a", (make_run("dsm"), None)), person("b", both("dsm"), machine="y")
     merged = merging.merge([one, other][::order])
