@@ -1,6 +1,10 @@
-"""A row for every registered objective: a step in plain steps, against the count of its formula."""
+"""A row for every registered objective: a step in plain steps, against the count of its formula.
+
+What another library has too is compared with it, for one model and as the suite of toys trains.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.speed.contest import Builder, Row, Target
@@ -10,7 +14,7 @@ from ebm_bench import registry
 from ebm_bench.registry.fitting import misfit
 
 MARGIN = 1.3  # of the time of the plain steps that are counted
-FASTER = 1.5  # than the same loss of another library
+FASTER = 1.5  # than the same loss of another library, in the suite of toys
 
 # Plain steps of a step, with the default settings but those below, and what they are spent on: a
 # batch of energies with the gradient by the parameters is one, so is each derivative by the input
@@ -46,6 +50,8 @@ COUNTS: dict[str, tuple[int | None, str]] = {
     "diffusion_recovery_likelihood": (12, "ten steps of chains, data and ends"),
 }
 _BATCH = 512
+# As the suite of toys trains: replicates, and the batch and width of each.
+_REPLICATES, _SMALL_BATCH, _WIDTH = 20, 128, 64
 # As many chains as data points.
 _SETTINGS: dict[str, Mapping[str, Any]] = {
     "contrastive_divergence": {"chains": _BATCH},
@@ -67,14 +73,14 @@ _PEERS = {
 
 
 def rows() -> list[Row]:
-    """List a row for each objective that can train a network in the plane."""
+    """List a row for each objective that can train a network in the plane, and the peers'."""
     entries, energy = registry.entries("objectives"), registry.describe("energies", "mlp")
     settings = energy.validate({})
     return [
         _row(name)
         for name, entry in entries.items()
         if entry.trains and not misfit(entry.requires, energy, settings, "toy")
-    ]
+    ] + [_replicates(name) for name in _PEERS]
 
 
 def _row(name: str) -> Row:
@@ -86,7 +92,17 @@ def _row(name: str) -> Row:
     targets = [Target("plain", at_most=MARGIN * count)] if count else []
     if name in _PEERS:
         contenders["ebmkit"] = _PEERS[name](problem)
-        targets.append(Target("ebmkit", at_least=FASTER))
     title = f"{name.replace('_', ' ')}: {spent}" if spent else name.replace("_", " ")
     title += f", {turns} steps" if turns > 1 else ""
     return Row(f"step-{name}", title, contenders, tuple(targets), batch=_BATCH, compared=False)
+
+
+def _replicates(name: str) -> Row:
+    """Compare replicates that train together with those of a library that trains one model."""
+    settings = _SETTINGS.get(name, {})
+    together = Problem(name, "mlp", (2,), settings, {"width": _WIDTH}, _REPLICATES)
+    alone = _PEERS[name](replace(together, replicates=1))
+    contenders = {"ours": ours(together), "ebmkit": repeated(alone, _REPLICATES)}
+    title = f"{_REPLICATES} replicates, {name.replace('_', ' ')}, MLP 2-{_WIDTH}-{_WIDTH}-1"
+    targets = (Target("ebmkit", at_least=FASTER),)
+    return Row(f"replicates-{name}", title, contenders, targets, _SMALL_BATCH, compared=False)

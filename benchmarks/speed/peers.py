@@ -120,7 +120,8 @@ def ebmkit_levels(problem: Problem) -> Builder:
 
         parts = problem.build(dtype, batch)
         ours, x = parts.objective, parts.x[0]
-        net = nets.NoiseConditionalMLPEnergy(problem.event_shape[0], (128, 128)).to(dtype)
+        width = problem.energy_settings.get("width", 128)
+        net = nets.NoiseConditionalMLPEnergy(problem.event_shape[0], (width, width)).to(dtype)
 
         def loss() -> nn.Module:
             if problem.objective == "multi_noise_denoising":
