@@ -160,13 +160,13 @@ def show(path: options.Suite) -> None:
     if (results / "records/runs.parquet").exists():
         from ebm_bench.records import collection, definition
 
-        runs = collection.load(results / "records").records()
+        tables = collection.load(results / "records")
         described = [
             run
-            for (name, d, m), run in runs.items()
+            for (name, d, m), run in tables.records().items()
             if name == chosen.name and m in chosen.methods and d in chosen.datasets
         ]
-        definition.refuse_others(chosen, described, results / "records")
+        definition.refuse_others(chosen, described, tables.values, results / "records")
         for run in described:
             for remark in run.remarks:
                 typer.echo(f"{run.dataset}, {run.method}: {remark}")

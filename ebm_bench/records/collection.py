@@ -31,6 +31,7 @@ from ebm_bench.records import (
     fingerprint,
     read,
 )
+from ebm_bench.records.definition import SUITE
 from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import read_table, replacing
@@ -38,7 +39,6 @@ from ebm_bench.utils.files import read_table, replacing
 log = logging.getLogger("ebm_bench")
 
 TABLES = ("runs", "values", "curves")
-SUITE = "suite.yaml"  # next to the tables, with included files merged in
 KEY = ["suite", "dataset", "method"]  # of a run
 ABOUT = ["suite", "suite_version", "dataset", "dataset_version", "method", "objective", "control"]
 # What was measured of which model, among the columns of values.

@@ -1,5 +1,6 @@
 """Merging of records from several people or machines."""
 
+import itertools
 import json
 import math
 import shutil
@@ -106,14 +107,16 @@ class Merged:
         self.tables.write(records)
 
     def summary(self, out: str | Path) -> str:
-        """Report the number of runs, and the hardware on which their cost was measured."""
+        """Report the number of runs, the hardware that timed them, and their code if several."""
         runs = [source.runs[key] for key, source in self.taken.items()]
         counts = Counter(run.hardware for run in runs)
+        code = Counter(f"commit {run.provenance.commit}" for run in runs)
         return "\n".join(
             [
                 f"{len(runs)} runs are in {Path(out, 'records')}; {self.repeated} occurred "
                 "more than once and agree",
                 *(f"  timed on {name}: {n} runs" for name, n in counts.most_common()),
+                *(f"  code of {name}: {n} runs" for name, n in code.most_common() if len(code) > 1),
             ]
         )
 
@@ -134,8 +137,9 @@ def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:
     ------
     InputError
         If records belong to several suites or to several versions of a suite, dataset or metric;
-        if settings, values or statuses of the same replicate differ; if neither of two records
-        of a run contains the other. Names files, keys and values.
+        if the suites beside them make or measure the data of a dataset otherwise; if settings,
+        values or statuses of the same replicate differ; if neither of two records of a run contains
+        the other. Names files, keys and values.
     """
     folders = dict.fromkeys(_records_of(Path(path)).resolve() for path in paths)
     if not folders:
@@ -186,6 +190,13 @@ def _refuse_mixed(sources: list[Source]) -> None:
         listed = ", ".join(f"{name} in {file}" for name, file in suites.items())
         raise InputError(f"records mix suites: {listed}; nothing was merged")
     collection.refuse_mixed(runs, values, "file")
+    described = {source.folder: definition.of_data(source.folder) for source in sources}
+    for (one, ours), (other, theirs) in itertools.combinations(described.items(), 2):
+        if different := definition.apart(ours, theirs):
+            raise InputError(
+                f"suites in {one} and {other} make or measure data otherwise: "
+                f"{'; '.join(different[: definition.SHOWN])}; nothing was merged"
+            )
     # Only the learning rate may differ between methods.
     shared = [
         json.dumps({**run.budget, "learning_rate": None, "seed": run.seed}, sort_keys=True)

@@ -36,7 +36,7 @@ def load(suite: Suite, folder: Path) -> Results:
     expected = [(suite.name, *run) for run in suite.runs()]
     records = tables.records()
     runs = {key[1:]: records[key] for key in expected if key in records}
-    definition.refuse_others(suite, runs.values(), folder / "records")
+    definition.refuse_others(suite, runs.values(), tables.values, folder / "records")
     values = _of(suite, runs, tables.values, MEASURED)
     gone = escaped(values)
     energies = {

@@ -71,6 +71,33 @@ def test_an_edited_suite_gets_no_table_of_older_records(place, path, value, said
         assert "another table" not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("metrics",), {"hyvarinen_score": {"points": 30}},
+         "two_moons.metrics.hyvarinen_score.points is 20 and 30 in the suite"),
+        (("sampler",), {"name": "langevin"}, "two_moons.sampler is ['"),
+        (("curve",), "energy_distance", "metric of the curve is hyvarinen_score in the record"),
+    ],
+)  # fmt: skip
+def test_what_was_measured_otherwise_gets_no_table(place, path, value, said):
+    assert command("collect").exit_code == 0
+    edit(place, "datasets", "two_moons", *path, to=value)
+    for name in ("report", "show"):
+        result = command(name)
+        assert result.exit_code == 2, result.output
+        assert said in result.stderr
+
+
+def test_measurements_of_an_older_metric_get_no_table(place):
+    assert command("collect").exit_code == 0
+    path = place / "results/small/records/values.parquet"
+    pd.read_parquet(path).assign(metric_version=0).to_parquet(path)
+    result = command("report")
+    assert result.exit_code == 2
+    assert "version of hyvarinen_score is 0 in the records and" in result.stderr
+
+
 @pytest.mark.parametrize(("path", "value", "said"), EDITS)
 def test_runs_that_would_be_trained_again_are_not_collected(place, path, value, said):
     if said is None:

@@ -78,6 +78,8 @@ def test_a_method_stands_beside_the_reference(place, reference, monkeypatch):
     assert (results / "leaderboard.html").exists()
     runs = collection.load(results / "records").runs
     assert sorted(runs["method"]) == ["dsm", "mine-0.1", "truth"]
+    # By it, measurements of a reference that were made otherwise are refused.
+    assert (results / "own/records/suite.yaml").exists()
     # With sigma = 0.1 the skeleton is the method that stands beside it: seed by seed.
     values = collection.load(results / "records").values
     chosen = values[values["metric"] == "hyvarinen_score"].set_index(["method", "replicate"])

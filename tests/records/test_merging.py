@@ -1,7 +1,9 @@
 import pandas as pd
 import pytest
+import yaml
 from factories import commands
 from factories.records import leave, make_evaluation, make_run
+from factories.suites import toy
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import collection, merging
@@ -164,6 +166,18 @@ def test_mixtures_are_refused_with_both_files(other, evaluation, told, person):
     assert str(two / "records") in message
 
 
+def test_measurements_that_suites_describe_otherwise_are_refused(person):
+    """As runs of different methods share no value that could tell."""
+    folders = person("a", both("dsm")), person("b", both("nce"))
+    for folder, points in zip(folders, (100, 200), strict=True):
+        metrics = {"hyvarinen_score": {"points": points}, "log_z": {}}
+        content = {"datasets": {"two_moons": toy(metrics=metrics)}}
+        (folder / "records" / "suite.yaml").write_text(yaml.safe_dump(content))
+    told = refused(*folders)
+    assert "two_moons.metrics.hyvarinen_score.points is 100 and 200" in told
+    assert all(str(folder / "records") in told for folder in folders)
+
+
 def test_learning_rates_may_differ_between_methods(person):
     rated = [changed(make_run(m), budget={"steps": 10, "learning_rate": rate})
              for m, rate in (("dsm", 0.1), ("nce", 0.2))]  # fmt: skip
@@ -196,7 +210,15 @@ def test_the_command_unites_and_tells_the_hardware(person, tmp_path):
     assert done.exit_code == 0, done.output
     assert "2 runs are in" in done.output
     assert "timed on y (x, 1 thread): 1 runs" in done.output
+    assert "code of commit" not in done.output
     assert (out / "records" / "runs.csv").exists()
+
+
+def test_code_of_several_commits_is_told(person):
+    newer = make_run("nce")
+    newer = changed(newer, provenance=changed(newer.provenance, commit="newer"))
+    merged = merging.merge([person("a", both("dsm")), person("b", (newer, None))])
+    assert "code of commit newer: 1 runs" in merged.summary("out")
 
 
 @pytest.mark.parametrize("broken", ["disagreeing", "missing"])
