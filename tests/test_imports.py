@@ -19,6 +19,7 @@ metrics objectives
 runs report
 api studies plugins
 cli
+__main__
 """
 LINES = [line.split() for line in ORDER.strip().splitlines()]
 LEVEL = {room: number for number, line in enumerate(LINES) for room in line}
