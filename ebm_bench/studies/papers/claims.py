@@ -8,6 +8,7 @@ import pandas as pd
 
 from ebm_bench.records import FAILED
 from ebm_bench.report.columns import Interval
+from ebm_bench.report.results import CONVERGED
 from ebm_bench.report.rows import label
 from ebm_bench.report.statistics.pairwise import Losses
 from ebm_bench.report.statistics.scales import Scale, on_scale
@@ -32,7 +33,8 @@ class Verdict:
         `REPRODUCED` where the whole interval is within the limits of the claim, `NOT` where it is
         outside, `OPEN` otherwise. A ratio or difference whose first model alone failed in a
         replicate counts as above any limit there, and as below if the second alone did: if that
-        is another verdict, the claim is `OPEN`; so it is if the only model of a claim failed.
+        is another verdict, the claim is `OPEN`; so it is if the only model of a claim failed, or a
+        value that is compared did not converge.
     """
 
     claim: Claim
@@ -61,12 +63,13 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
     chosen = values[(values["dataset"] == dataset) & (values["metric"] == metric)]
     measured = partial(_measured, chosen, scale)
     if claim.measure == "slope":
-        (model,) = claim.models
         assert paper.knob is not None, "checked by the schema"
-        at = [measured(model, knob) for knob in paper.knob.values]
-        first, second, scale = *_slope(paper.knob.values, at), "linear"
+        places = [(claim.models[0], knob) for knob in paper.knob.values]
+        rows = [measured(*each) for each in places]
+        first, second, scale = *_slope(paper.knob.values, rows), "linear"
     else:
-        rows = [measured(*each) for each in zip(claim.models, claim.knobs, strict=True)]
+        places = list(zip(claim.models, claim.knobs, strict=True))
+        rows = [measured(*each) for each in places]
         first = rows[0]
         second = rows[1] if len(rows) > 1 else pd.DataFrame(0.0, first.index, list("ye"))
     first, second = first.align(second, join="outer", axis=0)
@@ -74,15 +77,20 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
     losses = Losses(pd.DataFrame(both[..., 0]), both[..., 0], both[..., 1], 1, scale)
     found = losses.between(np.array([0]), np.array([1])).iloc[0]
     compared = int(found["n"])
-    note = "" if compared == len(first) else f"{compared} of {len(first)}"
+    notes = [f"{compared} of {len(first)}"] if compared < len(first) else []
+    part = f"{metric.partition('.')[0]}.{CONVERGED}"
+    diagnosed = values[(values["dataset"] == dataset) & (values["metric"] == part)]
+    diagnosed = diagnosed[~diagnosed["status"].isin(FAILED)]
+    doubtful = any((_of(diagnosed, *each)["value"] < 1).any() for each in places)
+    notes += ["not converged"] * doubtful
     verdict = _within(claim, found["low"], found["high"])
     failed = _of_failures(claim, first["y"].isna(), second["y"].isna())
-    if compared < 2 or not failed <= {verdict}:
+    if compared < 2 or doubtful or not failed <= {verdict}:
         verdict = OPEN
     return Verdict(
         claim,
         _about(paper, claim, dataset, metric),
-        Interval(found["difference"], found["low"], found["high"], note=note),
+        Interval(found["difference"], found["low"], found["high"], note=", ".join(notes)),
         verdict,
     )
 
@@ -111,15 +119,20 @@ def _measured(values: pd.DataFrame, scale: Scale, model: str, knob: float | None
 
     What failed or is not finite is NaN.
     """
-    at = values["knob"].isna() if knob is None else values["knob"] == knob
-    names = [label(*pair) for pair in zip(values["method"], values["model"], strict=True)]
-    own = values[at & (np.array(names, dtype=object) == model)].set_index("replicate")
+    own = _of(values, model, knob).set_index("replicate")
     y = own["value"].astype(float).mask(own["status"].isin(FAILED)).to_numpy()
     if (own["metric"] == SQUARED_ERROR).all():  # of double precision: it has no floor
         scaled, error = np.log(np.where(np.isfinite(y), y, np.nan)), np.zeros(len(y))
     else:
         scaled, error, _ = on_scale(y, own["standard_error"].to_numpy(float), scale)
     return pd.DataFrame({"y": scaled, "e": error}, index=own.index)
+
+
+def _of(values: pd.DataFrame, model: str, knob: float | None) -> pd.DataFrame:
+    """Take the rows of a model at a value of the knob."""
+    at = values["knob"].isna() if knob is None else values["knob"] == knob
+    names = [label(*pair) for pair in zip(values["method"], values["model"], strict=True)]
+    return values[at & (np.array(names, dtype=object) == model)]
 
 
 def _slope(knob: list[float], at: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -80,7 +80,8 @@ def render(papers: dict[str, Paper], verdicts: dict[str, list[Verdict]]) -> str:
             f"replicates. A claim is *{REPRODUCED}* if the whole interval is within the stated "
             f"limit, *{NOT}* if it is outside, and else *{OPEN}*; so it is where a failure of "
             "replicates speaks against the verdict of the others (the number of those compared "
-            "is given). Main settings that differ from the published ones are listed.",
+            "is given), or where a value did not converge. Main settings that differ from the "
+            "published ones are listed.",
             "",
             *parts,
         ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from factories.papers import CLAIM, make_paper, make_varied, values
+from factories.papers import CLAIM, KL, make_paper, make_varied, values
 
 from ebm_bench.report.statistics.intervals import student
 from ebm_bench.studies.papers.claims import NOT, OPEN, REPRODUCED, check
@@ -107,6 +107,23 @@ class TestFailures:
         near = [2.0, 2.1, 1.9, 2.05]
         assert decide(make_paper(claim), values({"a": near})).verdict == REPRODUCED
         assert decide(make_paper(claim), values({"a": [*near[:3], None]})).verdict == OPEN
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "note"),
+    [("ok", OPEN, "not converged"), ("diverged", REPRODUCED, "3 of 4")],
+)
+@pytest.mark.parametrize("which", ["a", "b"])
+def test_what_did_not_converge_decides_nothing(status, verdict, note, which):
+    table = values({"a": list(np.array(B) * 0.05), "b": B})
+    parts = table.assign(metric=f"{KL}.converged", value=1.0)
+    doubtful = (parts["method"] == which) & (parts["replicate"] == 2)
+    parts.loc[doubtful, "value"] = 0.0
+    table = pd.concat([table, parts], ignore_index=True)
+    # Of a replicate that failed nothing is compared, and so nothing is in doubt.
+    table.loc[table["replicate"] == 2, "status"] = status
+    found = decide(make_paper(), table)
+    assert (found.verdict, found.found.note) == (verdict, note)
 
 
 DIFFERENCE = {
