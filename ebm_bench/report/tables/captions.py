@@ -182,7 +182,8 @@ def paper_caption(results: Results, dataset: str) -> str:
         data_statement(results, dataset),
         f"Ordered by {quantity(spec.rank_by).label} (mean rank over replicates). Bold: "
         "the best of each metric, with all that do not differ significantly from it by paired t "
-        "tests (5 %, corrected for the comparisons with it by Holm); not what did not converge. "
+        "tests (5 %, corrected for the comparisons with it by Holm), or cannot be compared because "
+        "replicates are missing; not what did not converge. "
         "Below the rule: controls. Training: seconds of all replicates together; "
         "evaluations of the energy: of one.",
         _machines(results, dataset),

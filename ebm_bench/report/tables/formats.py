@@ -99,7 +99,7 @@ def latex(table: Table, notation: Notation = LATEX) -> str:
     parts = _parts(widths, table.keys)
     about = [rf"\caption{{{escape(table.caption)}}}", rf"\label{{{table.label}}}"]
     if len(rows) > LONG:
-        return _long(heads, rows, about)
+        return _long(heads, rows, about, table.apart)
     wide = max(sum(widths[j] for j in columns) for columns in parts) > COLUMN_WIDTH
     kind = "table*" if wide else "table"
     begin = [rf"\begin{{{kind}}}", r"\centering"]
@@ -124,9 +124,11 @@ def latex(table: Table, notation: Notation = LATEX) -> str:
     return "\n".join([*lines, rf"\end{{{kind}}}", ""])
 
 
-def _long(heads: list[str], rows: list[list[str]], about: list[str]) -> str:
+def _long(heads: list[str], rows: list[list[str]], about: list[str], apart: int | None) -> str:
     columns = list(range(len(heads)))
     head, *body = (_line(row, columns) for row in [heads, *rows])
+    if apart:
+        body.insert(apart, r"\midrule")
     return "\n".join(
         [
             _NEEDS.format("booktabs,graphicx,longtable", ", and a page of one column"),

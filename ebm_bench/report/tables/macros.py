@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ebm_bench.report.columns import Difference, Estimate, Interval, Value, cell_of
+from ebm_bench.report.columns import Difference, Estimate, Value, cell_of
 from ebm_bench.report.formatting import probability
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row, label
@@ -20,8 +20,9 @@ _EQUAL = {"steps": "EqualSteps", "seconds": "EqualSeconds", "evaluations": "Equa
 _HEAD = r"""% Numbers of the suite {suite}, version {version}. Put this file beside the text
 % and write \input{{macros}} in its preamble.
 %
-% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates, geometric on the log scale, and
-%   followed by Low, High, Interval: the ends of its 95 % interval; mean [low, high].
+% \ebm<Suite><Dataset><Metric><Method>: the mean over replicates, geometric on the log scale, with
+%   a sign before it where it is a bound, and followed by Low, High, Interval: the ends of its 95 %
+%   interval; mean [low, high] with what is to be said of them, as in the tables.
 % \ebm<Suite><Dataset>...<Method>, with ... one of
 %   Rank, RankEqualSteps, RankEqualSeconds, RankEqualEvaluations: its place, 1 is best;
 %   Difference, DifferenceLow, DifferenceHigh, DifferenceP: of the ranking metric to the best
@@ -88,7 +89,7 @@ def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
                 if found.replicates:
                     name = [*place, metric, row.label]
                     yield from _summary(name, found)
-                    yield [*name, "Interval"], _written(Interval(found.mean, found.low, found.high))
+                    yield [*name, "Interval"], _written(found)
             yield from _training(results, dataset, row, place)
         for view in views:
             for row in view.rows(dataset):
@@ -124,7 +125,7 @@ def _training(
 
 
 def _summary(name: list[str], found: Estimate | Difference) -> Iterator[tuple[list[str], str]]:
-    yield name, latex_number(found.mean)
+    yield name, escape(getattr(found, "bound", "")) + latex_number(found.mean)
     yield [*name, "Low"], latex_number(found.low)
     yield [*name, "High"], latex_number(found.high)
 

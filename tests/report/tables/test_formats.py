@@ -69,6 +69,8 @@ def test_wide_tables_are_cut_and_long_ones_broken():
     text = formats.latex(table(*((str(i), "3") for i in range(formats.LONG + 1))))
     assert "longtable" in text
     balanced(text)
+    text = formats.latex(table(*((str(i), "3") for i in range(formats.LONG + 1)), apart=2))
+    assert "1 & 3 \\\\\n\\midrule\n2 & 3" in text
     text = formats.latex(table(*(wide * 20), columns=heads, caption="A caption."))
     assert text.count(r"\end{table*}") == len(balanced(text)) > 1
     assert text.count("A caption.") == 1

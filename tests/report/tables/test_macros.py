@@ -1,7 +1,9 @@
 import re
+from dataclasses import replace
 
 import pytest
 
+from ebm_bench import registry
 from ebm_bench.report import budgets
 from ebm_bench.report.formatting import number
 from ebm_bench.report.tables import macros
@@ -39,6 +41,20 @@ def test_numbers_are_those_of_the_tables(results, rendered):
     assert "ebmSmallPlaneRankEqualSecondsWinner" in told
     assert "ebmSmallPlaneKlSlowOneZeroZeroFlow" in told  # the by-product
     assert told["ebmSmallPixelsHyvarinenWinner"].startswith(r"\ensuremath{-}2")
+
+
+def test_numbers_that_only_bound_or_are_in_doubt_say_so(add_part, monkeypatch):
+    found = registry.entries("metrics")
+    bounded = {**found, "kl": replace(found["kl"], lower_bound=True)}
+    others = registry.entries
+    monkeypatch.setattr(
+        registry, "entries", lambda family: bounded if family == "metrics" else others(family)
+    )
+    results = add_part("plane", "winner", "kl", "converged", lambda r: float(r != 0))
+    told = commands(macros.render([results]))
+    assert told["ebmSmallPlaneKlWinner"].startswith(r"\ensuremath{\geq} 0.0")
+    assert told["ebmSmallPlaneKlWinnerInterval"].endswith("] (not converged)")
+    assert told["ebmSmallPlaneKlUnluckyInterval"].endswith("] (4 of 6)")
 
 
 @pytest.mark.parametrize(
