@@ -62,6 +62,7 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
     scale: Scale = scale_of(metric)
     chosen = values[(values["dataset"] == dataset) & (values["metric"] == metric)]
     measured = partial(_measured, chosen, scale)
+    places: list[tuple[str, float | None]]
     if claim.measure == "slope":
         assert paper.knob is not None, "checked by the schema"
         places = [(claim.models[0], knob) for knob in paper.knob.values]
