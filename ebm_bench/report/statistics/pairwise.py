@@ -290,7 +290,7 @@ def _paired(
     spread = difference.std(axis=1, ddof=1).filled(np.nan) / np.sqrt(counted)
     measured = np.where(difference.mask, 0.0, np.nan_to_num(own)).sum(axis=1) / counted**2
     error = np.hypot(spread, np.sqrt(measured))
-    sizes = (np.abs(np.nan_to_num(z, nan=0, posinf=0, neginf=0)) for z in (x, y))
+    sizes = (np.abs(np.where(difference.mask, 0.0, z)) for z in (x, y))
     scale = np.maximum(*(size.max(axis=1, initial=0) for size in sizes)) if relative else 1.0
     tie, constant = np.abs(mean) <= ROUNDING * scale, error <= ROUNDING * scale
     # Where all differences are equal, the mean is certain.

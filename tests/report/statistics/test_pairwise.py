@@ -237,6 +237,15 @@ def test_the_error_of_the_evaluation_adds_its_variance(scale, error):
     assert found["difference"] == pytest.approx(exact["difference"])
 
 
+def test_a_value_that_is_not_compared_hides_no_difference():
+    """One that is far too large in a replicate in which the other failed."""
+    a, b = [1.0, 1.1, 0.9, 1.05], [2.0, 2.1, 1.95, 2.0]
+    alone = pairwise.compare(table(a=a, b=b), False).iloc[0]
+    found = pairwise.compare(table(a=[*a, 1e12], b=[*b, None]), False).iloc[0]
+    assert found["p"] == pytest.approx(alone["p"])
+    assert found["p"] < 0.001
+
+
 def test_the_smallest_difference_a_table_can_detect():
     rng = np.random.default_rng(0)
     x = np.exp(0.35 * rng.standard_normal((14, 20)))
