@@ -188,12 +188,16 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
         return f"Tuned on {where}, where all {chosen.trials} trials failed: the suite's own values."
     by = quantity(on.criterion).label
     # Where only some datasets are shown, the budget of another one is not known; nor is that of the
-    # suite that this one extends.
-    extended = tuned.suite != results.suite.name
-    shown = None if extended else results.suite.datasets.get(where)
+    # suite that this one extends, or of an earlier version.
+    other = ""
+    if tuned.suite != results.suite.name:
+        other = f" of suite {tuned.suite}"
+    elif tuned.suite_version != results.suite.version:
+        other = f" of version {tuned.suite_version} of the suite"
+    shown = None if other else results.suite.datasets.get(where)
     steps = tuned.steps or (shown.budget.steps if shown else None)
     sentences = [
-        f"Tuned on {where}{f' of suite {tuned.suite}' if extended else ''}"
+        f"Tuned on {where}{other}"
         f"{'' if where == dataset else ', which stands for this dataset'}: "
         f"the best of {chosen.trials} trials of {f'{steps} steps and ' if steps else ''}"
         f"{tuned.replicates} replicates by {by} of validation data ({number(chosen.best.score)}).",

@@ -104,11 +104,15 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
         shown = Results(few.model_copy(update={"tuned": stated}), tmp_path, {}, empty.values, {})
         alone = details.methods(shown, "toy.yaml")["ssm"]["places"][other]
         assert f"{text} {tuned.replicates} replicates by" in alone["tuned"]
-    # A suite that extends another has its tuned values, and steps of its own.
-    larger = Results(suite.model_copy(update={"name": "larger"}), tmp_path, {}, empty.values, {})
-    told_there = details.methods(larger, "larger.yaml")["ssm"]["places"][where]["tuned"]
+    # A suite that extends another has its tuned values, and steps of its own; so has a later one.
     trials = f"the best of {tuned.trials} trials of {tuned.replicates} replicates by"
-    assert told_there.startswith(f"Tuned on {where} of suite toy: {trials}")
+    for update, source in (
+        ({"name": "larger"}, "suite toy"),
+        ({"version": suite.version + 1}, f"version {suite.version} of the suite"),
+    ):
+        larger = Results(suite.model_copy(update=update), tmp_path, {}, empty.values, {})
+        told_there = details.methods(larger, "larger.yaml")["ssm"]["places"][where]["tuned"]
+        assert told_there.startswith(f"Tuned on {where} of {source}: {trials}")
     assert ["learning rate", f"{best.learning_rate:g}", "tuned"] in place["settings"]
     origins = {name: by for name, _, by in place["settings"]}
     assert origins["variance_reduced"] == "suite"
