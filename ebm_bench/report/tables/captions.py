@@ -372,7 +372,8 @@ def _limited(results: Results, dataset: str) -> str:
     return (
         f"Shown at equal {WORDS[results.unit]}: {amount(limit.amount, results.unit)}, the most "
         f"that every method reached ({limit.method} ended there). Values are read from the "
-        "learning curves, between two of their points along the logarithm of the step. The "
+        "learning curves, which do not tell whether a value converged, between two of their points "
+        "along the logarithm of the step. The "
         "learning rate falls over all steps of a training: what is stopped before its end is "
         "measured while the rate is still high. A replicate counts as failed if it failed within "
         f"that budget. Controls stand at their end.{_noises(results, dataset)}"
