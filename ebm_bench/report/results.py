@@ -214,9 +214,12 @@ class Results:
         return [m for m in measured if m not in known and m.partition(".")[2] != CONVERGED]
 
     def pictures(self, dataset: str, method: str) -> dict[str, np.ndarray]:
-        """Load the densities and samples of a run; empty where there are none."""
+        """Load the densities and samples of a run; empty where there are none of it.
+
+        What was not evaluated can have left those of an earlier training.
+        """
         path = self.folder / "runs" / dataset / method / "pictures.npz"
-        if not path.exists():
+        if (dataset, method) not in self._evaluated or not path.exists():
             return {}
         try:
             with np.load(path) as arrays:
@@ -227,11 +230,12 @@ class Results:
     def missing(self) -> dict[str, list[str]]:
         """List the runs that were not run, and those that were not evaluated."""
         expected = self.suite.runs()
-        evaluated = set(self.values[["dataset", "method"]].itertuples(index=False, name=None))
         return {
             "not run": [f"{d}/{m}" for d, m in expected if (d, m) not in self.runs],
             "not evaluated": [
-                f"{d}/{m}" for d, m in expected if (d, m) in self.runs and (d, m) not in evaluated
+                f"{d}/{m}"
+                for d, m in expected
+                if (d, m) in self.runs and (d, m) not in self._evaluated
             ],
         }
 
@@ -318,6 +322,10 @@ class Results:
     @cached_property
     def _measured(self) -> set[tuple[str, str, str]]:
         return {key[:3] for key in self._estimates}
+
+    @cached_property
+    def _evaluated(self) -> set[tuple[str, str]]:
+        return {key[:2] for key in self._measured}
 
     @cached_property
     def _escaped(self) -> dict[tuple[str, ...], set[int]]:

@@ -70,6 +70,15 @@ def test_a_run_that_failed_altogether_is_ranked_last_even_without_evaluation(for
     assert results.estimate("plane", row, "kl").failed == 6
 
 
+def test_pictures_of_an_earlier_training_are_not_shown(results, change):
+    assert results.pictures("plane", "winner")
+    # Trained again since, and not evaluated.
+    later = change("plane", "winner", "run.json", lambda record: record.update(fingerprint="g"))
+    assert later.missing()["not evaluated"] == ["plane/winner"]
+    assert later.pictures("plane", "winner") == {}
+    assert later.pictures("plane", "equal")
+
+
 def test_a_metric_that_may_not_apply_is_not_failed(suite, forget, change):
     suite.datasets["plane"].metrics["log_z_error"] = {}
     forget("plane", "winner", "evaluation.json", "pictures.npz")
