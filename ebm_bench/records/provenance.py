@@ -40,12 +40,14 @@ def collect(device: str) -> Provenance:
 
 @cache
 def _checkout(root: Path) -> tuple[str, bool]:
-    """Read the commit and whether files were changed; the version if git is not available."""
+    """Read the commit and whether files were changed, or code is new; the version without git."""
     if not (root / ".git").exists():  # installed: a repository further up is not ours
         return f"v{__version__}", False
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        new = _git(root, "ls-files", "--others", "--exclude-standard", "--", "ebm_bench/*.py")
+        return commit, bool(changed or new)
     except (OSError, subprocess.CalledProcessError):
         return f"v{__version__}", True
 

@@ -55,6 +55,12 @@ def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(checkout):
     assert provenance._checkout(checkout)[1]
 
 
+def test_new_code_makes_it_dirty(checkout):
+    (checkout / "ebm_bench" / "objectives").mkdir(parents=True)
+    (checkout / "ebm_bench" / "objectives" / "mine.py").write_text("")
+    assert provenance._checkout(checkout)[1]
+
+
 def test_an_installed_package_in_the_repository_of_another_project(checkout):
     inner = checkout / "site-packages"
     inner.mkdir()
