@@ -41,7 +41,8 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
     dataset : str
         Name of the dataset.
     notes : bool
-        Whether legend entries state, besides the name, how training ended.
+        Whether legend entries state, besides the name, how training ended and what did not
+        converge; if not, such points have a dagger.
     """
     metric = results.suite.datasets[dataset].rank_by
     found = {row: results.estimate(dataset, row, metric) for row in drawn(results.rows(dataset))}
@@ -68,6 +69,8 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
                 bar = [[mean - summary.low], [summary.high - mean]]
                 axis.errorbar(row.seconds, mean, bar, fmt="none", ecolor=style.colour, capsize=2)
             axis.plot(row.seconds, mean, label=note, zorder=3, **style.point)
+            if not notes and (row.status != "ok" or summary.converged < 1):
+                axis.annotate("†", (row.seconds, mean), (3, 2), textcoords="offset points")
             if outside:
                 hollow = {**style.point, "markerfacecolor": "white"}
                 axis.plot(row.seconds, float("above" in outside), zorder=3, clip_on=False,

@@ -231,7 +231,7 @@ def figure_caption(results: Results, kind: str, datasets: list[str]) -> str:
         "cost": f"Quality against cost on {where}: {by}, mean over replicates (geometric where "
         "values are positive) and 95 % interval, against the time of setting up and training all "
         "of them. No model on the Pareto front is beaten by a cheaper one. On the rim, hollow: "
-        "beyond the axis.",
+        f"beyond the axis. {_DAGGER}",
         "curves": f"Learning curves on {where}. Line: median over replicates; band: their range; "
         "cross: a replicate failed; level lines: controls.",
         "critical difference": f"Average ranks on {len(results.counted)} datasets (1 is best); "

@@ -110,6 +110,15 @@ def test_a_point_beyond_the_axis_stands_on_its_rim(results, monkeypatch):
     assert {line.get_markerfacecolor() for line in rim} == {"white"}
 
 
+def test_points_that_failed_or_did_not_converge_have_a_dagger(add_part):
+    results = add_part("plane", "winner", "kl", "converged", lambda r: 0.0)
+    (axis,) = paper.cost(results, ["plane"], 3.25).axes
+    rows = {row.seconds: row.label for row in results.rows("plane")}
+    marked = {rows[text.xy[0]] for text in axis.texts if text.get_text() == "†"}
+    assert marked == {"winner", "unlucky"}
+    assert "†: trained to no regular end" in captions.figure_caption(results, "cost", ["plane"])
+
+
 def test_the_grid_has_a_line_for_each_dataset_on_a_scale_of_its_own(results):
     figure = pictures.density_grid(results, ["plane"], 6.75)
     images = [axis.images[0] for axis in figure.axes if axis.images]
