@@ -94,11 +94,9 @@ class Merged:
         The suite and its plugins are written too if they are the same in all sources.
         """
         records = Path(out, "records")
-        described = [collection.kept_suite(folder) for folder in self.folders]
-        if described[0] and all(one == described[0] for one in described):
-            for name, content in described[0].items():
-                with replacing(records / name) as temporary:
-                    temporary.write_bytes(content)
+        for name, content in self._described()[0].items() if self._agree() else ():
+            with replacing(records / name) as temporary:
+                temporary.write_bytes(content)
         for key, source in self.taken.items():
             found, copy = source.pictures(key), Path(out).joinpath("runs", *key[1:], PICTURES)
             if found.exists() and found.resolve() != copy.resolve():
@@ -107,7 +105,7 @@ class Merged:
         self.tables.write(records)
 
     def summary(self, out: str | Path) -> str:
-        """Report the number of runs, the hardware that timed them, and their code if several."""
+        """Report the number of runs, their hardware, and code and suites that are not the same."""
         runs = [source.runs[key] for key, source in self.taken.items()]
         counts = Counter(run.hardware for run in runs)
         code = Counter(f"commit {run.provenance.commit}" for run in runs)
@@ -117,8 +115,17 @@ class Merged:
                 "more than once and agree",
                 *(f"  timed on {name}: {n} runs" for name, n in counts.most_common()),
                 *(f"  code of {name}: {n} runs" for name, n in code.most_common() if len(code) > 1),
+                *([] if self._agree() else ["  no suite with them: suites or plugins differ"]),
             ]
         )
+
+    def _described(self) -> list[dict[str, bytes]]:
+        """Suites with their plugins, as they lie beside the records of the sources."""
+        return [collection.kept_suite(folder) for folder in self.folders]
+
+    def _agree(self) -> bool:
+        first, *others = self._described()
+        return all(one == first for one in others)
 
 
 def merge(paths: Iterable[str | Path], tolerance: float = TOLERANCE) -> Merged:

@@ -211,6 +211,7 @@ def test_the_command_unites_and_tells_the_hardware(person, tmp_path):
     assert "2 runs are in" in done.output
     assert "timed on y (x, 1 thread): 1 runs" in done.output
     assert "code of commit" not in done.output
+    assert "differ" not in done.output
     assert (out / "records" / "runs.csv").exists()
 
 
@@ -255,7 +256,9 @@ def test_the_suite_comes_along_where_all_have_the_same(person, tmp_path):
     assert {"suite.yaml", "mine.py"} <= kept
     assert not (tmp_path / "out" / "mine.py").exists()
     (folders[1] / "records" / "mine.py").write_text("# another\n")
-    merging.merge(folders).write(tmp_path / "apart")
+    merged = merging.merge(folders)
+    merged.write(tmp_path / "apart")
+    assert "suites or plugins differ" in merged.summary("apart")
     assert not (tmp_path / "apart" / "records" / "suite.yaml").exists()
 
 
