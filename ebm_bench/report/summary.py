@@ -113,6 +113,10 @@ def _training(view: Results, datasets: list[str]) -> str:
     if not known:
         return "Not known: learning curves have too few points near the end, or too few replicates."
     moving = [name for name, moves in known if moves]
+    specs = [view.suite.datasets[name] for name in datasets]
+    others = dict.fromkeys(quantity(s.curve).label for s in specs if s.curve != s.rank_by)
+    by = f" by {' and '.join(others)}, which the learning curves follow" if others else ""
+    total = len(known)
     if not moving:
-        return f"Hardly: none of {len(known)} rows moved by more than half its interval at the end."
-    return f"It may: {len(moving)} of {len(known)} rows are still moving ({few(moving, SHOWN)})."
+        return f"Hardly: none of {total} rows moved by more than half its interval at the end{by}."
+    return f"It may: {len(moving)} of {total} rows are still moving ({few(moving, SHOWN)}){by}."

@@ -27,7 +27,13 @@ def test_what_is_still_moving_is_named(change):
     told = answer(summary.of_dataset(results, "plane"), "training")
     assert told == "It may: 1 of 1 rows are still moving (slow_100)."
     told = answer(summary.of_suite(results), "training")
-    assert told == "It may: 1 of 1 rows are still moving (slow_100 on plane)."
+    assert told.startswith("It may: 1 of 1 rows are still moving (slow_100 on plane)")
+
+
+def test_of_another_metric_it_is_told_by_which_rows_still_move(change):
+    results = change("pixels", "slow_100", "run.json", late)  # ranked by another than the curve's
+    told = answer(summary.of_dataset(results, "pixels"), "training")
+    assert told.endswith(" by Hyvärinen score, which the learning curves follow.")
 
 
 def test_one_replicate_does_not_tell_whether_a_row_moves(change):
