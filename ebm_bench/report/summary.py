@@ -7,7 +7,7 @@ from ebm_bench.report.formatting import few, number, quantity
 from ebm_bench.report.orders import Reversal
 from ebm_bench.report.results import Results
 from ebm_bench.report.rows import Row, label
-from ebm_bench.report.statistics.intervals import ROW
+from ebm_bench.report.statistics.intervals import ALPHA, ROW
 from ebm_bench.report.tables.captions import certainty, power
 
 SHOWN = 3  # names or pairs in a sentence; the others are counted
@@ -50,7 +50,9 @@ def of_suite(view: Results) -> Answers:
             f"{label(*second[ROW])}, {number(second['average_rank'], 2)}"
         )
         tests = view.rank_tests
-        critical = f"; {tests.critical_difference:.2f} apart would be significant" if tests else ""
+        critical = ""
+        if tests and tests.decides and tests.p < ALPHA:  # else no distance would be
+            critical = f"; {tests.critical_difference:.2f} apart would be significant"
         answers.append(("By how much?", f"{margin}{critical}."))
     decided = [
         pairs["better"].mean() for name in view.counted if len(pairs := view.comparisons[name])

@@ -1,10 +1,12 @@
 """What the first screen of the page answers."""
 
+import pandas as pd
 import pytest
 from factories.report import late
 
 from ebm_bench.report import budgets, orders, summary
 from ebm_bench.report.page import views
+from ebm_bench.report.statistics.friedman import RankTests
 
 
 def answer(answers, question):
@@ -89,6 +91,16 @@ def test_a_suite_answers_from_its_overall_ranking(results):
     sure = answer(answers, "sure")
     assert "of pairs are significantly different" in sure
     assert "Kendall" in sure
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.01, True), (0.2, False)])
+def test_a_distance_of_ranks_is_significant_only_where_methods_differ(results, p, told):
+    ranks = pd.Series([1.0, 2.0, 3.0], pd.MultiIndex.from_product([["a", "b", "c"], ["energy"]]))
+    pairs = pd.DataFrame(1.0, ranks.index, ranks.index)
+    found = RankTests(ranks, 9, 9.0, p, 1.5, pairs, [])
+    results.__dict__["rank_tests"] = found
+    much = answer(summary.of_suite(results), "how much")
+    assert ("; 1.50 apart would be significant." in much) == told
 
 
 def test_nothing_is_answered_where_nothing_is_ranked(suite, tmp_path):
