@@ -63,12 +63,14 @@ def methods(results: Results, suite_path: str | Path) -> dict[str, dict[str, Any
 def replicates(results: Results) -> dict[str, dict[str, dict[str, list]]]:
     """List the value of every replicate: by dataset, label of the row, and metric."""
     found: dict[str, dict[str, dict[str, list]]] = {name: {} for name in results.suite.datasets}
-    columns = ["dataset", "method", "model", "metric", "replicate", "value"]
-    for dataset, method, model, metric, replicate, value in sorted(
+    columns = ["dataset", "method", "model", "metric", "replicate", "status", "value"]
+    for dataset, method, model, metric, replicate, status, value in sorted(
         results.values[columns].itertuples(index=False, name=None), key=lambda v: v[4]
     ):
         row = found[dataset].setdefault(label(method, model), {})
-        row.setdefault(metric, []).append([replicate, number(value)])
+        # How the energy ended stands beside its values; a by-product can escape by itself.
+        alone = " (escaped)" if status == "escaped" and model != "energy" else ""
+        row.setdefault(metric, []).append([replicate, number(value) + alone])
     return found
 
 

@@ -12,7 +12,7 @@ from factories.report import collect
 from ebm_bench import report
 from ebm_bench.errors import InputError
 from ebm_bench.report import budgets, loading
-from ebm_bench.report.page import leaderboard, views
+from ebm_bench.report.page import details, leaderboard, views
 from ebm_bench.report.statistics import pairwise
 from ebm_bench.report.tables import tables
 
@@ -276,6 +276,18 @@ def test_what_did_not_converge_has_not_won(forget, add_part, read):
     results = add_part("plane", "winner", "kl", "converged", lambda r: float(r != 0))
     by = _end(read(results))["by"]["kl"]
     assert (by["best"], by["won"], by["doubtful"]) == (["winner"], False, True)
+
+
+def test_a_by_product_that_escaped_alone_says_so_beside_its_values(change):
+    def escape(record):
+        for value in record["values"]:
+            if value["model"] == "flow" and value["replicate"] == 2:
+                value["outside"] = 0.9
+
+    found = details.replicates(change("plane", "slow_100", "evaluation.json", escape))["plane"]
+    told = [text for _, text in found["slow_100 (flow)"]["kl"]]
+    assert [text.endswith(" (escaped)") for text in told] == [r == 2 for r in range(6)]
+    assert not any("escaped" in text for _, text in found["slow_100"]["kl"])
 
 
 def test_page_shows_the_metrics_own_standard_error(change, read):
