@@ -132,12 +132,8 @@ def tune(
     file = suite.tuned_file(path, chosen)
     others = suite.read_tuned(file) if method and not dataset else None
     given = [dataset] if dataset else None
-    pairs = [
-        (name, each)
-        for name in choose("dataset of tuning", given, chosen.tuned_on, path)
-        for each in choose(f"method of {name}", method, chosen.methods_of(name), path)
-        if chosen.search_of(name, each)
-    ]
+    names = choose("dataset of tuning", given, chosen.tuned_on, path)
+    pairs = [pair for pair in _pairs(path, chosen, names, method) if chosen.search_of(*pair)]
     if not pairs:
         typer.echo(f"Nothing to tune: {', '.join(method or chosen.methods)} trains nothing")
         return
@@ -164,7 +160,8 @@ def tune(
     found = [tuning.tune(chosen, name, each, out, device) for name, each in pairs]
     if not dataset:
         values = tuning.gather(chosen, found)
-        tuning.write(join(others, values, file) if others else values, file)
+        # Read anew: other methods may have been tuned meanwhile.
+        tuning.write(join(suite.read_tuned(file), values, file) if others else values, file)
         typer.echo(f"{sum(len(one.trials) for one in found)} trials; the values are in {file}")
 
 
@@ -180,11 +177,8 @@ def _carry_out(
 ) -> None:
     """Carry out the unfinished runs of datasets; the others are given as for `RunTask`."""
     chosen = suite.load(path)
-    pairs = [
-        (dataset, method)
-        for dataset in choose("dataset of this suite", datasets, chosen.datasets, path)
-        for method in choose(f"method of {dataset}", methods, chosen.methods_of(dataset), path)
-    ]
+    names = choose("dataset of this suite", datasets, chosen.datasets, path)
+    pairs = _pairs(path, chosen, names, methods)
     start_work(threads)
     _check_device(device)
     runs = [
@@ -198,6 +192,19 @@ def _carry_out(
         typer.echo(f"{run.label}: done before")
     remaining = {run.label: run for run in runs if run not in finished}
     _run_all(remaining, jobs, _plugins(path, chosen))
+
+
+def _pairs(
+    path: Path, chosen: suite.Suite, datasets: list[str], methods: list[str] | None
+) -> list[tuple[str, str]]:
+    """Pair datasets with methods that run on them; methods that run on none are refused."""
+    if len(datasets) == 1:
+        kind, valid = f"method of {datasets[0]}", chosen.methods_of(datasets[0])
+    else:
+        valid = [m for m in chosen.methods if any(m in chosen.methods_of(d) for d in datasets)]
+        kind = "method of these datasets"
+    named = choose(kind, methods, valid, path)
+    return [(name, each) for name in datasets for each in chosen.methods_of(name) if each in named]
 
 
 def _run_all(remaining: Mapping[str, processes.Task], jobs: int, plugins: Sequence[Path]) -> None:

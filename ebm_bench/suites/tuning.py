@@ -143,7 +143,7 @@ class Tuned(Strict):
     Attributes
     ----------
     suite, suite_version : str, int
-        Name and version of the suite.
+        Name of the suite, and its version at the first of the trials.
     date : str
         Date of the last trial.
     version : list of str
@@ -212,6 +212,7 @@ def join(first: Tuned, second: Tuned, where: object) -> Tuned:
             f"{'differs' if len(different) == 1 else 'differ'}; tune all methods together"
         )
     update: dict[str, Any] = {
+        "suite_version": min(first.suite_version, second.suite_version),
         "date": max(first.date, second.date),
         "version": sorted({*first.version, *second.version}),
         "commit": sorted({*first.commit, *second.commit}),
