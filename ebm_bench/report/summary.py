@@ -116,8 +116,9 @@ def _training(view: Results, datasets: list[str]) -> str:
         return "Not known: learning curves have too few points near the end, or too few replicates."
     moving = [name for name, moves in known if moves]
     specs = [view.suite.datasets[name] for name in datasets]
-    others = dict.fromkeys(quantity(s.curve).label for s in specs if s.curve != s.rank_by)
-    by = f" by {' and '.join(others)}, which the learning curves follow" if others else ""
+    followed = dict.fromkeys(quantity(spec.curve).label for spec in specs)
+    others = any(spec.curve != spec.rank_by for spec in specs)
+    by = f" by {' or '.join(followed)}, which the learning curves follow" if others else ""
     total = len(known)
     if not moving:
         return f"Hardly: none of {total} rows moved by more than half its interval at the end{by}."

@@ -29,7 +29,10 @@ def test_what_is_still_moving_is_named(change):
     told = answer(summary.of_dataset(results, "plane"), "training")
     assert told == "It may: 1 of 1 rows are still moving (slow_100)."
     told = answer(summary.of_suite(results), "training")
-    assert told.startswith("It may: 1 of 1 rows are still moving (slow_100 on plane)")
+    assert told == (
+        "It may: 1 of 1 rows are still moving (slow_100 on plane) by KL or Hyvärinen score, "
+        "which the learning curves follow."
+    )
 
 
 def test_of_another_metric_it_is_told_by_which_rows_still_move(change):
@@ -72,7 +75,7 @@ def test_that_the_first_did_not_converge_is_told(forget, add_part):
 
 
 @pytest.mark.parametrize(
-    ("alike", "told"), [(True, "no difference scatters"), (False, "too few replicates can be")]
+    ("alike", "told"), [(True, "no difference scatters"), (False, "no pair can be compared")]
 )
 def test_why_no_difference_can_be_seen_is_told(change, alike, told):
     def edit(record):

@@ -124,7 +124,7 @@ def power(results: Results, dataset: str) -> str:
     least = pairwise.detectable(pairs, about.scale)
     counted = f"Of {len(pairs)} pairs {pairs['better'].sum()} are significantly different"
     if pairs["p"].isna().all():
-        return f"{counted}; too few replicates can be compared to see any difference."
+        return f"{counted}; no pair can be compared, as too few replicates have both values."
     if np.isnan(least):
         return f"{counted}; no difference scatters over replicates."
     size = (
