@@ -69,12 +69,14 @@ def draw_cost(axis: Axes, results: Results, dataset: str, notes: bool = True) ->
                 bar = [[mean - summary.low], [summary.high - mean]]
                 axis.errorbar(row.seconds, mean, bar, fmt="none", ecolor=style.colour, capsize=2)
             axis.plot(row.seconds, mean, label=note, zorder=3, **style.point)
-            if not notes and (row.status != "ok" or summary.converged < 1):
-                axis.annotate("†", (row.seconds, mean), (3, 2), textcoords="offset points")
+            rim, on_rim = float("above" in outside), axis.get_xaxis_transform()
             if outside:
                 hollow = {**style.point, "markerfacecolor": "white"}
-                axis.plot(row.seconds, float("above" in outside), zorder=3, clip_on=False,
-                          transform=axis.get_xaxis_transform(), **hollow)  # fmt: skip
+                axis.plot(row.seconds, rim, zorder=3, clip_on=False, transform=on_rim, **hollow)
+            if not notes and (row.status != "ok" or summary.converged < 1):
+                place, system = (rim, on_rim) if outside else (mean, "data")
+                axis.annotate("†", (row.seconds, place), (3, 2), xycoords=system,
+                              textcoords="offset points", annotation_clip=False)  # fmt: skip
         elif not row.control:
             if notes and row.apart:
                 note += f", timed on {row.machine}"

@@ -116,6 +116,7 @@ def test_points_that_failed_or_did_not_converge_have_a_dagger(add_part):
     rows = {row.seconds: row.label for row in results.rows("plane")}
     marked = {rows[text.xy[0]] for text in axis.texts if text.get_text() == "†"}
     assert marked == {"winner", "unlucky"}
+    assert all(text.get_window_extent().ymin < axis.bbox.ymax for text in axis.texts)
     assert "†: trained to no regular end" in captions.figure_caption(results, "cost", ["plane"])
 
 
