@@ -81,7 +81,8 @@ def _decide(paper: Paper, claim: Claim, dataset: str, values: pd.DataFrame) -> V
     notes = [f"{compared} of {len(first)}"] if compared < len(first) else []
     part = f"{metric.partition('.')[0]}.{CONVERGED}"
     diagnosed = values[(values["dataset"] == dataset) & (values["metric"] == part)]
-    diagnosed = diagnosed[~diagnosed["status"].isin(FAILED)]
+    there = first.index[np.isfinite(both[..., 0]).all(0)]
+    diagnosed = diagnosed[diagnosed["replicate"].isin(there)]
     doubtful = any((_of(diagnosed, *each)["value"] < 1).any() for each in places)
     notes += ["not converged"] * doubtful
     verdict = _within(claim, found["low"], found["high"])
