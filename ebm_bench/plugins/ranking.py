@@ -146,6 +146,8 @@ def prepare(
     for name in methods:
         if name in loaded.methods:
             raise InputError(f"{suite_path}: already has a method '{name}'; rename the class")
+    if plugin.name in (Path(name).name for name in loaded.plugins):
+        raise InputError(f"{plugin}: {suite_path} has a plugin of this file name; rename one")
     from ebm_bench.records import collection
 
     found = find_reference(loaded.name, reference)

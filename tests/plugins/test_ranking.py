@@ -229,3 +229,13 @@ def test_a_method_that_the_suite_has_is_refused(place, reference):
     (place / "own.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=r"own\.yaml: already has a method 'mine'"):
         ranking.prepare(path, ranking.find_suite("own.yaml"), [], {}, reference)
+
+
+def test_a_plugin_named_as_one_of_the_suite_is_refused(place, reference):
+    path = templates.write("objective", "mine")
+    (place / "suite").mkdir()
+    templates.write("objective", "theirs").rename(place / "suite" / "mine.py")
+    content = {**SMALL, "plugins": ["suite/mine.py"]}
+    (place / "own.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=r"own\.yaml has a plugin of this file name"):
+        ranking.prepare(path, ranking.find_suite("own.yaml"), [], {}, reference)
