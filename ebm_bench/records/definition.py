@@ -74,10 +74,14 @@ def of_data(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / SUITE
     content = yaml_files.read(path) if path.exists() else None
     described = content.get("datasets") if isinstance(content, dict) else None
-    return {
-        name: of_dataset(name, yaml_files.validate(DatasetSpec, given, f"{path}: datasets.{name}"))
-        for name, given in (described.items() if isinstance(described, dict) else ())
-    }
+    found = {}
+    for name, given in described.items() if isinstance(described, dict) else ():
+        try:
+            spec = yaml_files.validate(DatasetSpec, given, f"{path}: datasets.{name}")
+        except InputError as error:
+            raise InputError(f"{error}\n`ebm-bench collect` writes the file") from None
+        found[name] = of_dataset(name, spec)
+    return found
 
 
 def of_dataset(name: str, spec: DatasetSpec) -> dict[str, Any]:
