@@ -105,4 +105,4 @@ def _replicates(name: str) -> Row:
     contenders = {"ours": ours(together), "ebmkit": repeated(alone, _REPLICATES)}
     title = f"{_REPLICATES} replicates, {name.replace('_', ' ')}, MLP 2-{_WIDTH}-{_WIDTH}-1"
     targets = (Target("ebmkit", at_least=FASTER),)
-    return Row(f"replicates-{name}", title, contenders, targets, _SMALL_BATCH, compared=False)
+    return Row(f"together-{name}", title, contenders, targets, _SMALL_BATCH, compared=False)

@@ -12,7 +12,7 @@ from ebm_bench import registry
 STEP = "step-"
 ROWS = {row.name.removeprefix(STEP): row for row in rows() if row.name.startswith(STEP)}
 PEERS = ["energy_discrepancy", "multi_noise_denoising", "diffusion_recovery_likelihood"]
-TOGETHER = {row.name.removeprefix("replicates-"): row for row in rows()[-len(PEERS) :]}
+TOGETHER = {row.name.removeprefix("together-"): row for row in rows()}
 # Whose flows are fitted before the first step.
 SLOW = {"flow_contrastive", "adversarial_flow", "flow_importance"}
 
