@@ -237,7 +237,9 @@ def test_damaged_pictures_are_named(content, tmp_path):
         else:
             file.write(content)
     with pytest.raises(InputError, match=f"{path}: is damaged .*; remove it and run again"):
-        Results.pictures(SimpleNamespace(folder=tmp_path), "two_moons", "dsm")
+        Results.pictures(
+            SimpleNamespace(folder=tmp_path, _evaluated={("two_moons", "dsm")}), "two_moons", "dsm"
+        )
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"values": {}}', "\udce4"])

@@ -88,7 +88,8 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
     where, other, *_ = suite.datasets
     found = suite.tuned.datasets[where].model_copy(update={"serves": [other]})
     found.methods["ssm"] = found.methods["ssm"].model_copy(update={"edge": ["learning_rate"]})
-    tuned = suite.tuned.model_copy(update={"datasets": {where: found}, "steps": None})
+    changed = {"datasets": {where: found}, "steps": None, "suite_version": suite.version}
+    tuned = suite.tuned.model_copy(update=changed)
     suite = suite.model_copy(update={"tuned": tuned})
     empty = Results(suite, tmp_path, {}, pd.DataFrame(columns=MEASURED), {})
     told = details.methods(empty, "toy.yaml")
