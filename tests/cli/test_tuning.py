@@ -5,13 +5,7 @@ import yaml
 from factories.commands import run
 from factories.suites import describe, few, toy
 
-SMALL = describe(
-    {
-        "dsm-0.2": {"objective": "denoising_score_matching", "settings": {"sigma": 0.2}},
-        **few("gaussian"),
-    },
-    {"two_moons": toy(4)},
-)
+SMALL = describe(few("dsm", "gaussian"), {"two_moons": toy(4)})
 
 
 @pytest.fixture
@@ -61,8 +55,8 @@ def test_tune_puts_a_method_that_joins_beside_the_others(tunable, tmp_path):
     after = yaml.safe_load(file.read_text())
     methods = [each["datasets"]["two_moons"]["methods"] for each in (before, after)]
     assert after["date"] > before["date"]
-    assert methods[1].keys() == {"dsm-0.2", "dsm-0.4"}
-    assert methods[1]["dsm-0.2"] == methods[0]["dsm-0.2"]
+    assert methods[1].keys() == {"dsm", "dsm-0.4"}
+    assert methods[1]["dsm"] == methods[0]["dsm"]
 
 
 def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
@@ -78,8 +72,8 @@ def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
     ("arguments", "said"),
     [
         (["--dataset", "two_mons"], "unknown dataset of tuning 'two_mons'"),
-        (["--dataset", "two_moons", "--method", "dsm"], "Did you mean 'dsm-0.2'?"),
-        (["--method", "dsm-0.2"], "small.yaml: cannot be read"),
+        (["--dataset", "two_moons", "--method", "dms"], "Did you mean 'dsm'?"),
+        (["--method", "dsm"], "small.yaml: cannot be read"),
     ],
 )
 def test_bad_arguments_of_tune_end_with_2(arguments, said, tunable, tmp_path):
