@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -122,8 +123,9 @@ class Affine(nn.Module, ABC):
         flat = g.flatten(1, 2)
         weight = self.weight_gradient(product.flatten(1, 2), flat)
         back = self.adjoint(flat).unflatten(1, g.shape[1:3])
-        for_s = s.new_zeros(s.shape)
-        for one, direction in zip(back.unbind(1), t.unbind(1), strict=True):
+        parts = zip(back.unbind(1), t.unbind(1), strict=True)
+        for_s = torch.mul(*next(parts))
+        for one, direction in parts:
             for_s.addcmul_(one, direction)
         for_t = back.mul_(s.unsqueeze(1))
         return weight, for_t.sum(2, keepdim=True) if t.shape[2] < g.shape[2] else for_t, for_s

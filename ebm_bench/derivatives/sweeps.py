@@ -244,20 +244,23 @@ class _Sweeps:
             By all weights and biases.
         """
         into = _Gradients()
+        own = False  # whether p is a tensor of these lines, which may be overwritten
         for i in range(len(self.layers)):
             if i in self.slopes:
                 first, second, *_ = self.slopes[i]
                 into.first[i] = p * self.g[i]
                 if i in tangents.first:
                     into.first[i] += tangents.first[i]
-                p = p * first
+                p = p.mul_(first) if own else p * first
                 if i in squares:
                     p.addcmul_(second, squares[i])
+                own = True
                 continue
             _add(into.weight, i, self.affine[i].weight_gradient(p, self.g[i]))
             _add(into.weight, i, tangents.weight.get(i))
             if i + 1 < len(self.layers):
                 p = self.affine[i].linear(p)
+                own = own or self.affine[i].weight is not None
         q: Tensor | None = None
         for i in reversed(range(self.last + 1)):
             if i in self.slopes:
@@ -306,7 +309,7 @@ class _Tangents:
         return reduce(
             add,
             (
-                0.5 * (self.factors[i] * squares).flatten(2).sum(2)
+                0.5 * (self.factors[i] * squares).sum(tuple(range(2, squares.dim())))
                 for i, squares in self.squares.items()
             ),
         )
@@ -331,9 +334,12 @@ class _Tangents:
         factor = factors[sweeps.start]
         if self.t.shape[2] < factor.shape[1]:
             factor = factor.sum(1, keepdim=True)
-        g = self.t * factor.unsqueeze(1)
-        if sweeps.start < sweeps.last:
-            g += torch.cat(downs, dim=1)
+        factor = factor.unsqueeze(1)
+        if downs:
+            g = downs[0] if len(downs) == 1 else torch.cat(downs, dim=1)
+            g.addcmul_(self.t, factor)
+        else:
+            g = self.t * factor
         for i in reversed(range(sweeps.start)):
             layer, t = sweeps.affine[i], self.lead[i]
             _add(into.weight, i, layer.weight_gradient(t.flatten(1, 2), g.flatten(1, 2)))
@@ -342,8 +348,7 @@ class _Tangents:
 
     def _rise(self) -> Iterator[_Found]:
         """Tangents of each chunk in turn; their squares are summed anew."""
-        self.squares = {i: torch.zeros_like(f) for i, f in self.factors.items()}
-        self.squares[self.sweeps.start] = self.t.square().sum(1)
+        self.squares = {self.sweeps.start: self.t.square().sum(1)}
         return map(self._up, self.chunks, self.skips)
 
     def _up(self, t: Tensor, skip: int) -> _Found:
@@ -360,7 +365,10 @@ class _Tangents:
                 t = _each_direction(layers[i].linear, t)
             elif i > self.sweeps.start:
                 for one in t.unbind(1):
-                    self.squares[i].addcmul_(one, one)
+                    if i in self.squares:
+                        self.squares[i].addcmul_(one, one)
+                    else:
+                        self.squares[i] = one.square()
             found.append((before, product))
         return found
 
@@ -373,8 +381,8 @@ class _Tangents:
         for i in reversed(range(self.sweeps.start + 1, self.sweeps.last + 1)):
             t, product = found[i - self.sweeps.start]
             if i in slopes:
-                own = t * factors[i].unsqueeze(1)
-                g = own if g is None else g.add_(own)
+                factor = factors[i].unsqueeze(1)
+                g = t * factor if g is None else g.addcmul_(t, factor)
                 continue
             assert g is not None, "the last of these layers is elementwise"
             if i - 1 in slopes:

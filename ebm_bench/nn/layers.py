@@ -250,11 +250,12 @@ def _silu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     value, first = a * s, torch.addcmul(s, a, bell)
     if order == 1:
         return value, first
-    tilt = torch.rsub(s, 1, alpha=2)
-    second = (a * tilt).add_(2).mul_(bell)
+    tilt = s.mul_(-2).add_(1)
     if order == 2:
-        return value, first, second
-    return value, first, second, (bell * -6).add_(1).mul_(a).add_(tilt, alpha=3).mul_(bell)
+        return value, first, tilt.mul_(a).add_(2).mul_(bell)
+    second = (a * tilt).add_(2).mul_(bell)
+    third = tilt.mul_(3).addcmul_(a, torch.rsub(bell, 1, alpha=6)).mul_(bell)
+    return value, first, second, third
 
 
 def _softplus(a: Tensor, order: int) -> tuple[Tensor, ...]:

@@ -75,6 +75,15 @@ def test_a_sweep_leaves_the_points_that_an_activation_sees_first():
     assert torch.equal(u, points)
 
 
+def test_a_loss_keeps_its_derivative_that_an_activation_sees_first():
+    u, streams = Streams(1, R).normal(B, 3), Streams(0, R)
+    layers = [Flatten((3,)), Activation("silu"), Dense(3, 1, streams)]
+    of_gradient = streams.normal(B, 3)
+    given = of_gradient.clone()
+    sweeps.gradient(layers, u).backward(of_gradient)
+    assert torch.equal(of_gradient, given)
+
+
 @pytest.mark.parametrize("directions", [0, 2])
 def test_the_memory_of_a_graph_is_free_when_nothing_holds_it(directions):
     """And not only when Python looks for cycles."""
