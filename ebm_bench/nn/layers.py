@@ -250,7 +250,7 @@ def _silu(a: Tensor, order: int) -> tuple[Tensor, ...]:
     value, first = a * s, torch.addcmul(s, a, bell)
     if order == 1:
         return value, first
-    tilt = s.mul_(-2).add_(1)
+    tilt = torch.rsub(s, 1, alpha=2)
     if order == 2:
         return value, first, tilt.mul_(a).add_(2).mul_(bell)
     second = (a * tilt).add_(2).mul_(bell)
