@@ -47,7 +47,7 @@ def collect(path: options.Suite, results: options.Results) -> None:
     present = [folder for folder in present if folder not in outdated]
     if not present:
         raise InputError(f"{results / 'runs'}: every run of suite {chosen.name} is out of date")
-    collection.collect(present, unmeasured).write(results / "records")
+    collection.collect(present, unmeasured, chosen).write(results / "records")
     collection.keep_suite(chosen, path, results / "records")
     suite.keep_file(path, results)
     typer.echo(f"{len(present)} of {len(folders)} runs collected in {results / 'records'}")

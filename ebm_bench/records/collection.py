@@ -172,7 +172,11 @@ def stale(suite: Suite, dataset: str, method: str, folder: Path) -> dict[str, st
     return found
 
 
-def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = ()) -> Tables:
+def collect(
+    folders: Iterable[str | Path],
+    unmeasured: Collection[str | Path] = (),
+    suite: Suite | None = None,
+) -> Tables:
     """Collect the records of runs into tidy tables.
 
     Parameters
@@ -181,6 +185,9 @@ def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = 
         Folders of runs, with ``run.json`` and, after evaluation, ``evaluation.json``.
     unmeasured : collection of path
         Those of the folders whose evaluation is left out.
+    suite : Suite, optional
+        States which methods are controls, as it may have changed since they were trained: only
+        the models of others can have escaped.
 
     Raises
     ------
@@ -194,6 +201,8 @@ def collect(folders: Iterable[str | Path], unmeasured: Collection[str | Path] = 
     left_out = set(map(Path, unmeasured))
     for folder in map(Path, folders):
         run: Run = read(Run, folder / "run.json")
+        if suite:
+            run = run.model_copy(update={"control": suite.methods[run.method].control})
         about = run.model_dump(include=set(ABOUT))
         outcomes = {o.replicate: o.model_dump() for o in run.outcomes}
         cost = run.cost.model_dump()

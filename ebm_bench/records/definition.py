@@ -55,8 +55,7 @@ def differences(suite: Suite, run: Run) -> list[str]:
     if run.curve:
         versions["metric of the curve"] = run.curve[0].metric, suite.datasets[run.dataset].curve
     recorded, described = of_run(run), of_suite(suite, run.dataset, run.method)
-    # Whether a method is a control, the suite alone decides: nothing is trained otherwise.
-    facts = {key: (recorded[key], described[key]) for key in FACTS if key != "control"}
+    facts = {key: (recorded[key], described[key]) for key in FACTS}
     return [
         f"{key} is {one} in the record and {other} in the suite"
         for key, one, other in [*_apart(versions), *_apart(facts)]

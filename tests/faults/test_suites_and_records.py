@@ -114,9 +114,25 @@ def test_runs_that_would_be_trained_again_are_not_collected(place, path, value, 
         assert "every run of suite small is out of date" in result.stderr
 
 
-def test_a_method_that_becomes_a_control_is_not_out_of_date(place):
-    edit(place, "methods", "dsm", "control", to=True)
-    assert command("collect").stderr == ""
+@pytest.mark.parametrize("was", [False, True])
+def test_whether_a_method_is_a_control_is_collected_from_the_suite(place, was):
+    """As only the models of others can have escaped."""
+    folder = place / "results/small/runs/two_moons/dsm"
+    for file, key, value in (("run.json", "control", was), ("evaluation.json", "outside", 0.5)):
+        record = json.loads((folder / file).read_text())
+        for each in record.get("values", [record]):
+            each[key] = value
+        (folder / file).unlink()
+        (folder / file).write_text(json.dumps(record))
+    for control in (was, not was):
+        edit(place, "methods", "dsm", "control", to=control)
+        if control != was:
+            assert f"control is {was} in the record and {control}" in command("report").stderr
+        assert command("collect").stderr == ""
+        values = pd.read_parquet("results/small/records/values.parquet")
+        found = values[values["method"] == "dsm"]
+        assert set(found["status"]) == {"ok" if control else "escaped"}
+        assert set(found["control"]) == {control}
 
 
 def test_show_names_state_that_is_not_saved(place):

@@ -129,14 +129,15 @@ def test_editing_code_plans_what_depends_on_it(path, expected, edited):
             with_change("datasets", "two_moons", "metrics", "fisher_divergence", to={}),
             {"run_two_moons"} | END,
         ),
-        (with_change("title", to="Another title"), {"report", "all"}),
+        (with_change("title", to="Another title"), END),
+        (with_change("methods", "cd", "control", to=True), END),
         (
             with_change("methods", "exact", to={"objective": "exact_score_matching",
                                                 "datasets": ["two_moons"]}),
             {"run_two_moons"} | END,
         ),
     ],
-    ids=["setting", "budget", "metric", "title", "method"],
+    ids=["setting", "budget", "metric", "title", "control", "method"],
 )  # fmt: skip
 def test_a_changed_key_runs_what_depends_on_it(content, expected, finished):
     finished.write_suite(content)

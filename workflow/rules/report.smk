@@ -28,6 +28,8 @@ rule collect:
     conda:
         "../../environment.yml"
     params:
+        # Which methods are controls, what tuning says of its values: no run depends on it.
+        suite=digest([SUITE.model_dump_json()]),
         results=subpath(output[0], ancestor=2),
     message:
         "collect the records"
