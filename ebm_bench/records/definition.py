@@ -160,7 +160,7 @@ def _whole(family: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any
         return {}
     with suppress(InputError):
         entry = registry.describe(family, name)
-        return entry.portable(entry.validate(settings))
+        return {k: v for k, v in entry.validate(settings).items() if k not in entry.files}
     return dict(settings)
 
 

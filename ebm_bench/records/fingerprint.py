@@ -8,6 +8,7 @@ starts.
 
 import ast
 import hashlib
+import importlib.util
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.suites.base import Named
+from ebm_bench.suites.compatibility import objective_parts
 from ebm_bench.suites.suite import Suite
 from ebm_bench.suites.tuning import TRIAL_CURVE
 
@@ -27,8 +29,9 @@ def closure(*entries: Path) -> list[Path]:
     Every import statement counts, including those inside functions, except those under
     ``TYPE_CHECKING``. Imports are followed through this package and through the package that
     contains the importing file, including the ``__init__.py`` of each package on the way, and to
-    what lies beside a plugin. A
-    module that is imported by a computed name is not found; pass its file as an entry.
+    what a plugin imports from its folder, or from where nothing is installed but the path of
+    imports leads (``PYTHONPATH``, editable installations). A module that is imported by a computed
+    name is not found; pass its file as an entry.
 
     Parameters
     ----------
@@ -92,6 +95,9 @@ def evaluation_files(suite: Suite, dataset: str) -> list[Path]:
 def tuning_files(suite: Suite, dataset: str, method: str) -> list[Path]:
     """List the files that decide the outcome of the trials of a method on a dataset."""
     parts = suite.training_parts(dataset, method, curve=TRIAL_CURVE)
+    search, objective = suite.search_of(dataset, method), suite.methods[method].objective
+    for tried in search.settings if search else ():  # the noise may be among them
+        parts += objective_parts(objective, {**tried, **suite.stated_settings(dataset, method)})
     return files([*parts, ("metrics", suite.criterion_of(dataset))], "runs/tuning.py")
 
 
@@ -140,7 +146,7 @@ def remember(paths: Iterable[Path]) -> None:
 
 def forget() -> None:
     """Read files anew from now on."""
-    for cached in (_content, _closure, _imported, _packages, _name):
+    for cached in (_content, _closure, _imported, _packages, _name, _folders_of):
         cached.cache_clear()
 
 
@@ -215,8 +221,9 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
         yield node
         return
     below: Iterable[ast.AST] = ast.iter_child_nodes(node)
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        below = node.orelse
+    # Its negation, or a part of it, is no such condition.
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name | ast.Attribute):
+        below = node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else below
     for child in below:
         if not isinstance(child, ast.expr):  # which has no statements
             yield from _imports(child)
@@ -237,9 +244,21 @@ def _files_of(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[Path]:
         else:
             folders = [folder.parent for folder in path.parents if folder.name == parts[0]]
             if _PACKAGE not in path.parents:
-                folders.append(path.parent)  # of a plugin, whose path may name its folder
+                # Of a plugin, whose path may name its folder.
+                folders += [path.parent, *_folders_of(parts[0])]
         for folder in folders:
             yield from _modules(folder, parts)
+
+
+@cache
+def _folders_of(name: str) -> list[Path]:
+    """Find the folder in which Python finds a module, unless it is a library."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # of a module that says nothing of where it is from
+        return []
+    places = spec.submodule_search_locations or [spec.origin or "built-in"] if spec else []
+    return [Path(place).parent for place in places if not registry.is_library(place)]
 
 
 def _modules(folder: Path, parts: list[str]) -> Iterator[Path]:

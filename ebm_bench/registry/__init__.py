@@ -219,7 +219,7 @@ def imported(entry: Entry) -> ModuleType:
         for file, line, _ in _frames(error):
             if os.path.realpath(file) == str(entry.path):
                 at, below = f"{entry.path}:{line}", ""
-            elif at != str(entry.path) and not _is_library(file):
+            elif at != str(entry.path) and not is_library(file):
                 below = f", in {file}:{line}"
         cause = f"{type(error).__name__}: {error}{below}"
         raise InputError(f"{at}: cannot be imported: {cause}") from error
@@ -239,7 +239,7 @@ def raised_in(error: BaseException) -> str:
         # Below a link the names differ. The innermost counts: what is below was called by it.
         if os.path.realpath(file) in files:
             place, below = f"{file}:{line}: {name}()", ""
-        elif not _is_library(file) and (place or os.path.dirname(file) in folders):
+        elif not is_library(file) and (place or os.path.dirname(file) in folders):
             below = f"{file}:{line}: {name}()"
     try:
         text = shortened(str(error), 1000)
@@ -258,7 +258,7 @@ def _frames(error: BaseException) -> Iterator[tuple[str, int, str]]:
         trace = trace.tb_next
 
 
-def _is_library(file: str) -> bool:
+def is_library(file: str) -> bool:
     """Whether a file is of this package, of Python, or installed; or no file at all."""
     path = Path(os.path.realpath(file))
     own = any(path.is_relative_to(each) for each in (_ROOT, sysconfig.get_path("stdlib")))

@@ -4,6 +4,7 @@ Each declares types and valid values only. Defaults are stated once, in the ``ba
 from whose syntax tree they are read.
 """
 
+import itertools
 import json
 import os
 import re
@@ -194,8 +195,24 @@ class Entry:
         return [Path(value) for value in flat if value is not None]
 
     def portable(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Leave paths out: data are known by their content, wherever they are."""
-        return {name: value for name, value in settings.items() if name not in self.files}
+        """Shorten paths to what tells them apart: data are known by content, wherever they are."""
+        paths = [Path(path) for name in self.files for path in _texts(settings.get(name))]
+        folders = zip(*(path.parent.parts for path in paths), strict=False)
+        shared = len([*itertools.takewhile(lambda each: len({*each}) == 1, folders)])
+
+        def shorten(value: Any) -> Any:
+            if isinstance(value, list | tuple):
+                return [shorten(each) for each in value]
+            return "/".join(Path(value).parts[shared:]) if isinstance(value, str) else value
+
+        return {k: shorten(v) if k in self.files else v for k, v in settings.items()}
+
+
+def _texts(value: Any) -> list[str]:
+    """List the texts of a text, or of a list of them; none of anything else."""
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []
 
 
 def _plain(value: Any) -> Any:

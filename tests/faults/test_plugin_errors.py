@@ -204,7 +204,7 @@ def test_folders_named_like_the_package_are_not_of_it(folder, library, tmp_path,
     path = tmp_path / folder / "helper.py"
     path.parent.mkdir()
     path.touch()
-    assert registry._is_library(str(path)) == library
+    assert registry.is_library(str(path)) == library
 
 
 def test_modules_that_a_plugin_imports_and_that_cannot_be(helper, plugin):

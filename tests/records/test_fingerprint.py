@@ -87,6 +87,7 @@ def names(folder, entry):
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import outer.helper",
          ["entry.py"]),
         ("if TYPE_CHECKING:\n    pass\nelse:\n    import outer.helper", ["entry.py", "helper.py"]),
+        ("if not TYPE_CHECKING:\n    import outer.helper", ["entry.py", "helper.py"]),
         ("import torch.nn, os.path\nfrom numpy import *", ["entry.py"]),
     ],
 )  # fmt: skip
@@ -207,6 +208,20 @@ def test_a_class_that_a_plugin_creates_by_its_name_counts(tmp_path):
     assert PACKAGE / "noise/gaussian_mixture.py" in fingerprint.closure(file)
 
 
+def test_it_counts_which_file_is_which(tmp_path, monkeypatch, no_plugins):
+    monkeypatch.chdir(tmp_path)
+    Path("plugin.py").write_text(DATASET)
+    registry.load("plugin.py")
+    entry = registry.describe("datasets", "mine")
+    given = {"path": "data/a/x.npy", "folder": ["data/b/x.npy", "data/y.npy", None]}
+    assert entry.portable(given) == {"path": "a/x.npy", "folder": ["b/x.npy", "y.npy", None]}
+    moved = {"path": "/at/a/x.npy", "folder": ["/at/b/x.npy", "/at/y.npy", None]}
+    assert entry.portable(moved) == entry.portable(given)
+    swapped = {"path": "data/b/x.npy", "folder": ["data/a/x.npy", "data/y.npy", None]}
+    assert entry.portable(swapped) != entry.portable(given)
+    assert entry.portable({"path": "elsewhere/x.npy"}) == {"path": "x.npy"}
+
+
 PICTURES = """
 from dataclasses import dataclass
 from typing import ClassVar
@@ -321,3 +336,37 @@ def test_what_a_plugin_imports_from_its_folder_counts(line, file, tmp_path):
     found = fingerprint.closure(tmp_path / "plugin.py")
     assert tmp_path / file in found
     assert tmp_path / "other.py" not in found
+
+
+@pytest.mark.parametrize("line", ["import lab.losses", "from lab import losses", "import single"])
+def test_what_a_plugin_imports_from_where_nothing_is_installed_counts(line, tmp_path, monkeypatch):
+    """As the path of imports leads there: PYTHONPATH, or an editable installation."""
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    for name in ("lab/__init__.py", "lab/losses.py", "single.py", "other.py"):
+        (tmp_path / "elsewhere" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "elsewhere" / name).touch()
+    (tmp_path / "plugin.py").write_text(f"import sys, torch\n{line}\n")
+    found = {*fingerprint.closure(tmp_path / "plugin.py")}
+    here = [tmp_path / "plugin.py"]
+    if "lab" in line:
+        here += [tmp_path / "elsewhere/lab" / name for name in ("__init__.py", "losses.py")]
+    else:
+        here.append(tmp_path / "elsewhere/single.py")
+    assert found == {*here}
+
+
+def test_what_a_search_tries_counts(no_plugins, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from ebm_bench.objectives.noise_contrastive import NoiseContrastive\n"
+        "from ebm_bench.registry import register\n\n"
+        "@register\n@dataclass(eq=False, kw_only=True)\nclass Searching(NoiseContrastive):\n"
+        '    """Tries several noises."""\n\n    search = {"noise": ("gaussian", "uniform")}\n'
+    )
+    registry.load(tmp_path / "mine.py")
+    content = {**QUICK.model_dump(mode="json"), "tuning": {"trials": 9}}
+    method = {"objective": "searching", "datasets": ["two_moons"]}
+    tuned = suite.check({**content, "methods": {"mine": method}}, "x")
+    found = fingerprint.tuning_files(tuned, "two_moons", "mine")
+    assert PACKAGE / "noise/uniform.py" in found
+    assert PACKAGE / "noise/gaussian.py" in found
