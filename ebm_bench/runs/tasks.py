@@ -106,14 +106,25 @@ class RunTask:
         self.link()
 
     def link(self) -> None:
-        """Have all files that are up to date in both folders, and no others in the visible one."""
+        """Have all files that are up to date in both folders, and no others in the visible one.
+
+        Those go to the hidden one until they are replaced; models that are only to be evaluated
+        stay.
+        """
         for files, done in ((TRAINED, self._trained()), (EVALUATED, self._evaluated())):
             for name in files:
-                if done is None:
-                    # Another process may do the same meanwhile.
-                    (self.folder / name).unlink(missing_ok=True)
-                else:
+                if done is not None:
                     link(done / name, (self.folder if done == self.kept else self.kept) / name)
+                elif self.trains or files is EVALUATED:
+                    self._hide(name)
+
+    def _hide(self, name: str) -> None:
+        with suppress(FileNotFoundError):  # another process may do the same meanwhile
+            if (self.folder / name).exists() and not (self.kept / name).exists():
+                self.kept.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).replace(self.kept / name)
+            else:
+                (self.folder / name).unlink()
 
     def _compute(self) -> None:
         from ebm_bench.runs import evaluation, training

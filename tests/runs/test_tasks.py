@@ -116,6 +116,19 @@ def test_a_file_that_another_process_deletes_meanwhile_is_none(make_task, monkey
     task.link()
 
 
+@pytest.mark.parametrize("trains", [False, True])
+def test_the_only_files_of_another_run_are_not_deleted(trains, make_task):
+    """As of a folder that came without its hidden files, whose code was edited since."""
+    make_task()()
+    shutil.rmtree(make_task().kept)
+    other = make_task(trains=trains, steps=13)
+    other.link()
+    assert {path.name for path in other.kept.glob("*")} == (FILES if trains else {*EVALUATED})
+    assert files(other) == (set() if trains else {*TRAINED})
+    make_task().link()
+    assert {path.name for path in make_task().kept.glob("*")} == FILES
+
+
 @pytest.mark.parametrize("lost", ["folder", "kept"])
 def test_files_that_were_deleted_come_back_from_the_other_folder(lost, make_task, computed):
     task = make_task()
