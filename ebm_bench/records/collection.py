@@ -257,9 +257,25 @@ def kept_suite(folder: Path) -> dict[str, bytes]:
     path = Path(folder, SUITE)
     if not path.exists():
         return {}
-    content = yaml_files.read(path)
-    files = [path, *(path.with_name(Path(name).name) for name in content.get("plugins") or ())]
+    files = [path, *(path.with_name(Path(name).name) for name in plugins_of(path))]
     return {file.name: file.read_bytes() for file in files if file.exists()}
+
+
+def plugins_of(path: Path) -> list[str]:
+    """Read the names of the plugins of a suite beside records, which need not be valid otherwise.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as far as that.
+    """
+    content: Any = yaml_files.read(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is no suite; `ebm-bench collect` writes the file")
+    plugins = content.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
+        raise InputError(f"{path}: plugins: {plugins!r} is not a list of files")
+    return plugins
 
 
 def refuse_mixed(runs: pd.DataFrame, values: pd.DataFrame, place: str = "method") -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -91,12 +92,15 @@ class Merged:
     def write(self, out: str | Path) -> None:
         """Write the records and copy existing pictures to a results folder.
 
-        The suite and its plugins are written too if they are the same in all sources.
+        The suite and its plugins are written too if they are the same in all sources; else there
+        is no suite with them.
         """
         records = Path(out, "records")
-        for name, content in self._described()[0].items() if self._agree() else ():
+        for name, content in self._described[0].items() if self._agree else ():
             with replacing(records / name) as temporary:
                 temporary.write_bytes(content)
+        if not self._agree:
+            (records / definition.SUITE).unlink(missing_ok=True)
         for key, source in self.taken.items():
             found, copy = source.pictures(key), Path(out).joinpath("runs", *key[1:], PICTURES)
             if found.exists() and found.resolve() != copy.resolve():
@@ -115,16 +119,18 @@ class Merged:
                 "more than once and agree",
                 *(f"  timed on {name}: {n} runs" for name, n in counts.most_common()),
                 *(f"  code of {name}: {n} runs" for name, n in code.most_common() if len(code) > 1),
-                *([] if self._agree() else ["  no suite with them: suites or plugins differ"]),
+                *([] if self._agree else ["  no suite with them: suites or plugins differ"]),
             ]
         )
 
+    @cached_property
     def _described(self) -> list[dict[str, bytes]]:
         """Suites with their plugins, as they lie beside the records of the sources."""
         return [collection.kept_suite(folder) for folder in self.folders]
 
+    @cached_property
     def _agree(self) -> bool:
-        first, *others = self._described()
+        first, *others = self._described
         return all(one == first for one in others)
 
 

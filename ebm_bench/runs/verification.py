@@ -26,7 +26,6 @@ from ebm_bench.records.merging import agree
 from ebm_bench.runs import evaluation, training
 from ebm_bench.suites import suite
 from ebm_bench.suites.suite import Suite
-from ebm_bench.utils import yaml_files
 from ebm_bench.utils.progress import track
 
 log = logging.getLogger("ebm_bench")
@@ -121,12 +120,11 @@ def load(
     """
     folder = Path(folder)
     path = folder / "records" / collection.SUITE
-    content = yaml_files.read(path)
-    plugins = content.get("plugins") if isinstance(content, dict) else None
+    plugins = collection.plugins_of(path)
     if plugins and not run_plugin:
         raise InputError(
             f"{path}: to verify this, code that came with it must be executed "
-            f"({', '.join(map(str, plugins))}). Read it first; --run-plugin executes it, with all "
+            f"({', '.join(plugins)}). Read it first; --run-plugin executes it, with all "
             "that you may do on this machine"
         )
     loaded, tables = suite.load(path), collection.load(folder / "records")

@@ -260,6 +260,27 @@ def test_the_suite_comes_along_where_all_have_the_same(person, tmp_path):
     merged.write(tmp_path / "apart")
     assert "suites or plugins differ" in merged.summary("apart")
     assert not (tmp_path / "apart" / "records" / "suite.yaml").exists()
+    # Nor does that of a source remain, where it is written over.
+    (folders[1] / "records" / "suite.yaml").unlink()
+    merged = merging.merge(folders)
+    merged.write(folders[0])
+    assert not (folders[0] / "records" / "suite.yaml").exists()
+    assert "suites or plugins differ" in merged.summary(folders[0])
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "plugins: 5\n", "plugins: [3]\n", "a: ["], ids=repr)
+def test_a_damaged_suite_beside_records_is_told(text, person):
+    """Wherever a command reads it."""
+    folders = [person("a", both("dsm")), person("b", both("nce"))]
+    (folders[0] / "records" / "suite.yaml").write_text(text)
+    for command in (
+        ("merge", *folders, "--out", folders[0] / "out"),
+        ("verify", folders[0], "--run-plugin"),
+        ("verify", folders[0]),
+    ):
+        done = commands.run(*command)
+        assert done.exit_code == 2, done.exception
+        assert "suite.yaml: " in done.stderr
 
 
 def test_a_folder_without_records_is_told(tmp_path):
