@@ -14,7 +14,7 @@ from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError, choose
 from ebm_bench.runs import processes, tasks
 from ebm_bench.suites import suite
-from ebm_bench.suites.tuning import join
+from ebm_bench.suites.tuning import Tuned, join
 
 log = logging.getLogger("ebm_bench")
 
@@ -130,7 +130,7 @@ def tune(
     if chosen.tuning is None:
         raise InputError(f"{path}: has no section 'tuning' with the candidates and the datasets")
     file = suite.tuned_file(path, chosen)
-    others = suite.read_tuned(file) if method and not dataset else None
+    others = _tuned_before(file, chosen) if method and not dataset else None
     given = [dataset] if dataset else None
     names = choose("dataset of tuning", given, chosen.tuned_on, path)
     pairs = [pair for pair in _pairs(path, chosen, names, method) if chosen.search_of(*pair)]
@@ -161,8 +161,22 @@ def tune(
     if not dataset:
         values = tuning.gather(chosen, found)
         # Read anew: other methods may have been tuned meanwhile.
-        tuning.write(join(suite.read_tuned(file), values, file) if others else values, file)
+        tuning.write(join(_tuned_before(file, chosen), values, file) if others else values, file)
         typer.echo(f"{sum(len(one.trials) for one in found)} trials; the values are in {file}")
+
+
+def _tuned_before(file: Path, chosen: suite.Suite) -> Tuned:
+    """Read the tuned values of those methods that the suite still has on each dataset."""
+    found = suite.read_tuned(file)
+    kept = {
+        name: tuned.model_copy(
+            update={
+                "methods": {m: values for m, values in tuned.methods.items() if m in chosen.methods}
+            }
+        )
+        for name, tuned in found.datasets.items()
+    }
+    return found.model_copy(update={"datasets": kept})
 
 
 def _carry_out(

@@ -57,6 +57,11 @@ def test_tune_puts_a_method_that_joins_beside_the_others(tunable, tmp_path):
     assert after["date"] > before["date"]
     assert methods[1].keys() == {"dsm", "dsm-0.4"}
     assert methods[1]["dsm"] == methods[0]["dsm"]
+    content["methods"].pop("dsm")  # of a method that left, the suite would refuse values
+    tunable.write_text(yaml.safe_dump(content))
+    assert run(*joins).exit_code == 0
+    left = yaml.safe_load(file.read_text())["datasets"]["two_moons"]["methods"]
+    assert left == {"dsm-0.4": methods[1]["dsm-0.4"]}
 
 
 def test_tune_says_where_there_is_nothing_to_tune(tunable, tmp_path):
