@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ebm_bench.errors import InputError
-from ebm_bench.records import Outcome, Run
+from ebm_bench.records import FAILED, Outcome, Run
 from ebm_bench.records.collection import MEASURED
 from ebm_bench.report import baselines, stability
 from ebm_bench.report.columns import Difference, Estimate
@@ -219,7 +219,10 @@ class Results:
         What was not evaluated can have left those of an earlier training.
         """
         path = self.folder / "runs" / dataset / method / "pictures.npz"
-        if (dataset, method) not in self._evaluated or not path.exists():
+        run = self.runs.get((dataset, method))
+        # Of a run that failed altogether, a value that is missing is known without an evaluation.
+        drawn = run and any(outcome.status not in FAILED for outcome in run.outcomes)
+        if not drawn or (dataset, method) not in self._evaluated or not path.exists():
             return {}
         try:
             with np.load(path) as arrays:

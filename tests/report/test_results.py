@@ -78,6 +78,14 @@ def test_pictures_of_an_earlier_training_are_not_shown(results, change):
     assert later.pictures("plane", "winner") == {}
     assert later.pictures("plane", "equal")
 
+    def fail(record):
+        for outcome in record["outcomes"]:
+            outcome["status"] = "diverged"
+
+    failed = change("plane", "winner", "run.json", fail)
+    assert failed.estimate("plane", by_label(failed)["winner"], "kl").failed == 6
+    assert failed.pictures("plane", "winner") == {}
+
 
 def test_a_metric_that_may_not_apply_is_not_failed(suite, forget, change):
     suite.datasets["plane"].metrics["log_z_error"] = {}
