@@ -88,7 +88,7 @@ def _numbers(views: list[Results]) -> Iterator[tuple[list[str], str]]:
                 found = results.estimate(dataset, row, metric)
                 if found.replicates:
                     name = [*place, metric, row.label]
-                    yield from _summary(name, found)
+                    yield from _summary(name, found, found.bound)
                     yield [*name, "Interval"], _written(found)
             yield from _training(results, dataset, row, place)
         for view in views:
@@ -124,8 +124,10 @@ def _training(
         yield [*name, "P"], escape(probability(difference.p))
 
 
-def _summary(name: list[str], found: Estimate | Difference) -> Iterator[tuple[list[str], str]]:
-    yield name, escape(getattr(found, "bound", "")) + latex_number(found.mean)
+def _summary(
+    name: list[str], found: Estimate | Difference, bound: str = ""
+) -> Iterator[tuple[list[str], str]]:
+    yield name, escape(bound) + latex_number(found.mean)
     yield [*name, "Low"], latex_number(found.low)
     yield [*name, "High"], latex_number(found.high)
 
