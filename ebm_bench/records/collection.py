@@ -237,11 +237,9 @@ def keep_suite(chosen: Suite, path: str | Path, folder: str | Path) -> None:
     Raises
     ------
     InputError
-        If two plugins have the same name, or the folder cannot be written.
+        If the folder cannot be written.
     """
     plugins = {Path(name).name: Path(path).parent / name for name in chosen.plugins}
-    if len(plugins) < len(chosen.plugins):
-        raise InputError(f"{path}: two plugins have the same file name; rename one")
     for name, plugin in plugins.items():
         with replacing(Path(folder, name)) as temporary:
             temporary.write_bytes(plugin.read_bytes())

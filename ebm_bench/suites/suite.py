@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ebm_bench import registry
 from ebm_bench.errors import InputError, unknown
@@ -57,6 +57,14 @@ class Suite(Head):
     tuning: Tuning | None = None
     tuned: Tuned | None = None
     plugins: tuple[str, ...] = ()
+
+    @field_validator("plugins")
+    @classmethod
+    def _check_plugins(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse plugins that could not lie side by side, as they do next to records."""
+        if len({Path(name).name.casefold() for name in given}) < len(given):
+            raise ValueError("two plugins have the same file name; rename one")
+        return given
 
     @model_validator(mode="after")
     def _check_names(self) -> "Suite":

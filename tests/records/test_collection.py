@@ -173,13 +173,6 @@ def test_settings_that_are_nothing_are_kept(tmp_path):
     assert suite.load(tmp_path / collection.SUITE) == given
 
 
-def test_plugins_of_one_name_are_refused(tmp_path):
-    chosen = suite.load(Path(__file__).parents[2] / "benchmarks" / "quick.yaml")
-    twins = chosen.model_copy(update={"plugins": ("one/mine.py", "two/mine.py")})
-    with pytest.raises(InputError, match="two plugins have the same file name"):
-        collection.keep_suite(twins, "suite.yaml", tmp_path)
-
-
 @pytest.mark.parametrize("older", [[True, True], [True, False], [False, False]])
 def test_what_older_records_did_not_count_is_not_known(older, tmp_path):
     folders = []

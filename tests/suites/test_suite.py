@@ -104,6 +104,7 @@ MOONS = ("datasets", "two_moons")
         (changed(*MOONS, "budget", "steps", to="many"), "budget.steps"),
         (changed("version", to=0), "version"),
         (changed("name", to="../up"), "name"),
+        (changed("plugins", to=["a/mine.py", "b/Mine.py"]), "plugins have the same file name"),
         (changed("seed", to=-1), "seed"),
         (changed("datasets", to={}), "datasets"),
         (changed("methods", to={}), "methods"),
