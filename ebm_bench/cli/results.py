@@ -9,6 +9,7 @@ from ebm_bench.cli import options
 from ebm_bench.cli.options import app, start_work
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
+from ebm_bench.utils import yaml_files
 from ebm_bench.utils.files import replacing
 
 
@@ -171,7 +172,9 @@ def show(path: options.Suite) -> None:
             for remark in run.remarks:
                 typer.echo(f"{run.dataset}, {run.method}: {remark}")
     typer.echo(reports.first_lines(results))
-    if path.stat().st_mtime > (results / "tables/overall.txt").stat().st_mtime:
-        typer.echo(f"{path} is newer than this table: report again if it was edited", err=True)
+    made = (results / "tables/overall.txt").stat().st_mtime
+    for file in (path, *yaml_files.extended(path), results / "records/runs.parquet"):
+        if file.exists() and file.stat().st_mtime > made:
+            typer.echo(f"{file} is newer than this table: report again if it changed", err=True)
     (page,) = reports.outputs(chosen, results)["page"]
     typer.echo(f"Leaderboard: {page}")

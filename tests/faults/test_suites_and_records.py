@@ -160,6 +160,22 @@ def test_show_says_that_a_suite_was_edited_since(place, later):
     assert ("is newer than this table" in result.stderr) == (later > 0)
 
 
+@pytest.mark.parametrize(
+    "newer", ["small.yaml", "below.yaml", "results/small/records/runs.parquet"]
+)
+def test_show_says_what_has_changed_since(place, newer):
+    (place / "small.yaml").rename(place / "below.yaml")
+    (place / "small.yaml").write_text("extends: below.yaml\n")
+    assert command("collect").exit_code == 0
+    table = place / "results/small/tables/overall.txt"
+    table.parent.mkdir()
+    table.write_text("a table\n")
+    os.utime(place / "small.yaml", (0, 0))
+    assert command("show").stderr == ""
+    os.utime(place / newer, (table.stat().st_mtime + 10,) * 2)
+    assert f"{newer} is newer than this table" in command("show").stderr
+
+
 def test_equal_settings_written_otherwise_are_no_difference(place):
     assert command("collect").exit_code == 0
     text = yaml.safe_dump(SUITE).replace("sigma: 0.2", "sigma: '2e-1'")
