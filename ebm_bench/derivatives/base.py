@@ -123,12 +123,24 @@ class Affine(nn.Module, ABC):
         flat = g.flatten(1, 2)
         weight = self.weight_gradient(product.flatten(1, 2), flat)
         back = self.adjoint(flat).unflatten(1, g.shape[1:3])
-        parts = zip(back.unbind(1), t.unbind(1), strict=True)
-        for_s = torch.mul(*next(parts))
-        for one, direction in parts:
-            for_s.addcmul_(one, direction)
+        for_s = sum_of_products(back, t)
         for_t = back.mul_(s.unsqueeze(1))
         return weight, for_t.sum(2, keepdim=True) if t.shape[2] < g.shape[2] else for_t, for_s
+
+
+class Windowed(Affine):
+    """A convolution, whose units each see a square window of an image.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (R, C_out, C_in, kernel, kernel)
+    kernel, stride, padding : int
+        Side of the window, pixels from one to the next, and zeros on each side of the image.
+    """
+
+    kernel: int
+    stride: int
+    padding: int
 
 
 class Elementwise(nn.Module, ABC):
@@ -149,6 +161,15 @@ class Elementwise(nn.Module, ABC):
     def slope_(self, a: Tensor) -> tuple[Tensor, ...]:
         """Value and first derivative at ``a``, which may be overwritten."""
         return self.derivatives(a, 1)
+
+
+def sum_of_products(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply and sum over the second axis, without holding all products."""
+    parts = zip(left.unbind(1), right.unbind(1), strict=True)
+    total = torch.mul(*next(parts))
+    for one, other in parts:
+        total.addcmul_(one, other)
+    return total
 
 
 def is_at_hand(value: Tensor) -> bool:

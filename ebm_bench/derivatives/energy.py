@@ -5,12 +5,16 @@ derivative of a derivative; any other energy through `ebm_bench.derivatives.auto
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ebm_bench.derivatives import autograd, for_samplers, sweeps
 from ebm_bench.derivatives.base import Network
+from ebm_bench.derivatives.local import LocalTangents, receptive_field
+from ebm_bench.derivatives.tangents import Directions
 
 Points = Callable[[Tensor], Tensor]  # maps (R, B, *event_shape) to (R, B)
 
@@ -63,7 +67,7 @@ def curvature(energy: Points, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return autograd.curvature(energy, x, v)
     energy.count(count + x.shape[1])
     t = v / energy.scale.unsqueeze(1)
-    first, total = _curvature(energy, x, t)
+    first, total = _curvature(energy, x, partial(Directions, t=t))
     return first, total + t.square().flatten(3).sum((1, 3))
 
 
@@ -85,9 +89,17 @@ def laplacian(energy: Points, x: Tensor) -> tuple[Tensor, Tensor]:
     if not sweeps.supports(energy):
         _count(energy, x[0].numel())
         return autograd.laplacian(energy, x)
-    v, triangular = energy.directions()
-    energy.count((1 + v.shape[1]) * x.shape[1])
-    first, total = _curvature(energy, x, v / energy.scale.unsqueeze(1), triangular)
+    tangents: Callable[[sweeps.Sweeps], Any]
+    if side := receptive_field(energy.layers):
+        channels, height, width = energy.event_shape
+        count = channels * min(side, height) * min(side, width)
+        tangents = partial(LocalTangents, scale=energy.scale)
+    else:
+        v, triangular = energy.directions()
+        count, t = v.shape[1], v / energy.scale.unsqueeze(1)
+        tangents = partial(Directions, t=t, triangular=triangular)
+    energy.count((1 + count) * x.shape[1])
+    first, total = _curvature(energy, x, tangents)
     return first, total + energy.scale.pow(-2).flatten(2).sum(2)
 
 
@@ -96,19 +108,12 @@ def _count(energy: Points, points: int) -> None:
 
 
 def _curvature(
-    energy: Network, x: Tensor, t: Tensor, triangular: bool = False
+    energy: Network, x: Tensor, tangents: Callable[[sweeps.Sweeps], Any]
 ) -> tuple[Tensor, Tensor]:
     """Gradient of an energy, and curvature of its network without the base measure.
 
-    Parameters
-    ----------
-    energy : Network
-    x : Tensor of shape (R, B, *event_shape)
-    t : Tensor of shape (R, K, B or 1, *event_shape)
-        Directions in units of the energy's scale.
-    triangular : bool
-        See `sweeps.curvature`.
+    Along directions in units of the energy's scale; see `sweeps.curvature`.
     """
     u = (x - energy.location) / energy.scale
-    slope, total = sweeps.curvature(energy.layers, u, t, triangular)
+    slope, total = sweeps.curvature(energy.layers, u, tangents)
     return (slope + u) / energy.scale, total

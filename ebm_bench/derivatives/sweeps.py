@@ -10,10 +10,7 @@ number: they pass in chunks, each of which leaves nothing but its share of the g
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import reduce
-from operator import add
+from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard
 
 import torch
@@ -21,11 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ebm_bench.derivatives.base import Affine, Elementwise, Network, is_at_hand
+from ebm_bench.derivatives.tangents import Gradients, accumulate, with_axes
 
 log = logging.getLogger("ebm_bench")
-
-# Numbers in the tangents of one chunk of directions: about what a cache holds.
-CHUNK = 1 << 16
 
 
 def supports(energy: object) -> TypeGuard[Network]:
@@ -70,12 +65,12 @@ def value_and_gradient(layers: Iterable[nn.Module], u: Tensor) -> tuple[Tensor, 
 def gradient(layers: Iterable[nn.Module], u: Tensor) -> Tensor:
     """Differentiate a network once; see `curvature`."""
     if torch.compiler.is_compiling():
-        return _Sweeps(list(layers), u, order=1).gradient
-    return _apply(layers, u, None, False)[0]
+        return Sweeps(list(layers), u, order=1).gradient
+    return _apply(layers, u, None)[0]
 
 
 def curvature(
-    layers: Iterable[nn.Module], u: Tensor, t: Tensor, triangular: bool = False
+    layers: Iterable[nn.Module], u: Tensor, tangents: "Callable[[Sweeps], Any]"
 ) -> tuple[Tensor, Tensor]:
     """Differentiate a network once, and twice along directions.
 
@@ -85,10 +80,9 @@ def curvature(
         From (R, B, *event_shape) to (R, B, 1); see `supports`.
     u : Tensor of shape (R, B, *event_shape)
         Points.
-    t : Tensor of shape (R, K, B or 1, *event_shape)
-        Directions of each point, or those that all points share. They are held constant.
-    triangular : bool
-        Whether the tangents of the first k units along direction k are zero.
+    tangents : callable
+        Makes `tangents.Directions` or `local.LocalTangents` of the sweeps. They start at
+        directions that are held constant.
 
     Returns
     -------
@@ -98,16 +92,18 @@ def curvature(
     """
     if torch.compiler.is_compiling():
         # The compiler differentiates plain operations better than it traces what is written out.
-        sweeps = _Sweeps(list(layers), u, order=2)
-        tangents = _Tangents(sweeps, t, triangular)
-        tangents.sweep()
-        return sweeps.gradient, tangents.curvature()
-    return _apply(layers, u, t, triangular)
+        sweeps = Sweeps(list(layers), u, order=2)
+        along = tangents(sweeps)
+        along.sweep()
+        return sweeps.gradient, along.curvature()
+    return _apply(layers, u, tangents)
 
 
-def _apply(layers: Iterable[nn.Module], u: Tensor, t: Tensor | None, triangular: bool) -> Any:
+def _apply(
+    layers: Iterable[nn.Module], u: Tensor, tangents: "Callable[[Sweeps], Any] | None"
+) -> Any:
     weights = [w for layer in layers for w in _weights(layer)]
-    return _Network.apply(u, t, triangular, list(layers), *weights)
+    return _Network.apply(u, tangents, list(layers), *weights)
 
 
 def _weights(layer: nn.Module) -> tuple[nn.Parameter, ...]:
@@ -118,19 +114,19 @@ def _weights(layer: nn.Module) -> tuple[nn.Parameter, ...]:
 
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, u, t, triangular, layers, *weights):
+    def forward(ctx, u, tangents, layers, *weights):
         learns = any(ctx.needs_input_grad)
-        ctx.sweeps = _Sweeps(layers, u, order=1 + (t is not None) + learns)
+        ctx.sweeps = Sweeps(layers, u, order=1 + (tangents is not None) + learns)
         # A graph that held its own result would stay until Python looks for such cycles.
         gradient = vars(ctx.sweeps).pop("gradient")
         ctx.tangents = ctx.ahead = None
-        if t is None:
+        if tangents is None:
             return gradient, None
-        ctx.tangents = _Tangents(ctx.sweeps, t, triangular)
-        if len(ctx.tangents.chunks) > 1 and learns and is_at_hand(u):
+        ctx.tangents = tangents(ctx.sweeps)
+        if not ctx.tangents.passes_at_once and learns and is_at_hand(u):
             # Most losses are means over points: their gradient is known up to a factor, and is
             # formed now, while the tangents of each chunk are at hand.
-            ctx.ahead = _Gradients()
+            ctx.ahead = Gradients()
             ctx.tangents.differentiate(ctx.ahead)
         else:
             ctx.tangents.sweep()
@@ -141,27 +137,27 @@ class _Network(torch.autograd.Function):
     def backward(ctx, of_gradient, of_curvature):
         sweeps, tangents, by_u = ctx.sweeps, ctx.tangents, ctx.needs_input_grad[0]
         if tangents is None:
-            return _returned(sweeps, *sweeps.differentiate(of_gradient, {}, _Gradients(), by_u))
+            return _returned(sweeps, *sweeps.differentiate(of_gradient, {}, Gradients(), by_u))
         factor = of_curvature[:, :1]
         alike = is_at_hand(factor) and torch.equal(of_curvature, factor.expand_as(of_curvature))
         if alike and factor.all():
             # The same for all points: taken out of everything and put back in the end.
             found, each = ctx.ahead, None
-            of_gradient = of_gradient / _with_axes(factor, of_gradient)
+            of_gradient = of_gradient / with_axes(factor, of_gradient)
         else:
             found, each, factor = None, of_curvature, None
         if found is None:
-            found = _Gradients()
+            found = Gradients()
             tangents.differentiate(found, each)
         squares = tangents.squares
         if each is not None:
-            squares = {i: value * _with_axes(each, value) for i, value in squares.items()}
+            squares = {i: value * with_axes(each, value) for i, value in squares.items()}
         of_u, found = sweeps.differentiate(of_gradient, squares, found, by_u)
         return _returned(sweeps, of_u, found, factor)
 
 
 def _returned(
-    sweeps: "_Sweeps", of_u: Tensor | None, found: "_Gradients", factor: Tensor | None = None
+    sweeps: "Sweeps", of_u: Tensor | None, found: Gradients, factor: Tensor | None = None
 ) -> tuple[Tensor | None, ...]:
     """Order derivatives as the arguments of `_Network`, times the factor (R, 1)."""
     weights = [
@@ -171,32 +167,13 @@ def _returned(
     ]
     if factor is not None:
         of_u, *weights = (
-            value if value is None else value * _with_axes(factor, value)
+            value if value is None else value * with_axes(factor, value)
             for value in (of_u, *weights)
         )
-    return of_u, None, None, None, *weights
+    return of_u, None, None, *weights
 
 
-def _with_axes(factor: Tensor, value: Tensor) -> Tensor:
-    """Give factors of points, (R, B or 1), as many axes as a value has."""
-    return factor.reshape(*factor.shape, *[1] * (value.dim() - 2))
-
-
-@dataclass
-class _Gradients:
-    """Derivatives of a loss by weights, biases and first slopes, each by position of the layer."""
-
-    weight: dict[int, Tensor] = field(default_factory=dict)
-    bias: dict[int, Tensor] = field(default_factory=dict)
-    first: dict[int, Tensor] = field(default_factory=dict)
-
-
-def _add(to: dict[int, Tensor], i: int, value: Tensor | None) -> None:
-    if value is not None:
-        to[i] = to[i].add_(value) if i in to else value
-
-
-class _Sweeps:
+class Sweeps:
     """Inputs and adjoints of all layers; everything goes by the position of the layer."""
 
     def __init__(self, layers: list[nn.Module], u: Tensor, order: int):
@@ -220,9 +197,13 @@ class _Sweeps:
             g = g * self.slopes[i][0] if i in self.slopes else self.affine[i].adjoint(g)
         self.gradient = g
 
+    def factors(self) -> dict[int, Tensor]:
+        """Find what to multiply squares of tangents with: curvature is half their sum."""
+        return {i: (self.g[i] * slopes[1]).mul_(2) for i, slopes in self.slopes.items()}
+
     def differentiate(
-        self, p: Tensor, squares: dict[int, Tensor], tangents: _Gradients, by_u: bool
-    ) -> tuple[Tensor | None, _Gradients]:
+        self, p: Tensor, squares: dict[int, Tensor], tangents: Gradients, by_u: bool
+    ) -> tuple[Tensor | None, Gradients]:
         """Differentiate through the adjoints and the inputs.
 
         Parameters
@@ -231,7 +212,7 @@ class _Sweeps:
             Derivative of the loss by the gradient.
         squares : dict of int to Tensor
             Of the tangents, times the derivative of the loss by the curvature.
-        tangents : _Gradients
+        tangents : Gradients
             What came through the tangents.
         by_u : bool
             Whether to differentiate by the points too.
@@ -240,10 +221,10 @@ class _Sweeps:
         -------
         of_u : Tensor of shape (R, B, *event_shape) or None
             Derivative of the loss by the points.
-        into : _Gradients
+        into : Gradients
             By all weights and biases.
         """
-        into = _Gradients()
+        into = Gradients()
         own = False  # whether p is a tensor of these lines, which may be overwritten
         for i in range(len(self.layers)):
             if i in self.slopes:
@@ -256,8 +237,8 @@ class _Sweeps:
                     p.addcmul_(second, squares[i])
                 own = True
                 continue
-            _add(into.weight, i, self.affine[i].weight_gradient(p, self.g[i]))
-            _add(into.weight, i, tangents.weight.get(i))
+            accumulate(into.weight, i, self.affine[i].weight_gradient(p, self.g[i]))
+            accumulate(into.weight, i, tangents.weight.get(i))
             if i + 1 < len(self.layers):
                 p = self.affine[i].linear(p)
                 own = own or self.affine[i].weight is not None
@@ -272,135 +253,7 @@ class _Sweeps:
                 continue
             assert q is not None, "the last of these layers is elementwise"
             layer = self.affine[i]
-            _add(into.weight, i, layer.weight_gradient(self.h[i], q))
-            _add(into.bias, i, layer.bias_gradient(q))
+            accumulate(into.weight, i, layer.weight_gradient(self.h[i], q))
+            accumulate(into.bias, i, layer.bias_gradient(q))
             q = layer.adjoint(q) if i > 0 or by_u else None
         return q, into
-
-
-# Tangents at the input of each layer, with the intermediate result of `Affine.modulated`.
-_Found = list[tuple[Tensor, Tensor | None]]
-
-
-class _Tangents:
-    """Tangents along directions, with the sums of their squares."""
-
-    def __init__(self, sweeps: _Sweeps, t: Tensor, triangular: bool):
-        self.sweeps = sweeps
-        # Until the first elementwise layer, points do not matter.
-        self.lead: list[Tensor] = []
-        for i in range(sweeps.start):
-            self.lead.append(t)
-            t = _each_direction(sweeps.affine[i].linear, t)
-        self.t = t
-        # Curvature is the sum of the factors times half the squares.
-        self.factors = {i: (sweeps.g[i] * slopes[1]).mul_(2) for i, slopes in sweeps.slopes.items()}
-        self.squares: dict[int, Tensor] = {}
-        size = max(factor.numel() for factor in self.factors.values())
-        self.chunks = t.split(max(2, CHUNK // size), dim=1)
-        lengths = [chunk.shape[1] for chunk in self.chunks]
-        # A multiple of 16 keeps the rows aligned.
-        before = [n // 16 * 16 for n in itertools.accumulate(lengths, initial=0)]
-        self.skips = before[:-1] if triangular else [0] * len(lengths)
-        self.kept: _Found | None = None
-
-    def curvature(self) -> Tensor:
-        """Curvature along all directions, (R, B)."""
-        return reduce(
-            add,
-            (
-                0.5 * (self.factors[i] * squares).sum(tuple(range(2, squares.dim())))
-                for i, squares in self.squares.items()
-            ),
-        )
-
-    def sweep(self) -> None:
-        """Carry all directions up the layers, and keep the tangents where they are few."""
-        for found in self._rise():
-            self.kept = found if len(self.chunks) == 1 else None
-
-    def differentiate(self, into: _Gradients, each: Tensor | None = None) -> None:
-        """Differentiate the sum of the curvatures, each times its factor (R, B)."""
-        sweeps = self.sweeps
-        factors = {
-            i: f if each is None else f * _with_axes(each, f) for i, f in self.factors.items()
-        }
-        found = [self.kept] if self.kept else self._rise()
-        downs = [
-            self._down(one, skip, factors, into)
-            for one, skip in zip(found, self.skips, strict=True)
-            if sweeps.start < sweeps.last
-        ]
-        factor = factors[sweeps.start]
-        if self.t.shape[2] < factor.shape[1]:
-            factor = factor.sum(1, keepdim=True)
-        factor = factor.unsqueeze(1)
-        if downs:
-            g = downs[0] if len(downs) == 1 else torch.cat(downs, dim=1)
-            g.addcmul_(self.t, factor)
-        else:
-            g = self.t * factor
-        for i in reversed(range(sweeps.start)):
-            layer, t = sweeps.affine[i], self.lead[i]
-            _add(into.weight, i, layer.weight_gradient(t.flatten(1, 2), g.flatten(1, 2)))
-            if i > 0:
-                g = _each_direction(layer.adjoint, g)
-
-    def _rise(self) -> Iterator[_Found]:
-        """Tangents of each chunk in turn; their squares are summed anew."""
-        self.squares = {self.sweeps.start: self.t.square().sum(1)}
-        return map(self._up, self.chunks, self.skips)
-
-    def _up(self, t: Tensor, skip: int) -> _Found:
-        """Tangents at the input of each layer from the first elementwise one on."""
-        layers, slopes = self.sweeps.affine, self.sweeps.slopes
-        found: _Found = []
-        for i in range(self.sweeps.start, self.sweeps.last + 1):
-            before, product = t, None
-            if i - 1 in slopes:
-                # An elementwise layer acts with the affine one that follows it.
-                t, product = layers[i].modulated(t, slopes[i - 1][0], skip)
-                skip = 0
-            elif i not in slopes:
-                t = _each_direction(layers[i].linear, t)
-            elif i > self.sweeps.start:
-                for one in t.unbind(1):
-                    if i in self.squares:
-                        self.squares[i].addcmul_(one, one)
-                    else:
-                        self.squares[i] = one.square()
-            found.append((before, product))
-        return found
-
-    def _down(
-        self, found: _Found, skip: int, factors: dict[int, Tensor], into: _Gradients
-    ) -> Tensor:
-        """Differentiate by the tangents at the first elementwise layer, but for its squares."""
-        layers, slopes = self.sweeps.affine, self.sweeps.slopes
-        g: Tensor | None = None
-        for i in reversed(range(self.sweeps.start + 1, self.sweeps.last + 1)):
-            t, product = found[i - self.sweeps.start]
-            if i in slopes:
-                factor = factors[i].unsqueeze(1)
-                g = t * factor if g is None else g.addcmul_(t, factor)
-                continue
-            assert g is not None, "the last of these layers is elementwise"
-            if i - 1 in slopes:
-                assert product is not None
-                is_first = i - 1 == self.sweeps.start
-                weight, g, first = layers[i].modulated_gradient(
-                    t, slopes[i - 1][0], product, g, skip if is_first else 0
-                )
-                _add(into.weight, i, weight)
-                _add(into.first, i - 1, first)
-            else:
-                weight = layers[i].weight_gradient(t.flatten(1, 2), g.flatten(1, 2))
-                _add(into.weight, i, weight)
-                g = _each_direction(layers[i].adjoint, g)
-        assert g is not None, "there are elementwise layers after the first"
-        return g
-
-
-def _each_direction(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-    """Apply a map of points to directions (R, K, B, ...)."""
-    return function(t.flatten(1, 2)).unflatten(1, t.shape[1:3])

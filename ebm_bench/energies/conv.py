@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import torch
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import nn
 
 from ebm_bench.energies.network import Network
 from ebm_bench.errors import InputError
@@ -48,26 +47,3 @@ class Conv(Network):
             shape = convolution.out_shape
         size = math.prod(shape)
         return [*layers, Flatten(shape), Dense(size, 1, streams, gain=0.1)]
-
-    def directions(self) -> tuple[Tensor, bool]:
-        """Sum unit vectors of pixels so far apart that no unit sees two of them.
-
-        Such pixels have no mixed second derivative, so the curvature along the sum of their
-        unit vectors is the sum of their curvatures.
-        """
-        field, jump = 1, 1
-        for layer in self.layers:
-            if isinstance(layer, Convolution):
-                field += (layer.kernel - 1) * jump
-                jump *= layer.stride
-        channels, height, width = self.event_shape
-        rows, columns = min(field, height), min(field, width)
-        y = torch.arange(height, device=self.scale.device) % rows
-        x = torch.arange(width, device=self.scale.device) % columns
-        colour = (y[:, None] * columns + x).expand(channels, height, width)
-        plane = torch.arange(channels, device=self.scale.device).view(-1, 1, 1)
-        label = plane * rows * columns + colour
-        count = channels * rows * columns
-        one_hot = torch.arange(count, device=label.device).view(-1, 1, 1, 1) == label
-        one_hot = one_hot.to(self.scale.dtype)[None, :, None]
-        return one_hot.expand(self.replicates, count, 1, *self.event_shape), False

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ebm_bench.derivatives.base import Affine, Elementwise
+from ebm_bench.derivatives.base import Affine, Elementwise, Windowed
 from ebm_bench.streams import Streams
 
 
@@ -105,7 +105,7 @@ class Dense(Affine):
         return t.shape[2] == 1 and 2 * self.weight.shape[2] <= s.shape[1]
 
 
-class Convolution(Affine):
+class Convolution(Windowed):
     """3×3 convolution of stride 2 with one padding pixel, one per replicate.
 
     Maps (R, N, C_in, H, W) to (R, N, C_out, ⌈H/2⌉, ⌈W/2⌉).

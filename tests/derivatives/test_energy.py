@@ -2,13 +2,14 @@
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 from ebm_bench import derivatives, energies
-from ebm_bench.derivatives import sweeps
+from ebm_bench.derivatives import sweeps, tangents
 from ebm_bench.nn.layers import Activation, Dense, Flatten
 from ebm_bench.streams import Streams
 
@@ -89,11 +90,11 @@ def test_the_memory_of_a_graph_is_free_when_nothing_holds_it(directions):
     """And not only when Python looks for cycles."""
     u, layers = Streams(1, R).normal(B, 3), [Dense(3, 4, Streams(0, R)), Activation("silu")]
     layers.append(Dense(4, 1, Streams(0, R)))
-    t = Streams(2, R).normal(directions, B, 3)
+    along = partial(tangents.Directions, t=Streams(2, R).normal(directions, B, 3))
     graph = weakref.ref(u)
     gc.disable()
     try:
-        found = sweeps.curvature(layers, u, t) if directions else sweeps.gradient(layers, u)
+        found = sweeps.curvature(layers, u, along) if directions else sweeps.gradient(layers, u)
         del u
         assert graph() is not None
         del found
@@ -152,17 +153,17 @@ def test_chunks_of_directions_change_nothing(case, monkeypatch):
     energy, x = case
     whole = derivatives.laplacian(energy, x)[1]
     wanted = torch.autograd.grad(whole.sum(), list(energy.parameters()), allow_unused=True)
-    monkeypatch.setattr(sweeps, "CHUNK", 1)
+    monkeypatch.setattr(tangents, "CHUNK", 1)
     parts = derivatives.laplacian(energy, x)[1]
     given = torch.autograd.grad(parts.sum(), list(energy.parameters()), allow_unused=True)
     torch.testing.assert_close(parts, whole)
     torch.testing.assert_close(given, wanted)
 
 
-@pytest.mark.parametrize("chunk", [sweeps.CHUNK, 1])  # all directions at once, or two
+@pytest.mark.parametrize("chunk", [tangents.CHUNK, 1])  # all directions at once, or two
 @pytest.mark.parametrize("count", [2, 5])
 def test_points_may_count_differently(case, count, chunk, monkeypatch):
-    monkeypatch.setattr(sweeps, "CHUNK", chunk)
+    monkeypatch.setattr(tangents, "CHUNK", chunk)
     energy, x = case
     v = Streams(9, R).normal(count, B, *energy.event_shape, dtype=torch.float64)
     factors = Streams(10, R).normal(B, dtype=torch.float64)
