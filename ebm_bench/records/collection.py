@@ -87,11 +87,14 @@ class Tables:
         One row per metric, model and replicate.
     curves : DataFrame
         One row per point of a learning curve.
+    folder : Path
+        Folder that they were read from.
     """
 
     runs: pd.DataFrame
     values: pd.DataFrame
     curves: pd.DataFrame
+    folder: Path = Path()
 
     def records(self) -> dict[tuple[str, str, str], Run]:
         """Rebuild the records of the runs.
@@ -111,7 +114,10 @@ class Tables:
         }
         rows = self.runs.to_dict("records")
         keys = [tuple(row[name] for name in KEY) for row in rows]
-        return {key: _run(row, curves.get(key, [])) for key, row in zip(keys, rows, strict=True)}
+        file = self.folder / "runs.parquet"
+        return {
+            key: _run(row, curves.get(key, []), file) for key, row in zip(keys, rows, strict=True)
+        }
 
     def write(self, folder: str | Path) -> None:
         """Write the tables as Parquet and CSV.
@@ -148,7 +154,14 @@ def load(folder: str | Path) -> Tables:
             raise InputError(
                 f"{path}: has no column {', '.join(missing)}; collect the records again"
             )
-    return Tables(**tables)
+    try:
+        tables["values"] = tables["values"].astype({**_NUMBERS, "replicate": int})
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{Path(folder, 'values.parquet')}: a value is no number ({error}); collect the "
+            "records again"
+        ) from None
+    return Tables(**tables, folder=Path(folder))
 
 
 def stale(suite: Suite, dataset: str, method: str, folder: Path) -> dict[str, str]:
@@ -336,7 +349,7 @@ def _row(run: Run) -> dict[str, Any]:
     }
 
 
-def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
+def _run(row: dict[str, Any], curve: list[dict[str, Any]], file: Path) -> Run:
     """Convert a row and the points of a curve to a run."""
     try:
         content = {
@@ -347,7 +360,7 @@ def _run(row: dict[str, Any], curve: list[dict[str, Any]]) -> Run:
         return Run.model_validate({**content, "curve": curve})
     except (ValidationError, ValueError, TypeError) as error:
         name = " ".join(str(row[part]) for part in KEY)
-        raise InputError(f"runs.parquet: {name}: not a Run record: {error}") from None
+        raise InputError(f"{file}: {name}: not a Run record: {error}") from None
 
 
 def escape(run: Run, value: Value) -> dict[str, str]:

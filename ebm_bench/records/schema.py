@@ -308,4 +308,6 @@ def read(kind: type[BaseModel], path: str | Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValidationError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a {kind.__name__} record: {error}") from None
+        raise InputError(
+            f"{path}: not a {kind.__name__} record, remove it and run again: {error}"
+        ) from None

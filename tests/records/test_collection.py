@@ -145,8 +145,19 @@ def test_a_column_that_came_later_has_its_default(tmp_path):
 def test_a_row_that_is_no_run_is_named(column, tmp_path):
     tables = collection.collect([leave(tmp_path / "a", make_run())])
     tables.runs[column] = "many"
-    with pytest.raises(InputError, match="small two_moons dsm: not a Run record"):
-        tables.records()
+    tables.write(tmp_path)
+    with pytest.raises(InputError, match="small two_moons dsm: not a Run record") as caught:
+        collection.load(tmp_path).records()
+    assert str(caught.value).startswith(str(tmp_path / "runs.parquet"))
+
+
+@pytest.mark.parametrize("column", ["value", "standard_error", "outside", "replicate"])
+def test_a_value_that_is_no_number_is_told(column, tmp_path):
+    tables = collection.collect([leave(tmp_path / "a", make_run(), make_evaluation())])
+    tables.values[column] = "many"
+    tables.write(tmp_path)
+    with pytest.raises(InputError, match=r"values\.parquet: a value is no number .*many"):
+        collection.load(tmp_path)
 
 
 @pytest.mark.parametrize("column", ["dataset", "method"])
