@@ -343,11 +343,13 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
     """
     datasets = {}
     for dataset, serves in suite.tuned_on.items():
-        criterion = suite.criterion_of(dataset)
+        criterion, data = suite.criterion_of(dataset), suite.datasets[dataset]
         datasets[dataset] = TunedDataset(
             criterion=criterion.name,
             settings=criterion.settings,
             serves=serves,
+            energy=data.energy,
+            batch_size=data.budget.batch_size,
             methods={
                 one.method: choose(one.trials, suite.methods[one.method].objective)
                 for one in found

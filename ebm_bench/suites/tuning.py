@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt
 from pydantic import Field, field_validator
 
 from ebm_bench.errors import InputError
-from ebm_bench.suites.base import Strict
+from ebm_bench.suites.base import Named, Strict
 
 # Metric of the learning curves of trials, which are not used: the cheapest one.
 TRIAL_CURVE = "hyvarinen_score"
@@ -127,6 +127,8 @@ class TunedDataset(Strict):
         Settings of the criterion.
     serves : list of str
         Further datasets that use the values.
+    energy, batch_size : Named, int, optional
+        Of the trials; files of earlier versions do not state them.
     methods : dict of str to Chosen
         Outcome for each method.
     """
@@ -134,7 +136,14 @@ class TunedDataset(Strict):
     criterion: str
     settings: dict[str, Any] = Field(default={})
     serves: list[str] = Field(default=[])
+    energy: Named | None = None
+    batch_size: int | None = None
     methods: dict[str, Chosen]
+
+    def differences(self, energy: Named, batch_size: int) -> list[str]:
+        """Name what is known to differ between the trials and a suite."""
+        pairs = {"energy": (self.energy, energy), "batch size": (self.batch_size, batch_size)}
+        return [name for name, (own, other) in pairs.items() if own not in (None, other)]
 
 
 class Tuned(Strict):
@@ -206,6 +215,9 @@ def join(first: Tuned, second: Tuned, where: object) -> Tuned:
     exclude: Any = {name: True for name in ("suite_version", "date", "version", "commit")}
     exclude["datasets"] = {"__all__": {"methods"}}
     found, wanted = first.model_dump(exclude=exclude), second.model_dump(exclude=exclude)
+    for name in found["datasets"].keys() & wanted["datasets"].keys():
+        unknown = [key for key in ("energy", "batch_size") if found["datasets"][name][key] is None]
+        wanted["datasets"][name].update(dict.fromkeys(unknown))
     if different := [key for key in found if found[key] != wanted[key]]:
         raise InputError(
             f"{where}: was found by another search than the suite's: {', '.join(different)} "

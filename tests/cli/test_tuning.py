@@ -3,8 +3,9 @@
 import pytest
 import yaml
 from factories.commands import run
-from factories.suites import describe, few, toy
+from factories.suites import changed, describe, few, toy
 
+AT = ("datasets", "two_moons")
 SMALL = describe(few("dsm", "gaussian"), {"two_moons": toy(4)})
 
 
@@ -49,7 +50,13 @@ def test_tune_puts_a_method_that_joins_beside_the_others(tunable, tmp_path):
     done = run(*joins)
     assert done.exit_code == 2
     assert "another search than the suite's: steps differs" in done.output
+    # So were those with another batch, unless nobody knows.
+    values = before["datasets"]["two_moons"]
+    file.write_text(yaml.safe_dump(changed(before, *AT, "batch_size", to=7)))
     tunable.write_text(yaml.safe_dump(content))
+    assert "another search than the suite's: datasets differs" in run(*joins).output
+    values.pop("batch_size"), values.pop("energy")
+    file.write_text(yaml.safe_dump(before))
     done = run(*joins)
     assert done.exit_code == 0, done.output
     after = yaml.safe_load(file.read_text())

@@ -230,6 +230,8 @@ def test_the_file_says_how_and_the_suite_trains_with_its_values(tmp_path):
     tuned = told["datasets"]["eight_gaussians"]
     assert tuned["criterion"] == "kl_divergence"
     assert {one["trials"] for one in tuned["methods"].values()} == {2}
+    data = described.datasets["eight_gaussians"]
+    assert (tuned["energy"]["name"], tuned["batch_size"]) == ("mlp", data.budget.batch_size)
     loaded = suite.load(file)
     best = tuned["methods"]["dsm"]["best"]
     _, record = training.train_method(loaded, "eight_gaussians", "dsm")

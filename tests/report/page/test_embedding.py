@@ -16,6 +16,7 @@ from ebm_bench.errors import InputError
 from ebm_bench.records.collection import MEASURED
 from ebm_bench.report.page import details, embedding, thumbnails
 from ebm_bench.report.results import Results
+from ebm_bench.suites.base import Named
 from ebm_bench.suites.suite import load
 
 ROOT = Path(__file__).parents[3]
@@ -114,6 +115,20 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
         larger = Results(suite.model_copy(update=update), tmp_path, {}, empty.values, {})
         told_there = details.methods(larger, "larger.yaml")["ssm"]["places"][where]["tuned"]
         assert told_there.startswith(f"Tuned on {where} of {source}: {trials}")
+    # The network or the batch may have changed since.
+    data = suite.datasets[where]
+    for update, words in (
+        ({"energy": data.energy, "batch_size": data.budget.batch_size}, ""),
+        (
+            {"energy": Named(name="quadratic"), "batch_size": 7},
+            " with another energy and batch size",
+        ),
+    ):
+        traced = tuned.model_copy(update={"datasets": {where: found.model_copy(update=update)}})
+        of_others = suite.model_copy(update={"tuned": traced})
+        shown = Results(of_others, tmp_path, {}, empty.values, {})
+        said = details.methods(shown, "toy.yaml")["ssm"]["places"][where]["tuned"]
+        assert said.startswith(f"Tuned on {where}{words}: the best of")
     assert ["learning rate", f"{best.learning_rate:g}", "tuned"] in place["settings"]
     origins = {name: by for name, _, by in place["settings"]}
     assert origins["variance_reduced"] == "suite"
