@@ -187,7 +187,7 @@ def run(comparison: Comparison, device: str) -> None:
         run()
     log.info("making tables, figures and the page")
     own = comparison.out / "own" / "records"
-    collection.collect(run.folder for run in runs).write(own)
+    collection.collect([run.folder for run in runs], suite=comparison.suite).write(own)
     collection.keep_suite(comparison.suite, comparison.path, own)  # for merging to compare
     merging.merge([comparison.reference, own]).write(comparison.out)
     report.build(comparison.suite, comparison.path, comparison.out)

@@ -270,13 +270,20 @@ class Theory(_Record):
 
 
 class Estimation(_Record):
-    """A method on a model with all its data sets; the estimates are in the table beside it."""
+    """A method on a model with all its data sets; the estimates are in the table beside it.
+
+    Attributes
+    ----------
+    fingerprint, settings : str
+        Digests of all that it depends on, and of the settings alone, which older records lack.
+    """
 
     suite: str
     suite_version: int
     model: str
     method: str
     fingerprint: str
+    settings: str = ""
     theory: list[Theory]
     seconds: float
     provenance: Provenance

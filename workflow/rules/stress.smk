@@ -39,7 +39,7 @@ rule stress_panel:
         # Models this small are faster on a CPU.
         gpu=0,
     params:
-        panel=lambda wildcards: STRESS.slices(wildcards.panel),
+        settings=lambda wildcards: STRESS.settings(wildcards.panel),
         # Times of files can be older than outputs: moved and unpacked files keep theirs.
         code=lambda wildcards: fingerprint.digest("", STRESS.files(wildcards.panel)),
         out=subpath(output[0], ancestor=2),

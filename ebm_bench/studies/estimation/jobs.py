@@ -76,6 +76,7 @@ def _run(suite: EstimationSuite, model: str, method: str, folder: Path) -> None:
         model=model,
         method=method,
         fingerprint=fingerprint(suite, model, method),
+        settings=suite.settings(model, method),
         theory=theory,
         seconds=time.perf_counter() - before,
         provenance=provenance.collect("cpu"),

@@ -58,8 +58,8 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
     Raises
     ------
     InputError
-        Where a job is missing, cannot be read, or belongs to another version or to other sizes
-        of the suite.
+        Where a job is missing, cannot be read, or belongs to another version, other sizes or other
+        settings of the suite.
     """
     estimates, theory = [], []
     if not any(Path(results, "runs").glob(f"*/*/{RECORD}")):
@@ -81,6 +81,11 @@ def load(suite: EstimationSuite, results: Path) -> tuple[pd.DataFrame, pd.DataFr
             raise InputError(
                 f"{folder / TABLE}: has other sizes, ratios or data sets than the suite; run "
                 f"`ebm-bench estimate` for {method} on {model} again"
+            )
+        if record.settings not in ("", suite.settings(model, method)):
+            raise InputError(
+                f"{folder / RECORD}: of other settings than {method} on {model} has now; run "
+                "`ebm-bench estimate` again"
             )
         estimates.append(table)
         rows = [row.model_dump() for row in record.theory]

@@ -202,6 +202,10 @@ class EstimationSuite(Head):
         }
         return [json.dumps(content, sort_keys=True)]
 
+    def settings(self, model: str, method: str) -> str:
+        """Digest everything but files that a job depends on."""
+        return fingerprint.digest("".join(self.slices(model, method)), [])
+
     def parts(self, model: str, method: str) -> list[tuple[str, Named]]:
         """List what a job is put together from: families, with names and settings."""
         data = self.models[model].dataset

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ebm_bench.errors import InputError
 from ebm_bench.report.columns import Column, Estimate, Table
 from ebm_bench.report.formatting import quantity
 from ebm_bench.report.results import estimates
@@ -37,7 +38,7 @@ def build(stress: Stress, results: str | Path, venue: str | None = None) -> list
     Raises
     ------
     InputError
-        Where a panel has not been run, or cannot be read.
+        Where a panel has not been run, or with other settings than it has, or cannot be read.
     """
     found = {name: summary(stress, name, Path(results, "panels")) for name in stress.panels}
     written = figures.write(stress, found, Path(results), venue)
@@ -60,7 +61,13 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
         One row for each knob, method and model: those columns, ``panel`` and ``metric``, and
         the fields of `Estimate`.
     """
-    values = read_table(folder / panel / VALUES, "run the panel, `ebm-bench stress`")
+    path = folder / panel / VALUES
+    values = read_table(path, "run the panel, `ebm-bench stress`")
+    if "settings" not in values or set(values["settings"]) != {stress.settings(panel)}:
+        raise InputError(
+            f"{path}: of other settings than panel {panel} of {stress.name} has now; run it again, "
+            "`ebm-bench stress`"
+        )
     return pd.DataFrame(
         {"panel": panel, "knob": knob, "method": method, "model": model, "metric": metric}
         | found.numbers()

@@ -36,13 +36,15 @@ def run(stress: Stress, panel: str, out: str | Path, device: str = "cpu") -> Pat
     -------
     Path
         The table of all values of the panel, ``out/panel/values.parquet``: that of
-        `collection.collect` with the columns ``panel`` and ``knob``.
+        `collection.collect` with the columns ``panel``, ``knob`` and ``settings``, the digest of
+        those of the panel.
     """
     tables = []
     for value, point in stress.expand(panel).items():
         log.info("%s at %s", panel, value)
         collected = run_point(point, Path(out, panel, str(value)), device)
-        tables.append(collected.values.assign(panel=panel, knob=float(value)))
+        about = {"panel": panel, "knob": float(value), "settings": stress.settings(panel)}
+        tables.append(collected.values.assign(**about))
     path = Path(out, panel, VALUES)
     with replacing(path) as temporary:
         pd.concat(tables, ignore_index=True).to_parquet(temporary)
@@ -53,4 +55,5 @@ def run_point(point: Suite, runs: Path, device: str) -> Tables:
     """Train and evaluate all methods of a suite, as far as that is not done, and collect them."""
     for dataset, method in point.runs():
         RunTask(point, dataset, method, runs, device=device)()
-    return collection.collect(runs / dataset / method for dataset, method in point.runs())
+    folders = [runs / dataset / method for dataset, method in point.runs()]
+    return collection.collect(folders, suite=point)

@@ -5,6 +5,7 @@ becomes an ordinary suite, which is trained, evaluated and recorded like any oth
 the top imports torch: the workflow reads the panels each time it starts.
 """
 
+import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -145,9 +146,12 @@ class Stress(Head):
             for value in spec.knob.values
         }
 
-    def slices(self, panel: str) -> list[str]:
-        """List everything but files that the runs of a panel depend on, as JSON."""
-        return slices(self.expand(panel).values())
+    def settings(self, panel: str) -> str:
+        """Digest what the file states of the runs of a panel: of which settings values are."""
+        spec = self.panels[panel]
+        head = [self.name, self.version, self.seed]
+        stated = [*head, spec.knob.values, spec.datasets, spec.methods]
+        return fingerprint.digest(json.dumps(stated, sort_keys=True, default=str), [])
 
     def files(self, panel: str) -> list[Path]:
         """List the files on which a panel depends."""

@@ -94,9 +94,12 @@ def test_what_another_process_did_meanwhile_is_not_repeated(finished, tmp_path, 
 
 
 def test_other_settings_are_done_again(finished, tmp_path):
-    folder, _ = finished
+    folder = shutil.copytree(finished[0], tmp_path / "copy")
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump({**SUITE, "seed": 1}))
+    told = run("compare", "--suite", other, "--results", folder)
+    assert told.exit_code == 2
+    assert "record.json: of other settings than mle on line has now" in told.stderr
     path = folder / "runs/line/mle/record.json"
     before = path.read_bytes()
     arguments = ("--model", "line", "--method", "mle", "--out", folder / "runs")

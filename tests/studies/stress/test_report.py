@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from factories.suites import changed
 
 from ebm_bench.errors import InputError
 from ebm_bench.report.files import stress_outputs
@@ -67,7 +68,7 @@ def folder(tmp_path):
         for panel in STRESS.panels:
             path = tmp_path / "panels" / panel / VALUES
             path.parent.mkdir(parents=True, exist_ok=True)
-            values(failing).to_parquet(path)
+            values(failing).assign(settings=STRESS.settings(panel)).to_parquet(path)
         return tmp_path
 
     return write
@@ -164,3 +165,15 @@ def test_a_panel_that_was_not_run_is_named(folder):
     with pytest.raises(InputError, match=r"does not exist; run the panel") as error:
         report.build(STRESS, results)
     assert str(error.value).count("values.parquet") == 1
+
+
+@pytest.mark.parametrize(
+    "path", [("version",), ("panels", "one", "methods", "ml", "control"),
+             ("panels", "one", "knob", "values")]
+)  # fmt: skip
+def test_a_panel_that_was_run_with_other_settings_is_named(path, folder):
+    content = STRESS.model_dump(mode="json")
+    value = [0.1, 1] if path[-1] == "values" else 4
+    edited = Stress.model_validate(changed(content, *path, to=value))
+    with pytest.raises(InputError, match="of other settings than panel one of small has now"):
+        report.build(edited, folder())
