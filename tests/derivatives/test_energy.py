@@ -26,7 +26,7 @@ CASES = {
     "softplus": ("mlp", (3,), {"width": 4, "activation": "softplus"}),
     "gelu": ("mlp", (3,), {"width": 4, "activation": "gelu"}),
     "odd and even sides": ("conv", (2, 9, 8), {"channels": 2}),
-    "several colours": ("conv", (1, 17, 16), {"channels": 2, "activation": "softplus"}),
+    "larger than a field": ("conv", (1, 17, 16), {"channels": 2, "activation": "softplus"}),
     "not a network": ("quadratic", (3,), {}),
     "ica": ("ica", (3,), {"source": "logistic"}),
 }
