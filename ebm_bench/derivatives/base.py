@@ -79,7 +79,10 @@ class Affine(nn.Module, ABC):
 
     @abstractmethod
     def linear(self, t: Tensor) -> Tensor:
-        """Apply the linear part, without the bias."""
+        """Apply the linear part, without the bias.
+
+        The result shares no memory with ``t``, unless there is no weight.
+        """
 
     @abstractmethod
     def adjoint(self, g: Tensor) -> Tensor:
@@ -130,6 +133,8 @@ class Affine(nn.Module, ABC):
 
 class Windowed(Affine):
     """A convolution, whose units each see a square window of an image.
+
+    With zeros around the image, a bias and no dilation or groups.
 
     Attributes
     ----------

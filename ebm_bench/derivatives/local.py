@@ -70,7 +70,9 @@ class LocalTangents:
         carriers = dict(zip(range(2, sweeps.last, 2), others, strict=True))
         channels = scale.shape[2]
         # A pixel sees nothing but itself.
-        units = torch.eye(channels).to(scale).view(1, channels, 1, 1, 1, channels)
+        units = torch.eye(channels, dtype=scale.dtype, device=scale.device).view(
+            1, channels, 1, 1, 1, channels
+        )
         t, self.windows = self.lead.modulated(units, _channels_last(1 / scale))
         slopes = {i: _channels_last(s[0]) for i, s in sweeps.slopes.items()}
         factors = {i: _channels_last(f) for i, f in sweeps.factors().items()}

@@ -4,8 +4,7 @@ A sweep forward gives the inputs ``h`` of all layers, one backward the adjoints 
 outputs, and a second one forward the tangents ``t`` of the inputs along directions ``v``. Then
 ``vᵀ ∇²f v = Σ g σ'' t²`` over the units of all elementwise layers. The derivative of both
 sweeps with respect to the weights is written out, so that a loss made of them needs no
-derivative of a derivative, and so that the memory for many directions does not grow with their
-number: they pass in chunks, each of which leaves nothing but its share of the gradient.
+derivative of a derivative.
 """
 
 import itertools

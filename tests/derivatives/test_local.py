@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ebm_bench import derivatives, energies
-from ebm_bench.derivatives import sweeps, tangents
+from ebm_bench.derivatives import local, sweeps, tangents
 from ebm_bench.derivatives.local import LocalTangents, receptive_field
 from ebm_bench.nn.layers import Activation, Convolution, Dense, Flatten
 from ebm_bench.streams import Streams
@@ -56,8 +56,30 @@ def test_curvature_and_its_derivatives(shape, replicates, per_chunk):
             loss = (factor * (gradient.square().flatten(2).sum(2) + total)).sum()
             return total, torch.autograd.grad(loss, weights, materialize_grads=True)
 
-        local = partial(LocalTangents, length=per_chunk)
-        torch.testing.assert_close(differentiated(local), differentiated(everywhere))
+        given = partial(LocalTangents, length=per_chunk)
+        torch.testing.assert_close(differentiated(given), differentiated(everywhere))
+
+
+def test_points_pass_in_chunks(monkeypatch):
+    energy = energies.create("conv", event_shape=(1, 9, 9), replicates=2, channels=2)
+    energy.double().fit(Streams().normal(20, 1, 9, 9, dtype=torch.float64))
+    x = Streams(1, 2).normal(5, 1, 9, 9, dtype=torch.float64)
+
+    def differentiated():
+        total = derivatives.laplacian(energy, x)[1]
+        weights = list(energy.parameters())
+        return total, torch.autograd.grad(total.sum(), weights, materialize_grads=True)
+
+    wanted, lengths, make = differentiated(), [], LocalTangents.__init__
+    monkeypatch.setattr(local, "CHUNK", 1)
+
+    def note(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        lengths.append(self.length)
+
+    monkeypatch.setattr(LocalTangents, "__init__", note)
+    torch.testing.assert_close(differentiated(), wanted)
+    assert lengths == [1]
 
 
 @pytest.mark.parametrize("channels", [(2,), (2, 3), (1, 1, 1, 1)])
