@@ -112,19 +112,30 @@ class RunTask:
         stay.
         """
         for files, done in ((TRAINED, self._trained()), (EVALUATED, self._evaluated())):
-            for name in files:
-                if done is not None:
-                    link(done / name, (self.folder if done == self.kept else self.kept) / name)
-                elif self.trains or files is EVALUATED:
-                    self._hide(name)
+            if done is not None:
+                _copy(files, done, self.folder if done == self.kept else self.kept)
+            elif self.trains or files is EVALUATED:
+                self._hide(files)
 
-    def _hide(self, name: str) -> None:
-        with suppress(FileNotFoundError):  # another process may do the same meanwhile
-            if (self.folder / name).exists() and not (self.kept / name).exists():
-                self.kept.mkdir(parents=True, exist_ok=True)
-                (self.folder / name).replace(self.kept / name)
-            else:
-                (self.folder / name).unlink()
+    def _hide(self, files: tuple[str, ...]) -> None:
+        """Move files of another run to the hidden folder, unless that has such; else delete them.
+
+        They stay together, lest a record vouch for weights or pictures of yet another run.
+        """
+        if not any((self.folder / name).exists() for name in files):
+            return
+        hidden = [name for name in files if (self.kept / name).exists()]
+        moves = not hidden or (_are_whole(files, self.folder) and not _are_whole(files, self.kept))
+        if moves:
+            self.kept.mkdir(parents=True, exist_ok=True)
+            for name in hidden:  # left by a run that did not end
+                (self.kept / name).unlink(missing_ok=True)
+        for name in reversed(files):  # the record last
+            with suppress(FileNotFoundError):  # another process may do the same meanwhile
+                if moves:
+                    (self.folder / name).replace(self.kept / name)
+                else:
+                    (self.folder / name).unlink()
 
     def _compute(self) -> None:
         from ebm_bench.runs import evaluation, training
@@ -168,7 +179,7 @@ class RunTask:
     def _find(self, files: tuple[str, ...], key: str, digest: str) -> Path | None:
         """Folder that has all files, of which the first is a record with a digest."""
         for folder in (self.kept, self.folder):
-            if all(_is_whole(folder / name) for name in files):
+            if _are_whole(files, folder):
                 with suppress(ValueError, AttributeError):  # not JSON, or another kind of it
                     record = json.loads((folder / files[0]).read_text(encoding="utf-8"))
                     if record.get(key) == digest:
@@ -181,6 +192,19 @@ def _limit_memory(wanted: int) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _copy(files: tuple[str, ...], source: Path, target: Path) -> None:
+    """Link files into another folder, in which no record may vouch for other weights meanwhile."""
+    record = target / files[0]
+    if record.exists() and not record.samefile(source / files[0]):
+        record.unlink(missing_ok=True)
+    for name in reversed(files):
+        link(source / name, target / name)
+
+
+def _are_whole(files: tuple[str, ...], folder: Path) -> bool:
+    return all(_is_whole(folder / name) for name in files)
 
 
 def _is_whole(path: Path) -> bool:

@@ -14,7 +14,7 @@ from factories.suites import METHODS, make_suite
 
 from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
-from ebm_bench.runs import evaluation, training
+from ebm_bench.runs import evaluation, tasks, training
 from ebm_bench.runs.tasks import EVALUATED, TRAINED, RunTask, longest_first
 from ebm_bench.utils import leases
 
@@ -127,6 +127,42 @@ def test_the_only_files_of_another_run_are_not_deleted(trains, make_task):
     assert files(other) == (set() if trains else {*TRAINED})
     make_task().link()
     assert {path.name for path in make_task().kept.glob("*")} == FILES
+
+
+@pytest.fixture
+def apart(make_task):
+    """The task whose run is in the visible folder, and one whose run is in the hidden one."""
+    shown, hidden = (make_task(evaluates=False, steps=steps) for steps in (12, 13))
+    shown()
+    copy = shutil.copytree(shown.folder, shown.out / "copy")
+    hidden()
+    shutil.rmtree(shown.folder)
+    copy.rename(shown.folder)
+    return shown, hidden
+
+
+@pytest.mark.parametrize("lost", TRAINED)
+def test_a_record_is_not_put_beside_the_weights_of_another_run(lost, apart):
+    """As of a training that failed before it wrote its record."""
+    shown, hidden = apart
+    before = [(shown.folder / name).read_bytes() for name in TRAINED]
+    (hidden.kept / lost).unlink()
+    hidden.link()
+    assert files(shown) == set()
+    assert shown.is_done()
+    assert [(shown.kept / name).read_bytes() for name in TRAINED] == before
+
+
+def test_a_record_is_not_linked_before_its_weights(apart, monkeypatch):
+    shown, hidden = apart
+
+    def fail(source, target):
+        raise InputError(f"{target}: cannot be written")
+
+    monkeypatch.setattr(tasks, "link", fail)
+    with pytest.raises(InputError, match=r"weights.safetensors: cannot be written"):
+        shown.link()
+    assert not (hidden.kept / "run.json").exists()
 
 
 @pytest.mark.parametrize("lost", ["folder", "kept"])
