@@ -232,7 +232,7 @@ def test_equal_panels_of_stress_tests_are_one():
             },
         }
         content = {"kind": "stress", "name": "s", "version": 1, "panels": {"p": panel}}
-        found.append(stress.slices(stress.Stress.model_validate(content).expand("p").values()))
+        found.append(stress.Stress.model_validate(content).settings("p"))
     assert found[0] == found[1]
 
 

@@ -63,7 +63,8 @@ def summary(stress: Stress, panel: str, folder: Path) -> pd.DataFrame:
     """
     path = folder / panel / VALUES
     values = read_table(path, "run the panel, `ebm-bench stress`")
-    if "settings" not in values or set(values["settings"]) != {stress.settings(panel)}:
+    # Tables of earlier versions do not state it.
+    if "settings" in values and set(values["settings"]) != {stress.settings(panel)}:
         raise InputError(
             f"{path}: of other settings than panel {panel} of {stress.name} has now; run it again, "
             "`ebm-bench stress`"

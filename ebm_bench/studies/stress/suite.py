@@ -147,11 +147,11 @@ class Stress(Head):
         }
 
     def settings(self, panel: str) -> str:
-        """Digest what the file states of the runs of a panel: of which settings values are."""
-        spec = self.panels[panel]
-        head = [self.name, self.version, self.seed]
-        stated = [*head, spec.knob.values, spec.datasets, spec.methods]
-        return fingerprint.digest(json.dumps(stated, sort_keys=True, default=str), [])
+        """Digest everything but files that the values of a panel depend on, however it is put."""
+        spec, points = self.panels[panel], self.expand(panel).values()
+        controls = [method.control for point in points for method in point.methods.values()]
+        stated = [self.name, spec.knob.values, slices(points), controls]
+        return fingerprint.digest(json.dumps(stated), [])
 
     def files(self, panel: str) -> list[Path]:
         """List the files on which a panel depends."""

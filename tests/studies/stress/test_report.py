@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from factories.suites import changed
+from factories.suites import changed, toy_panel
 
 from ebm_bench.errors import InputError
 from ebm_bench.report.files import stress_outputs
@@ -24,7 +24,7 @@ PANEL = {
         "bias": {"curve": "dsm_bias_kl"},
         "error": {"curve": "nce_bayes_error", "axis": "right"},
     },
-    "datasets": {"gaussian": {"rank_by": MEASURE, "settings": {"mean": "$knob"}}},
+    "datasets": {"gaussian": toy_panel()["datasets"]["gaussian"] | {"settings": {"mean": "$knob"}}},
     "methods": {
         "dsm-1": {"objective": "denoising_score_matching"},
         "dsm-2": {"objective": "denoising_score_matching"},
@@ -173,7 +173,14 @@ def test_a_panel_that_was_not_run_is_named(folder):
 )  # fmt: skip
 def test_a_panel_that_was_run_with_other_settings_is_named(path, folder):
     content = STRESS.model_dump(mode="json")
-    value = [0.1, 1] if path[-1] == "values" else 4
+    value = {"version": 4, "control": True, "values": [0.1, 1]}[path[-1]]
     edited = Stress.model_validate(changed(content, *path, to=value))
     with pytest.raises(InputError, match="of other settings than panel one of small has now"):
         report.build(edited, folder())
+
+
+def test_a_panel_of_an_earlier_version_is_read(folder):
+    """It did not record the settings."""
+    path = folder() / "panels" / "one" / VALUES
+    values().to_parquet(path)
+    assert len(report.summary(STRESS, "one", path.parent.parent)) == 12
