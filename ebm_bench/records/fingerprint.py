@@ -223,7 +223,8 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     below: Iterable[ast.AST] = ast.iter_child_nodes(node)
     # Its negation, or a part of it, is no such condition.
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name | ast.Attribute):
-        below = node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else below
+        name = ast.unparse(node.test).rpartition(".")[2]
+        below = node.orelse if name == "TYPE_CHECKING" else below
     for child in below:
         if not isinstance(child, ast.expr):  # which has no statements
             yield from _imports(child)

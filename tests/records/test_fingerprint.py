@@ -87,6 +87,8 @@ def names(folder, entry):
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import outer.helper",
          ["entry.py"]),
         ("if TYPE_CHECKING:\n    pass\nelse:\n    import outer.helper", ["entry.py", "helper.py"]),
+        ("if typing.TYPE_CHECKING:\n    import outer.helper", ["entry.py"]),
+        ("if NOT_TYPE_CHECKING:\n    import outer.helper", ["entry.py", "helper.py"]),
         ("if not TYPE_CHECKING:\n    import outer.helper", ["entry.py", "helper.py"]),
         ("import torch.nn, os.path\nfrom numpy import *", ["entry.py"]),
     ],
