@@ -195,17 +195,24 @@ class Entry:
         return [Path(value) for value in flat if value is not None]
 
     def portable(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Shorten paths to what tells them apart: data are known by content, wherever they are."""
-        paths = [Path(path) for name in self.files for path in _texts(settings.get(name))]
+        """Shorten paths to what tells them apart, wherever their folder is.
+
+        Data are known by content, and by the names of their files, which may tell classes apart.
+        """
+        paths = [_absolute(path) for name in self.files for path in _texts(settings.get(name))]
         folders = zip(*(path.parent.parts for path in paths), strict=False)
         shared = len([*itertools.takewhile(lambda each: len({*each}) == 1, folders)])
 
         def shorten(value: Any) -> Any:
             if isinstance(value, list | tuple):
                 return [shorten(each) for each in value]
-            return "/".join(Path(value).parts[shared:]) if isinstance(value, str) else value
+            return "/".join(_absolute(value).parts[shared:]) if isinstance(value, str) else value
 
         return {k: shorten(v) if k in self.files else v for k, v in settings.items()}
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def _texts(value: Any) -> list[str]:

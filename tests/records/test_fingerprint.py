@@ -219,6 +219,8 @@ def test_it_counts_which_file_is_which(tmp_path, monkeypatch, no_plugins):
     assert entry.portable(given) == {"path": "a/x.npy", "folder": ["b/x.npy", "y.npy", None]}
     moved = {"path": "/at/a/x.npy", "folder": ["/at/b/x.npy", "/at/y.npy", None]}
     assert entry.portable(moved) == entry.portable(given)
+    mixed = {"path": "data/a/x.npy", "folder": [str(tmp_path / "data/b/x.npy"), "data/y.npy", None]}
+    assert entry.portable(mixed) == entry.portable(given)
     swapped = {"path": "data/b/x.npy", "folder": ["data/a/x.npy", "data/y.npy", None]}
     assert entry.portable(swapped) != entry.portable(given)
     assert entry.portable({"path": "elsewhere/x.npy"}) == {"path": "x.npy"}
