@@ -96,10 +96,11 @@ class Merged:
         is no suite with them.
         """
         records = Path(out, "records")
-        for name, content in self._described[0].items() if self._agree else ():
+        described = self._described[0] if self._agree else {}
+        for name, content in described.items():
             with replacing(records / name) as temporary:
                 temporary.write_bytes(content)
-        if not self._agree:
+        if definition.SUITE not in described:
             (records / definition.SUITE).unlink(missing_ok=True)
         for key, source in self.taken.items():
             found, copy = source.pictures(key), Path(out).joinpath("runs", *key[1:], PICTURES)

@@ -268,6 +268,14 @@ def test_the_suite_comes_along_where_all_have_the_same(person, tmp_path):
     assert "suites or plugins differ" in merged.summary(folders[0])
 
 
+def test_no_suite_stays_beside_records_that_came_without_one(person, tmp_path):
+    left = tmp_path / "out" / "records" / "suite.yaml"
+    left.parent.mkdir(parents=True)
+    left.write_text("plugins: []\n")
+    merging.merge([person("a", both("dsm")), person("b", both("nce"))]).write(tmp_path / "out")
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("text", ["- a list\n", "plugins: 5\n", "plugins: [3]\n", "a: ["], ids=repr)
 def test_a_damaged_suite_beside_records_is_told(text, person):
     """Wherever a command reads it."""
