@@ -176,8 +176,8 @@ def stale(suite: Suite, dataset: str, method: str, folder: Path) -> dict[str, st
     if (folder / "run.json").exists():
         run: Run = read(Run, folder / "run.json")
         if run.fingerprint != fingerprint.of_training(suite, dataset, method):
-            reasons = definition.differences(suite, run) or ["trained by other code, on other data"]
-            found["run.json"] = "; ".join(reasons)
+            reasons = definition.differences(suite, run, definition.TRAINING)
+            found["run.json"] = "; ".join(reasons or ["trained by other code, on other data"])
     if (folder / "evaluation.json").exists():
         evaluation: Evaluation = read(Evaluation, folder / "evaluation.json")
         if evaluation.digest != fingerprint.of_evaluation(suite, dataset, method):

@@ -17,7 +17,8 @@ from ebm_bench.suites.suite import Suite
 from ebm_bench.utils import yaml_files
 
 SUITE = "suite.yaml"  # next to tables of records, with included files merged in
-FACTS = ("objective", "settings", "energy", "budget", "seed", "control")
+TRAINING = ("objective", "settings", "energy", "budget", "seed")  # what it depends on
+FACTS = (*TRAINING, "control")
 SHOWN = 10  # most differences in one message
 
 
@@ -41,8 +42,8 @@ def of_suite(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
     )
 
 
-def differences(suite: Suite, run: Run) -> list[str]:
-    """Describe how a record differs from the run that a suite describes."""
+def differences(suite: Suite, run: Run, of: Iterable[str] = FACTS) -> list[str]:
+    """Describe how a record differs from the run that a suite describes, by some of the facts."""
     versions = {
         "suite": (run.suite, suite.name),
         "version of the suite": (run.suite_version, suite.version),
@@ -55,7 +56,7 @@ def differences(suite: Suite, run: Run) -> list[str]:
     if run.curve:
         versions["metric of the curve"] = run.curve[0].metric, suite.datasets[run.dataset].curve
     recorded, described = of_run(run), of_suite(suite, run.dataset, run.method)
-    facts = {key: (recorded[key], described[key]) for key in FACTS}
+    facts = {key: (recorded[key], described[key]) for key in of}
     return [
         f"{key} is {one} in the record and {other} in the suite"
         for key, one, other in [*_apart(versions), *_apart(facts)]
