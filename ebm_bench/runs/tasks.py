@@ -3,7 +3,6 @@
 Nothing here imports torch before there is something to compute.
 """
 
-import json
 import resource
 import zipfile
 from collections.abc import Iterable
@@ -12,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
+from pydantic import BaseModel
 
-from ebm_bench import registry
+from ebm_bench import records, registry
 from ebm_bench.errors import InputError
 from ebm_bench.records import fingerprint
 from ebm_bench.suites.suite import Suite
@@ -170,20 +170,21 @@ class RunTask:
 
     def _trained(self) -> Path | None:
         """Folder of the trained model, if it is up to date."""
-        return self._find(TRAINED, "fingerprint", self.trained_with)
+        return self._find(TRAINED, records.Run, "fingerprint", self.trained_with)
 
     def _evaluated(self) -> Path | None:
         """Folder of the evaluation, if it is up to date."""
-        return self._find(EVALUATED, "digest", self.evaluated_with)
+        return self._find(EVALUATED, records.Evaluation, "digest", self.evaluated_with)
 
-    def _find(self, files: tuple[str, ...], key: str, digest: str) -> Path | None:
+    def _find(
+        self, files: tuple[str, ...], kind: type[BaseModel], key: str, digest: str
+    ) -> Path | None:
         """Folder that has all files, of which the first is a record with a digest."""
         for folder in (self.kept, self.folder):
             if _are_whole(files, folder):
-                with suppress(ValueError, AttributeError):  # not JSON, or another kind of it
-                    record = json.loads((folder / files[0]).read_text(encoding="utf-8"))
-                    if record.get(key) == digest:
-                        return folder
+                record = records.read_whole(kind, folder / files[0])
+                if record and getattr(record, key) == digest:
+                    return folder
         return None
 
 

@@ -222,6 +222,17 @@ def test_a_stage_with_a_damaged_record_is_repeated(content, record, stage, make_
     assert computed[2:] == [stage]
 
 
+def test_a_stage_whose_record_lacks_something_is_repeated(make_task, computed):
+    make_task()()
+    for folder in (make_task().folder, make_task().kept):
+        for name, key in (("run.json", "fingerprint"), ("evaluation.json", "digest")):
+            content = json.loads((folder / name).read_text())
+            (folder / name).unlink()
+            (folder / name).write_text(json.dumps({key: content[key]}))
+    make_task()()
+    assert computed[2:] == ["train", "evaluate"]
+
+
 def test_other_metrics_train_nothing(make_task, computed):
     make_task()()
     computed.clear()
