@@ -130,13 +130,13 @@ def tune(
     if chosen.tuning is None:
         raise InputError(f"{path}: has no section 'tuning' with the candidates and the datasets")
     file = suite.tuned_file(path, chosen)
-    others = _tuned_before(file, chosen) if method and not dataset else None
     given = [dataset] if dataset else None
     names = choose("dataset of tuning", given, chosen.tuned_on, path)
     pairs = [pair for pair in _pairs(path, chosen, names, method) if chosen.search_of(*pair)]
     if not pairs:
         typer.echo(f"Nothing to tune: {', '.join(method or chosen.methods)} trains nothing")
         return
+    others = _tuned_before(file, chosen, pairs) if method and not dataset else None
     start_work(threads)
     _check_device(device)
     from ebm_bench.runs import tuning
@@ -161,22 +161,33 @@ def tune(
     if not dataset:
         values = tuning.gather(chosen, found)
         # Read anew: other methods may have been tuned meanwhile.
-        tuning.write(join(_tuned_before(file, chosen), values, file) if others else values, file)
+        if others:
+            values = join(_tuned_before(file, chosen, pairs), values, file)
+        tuning.write(values, file)
         typer.echo(f"{sum(len(one.trials) for one in found)} trials; the values are in {file}")
 
 
-def _tuned_before(file: Path, chosen: suite.Suite) -> Tuned:
-    """Read the tuned values of those methods that the suite still has on each dataset."""
+def _tuned_before(file: Path, chosen: suite.Suite, anew: Sequence[tuple[str, str]]) -> Tuned:
+    """Read the tuned values of methods that the suite still has on each dataset.
+
+    Those that are tuned anew, as (dataset, method), are left out; the trials of others must have
+    been made with what the suite has now.
+    """
     found = suite.read_tuned(file)
-    kept = {
-        name: tuned.model_copy(
-            update={
-                "methods": {m: values for m, values in tuned.methods.items() if m in chosen.methods}
-            }
-        )
-        for name, tuned in found.datasets.items()
-    }
-    return found.model_copy(update={"datasets": kept})
+    still = chosen.tuning_jobs()
+    datasets = {}
+    for name, tuned in found.datasets.items():
+        valid = {method for method in still.get(name, ()) if (name, method) not in anew}
+        methods = {method: one for method, one in tuned.methods.items() if method in valid}
+        for method, one in methods.items():
+            batch_size = chosen.datasets[name].budget.batch_size
+            if different := one.differences(chosen.energy_of(name, method), batch_size):
+                raise InputError(
+                    f"{file}: datasets.{name}.methods.{method}: was tuned with another "
+                    f"{' and '.join(different)} than the suite's; tune all methods together"
+                )
+        datasets[name] = tuned.model_copy(update={"methods": methods})
+    return found.model_copy(update={"datasets": datasets})
 
 
 def _carry_out(

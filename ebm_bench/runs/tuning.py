@@ -343,18 +343,12 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
     """
     datasets = {}
     for dataset, serves in suite.tuned_on.items():
-        criterion, data = suite.criterion_of(dataset), suite.datasets[dataset]
+        criterion = suite.criterion_of(dataset)
         datasets[dataset] = TunedDataset(
             criterion=criterion.name,
             settings=criterion.settings,
             serves=serves,
-            energy=data.energy,
-            batch_size=data.budget.batch_size,
-            methods={
-                one.method: choose(one.trials, suite.methods[one.method].objective)
-                for one in found
-                if one.dataset == dataset
-            },
+            methods={one.method: _outcome(suite, one) for one in found if one.dataset == dataset},
         )
     sources = [trial.provenance for one in found for trial in one.trials]
     return Tuned(
@@ -367,6 +361,16 @@ def gather(suite: Suite, found: list[Trials]) -> Tuned:
         datasets=datasets,
         **_section(suite).model_dump(exclude={"datasets"}),
     )
+
+
+def _outcome(suite: Suite, found: Trials) -> Chosen:
+    """Choose among the trials of a method, and state what they were made with."""
+    chosen = choose(found.trials, suite.methods[found.method].objective)
+    about = {
+        "energy": suite.energy_of(found.dataset, found.method),
+        "batch_size": suite.datasets[found.dataset].budget.batch_size,
+    }
+    return chosen.model_copy(update=about)
 
 
 def write(tuned: Tuned, path: str | Path) -> None:

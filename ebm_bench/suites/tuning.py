@@ -8,12 +8,14 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 from pydantic import Field, field_validator
 
+from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.suites.base import Named, Strict
 
@@ -107,6 +109,8 @@ class Chosen(Strict):
         Number of trials, and of trials without a score.
     edge : list of str
         Names of what is best at the smallest or largest value tried: beyond it may be better.
+    energy, batch_size : Named, int, optional
+        Of the trials; files of earlier versions do not state them.
     """
 
     best: Scored | None = None
@@ -114,6 +118,21 @@ class Chosen(Strict):
     trials: int
     failed: int
     edge: list[str] = Field(default=[])
+    energy: Named | None = None
+    batch_size: int | None = None
+
+    def differences(self, energy: Named, batch_size: int) -> list[str]:
+        """Name what is known to differ between the trials and a suite."""
+        found = ["energy"] if self.energy and _whole(self.energy) != _whole(energy) else []
+        return [*found, *(["batch size"] if self.batch_size not in (None, batch_size) else [])]
+
+
+def _whole(energy: Named) -> tuple[str, dict[str, Any]]:
+    """Fill in defaults; nothing is known of an energy that is there no more."""
+    with suppress(InputError):
+        settings = registry.describe("energies", energy.name).validate(energy.settings)
+        return energy.name, settings
+    return energy.name, energy.settings
 
 
 class TunedDataset(Strict):
@@ -127,8 +146,6 @@ class TunedDataset(Strict):
         Settings of the criterion.
     serves : list of str
         Further datasets that use the values.
-    energy, batch_size : Named, int, optional
-        Of the trials; files of earlier versions do not state them.
     methods : dict of str to Chosen
         Outcome for each method.
     """
@@ -136,14 +153,7 @@ class TunedDataset(Strict):
     criterion: str
     settings: dict[str, Any] = Field(default={})
     serves: list[str] = Field(default=[])
-    energy: Named | None = None
-    batch_size: int | None = None
     methods: dict[str, Chosen]
-
-    def differences(self, energy: Named, batch_size: int) -> list[str]:
-        """Name what is known to differ between the trials and a suite."""
-        pairs = {"energy": (self.energy, energy), "batch size": (self.batch_size, batch_size)}
-        return [name for name, (own, other) in pairs.items() if own not in (None, other)]
 
 
 class Tuned(Strict):
@@ -215,10 +225,11 @@ def join(first: Tuned, second: Tuned, where: object) -> Tuned:
     exclude: Any = {name: True for name in ("suite_version", "date", "version", "commit")}
     exclude["datasets"] = {"__all__": {"methods"}}
     found, wanted = first.model_dump(exclude=exclude), second.model_dump(exclude=exclude)
-    for name in found["datasets"].keys() & wanted["datasets"].keys():
-        unknown = [key for key in ("energy", "batch_size") if found["datasets"][name][key] is None]
-        wanted["datasets"][name].update(dict.fromkeys(unknown))
-    if different := [key for key in found if found[key] != wanted[key]]:
+    for each in (found, wanted):  # name by dataset what differs there
+        for name, own in each.pop("datasets").items():
+            each |= {f"datasets.{name}.{key}": value for key, value in own.items()}
+    keys = dict.fromkeys([*found, *wanted])
+    if different := [key for key in keys if found.get(key) != wanted.get(key)]:
         raise InputError(
             f"{where}: was found by another search than the suite's: {', '.join(different)} "
             f"{'differs' if len(different) == 1 else 'differ'}; tune all methods together"

@@ -50,11 +50,14 @@ def test_tune_puts_a_method_that_joins_beside_the_others(tunable, tmp_path):
     done = run(*joins)
     assert done.exit_code == 2
     assert "another search than the suite's: steps differs" in done.output
-    # So were those with another batch, unless nobody knows.
-    values = before["datasets"]["two_moons"]
-    file.write_text(yaml.safe_dump(changed(before, *AT, "batch_size", to=7)))
     tunable.write_text(yaml.safe_dump(content))
-    assert "another search than the suite's: datasets differs" in run(*joins).output
+    file.write_text(yaml.safe_dump(changed(before, *AT, "criterion", to="hyvarinen_score")))
+    assert "the suite's: datasets.two_moons.criterion differs" in run(*joins).output
+    # So were those with another batch, unless nobody knows.
+    file.write_text(yaml.safe_dump(changed(before, *AT, "methods", "dsm", "batch_size", to=7)))
+    told = "datasets.two_moons.methods.dsm: was tuned with another batch size than the suite's"
+    assert told in run(*joins).output
+    values = before["datasets"]["two_moons"]["methods"]["dsm"]
     values.pop("batch_size"), values.pop("energy")
     file.write_text(yaml.safe_dump(before))
     done = run(*joins)
@@ -64,7 +67,9 @@ def test_tune_puts_a_method_that_joins_beside_the_others(tunable, tmp_path):
     assert after["date"] > before["date"]
     assert methods[1].keys() == {"dsm", "dsm-0.4"}
     assert methods[1]["dsm"] == methods[0]["dsm"]
-    content["methods"].pop("dsm")  # of a method that left, the suite would refuse values
+    # Of a method that left the dataset, the suite has no use for values.
+    content["datasets"]["eight_gaussians"] = toy(4)
+    content["methods"]["dsm"]["datasets"] = ["eight_gaussians"]
     tunable.write_text(yaml.safe_dump(content))
     assert run(*joins).exit_code == 0
     left = yaml.safe_load(file.read_text())["datasets"]["two_moons"]["methods"]

@@ -11,7 +11,8 @@ from factories.suites import SEARCHED, changed
 from ebm_bench import registry
 from ebm_bench.errors import InputError
 from ebm_bench.suites import suite
-from ebm_bench.suites.tuning import Tuning, combinations
+from ebm_bench.suites.base import Named
+from ebm_bench.suites.tuning import Chosen, Tuning, combinations
 
 
 @pytest.mark.parametrize("name", registry.names("objectives"))
@@ -31,6 +32,21 @@ def test_every_value_is_drawn_about_as_often_as_any_other():
         assert Counter(one[name] for one in drawn) == dict.fromkeys(values, 6 / len(values))
     counts = Counter(one["sigma"] for one in combinations(space, 5, "seed")).values()
     assert sorted(counts) == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("energy", "batch_size", "found"),
+    [
+        ({"name": "mlp"}, 8, []),
+        ({"name": "mlp", "settings": {"width": "128"}}, 8, []),  # the default
+        ({"name": "mlp", "settings": {"width": 7}}, 8, ["energy"]),
+        ({"name": "of_a_plugin"}, 9, ["energy", "batch size"]),
+        (None, None, []),
+    ],
+)
+def test_what_trials_were_made_with_is_compared_as_it_is_meant(energy, batch_size, found):
+    chosen = Chosen(trials=1, failed=0, energy=energy, batch_size=batch_size)
+    assert chosen.differences(Named(name="mlp"), 8) == found
 
 
 @pytest.mark.parametrize("most", range(2, 13))

@@ -198,8 +198,10 @@ def _tuned(results: Results, dataset: str, name: str) -> str:
         other = f" of version {tuned.suite_version} of the suite"
     shown = None if other else results.suite.datasets.get(where)
     steps = tuned.steps or (shown.budget.steps if shown else None)
-    here = results.suite.datasets.get(where)
-    different = on.differences(here.energy, here.budget.batch_size) if here else []
+    different = []
+    if here := results.suite.datasets.get(where):
+        energy = results.suite.energy_of(where, name)
+        different = chosen.differences(energy, here.budget.batch_size)
     other += f" with another {' and '.join(different)}" if different else ""
     sentences = [
         f"Tuned on {where}{other}"

@@ -124,7 +124,9 @@ def test_tuned_settings_say_where_they_were_tuned(tmp_path):
             " with another energy and batch size",
         ),
     ):
-        traced = tuned.model_copy(update={"datasets": {where: found.model_copy(update=update)}})
+        on = {"ssm": found.methods["ssm"].model_copy(update=update)}
+        there = found.model_copy(update={"methods": on})
+        traced = tuned.model_copy(update={"datasets": {where: there}})
         of_others = suite.model_copy(update={"tuned": traced})
         shown = Results(of_others, tmp_path, {}, empty.values, {})
         said = details.methods(shown, "toy.yaml")["ssm"]["places"][where]["tuned"]
