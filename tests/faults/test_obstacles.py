@@ -16,6 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 import typer
+from factories.records import make_run
 from factories.suites import make_suite
 from typer.testing import CliRunner
 
@@ -236,10 +237,10 @@ def test_damaged_pictures_are_named(content, tmp_path):
             np.save(file, np.zeros(3))
         else:
             file.write(content)
+    key = ("two_moons", "dsm")
+    found = SimpleNamespace(folder=tmp_path, _evaluated={key}, runs={key: make_run()})
     with pytest.raises(InputError, match=f"{path}: is damaged .*; remove it and run again"):
-        Results.pictures(
-            SimpleNamespace(folder=tmp_path, _evaluated={("two_moons", "dsm")}), "two_moons", "dsm"
-        )
+        Results.pictures(found, *key)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"values": {}}', "\udce4"])
