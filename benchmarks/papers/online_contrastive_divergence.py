@@ -36,7 +36,7 @@ class OnlineContrastiveDivergence(Objective):
 
     References
     ----------
-    Glaser, Huang and Gretton, "Near-optimality of contrastive divergence algorithms", NeurIPS 2024,
+    Glaser, Huang and Gretton, "Near-optimality of contrastive divergence algorithms", NeurIPS 2025,
     arXiv:2510.13438.
     """
 
